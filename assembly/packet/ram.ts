@@ -1,0 +1,193 @@
+/**
+ * The RAM packet's header: 320 + 8 * pages_alloc bytes, one length for the whole migration. Integers are big-endian.
+ *
+ * ```
+ *    0    4  magic 0x11223344
+ *    4    4  version 1
+ *    8    4  flags: bit 0 SYNC, bits 1-5 compression
+ *   12    4  pages_alloc: pages per packet
+ *   16    4  normal_pages: pages whose content follows
+ *   20    4  next_packet_size: bytes of payload that follow
+ *   24    8  packet_num, one counter over all channels
+ *   32    4  zero_pages (always 0 before QEMU 9.0)
+ *   36   28  zero
+ *   64  256  ramblock: id of the RAM block, NUL-terminated
+ *  320       offset: pages_alloc 64-bit byte offsets in the block, the normal pages first, then the zero pages, rest zero
+ * ```
+ */
+import { copySwapped64, loadBe32, loadBe64, storeBe32, storeBe64 } from "../bytes";
+import {
+  COMPRESSION_MASK,
+  COMPRESSION_SHIFT,
+  FLAG_DEVICE_STATE,
+  ID_BYTES,
+  KNOWN_FLAGS,
+  MAGIC,
+  Prefix,
+  Refusal,
+  VERSION,
+} from "../layout";
+import { idLength } from "./id";
+
+const PAGES_ALLOC_AT: usize = 12;
+const NORMAL_AT: usize = 16;
+const PAYLOAD_AT: usize = 20;
+const PACKET_NUM_AT: usize = 24;
+const ZERO_AT: usize = 32;
+const UNUSED_AT: usize = 36;
+const UNUSED_BYTES: usize = 28;
+const RAMBLOCK_AT: usize = 64;
+const OFFSETS_AT: usize = 320;
+
+/** An entry of the block table: id (256 bytes, NUL-padded), used length (u64, native order), 8 bytes reserved. */
+const BLOCK_ENTRY_BYTES: u32 = 272;
+const USED_LENGTH_AT: usize = 256;
+
+/** The block index of a packet without pages. */
+const NO_BLOCK: u32 = 0xffffffff;
+
+/** Where `checkRam` writes the index of the page it refused. */
+const OUT_BAD_PAGE_AT: usize = 20;
+
+/**
+ * Fills the header at `dst` and takes its packet_num from the counter (u64, aligned). `offsets` points to
+ * normal + zero native u64 byte offsets; `blockId` to 256 bytes, NUL-padded, or is 0 for the empty id of a packet
+ * without pages.
+ */
+export function fillRam(
+  dst: usize,
+  flags: u32,
+  pagesAlloc: u32,
+  normal: u32,
+  zero: u32,
+  payload: u32,
+  counter: usize,
+  blockId: usize,
+  offsets: usize,
+): void {
+  storeBe32(dst, MAGIC, Prefix.magic);
+  storeBe32(dst, VERSION, Prefix.version);
+  storeBe32(dst, flags, Prefix.flags);
+  storeBe32(dst, pagesAlloc, PAGES_ALLOC_AT);
+  storeBe32(dst, normal, NORMAL_AT);
+  storeBe32(dst, payload, PAYLOAD_AT);
+  storeBe64(dst, takeNumber(counter), PACKET_NUM_AT);
+  storeBe32(dst, zero, ZERO_AT);
+  memory.fill(dst + UNUSED_AT, 0, UNUSED_BYTES);
+  if (blockId) memory.copy(dst + RAMBLOCK_AT, blockId, ID_BYTES);
+  else memory.fill(dst + RAMBLOCK_AT, 0, ID_BYTES);
+  const pages = normal + zero;
+  copySwapped64(dst + OFFSETS_AT, offsets, pages);
+  memory.fill(dst + OFFSETS_AT + (pages << 3), 0, (pagesAlloc - pages) << 3);
+}
+
+function takeNumber(counter: usize): u64 {
+  // Every channel counts on the one word. Only the number matters, so the atomic publishes nothing else.
+  if (ASC_FEATURE_THREADS) return atomic.add<u64>(counter, 1);
+  const number = load<u64>(counter);
+  store<u64>(counter, number + 1);
+  return number;
+}
+
+/**
+ * Whether the header at `src` (320 + 8 * pagesAlloc bytes) is right for a migration with `pagesAlloc` pages per
+ * packet, the `compression` agreed on (value of the five-bit field) and the `blockCount` blocks in the table at `blocks`.
+ * Then its page offsets are at `offsets`, native u64, room for pagesAlloc of them, and:
+ *
+ * ```
+ * out, 32 bytes, native order:
+ *   0  u32  index of the block in the table; 0xffffffff for a packet without pages
+ *   4  u32  flags
+ *   8  u32  normal pages
+ *  12  u32  zero pages
+ *  16  u32  bytes of payload that follow
+ *  20  u32  index of the page that was refused, when the result is pageUnaligned or pageOutside
+ *  24  u64  packet_num
+ * ```
+ *
+ * Reserved bytes, and those behind the id's NUL, are not looked at; neither does QEMU.
+ */
+export function checkRam(
+  src: usize,
+  pagesAlloc: u32,
+  pageSize: u32,
+  compression: u32,
+  blocks: usize,
+  blockCount: u32,
+  out: usize,
+  offsets: usize,
+): i32 {
+  if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
+  if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;
+  const flags = loadBe32(src, Prefix.flags);
+  if (flags & (~KNOWN_FLAGS | FLAG_DEVICE_STATE)) return Refusal.flags;
+  if (loadBe32(src, PAGES_ALLOC_AT) != pagesAlloc) return Refusal.pagesAlloc;
+  const normal = loadBe32(src, NORMAL_AT);
+  if (normal > pagesAlloc) return Refusal.normalPages;
+  const zero = loadBe32(src, ZERO_AT);
+  // Not "normal + zero > pagesAlloc", whose sum can wrap around.
+  if (zero > pagesAlloc - normal) return Refusal.zeroPages;
+
+  let block = NO_BLOCK;
+  // A SYNC packet without pages comes with an empty id, and from some versions without its compression flag.
+  if (normal + zero > 0) {
+    if (((flags >> COMPRESSION_SHIFT) & COMPRESSION_MASK) != compression) return Refusal.compression;
+    const length = idLength(src + RAMBLOCK_AT);
+    if (length == ID_BYTES) return Refusal.ramblockUnterminated;
+    block = findBlock(src + RAMBLOCK_AT, length, blocks, blockCount);
+    if (block == NO_BLOCK) return Refusal.ramblockUnknown;
+    const used = load<u64>(blocks + block * BLOCK_ENTRY_BYTES + USED_LENGTH_AT);
+    copySwapped64(offsets, src + OFFSETS_AT, normal + zero);
+    const refused = checkOffsets(offsets, normal + zero, pageSize, used, out + OUT_BAD_PAGE_AT);
+    if (refused) return refused;
+  }
+
+  let payload: u32 = 0;
+  // Without normal pages nothing follows, whatever the field says: before QEMU 9.0 a SYNC packet keeps a stale one.
+  if (normal) {
+    payload = loadBe32(src, PAYLOAD_AT);
+    const raw = <u64>normal * pageSize;
+    if (compression ? payload == 0 || payload > mostCompressed(raw) : payload != raw) return Refusal.payload;
+  }
+
+  store<u32>(out, block);
+  store<u32>(out, flags, 4);
+  store<u32>(out, normal, 8);
+  store<u32>(out, zero, 12);
+  store<u32>(out, payload, 16);
+  store<u64>(out, loadBe64(src, PACKET_NUM_AT), 24);
+  return Refusal.none;
+}
+
+/**
+ * What `raw` bytes can compress to at the most. Data that does not compress grows by 5 bytes per stored block with
+ * zlib, by 1/8 at the worst if it were coded with fixed codes all the same; with zstd by 1/256. The rest is for what
+ * does not depend on the length: stream and frame headers, the flush, and blocks that hold little.
+ */
+// @ts-ignore: decorator
+@inline
+function mostCompressed(raw: u64): u64 {
+  return raw + raw / 8 + 1024;
+}
+
+/** Index of the block whose id is the `length` bytes at `id` and the NUL behind them. */
+function findBlock(id: usize, length: u32, blocks: usize, blockCount: u32): u32 {
+  if (length == 0) return NO_BLOCK;
+  for (let i: u32 = 0; i < blockCount; i++) {
+    if (memory.compare(id, blocks + i * BLOCK_ENTRY_BYTES, length + 1) == 0) return i;
+  }
+  return NO_BLOCK;
+}
+
+/** Every page on a page boundary and inside the block, or else its index at `badPage`. */
+function checkOffsets(offsets: usize, count: u32, pageSize: u32, used: u64, badPage: usize): Refusal {
+  for (let i: u32 = 0; i < count; i++) {
+    const offset = load<u64>(offsets + (i << 3));
+    const aligned = offset % pageSize == 0;
+    // Not "offset + pageSize > used", whose sum can wrap around.
+    if (aligned && used >= pageSize && offset <= used - pageSize) continue;
+    store<u32>(badPage, i);
+    return aligned ? Refusal.pageOutside : Refusal.pageUnaligned;
+  }
+  return Refusal.none;
+}

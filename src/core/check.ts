@@ -1,0 +1,185 @@
+import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
+import { DEVICE_STATE, ID_LENGTH, INITIAL, RAM } from './layout.ts';
+import { quoteId } from './names.ts';
+
+/** What the core's `check...` functions return for a packet that is refused; 0 stands for one that is right. */
+export const REFUSAL = {
+  magic: 1,
+  version: 2,
+  uuid: 3,
+  channelId: 4,
+  flags: 5,
+  pagesAlloc: 6,
+  normalPages: 7,
+  zeroPages: 8,
+  compression: 9,
+  ramblockUnterminated: 10,
+  ramblockUnknown: 11,
+  pageUnaligned: 12,
+  pageOutside: 13,
+  payload: 14,
+  deviceFlags: 15,
+  deviceIdstr: 16,
+  devicePayload: 17,
+} as const;
+
+type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL];
+
+interface Explanation {
+  code: ErrorCode;
+  /** The field's name in QEMU. */
+  field: string;
+  /** The value as it came, from the packet and (for a page offset) the page's index in it. */
+  value: (packet: DataView, page: number) => string;
+  /** What is wrong with it, and what to do: the end of a sentence that starts with the value. */
+  problem: string;
+}
+
+const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
+  [REFUSAL.magic]: {
+    code: 'ERR_MAGIC',
+    field: 'magic',
+    value: hex32(RAM.magic),
+    problem: 'is not 0x11223344: the peer speaks another protocol, or the stream is out of step',
+  },
+  [REFUSAL.version]: {
+    code: 'ERR_VERSION',
+    field: 'version',
+    value: decimal32(RAM.version),
+    problem: 'is not 1, the only version known: use a peer that speaks it',
+  },
+  [REFUSAL.uuid]: {
+    code: 'ERR_UUID',
+    field: 'uuid',
+    value: (packet) => uuidText(bytesAt(packet, INITIAL.uuid, 16)),
+    problem: 'is not the uuid expected here: set the same one at both ends',
+  },
+  [REFUSAL.channelId]: {
+    code: 'ERR_CHANNEL_ID',
+    field: 'id',
+    value: (packet) => String(packet.getUint8(INITIAL.id)),
+    problem: 'is beyond the number of channels, whose ids start at 0: set the same number at both ends',
+  },
+  [REFUSAL.flags]: {
+    code: 'ERR_PACKET',
+    field: 'flags',
+    value: hex32(RAM.flags),
+    problem: 'has bits that a RAM packet does not know: only SYNC (bit 0) and compression (bits 1 to 5) are',
+  },
+  [REFUSAL.pagesAlloc]: {
+    code: 'ERR_PACKET',
+    field: 'pages_alloc',
+    value: decimal32(RAM.pagesAlloc),
+    problem: 'is not the number of pages per packet here, 512 KiB / page size: set the same page size at both ends',
+  },
+  [REFUSAL.normalPages]: {
+    code: 'ERR_PACKET',
+    field: 'normal_pages',
+    value: decimal32(RAM.normalPages),
+    problem: 'is more than a packet holds: the stream is broken',
+  },
+  [REFUSAL.zeroPages]: {
+    code: 'ERR_PACKET',
+    field: 'zero_pages',
+    value: decimal32(RAM.zeroPages),
+    problem: 'is, with the normal pages, more than a packet holds: the stream is broken',
+  },
+  [REFUSAL.compression]: {
+    code: 'ERR_COMPRESSION',
+    field: 'flags',
+    value: hex32(RAM.flags),
+    problem: 'has another compression in bits 1 to 5 than agreed: set the same one at both ends',
+  },
+  [REFUSAL.ramblockUnterminated]: {
+    code: 'ERR_BLOCK',
+    field: 'ramblock',
+    value: id(RAM.ramblock),
+    problem: 'has no NUL within its 256 bytes: the stream is broken',
+  },
+  [REFUSAL.ramblockUnknown]: {
+    code: 'ERR_BLOCK',
+    field: 'ramblock',
+    value: id(RAM.ramblock),
+    problem: 'is no RAM block known here: both ends need the same blocks',
+  },
+  [REFUSAL.pageUnaligned]: {
+    code: 'ERR_PAGE_OFFSET',
+    field: 'offset',
+    value: pageOffset,
+    problem: 'is not on a page boundary: set the same page size at both ends',
+  },
+  [REFUSAL.pageOutside]: {
+    code: 'ERR_PAGE_OFFSET',
+    field: 'offset',
+    value: pageOffset,
+    problem: 'lies, with its page, beyond the end of its block: both ends need blocks of the same length',
+  },
+  [REFUSAL.payload]: {
+    code: 'ERR_PAYLOAD',
+    field: 'next_packet_size',
+    value: (packet) => `${packet.getUint32(RAM.nextPacketSize)} bytes for ${packet.getUint32(RAM.normalPages)} pages`,
+    problem: 'is not what so many pages make: set the same compression and page size at both ends',
+  },
+  [REFUSAL.deviceFlags]: {
+    code: 'ERR_PACKET',
+    field: 'flags',
+    value: hex32(DEVICE_STATE.flags),
+    problem: 'is not exactly 0x40, DEVICE_STATE: such a packet neither ends a round nor is compressed',
+  },
+  [REFUSAL.deviceIdstr]: {
+    code: 'ERR_PACKET',
+    field: 'idstr',
+    value: id(DEVICE_STATE.idstr),
+    problem: 'is empty, or has no NUL within its 256 bytes: the stream is broken',
+  },
+  [REFUSAL.devicePayload]: {
+    code: 'ERR_PAYLOAD',
+    field: 'next_packet_size',
+    value: decimal32(DEVICE_STATE.nextPacketSize),
+    problem: 'is no number of bytes that device state may have here: it is 0, or above the limit',
+  },
+};
+
+/**
+ * The error for a packet that a `check...` function refused. Its `field` is QEMU's name of the field, and its message has
+ * the value as it came.
+ *
+ * @param refusal what the function returned, not 0
+ * @param packet the packet, from its first byte on; at least as much as the function read
+ * @param place where the packet was seen; `field` is filled in
+ * @param page for a page offset: the page's index, `badPage` of RAM_INFO
+ */
+export function packetError(refusal: number, packet: DataView, place: ErrorPlace = {}, page = 0): MultifdError {
+  if (!isRefusal(refusal)) return new MultifdError('ERR_INTERNAL', `the core has no refusal ${refusal}`, place);
+  const { code, field, value, problem } = EXPLANATIONS[refusal];
+  return new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field });
+}
+
+function isRefusal(code: number): code is Refusal {
+  return code in EXPLANATIONS;
+}
+
+function hex32(at: number): Explanation['value'] {
+  return (packet) => `0x${packet.getUint32(at).toString(16).padStart(8, '0')}`;
+}
+
+function decimal32(at: number): Explanation['value'] {
+  return (packet) => String(packet.getUint32(at));
+}
+
+function id(at: number): Explanation['value'] {
+  return (packet) => quoteId(bytesAt(packet, at, ID_LENGTH));
+}
+
+function pageOffset(packet: DataView, page: number): string {
+  return `0x${packet.getBigUint64(RAM.offset + 8 * page).toString(16)} of page ${page}`;
+}
+
+function bytesAt(packet: DataView, at: number, length: number): Uint8Array {
+  return new Uint8Array(packet.buffer, packet.byteOffset + at, length);
+}
+
+function uuidText(uuid: Uint8Array): string {
+  const hex = Array.from(uuid, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}

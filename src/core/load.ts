@@ -1,0 +1,66 @@
+import { instantiate, instantiateSync } from '@assemblyscript/loader';
+import plainBytes from '../../build/core.plain.wasm';
+import sharedBytes from '../../build/core.shared.wasm';
+import { MultifdError } from '../errors.ts';
+import type { CoreExports } from './exports.ts';
+
+/** `shared` works on shared memories and is safe side by side in several threads; `plain` works on unshared ones. */
+export type CoreKind = 'shared' | 'plain';
+
+/** Which build of the core a memory needs. */
+export function coreKind(memory: WebAssembly.Memory): CoreKind {
+  // Browsers hide the class from pages that are not cross-origin isolated; those have no shared memory either.
+  const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
+  return shared ? 'shared' : 'plain';
+}
+
+/**
+ * Compiles one of the two builds. The module can be posted to workers and instantiated any number of times; keep it, for
+ * each call compiles anew.
+ */
+export function compileCore(kind: CoreKind): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(kind === 'shared' ? sharedBytes : plainBytes);
+}
+
+/**
+ * Instantiates the core over a memory; nothing is written to it. A shared memory may be of any initial and maximum size.
+ *
+ * @param module the build that fits the memory, for runtimes that can't compile bytes or to share it; default: compiled here
+ * @throws MultifdError `ERR_OPTION` when the module is not the build that the memory needs
+ */
+export async function instantiateCore(memory: WebAssembly.Memory, module?: WebAssembly.Module): Promise<CoreExports> {
+  const core = module ?? (await compileCore(coreKind(memory)));
+  try {
+    return exportsOf(await instantiate(core, { env: { memory } }));
+  } catch (cause) {
+    throw linkError(memory, cause);
+  }
+}
+
+/**
+ * The same without waiting, for workers that were posted the module.
+ *
+ * @throws MultifdError `ERR_OPTION` when the module is not the build that the memory needs
+ */
+export function instantiateCoreSync(memory: WebAssembly.Memory, module: WebAssembly.Module): CoreExports {
+  try {
+    return exportsOf(instantiateSync(module, { env: { memory } }));
+  } catch (cause) {
+    throw linkError(memory, cause);
+  }
+}
+
+/** The instance's own exports: the loader's wrapped ones are slower in hot loops. */
+function exportsOf({ instance }: { instance: WebAssembly.Instance }): CoreExports {
+  // WebAssembly's exports have no static type; this line is where they get it.
+  return instance.exports as unknown as CoreExports;
+}
+
+function linkError(memory: WebAssembly.Memory, cause: unknown): MultifdError {
+  const kind = coreKind(memory);
+  return new MultifdError(
+    'ERR_OPTION',
+    `the module does not link with this memory: pass one from compileCore('${kind}'), or none`,
+    { cause },
+  );
+}
