@@ -1,0 +1,145 @@
+import { MultifdError } from '../errors.ts';
+import { ChannelWord, ClientWord, COUNTERS, COUNTERS_OFFSET, EngineWord, type Geometry, type Layout, layOut, State } from './layout.ts';
+import { Mutex, Semaphore } from './semaphore.ts';
+import { Slot } from './slot.ts';
+
+/** What another thread needs to see the same arena. Structured-cloneable. */
+export interface ArenaHandle {
+  memory: WebAssembly.Memory;
+  geometry: Geometry;
+}
+
+/** One channel's words, in the thread that looks at them. */
+export interface ChannelWords {
+  readonly sem: Semaphore;
+  readonly semSync: Semaphore;
+  /** {@link COUNTERS} values. Only the channel writes them; a reader in another thread gets a recent value, and the last one once the channel has been joined. */
+  readonly counters: Float64Array<SharedArrayBuffer>;
+}
+
+/**
+ * A view of the one shared memory of an engine. Each thread makes its own over the same memory; none of them owns it.
+ * The owner creates it with {@link Arena.create} and hands `handle` to the others.
+ */
+export class Arena {
+  readonly handle: ArenaHandle;
+  readonly layout: Layout;
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly channelsReady: Semaphore;
+  readonly sendLock: Mutex;
+  readonly channels: readonly ChannelWords[];
+  readonly slots: readonly Slot[];
+
+  constructor(handle: ArenaHandle) {
+    const { memory, geometry } = handle;
+    const layout = layOut(geometry);
+    // A shared memory's buffer is a SharedArrayBuffer; the arena is never grown, so its length stays.
+    const buffer = memory.buffer as ArrayBufferLike as SharedArrayBuffer;
+    const words = new Int32Array(buffer);
+    this.handle = handle;
+    this.layout = layout;
+    this.buffer = buffer;
+    this.words = words;
+    this.channelsReady = new Semaphore(words, EngineWord.CHANNELS_READY);
+    this.sendLock = new Mutex(words, EngineWord.SEND_LOCK);
+    this.channels = Array.from({ length: geometry.channels }, (_, id) => ({
+      sem: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM),
+      semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC),
+      counters: new Float64Array(buffer, layout.channel(id) + COUNTERS_OFFSET, COUNTERS),
+    }));
+    this.slots = Array.from({ length: layout.slotCount }, (_, n) => new Slot(buffer, layout.slots + n * layout.slotBytes, layout.slotBytes));
+  }
+
+  /**
+   * A new arena in which channel i owns slot i and client j owns slot channels + j, all empty.
+   * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory.
+   */
+  static create(geometry: Geometry): Arena {
+    let pages: number;
+    try {
+      pages = layOut(geometry).wasmPages;
+    } catch (cause) {
+      throw MultifdError.from(cause, 'ERR_OPTION');
+    }
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const arena = new Arena({ memory, geometry });
+    for (let id = 0; id < geometry.channels; id++) arena.setChannelSlot(id, arena.slots[id]!);
+    for (let n = 0; n < geometry.clients; n++) arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
+    return arena;
+  }
+
+  get state(): number {
+    return Atomics.load(this.words, EngineWord.STATE);
+  }
+
+  readonly running = (): boolean => this.state === State.RUNNING;
+  /** True until a failure: what a channel that is asked to end may still finish. */
+  readonly unfailed = (): boolean => this.state !== State.FAILED;
+
+  /** Byte offset of the 64-bit counter over all channels. */
+  get counterOffset(): number {
+    return EngineWord.COUNTER * 4;
+  }
+
+  slotAt(offset: number): Slot {
+    return this.slots[(offset - this.layout.slots) / this.layout.slotBytes]!;
+  }
+
+  channelSlot(id: number): Slot {
+    return this.slotAt(this.words[this.#channelWord(id, ChannelWord.SLOT)]!);
+  }
+
+  setChannelSlot(id: number, slot: Slot): void {
+    this.words[this.#channelWord(id, ChannelWord.SLOT)] = slot.offset;
+  }
+
+  clientSlot(index: number): Slot {
+    return this.slotAt(this.words[this.#clientWord(index)]!);
+  }
+
+  setClientSlot(index: number, slot: Slot): void {
+    this.words[this.#clientWord(index)] = slot.offset;
+  }
+
+  isPending(id: number, word: 'PENDING_JOB' | 'PENDING_SYNC'): boolean {
+    return Atomics.load(this.words, this.#channelWord(id, ChannelWord[word])) !== 0;
+  }
+
+  /** Set: publishes the slot (or the wish to sync) to the channel. Cleared: publishes the channel's work, and its empty slot, to the next client. */
+  setPending(id: number, word: 'PENDING_JOB' | 'PENDING_SYNC', pending: boolean): void {
+    Atomics.store(this.words, this.#channelWord(id, ChannelWord[word]), pending ? 1 : 0);
+  }
+
+  /**
+   * Moves the state on and wakes every waiter in every thread. Only the first failure counts, and nothing follows it.
+   * @returns whether this call was the one that moved it.
+   */
+  leave(to: typeof State.ENDING | typeof State.FAILED): boolean {
+    for (;;) {
+      const state = this.state;
+      if (state >= to) return false;
+      if (Atomics.compareExchange(this.words, EngineWord.STATE, state, to) !== state) continue;
+      Atomics.notify(this.words, EngineWord.STATE);
+      this.channelsReady.flood();
+      for (const { sem, semSync } of this.channels) {
+        sem.flood();
+        semSync.flood();
+      }
+      return true;
+    }
+  }
+
+  /** Sleeps at most `milliseconds`, less when the state changes meanwhile. Blocks: for worker threads. */
+  sleepWhileRunning(milliseconds: number): void {
+    Atomics.wait(this.words, EngineWord.STATE, State.RUNNING, milliseconds);
+  }
+
+  #channelWord(id: number, word: number): number {
+    return this.layout.channel(id) / 4 + word;
+  }
+
+  #clientWord(index: number): number {
+    return this.layout.client(index) / 4 + ClientWord.SLOT;
+  }
+}

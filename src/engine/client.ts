@@ -1,0 +1,119 @@
+import { MultifdError } from '../errors.ts';
+import { Arena, type ArenaHandle } from './arena.ts';
+import { EngineWord } from './layout.ts';
+import { NONE, type Slot } from './slot.ts';
+
+/** What a thread needs to be a client. Structured-cloneable: post it to the thread and call {@link Client.attach} there. */
+export interface ClientHandle {
+  arena: ArenaHandle;
+  index: number;
+  /** Channels run as tasks of the owner's own thread, which a blocking wait would starve. */
+  inline: boolean;
+}
+
+/** How long {@link Client.sendAsync} blocks before it goes to the event loop: a channel that is about to be free is met at a tenth of the cost. */
+const BRIEFLY_MS = 0.2;
+
+/**
+ * One client of an engine: something that has payloads to send. It owns one slot at any time: it fills {@link slot}, gives it a type, and
+ * calls {@link send}; the slot goes to a channel, and the channel's empty one comes back. Offsets change hands; no payload is copied.
+ *
+ * One thread uses a client; different clients may live in different threads.
+ */
+export class Client {
+  readonly #arena: Arena;
+  readonly #index: number;
+  readonly #inline: boolean;
+
+  private constructor(arena: Arena, index: number, inline: boolean) {
+    this.#arena = arena;
+    this.#index = index;
+    this.#inline = inline;
+  }
+
+  /** The client of a handle, in whichever thread this is called. */
+  static attach(handle: ClientHandle): Client {
+    return new Client(new Arena(handle.arena), handle.index, handle.inline);
+  }
+
+  /** @internal */
+  static of(arena: Arena, index: number, inline: boolean): Client {
+    return new Client(arena, index, inline);
+  }
+
+  get handle(): ClientHandle {
+    return { arena: this.#arena.handle, index: this.#index, inline: this.#inline };
+  }
+
+  /** The slot this client owns now. Ask again after each send: it is another one then. */
+  get slot(): Slot {
+    return this.#arena.clientSlot(this.#index);
+  }
+
+  /**
+   * Hands the slot to a channel, blocking this thread until one is free.
+   * @returns false when the engine is ending or has failed; the slot is still this client's then.
+   * @throws MultifdError ERR_ENGINE when the slot is empty, or when the channels run inside this thread (they could never become free).
+   */
+  send(): boolean {
+    this.#demandPayload();
+    if (this.#inline) throw new MultifdError('ERR_ENGINE', 'a blocking send() would wait for ever on inline channels: use sendAsync()');
+    const arena = this.#arena;
+    arena.sendLock.lock();
+    try {
+      if (!arena.channelsReady.wait(arena.running)) return false;
+      this.#place();
+      return true;
+    } finally {
+      arena.sendLock.unlock();
+    }
+  }
+
+  /** As {@link send}, without blocking: for a thread with an event loop. It may be called again only after it has resolved. */
+  async sendAsync(): Promise<boolean> {
+    this.#demandPayload();
+    const arena = this.#arena;
+    await arena.sendLock.lockAsync();
+    try {
+      const free = this.#inline ? arena.running() && arena.channelsReady.tryWait() : this.#waitBriefly();
+      if (!free && !(await arena.channelsReady.waitAsync(arena.running))) return false;
+      this.#place();
+      return true;
+    } finally {
+      arena.sendLock.unlock();
+    }
+  }
+
+  #waitBriefly(): boolean {
+    const { channelsReady, running } = this.#arena;
+    if (channelsReady.tryWait()) return running();
+    try {
+      return channelsReady.waitFor(running, BRIEFLY_MS);
+    } catch {
+      return false; // a thread that may not block at all, such as a browser's main thread
+    }
+  }
+
+  #demandPayload(): void {
+    if (this.slot.type === NONE) throw new MultifdError('ERR_ENGINE', `client ${this.#index} sent an empty slot: give it a type first`);
+  }
+
+  /** Swaps this client's slot with that of the next idle channel. Under the send lock, with one count of CHANNELS_READY taken. */
+  #place(): void {
+    const arena = this.#arena;
+    const count = arena.channels.length;
+    let id = arena.words[EngineWord.NEXT_CHANNEL]! % count;
+    // A count taken means that at least one channel is idle; the acquiring load pairs with the channel's release of its job.
+    for (let tried = 0; arena.isPending(id, 'PENDING_JOB'); tried++) {
+      if (tried === count) throw new MultifdError('ERR_ENGINE', 'channels_ready counted a channel that has a job');
+      id = (id + 1) % count;
+    }
+    arena.words[EngineWord.NEXT_CHANNEL] = (id + 1) % count;
+    const empty = arena.channelSlot(id);
+    if (empty.type !== NONE) throw new MultifdError('ERR_ENGINE', `an idle channel's slot is of type ${empty.type}`, { channel: id });
+    arena.setChannelSlot(id, this.slot);
+    arena.setClientSlot(this.#index, empty);
+    arena.setPending(id, 'PENDING_JOB', true); // publishes the slot and its payload to the channel
+    arena.channels[id]!.sem.post();
+  }
+}

@@ -1,0 +1,126 @@
+import { MultifdError } from '../errors.ts';
+import { Client } from './client.ts';
+import { ChannelGroup } from './group.ts';
+import type { Launcher } from './launch.ts';
+import type { Semaphore } from './semaphore.ts';
+
+export interface EngineOptions {
+  launcher: Launcher;
+  /** What each channel's program gets; as many channels as entries, 1 to 255. Structured-cloneable for workers. */
+  channels: readonly unknown[];
+  /** How many clients there are, 1 or more. */
+  clients: number;
+  /** Room in a slot: what the largest payload type needs. */
+  payloadBytes: number;
+  /** Scratch of each channel's program. */
+  scratchBytes?: number;
+  /** An area for all channels and clients. */
+  sharedBytes?: number;
+  onValue?: (channel: number, value: unknown) => void;
+}
+
+/** Who owns a slot, and of what type it is. */
+export interface SlotOwner {
+  owner: 'channel' | 'client';
+  index: number;
+  offset: number;
+  type: number;
+}
+
+/**
+ * The sending engine: N channels and M clients share N + M slots, and a send swaps two offsets. It knows no payload type but NONE.
+ *
+ * Roles: the owner (this object's thread) starts, syncs and ends it; each client fills and sends its own slot, in any thread; each channel sends what it
+ * is handed. No slot belongs to the engine, so none can leak or be freed twice: at any time each slot is owned by exactly one channel or client.
+ */
+export class Engine {
+  readonly group: ChannelGroup;
+  readonly #channels: readonly unknown[];
+  readonly #clients: number;
+
+  /** @throws MultifdError ERR_OPTION for counts out of range. */
+  constructor(options: EngineOptions) {
+    const { channels, clients, launcher, payloadBytes, scratchBytes = 0, sharedBytes = 0 } = options;
+    if (channels.length < 1 || channels.length > 255) throw new MultifdError('ERR_OPTION', `${channels.length} channels: give 1 to 255`);
+    if (!Number.isInteger(clients) || clients < 1) throw new MultifdError('ERR_OPTION', `${clients} clients: give at least 1`);
+    this.#channels = channels;
+    this.#clients = clients;
+    this.group = new ChannelGroup({
+      geometry: { channels: channels.length, clients, payloadBytes, scratchBytes, sharedBytes },
+      launcher,
+      ...(options.onValue && { onValue: options.onValue }),
+    });
+  }
+
+  /** Opens every channel. @throws the first channel's error. */
+  async start(): Promise<void> {
+    await this.group.start(this.#channels);
+  }
+
+  /** Client `index`, 0 to clients - 1, for use in this thread; its `handle` for another. One thread uses a client. */
+  client(index: number): Client {
+    if (!(index >= 0 && index < this.#clients)) throw new MultifdError('ERR_ENGINE', `there is no client ${index}: the engine has ${this.#clients}`);
+    return Client.of(this.group.arena, index, this.group.inline);
+  }
+
+  /**
+   * A barrier over all channels: resolves once everything sent before has left, with each channel's sync mark behind it. Other clients' sends wait.
+   * A client's own part-filled slot is not sent by this: send it first.
+   * @throws the engine's error, if it fails before or meanwhile.
+   */
+  async sync(): Promise<void> {
+    const { arena } = this.group;
+    await arena.sendLock.lockAsync();
+    try {
+      for (const [id, { sem }] of arena.channels.entries()) {
+        arena.setPending(id, 'PENDING_SYNC', true);
+        sem.post();
+      }
+      for (const { semSync } of arena.channels) {
+        // One count each: a channel posts CHANNELS_READY again after its sync, and after the job it may have had before.
+        await this.#demand(arena.channelsReady);
+        await this.#demand(semSync);
+      }
+    } finally {
+      arena.sendLock.unlock();
+    }
+  }
+
+  /**
+   * Waits for what is under way, then ends every channel and waits until nothing of them is left.
+   * @throws the engine's error, if it fails before that.
+   */
+  async finish(): Promise<void> {
+    const { group } = this;
+    const { arena } = group;
+    await arena.sendLock.lockAsync();
+    try {
+      for (const _ of arena.channels) await this.#demand(arena.channelsReady);
+      group.end();
+    } finally {
+      arena.sendLock.unlock();
+      await group.join();
+    }
+    if (group.error !== undefined) throw group.error;
+  }
+
+  /** Gives up: fails the engine with `error` unless it has failed already, and waits until nothing of the channels is left. Each client keeps its slot. */
+  async abort(error: MultifdError): Promise<void> {
+    this.group.fail(error);
+    await this.group.join();
+  }
+
+  /** Who owns which slot; a fact only while nobody sends. */
+  owners(): SlotOwner[] {
+    const { arena } = this.group;
+    const entry = (owner: 'channel' | 'client', index: number): SlotOwner => {
+      const { offset, type } = owner === 'channel' ? arena.channelSlot(index) : arena.clientSlot(index);
+      return { owner, index, offset, type };
+    };
+    return [...arena.channels.map((_, id) => entry('channel', id)), ...Array.from({ length: this.#clients }, (_, n) => entry('client', n))];
+  }
+
+  async #demand(semaphore: Semaphore): Promise<void> {
+    if (!(await semaphore.waitAsync(this.group.arena.running))) throw this.group.error ?? (await this.group.failure);
+  }
+}

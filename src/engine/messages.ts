@@ -1,0 +1,15 @@
+import type { ErrorRecord } from '../errors.ts';
+import type { ArenaHandle } from './arena.ts';
+
+/** What a worker gets to start with (its workerData). */
+export interface ChannelStart {
+  arena: ArenaHandle;
+  id: number;
+  data: unknown;
+}
+
+/** Channel to owner. */
+export type ChannelEvent = { kind: 'open' } | { kind: 'value'; value: unknown } | { kind: 'failed'; error: ErrorRecord } | { kind: 'closed' };
+
+/** Owner to channel: make what you wait for end. */
+export type ChannelOrder = { kind: 'stop' };

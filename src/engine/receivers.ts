@@ -1,0 +1,37 @@
+import { ChannelGroup, type GroupOptions } from './group.ts';
+
+/**
+ * The receiving side: N channels that apply what they read, and stop at each sync until the owner has seen all of them there.
+ * Each channel owns one slot for good, as the place its payloads land in.
+ */
+export class Receivers {
+  readonly group: ChannelGroup;
+
+  constructor(options: GroupOptions) {
+    this.group = new ChannelGroup(options);
+  }
+
+  /** Starts every channel. @throws the first channel's error. */
+  async start(data: readonly unknown[]): Promise<void> {
+    await this.group.start(data);
+  }
+
+  /**
+   * The other half of each channel's barrier: waits until every channel has reached its next sync, then lets all go on.
+   * @throws the group's error, if it fails before or meanwhile.
+   */
+  async sync(): Promise<void> {
+    const { arena } = this.group;
+    for (const { semSync } of arena.channels) {
+      if (!(await semSync.waitAsync(arena.running))) throw this.group.error ?? (await this.group.failure);
+    }
+    for (const { sem } of arena.channels) sem.post();
+  }
+
+  /** Ends every channel after the last sync, and waits until nothing of them is left. @throws the group's error, if there is one. */
+  async finish(): Promise<void> {
+    this.group.end();
+    await this.group.join();
+    if (this.group.error !== undefined) throw this.group.error;
+  }
+}

@@ -1,0 +1,121 @@
+import { readvSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { MultifdError } from '../errors.ts';
+import type { Input } from './input.ts';
+
+/**
+ * The fast way in on Node: a worker reads a connection's descriptor with readv(2), straight to where the bytes belong.
+ *
+ * The socket stays with the thread that accepted it, which neither reads it nor closes it before the worker is gone; so each descriptor has
+ * one owner and is closed once. (A second net.Socket over the same descriptor would close it twice, and by then the number may be another file's.)
+ * The descriptor is non-blocking: a read that would block sleeps on the arena's state word, so that an end or a failure wakes it at once.
+ */
+export interface Descriptor {
+  fd: number;
+  /** Bytes that the accepting thread had read already. */
+  prefix: Uint8Array;
+}
+
+/** The part of a socket's handle that is used here; not documented by Node, hence looked for before it is used. */
+interface SocketHandle {
+  fd?: number;
+  readStop?: () => number;
+}
+
+/**
+ * Stops this thread's reading of `socket` for good and returns its descriptor, or undefined where the runtime has none to give.
+ * @param prefix bytes read from the socket before.
+ */
+export function takeDescriptor(socket: Socket, prefix: Uint8Array): Descriptor | undefined {
+  const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
+  if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
+  if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
+  handle.readStop();
+  const buffered = socket.read() as Uint8Array | null;
+  return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])) };
+}
+
+/** readv takes at most this many views in one call (IOV_MAX on Linux and the BSDs). */
+const MAX_VIEWS = 1024;
+/** First and longest sleep when there is nothing to read: a loopback peer's next packet, and an idle connection's cost. */
+const FIRST_SLEEP_MS = 0.05;
+const LONGEST_SLEEP_MS = 2;
+
+export class DescriptorInput implements Input {
+  readonly #fd: number;
+  readonly #channel: number;
+  readonly #alive: () => boolean;
+  readonly #sleep: (milliseconds: number) => void;
+  readonly #onBytes: (bytes: number) => void;
+  #prefix: Uint8Array;
+  #offset = 0;
+
+  /**
+   * @param alive false once reading should stop.
+   * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
+   */
+  constructor({ fd, prefix }: Descriptor, channel: number, alive: () => boolean, sleep: (milliseconds: number) => void, onBytes: (bytes: number) => void) {
+    this.#fd = fd;
+    this.#prefix = prefix;
+    this.#channel = channel;
+    this.#alive = alive;
+    this.#sleep = sleep;
+    this.#onBytes = onBytes;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Nothing to do: whoever stops the group changes what `alive` reads. */
+  stop(): void {}
+
+  fill(views: readonly Uint8Array[]): boolean {
+    let at = 0;
+    let rest = views;
+    let started = false;
+    while (at < rest.length) {
+      const count = this.#read(rest.slice(at, at + MAX_VIEWS));
+      if (count === 0) {
+        if (!started || !this.#alive()) return false;
+        throw new MultifdError('ERR_PEER_CLOSED', 'the peer closed the connection in the middle of a message', { channel: this.#channel, offset: this.#offset });
+      }
+      started = true;
+      this.#offset += count;
+      this.#onBytes(count);
+      for (let left = count; left > 0; ) {
+        const view = rest[at]!;
+        if (left >= view.length) {
+          left -= view.length;
+          at++;
+        } else {
+          rest = [view.subarray(left), ...rest.slice(at + 1)];
+          at = 0;
+          left = 0;
+        }
+      }
+    }
+    return true;
+  }
+
+  /** At least one byte, or 0 at the end of the stream or when reading should stop. */
+  #read(views: readonly Uint8Array[]): number {
+    if (this.#prefix.length > 0) {
+      const view = views[0]!;
+      const count = Math.min(view.length, this.#prefix.length);
+      view.set(this.#prefix.subarray(0, count));
+      this.#prefix = this.#prefix.subarray(count);
+      return count;
+    }
+    for (let sleep = FIRST_SLEEP_MS; this.#alive(); sleep = Math.min(2 * sleep, LONGEST_SLEEP_MS)) {
+      try {
+        return readvSync(this.#fd, views);
+      } catch (cause) {
+        const { code, message } = cause as NodeJS.ErrnoException;
+        if (code !== 'EAGAIN') throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${message}`, { channel: this.#channel, offset: this.#offset, cause });
+      }
+      this.#sleep(sleep);
+    }
+    return 0;
+  }
+}
