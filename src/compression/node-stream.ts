@@ -1,0 +1,121 @@
+import type { Transform } from 'node:stream';
+import zlib from 'node:zlib';
+import { MultifdError } from '../errors.ts';
+import type { Decoder, Encoder } from './codec.ts';
+
+/**
+ * Codecs on node:zlib's native streams. Their work is done on the runtime's thread pool, one packet of a channel at a time.
+ */
+
+/** Bytes per piece of output. */
+const CHUNK = 1 << 17;
+
+/** The zstd part of node:zlib, since Node 22.15. */
+interface NativeZstd {
+  createZstdCompress(options: { chunkSize: number; params: Record<number, number> }): FlushableTransform;
+  createZstdDecompress(options: { chunkSize: number; params: Record<number, number> }): Transform;
+  constants: { ZSTD_e_flush: number; ZSTD_c_compressionLevel: number; ZSTD_d_windowLogMax: number };
+}
+
+type FlushableTransform = Transform & { flush(kind: number, callback: () => void): void };
+
+/** Largest window a zstd stream may ask the decoder to keep, as a power of two: 128 MiB, libzstd's own limit for streams. */
+const ZSTD_WINDOW_LOG_MAX = 27;
+
+/** Native zstd, where this runtime has it. */
+export function nativeZstd(): NativeZstd | undefined {
+  return 'createZstdCompress' in zlib ? (zlib as unknown as NativeZstd) : undefined;
+}
+
+export function zlibEncoder(level: number): Encoder {
+  return new StreamEncoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH);
+}
+
+export function zlibDecoder(): Decoder {
+  return new StreamDecoder(zlib.createInflate({ chunkSize: CHUNK }));
+}
+
+export function nativeZstdEncoder(zstd: NativeZstd, level: number): Encoder {
+  return new StreamEncoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush);
+}
+
+export function nativeZstdDecoder(zstd: NativeZstd): Decoder {
+  return new StreamDecoder(zstd.createZstdDecompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }));
+}
+
+class StreamEncoder implements Encoder {
+  readonly #stream: FlushableTransform;
+  readonly #flush: number;
+  #pieces: Uint8Array[] = [];
+
+  constructor(stream: FlushableTransform, flush: number) {
+    this.#stream = stream;
+    this.#flush = flush;
+    stream.on('data', (piece: Uint8Array) => this.#pieces.push(piece));
+  }
+
+  encode(pages: Uint8Array): Promise<readonly Uint8Array[]> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error): void => reject(new MultifdError('ERR_CODEC', `compressing failed: ${cause.message}`, { cause }));
+      this.#stream.once('error', failed);
+      this.#stream.write(pages);
+      this.#stream.flush(this.#flush, () => {
+        this.#stream.off('error', failed);
+        const pieces = this.#pieces;
+        this.#pieces = [];
+        resolve(pieces);
+      });
+    });
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+class StreamDecoder implements Decoder {
+  readonly #stream: Transform;
+  #take: (piece: Uint8Array) => void = () => {};
+
+  constructor(stream: Transform) {
+    this.#stream = stream;
+    stream.on('data', (piece: Uint8Array) => this.#take(piece));
+    stream.on('error', () => {}); // the packet under way has a listener of its own
+  }
+
+  decode(payload: Uint8Array, into: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const stream = this.#stream;
+      let filled = 0;
+      const settle = (problem?: string): void => {
+        stream.off('error', failed);
+        stream.off('end', ended);
+        if (problem === undefined) resolve();
+        else reject(new MultifdError('ERR_DECOMPRESS', problem));
+      };
+      const failed = (cause: Error): void => settle(`the compressed data is broken: ${cause.message}`);
+      const ended = (): void => settle('the compressed stream ended, but it has to go on for the whole migration');
+      this.#take = (piece) => {
+        if (filled + piece.length > into.length) {
+          // Destroyed at once, so that data which expands a thousandfold stops here.
+          stream.destroy();
+          return settle(`the compressed data yields more than the ${into.length} bytes its pages have`);
+        }
+        into.set(piece, filled);
+        filled += piece.length;
+      };
+      stream.once('error', failed);
+      stream.once('end', ended);
+      if (stream.destroyed || stream.writableEnded) return settle('the compressed stream has ended already');
+      // The callback comes when all of the payload has been consumed and all it yields has been handed out.
+      stream.write(payload, () => {
+        if (stream.destroyed) return;
+        settle(filled === into.length ? undefined : `the compressed data yields ${filled} bytes, but its pages have ${into.length}`);
+      });
+    });
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}

@@ -1,0 +1,119 @@
+import { unlink } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { MultifdError } from '../errors.ts';
+import { formatUri, type SocketUri } from './uri.ts';
+
+/** What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those included. */
+export type Arrival = { kind: 'main' | 'multifd'; socket: Socket; read: Uint8Array };
+
+export interface ListenOptions {
+  /** Milliseconds that a connection has for its first bytes; then it is dropped. */
+  timeout: number;
+  /** First four bytes of a main channel, and of a multifd channel. */
+  magics: { main: number; multifd: number };
+  /** Bytes of a multifd channel's initial packet: it arrives when these are there. */
+  initialBytes: number;
+  onArrival(arrival: Arrival): void;
+  /** A connection that was none of ours: told, and forgotten. */
+  onStranger?(why: string): void;
+}
+
+const MAGIC_BYTES = 4;
+
+/** Listens for the connections of one migration, which come in any order, and tells them apart. What is none of them is dropped, and listening goes on. */
+export class Listener {
+  /** Where it listens, with the port it got. */
+  readonly uri: SocketUri;
+  readonly #server: Server;
+  /** Connections that have not said yet what they are. */
+  readonly #unknown: Set<Socket>;
+
+  private constructor(uri: SocketUri, server: Server, unknown: Set<Socket>) {
+    this.uri = uri;
+    this.#server = server;
+    this.#unknown = unknown;
+  }
+
+  /** @throws MultifdError ERR_LISTEN. */
+  static async open(uri: SocketUri, options: ListenOptions): Promise<Listener> {
+    const unknown = new Set<Socket>();
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => identify(socket, unknown, options));
+    try {
+      await listen(server, uri).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EADDRINUSE' || uri.kind !== 'unix' || !(await isStale(uri.path))) throw error;
+        await unlink(uri.path);
+        await listen(server, uri);
+      });
+    } catch (cause) {
+      throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
+    }
+    const bound = uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri;
+    return new Listener(bound, server, unknown);
+  }
+
+  /** Stops listening and drops what has not identified itself; connections that arrived stay. */
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#unknown) socket.destroy();
+  }
+}
+
+function listen(server: Server, uri: SocketUri): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(uri.kind === 'tcp' ? { host: uri.host || '127.0.0.1', port: uri.port } : { path: uri.path }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** A socket file that nobody listens on any more, left behind by a process that was killed. */
+function isStale(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  });
+}
+
+function identify(socket: Socket, unknown: Set<Socket>, { timeout, magics, initialBytes, onArrival, onStranger }: ListenOptions): void {
+  let read: Uint8Array = new Uint8Array(0);
+  const from = socket.remoteAddress ?? 'a local process';
+  unknown.add(socket);
+  socket.on('error', () => {}); // whoever reads or writes next is told
+
+  const settle = (): void => {
+    clearTimeout(timer);
+    unknown.delete(socket);
+    socket.off('readable', look);
+    socket.off('end', ended);
+    socket.off('close', closed);
+  };
+  const drop = (why: string): void => {
+    settle();
+    socket.destroy();
+    onStranger?.(`dropped a connection from ${from}: ${why}`);
+  };
+  const arrive = (kind: Arrival['kind']): void => {
+    settle();
+    onArrival({ kind, socket, read });
+  };
+  const look = (): void => {
+    for (let chunk: Uint8Array | null; (chunk = socket.read() as Uint8Array | null) !== null; ) read = Buffer.concat([read, chunk]);
+    if (read.length < MAGIC_BYTES) return;
+    const magic = new DataView(read.buffer, read.byteOffset).getUint32(0);
+    if (magic === magics.main) arrive('main');
+    else if (magic !== magics.multifd) drop('its first bytes are not those of a migration');
+    else if (read.length >= initialBytes) arrive('multifd');
+  };
+  const ended = (): void => drop('it ended before it said what it is');
+  const closed = (): void => drop('it was reset before it said what it is');
+  const timer = setTimeout(() => drop(`it did not say what it is within ${timeout / 1000} s`), timeout);
+  socket.on('readable', look);
+  socket.on('end', ended);
+  socket.on('close', closed);
+}
