@@ -1,6 +1,6 @@
 /** A batch: the pages of one packet, as a list of u64 byte offsets into their block. */
-import { maskBit } from "./bytes";
-import { isZero } from "./pages";
+import { maskBit } from './bytes';
+import { isZero } from './pages';
 
 /**
  * Puts the offsets of pages whose mask bit is clear (normal pages) before those whose bit is set (zero pages), each in
@@ -60,7 +60,7 @@ export function gather(dst: usize, base: usize, offsets: usize, count: u32, page
   }
 }
 
-/** Copies pages that lie one behind the other at `src` to `base` + each offset; of two pages with one offset the later stays. */
+/** Copies pages that lie one behind the other at `src` to `base` + each offset, in order. */
 export function scatter(base: usize, src: usize, offsets: usize, count: u32, pageSize: u32): void {
   for (let i: u32 = 0; i < count; ) {
     const length = runLength(offsets, i, count, pageSize);

@@ -5,10 +5,10 @@
  * one writes nothing to it. Nothing here traps on purpose. Pointers, sizes and counts come from this project's own
  * code and are trusted; what comes from a wire is checked by the functions named `check...`.
  */
-export { zeroMask, zeroMaskAt, compareMask } from "./pages";
-export { partition, compact, gather, scatter, clear, runs } from "./batch";
-export { hash } from "./hash";
-export { markPages, nextRun, runEnd, countBits } from "./bitmap";
-export { fillInitial, checkInitial } from "./packet/initial";
-export { fillRam, checkRam } from "./packet/ram";
-export { fillDeviceState, checkDeviceState } from "./packet/device-state";
+export { zeroMask, zeroMaskAt, compareMask } from './pages';
+export { partition, compact, gather, scatter, clear, runs } from './batch';
+export { hash } from './hash';
+export { markPages, nextRun, runEnd, countBits } from './bitmap';
+export { fillInitial, checkInitial } from './packet/initial';
+export { fillRam, checkRam } from './packet/ram';
+export { fillDeviceState, checkDeviceState } from './packet/device-state';

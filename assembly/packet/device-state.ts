@@ -10,9 +10,9 @@
  *  272    4  next_packet_size: bytes of state that follow, at least 1
  * ```
  */
-import { loadBe32, storeBe32 } from "../bytes";
-import { FLAG_DEVICE_STATE, ID_BYTES, MAGIC, Prefix, Refusal, VERSION } from "../layout";
-import { idLength } from "./id";
+import { loadBe32, storeBe32 } from '../bytes';
+import { FLAG_DEVICE_STATE, ID_BYTES, MAGIC, Prefix, Refusal, VERSION } from '../layout';
+import { idLength } from './id';
 
 const IDSTR_AT: usize = 12;
 const INSTANCE_AT: usize = 268;

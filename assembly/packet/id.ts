@@ -1,4 +1,4 @@
-import { ID_BYTES } from "../layout";
+import { ID_BYTES } from '../layout';
 
 /** Length in bytes of the NUL-terminated id in the 256 bytes at `id`; 256 when no NUL ends it. */
 export function idLength(id: usize): u32 {

@@ -9,8 +9,8 @@
  *  25  39  zero
  * ```
  */
-import { loadBe32, storeBe32 } from "../bytes";
-import { MAGIC, Prefix, Refusal, VERSION } from "../layout";
+import { loadBe32, storeBe32 } from '../bytes';
+import { MAGIC, Prefix, Refusal, VERSION } from '../layout';
 
 const INITIAL_BYTES: usize = 64;
 const UUID_AT: usize = 8;
@@ -25,7 +25,7 @@ export function fillInitial(dst: usize, uuid: usize, id: u8): void {
   store<u8>(dst + ID_AT, id);
 }
 
-/** Whether the initial packet at `src` is one of this VM's, with an id below `channels`; the zero bytes are not looked at. */
+/** Whether the initial packet at `src` is of this VM, with an id below `channels`; the zero bytes are not looked at. */
 export function checkInitial(src: usize, uuid: usize, channels: u32): i32 {
   if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
   if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;

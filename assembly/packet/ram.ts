@@ -12,10 +12,10 @@
  *   32    4  zero_pages (always 0 before QEMU 9.0)
  *   36   28  zero
  *   64  256  ramblock: id of the RAM block, NUL-terminated
- *  320       offset: pages_alloc 64-bit byte offsets in the block, the normal pages first, then the zero pages, rest zero
+ *  320       offset: pages_alloc 64-bit byte offsets in the block, of the normal pages, then the zero pages; rest zero
  * ```
  */
-import { copySwapped64, loadBe32, loadBe64, storeBe32, storeBe64 } from "../bytes";
+import { copySwapped64, loadBe32, loadBe64, storeBe32, storeBe64 } from '../bytes';
 import {
   COMPRESSION_MASK,
   COMPRESSION_SHIFT,
@@ -26,8 +26,8 @@ import {
   Prefix,
   Refusal,
   VERSION,
-} from "../layout";
-import { idLength } from "./id";
+} from '../layout';
+import { idLength } from './id';
 
 const PAGES_ALLOC_AT: usize = 12;
 const NORMAL_AT: usize = 16;
@@ -91,8 +91,8 @@ function takeNumber(counter: usize): u64 {
 
 /**
  * Whether the header at `src` (320 + 8 * pagesAlloc bytes) is right for a migration with `pagesAlloc` pages per
- * packet, the `compression` agreed on (value of the five-bit field) and the `blockCount` blocks in the table at `blocks`.
- * Then its page offsets are at `offsets`, native u64, room for pagesAlloc of them, and:
+ * packet, the `compression` agreed on (value of the five-bit field) and the `blockCount` blocks in the table at
+ * `blocks`. Then its page offsets are at `offsets`, native u64, room for pagesAlloc of them, and:
  *
  * ```
  * out, 32 bytes, native order:

@@ -141,8 +141,8 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
 };
 
 /**
- * The error for a packet that a `check...` function refused. Its `field` is QEMU's name of the field, and its message has
- * the value as it came.
+ * The error for a packet that a `check...` function refused. Its `field` is QEMU's name of the field, and its message
+ * has the value as it came.
  *
  * @param refusal what the function returned, not 0
  * @param packet the packet, from its first byte on; at least as much as the function read

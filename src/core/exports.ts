@@ -1,4 +1,4 @@
-import type { BLOCK_ENTRY, COMPRESSION, DEVICE_STATE_INFO, RAM_INFO, hashKeyLength } from './layout.ts';
+import type { BLOCK_ENTRY, COMPRESSION, DEVICE_STATE_INFO, RAM_INFO, RUN, hashKeyLength } from './layout.ts';
 import type { packetError } from './check.ts';
 
 /** A byte address in the core's memory, 0 to 2^32 - 1. One at or above 2 GiB may be passed signed or unsigned. */
@@ -7,10 +7,10 @@ export type Address = number;
 /**
  * The exports of the WebAssembly core, as they come from the instance: plain calls, with nothing around them.
  *
- * - Arguments are 32-bit integers: addresses, counts and sizes in bytes. They are trusted. Only what lies in the packets
- *   that the `check...` functions read is treated as hostile.
- * - A result is a **signed** 32-bit integer, whatever it stands for: write `>>> 0` behind a call whose result is a mask, or
- *   a page index that can reach 2^31.
+ * - Arguments are 32-bit integers: addresses, counts and sizes in bytes. They are trusted. Only what lies in the
+ *   packets that the `check...` functions read is treated as hostile.
+ * - A result is a **signed** 32-bit integer, whatever it stands for: write `>>> 0` behind a call whose result is a
+ *   mask, or a page index that can reach 2^31.
  * - `pageSize`: a multiple of 64 bytes. Page addresses need no alignment.
  * - An `offsets` list is `count` unsigned 64-bit byte offsets in a block, in native (little-endian) order.
  * - A mask has bit i in bit i & 7 of byte i >> 3, so a 32-bit mask can be stored as a little-endian word.
@@ -31,14 +31,14 @@ export interface CoreExports {
   compareMask(a: Address, b: Address, pageSize: number, count: number): number;
 
   /**
-   * Puts the offsets of pages whose mask bit is clear (normal) before those whose bit is set (zero), in place, each kind in
-   * its order. `scratch` has room for 8 * count bytes, left undefined. Returns the count of normal pages.
+   * Puts the offsets of pages whose mask bit is clear (normal) before those whose bit is set (zero), in place, each
+   * kind in its order. `scratch` has room for 8 * count bytes, left undefined. Returns the count of normal pages.
    */
   partition(offsets: Address, count: number, mask: Address, scratch: Address): number;
 
   /**
-   * Of `count` staged pages (page i at `pages` + i * pageSize): moves those whose mask bit is clear to the front, in order,
-   * and returns how many they are. What lies behind them is undefined.
+   * Of `count` staged pages (page i at `pages` + i * pageSize): moves those whose mask bit is clear to the front, in
+   * order, and returns how many they are. What lies behind them is undefined.
    */
   compact(pages: Address, pageSize: number, count: number, mask: Address): number;
 
@@ -52,8 +52,8 @@ export interface CoreExports {
   clear(base: Address, offsets: Address, count: number, pageSize: number): void;
 
   /**
-   * Merges pages that follow each other, in the list and in the block, into runs. Run i is two float64 at `out` + 16 * i:
-   * byte offset in the block, length in bytes; `out` has room for `count` of them. Returns how many there are.
+   * Merges pages that follow each other, in the list and in the block, into runs. Run i is two float64 at
+   * `out` + 16 * i, see {@link RUN}; `out` has room for `count` of them. Returns how many there are.
    */
   runs(offsets: Address, count: number, pageSize: number, out: Address): number;
 
@@ -61,9 +61,9 @@ export interface CoreExports {
    * 128-bit hash of a page: two unsigned 64-bit halves at `out` (16 bytes). The key is
    * {@link hashKeyLength}(pageSize) random bytes.
    *
-   * It is NH in its Toeplitz form (the universal hash of UMAC, RFC 4418). Two different pages chosen without knowledge of
-   * the key have the same hash with a probability of at most 2^-64. It is no cryptographic hash: keep the key to yourself,
-   * and compare bytes where a missed change is not acceptable.
+   * It is NH in its Toeplitz form (the universal hash of UMAC, RFC 4418). Two different pages chosen without knowledge
+   * of the key have the same hash with a probability of at most 2^-64. It is no cryptographic hash: keep the key to
+   * yourself, and compare bytes where a missed change is not acceptable.
    */
   hash(page: Address, pageSize: number, key: Address, out: Address): void;
 
@@ -85,15 +85,15 @@ export interface CoreExports {
   /** Fills an initial packet: 64 bytes at `dst`. `uuid` points to 16 bytes; `id` is the channel's, 0 to 255. */
   fillInitial(dst: Address, uuid: Address, id: number): void;
 
-  /** Checks the initial packet at `src` against the uuid and the number of channels. 0, or a code for {@link packetError}. */
+  /** Checks the initial packet at `src` against uuid and number of channels. 0, or a code for {@link packetError}. */
   checkInitial(src: Address, uuid: Address, channels: number): number;
 
   /**
    * Fills a RAM packet's header: 320 + 8 * pagesAlloc bytes at `dst`.
    *
    * @param payload bytes that follow the header
-   * @param counter address of the packet counter, an unsigned 64-bit word, 8-byte aligned; packet_num is its value, and it
-   *   goes up by one (atomically in the shared build)
+   * @param counter address of the packet counter, an unsigned 64-bit word, 8-byte aligned; packet_num is its value,
+   *   and it goes up by one (atomically in the shared build)
    * @param blockId address of 256 bytes, NUL-padded, or 0 for the empty id
    * @param offsets normal + zero offsets, the normal pages first
    */
@@ -110,7 +110,8 @@ export interface CoreExports {
   ): void;
 
   /**
-   * Checks the RAM packet's header at `src`, all 320 + 8 * pagesAlloc bytes of it. 0, or a code for {@link packetError}.
+   * Checks the RAM packet's header at `src`, all 320 + 8 * pagesAlloc bytes of it. 0, or a code for
+   * {@link packetError}.
    *
    * @param compression the one agreed on, a value of {@link COMPRESSION}
    * @param blocks table of {@link BLOCK_ENTRY}s
@@ -132,8 +133,8 @@ export interface CoreExports {
   fillDeviceState(dst: Address, idstr: Address, instanceId: number, payload: number): void;
 
   /**
-   * Checks the device-state packet at `src`, whose payload may be 1 to `limit` bytes. 0, or a code for {@link packetError};
-   * `out` is {@link DEVICE_STATE_INFO}, written when the result is 0.
+   * Checks the device-state packet at `src`, whose payload may be 1 to `limit` bytes. 0, or a code for
+   * {@link packetError}; `out` is {@link DEVICE_STATE_INFO}, written when the result is 0.
    */
   checkDeviceState(src: Address, limit: number, out: Address): number;
 }

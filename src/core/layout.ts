@@ -44,7 +44,14 @@ export const RAM = {
 } as const;
 
 /** Fields of a device-state packet, 276 bytes. */
-export const DEVICE_STATE = { magic: 0, version: 4, flags: 8, idstr: 12, instanceId: 268, nextPacketSize: 272 } as const;
+export const DEVICE_STATE = {
+  magic: 0,
+  version: 4,
+  flags: 8,
+  idstr: 12,
+  instanceId: 268,
+  nextPacketSize: 272,
+} as const;
 
 /** An entry of the block table that `checkRam` reads: id, NUL-padded; u64 used length; 8 reserved bytes. */
 export const BLOCK_ENTRY = { id: 0, usedLength: 256, length: 272 } as const;
@@ -89,7 +96,7 @@ export function pagesPerPacket(pageSize: number): number {
   if (!Number.isInteger(pageSize) || pageSize < PAGE_STEP || !Number.isInteger(pages)) {
     throw new MultifdError(
       'ERR_OPTION',
-      `page size ${pageSize} is no power of two from ${PAGE_STEP} to ${PACKET_PAGES_BYTES}: use the target's, mostly 4096`,
+      `page size ${pageSize} is no power of two from ${PAGE_STEP} to ${PACKET_PAGES_BYTES}: mostly it is 4096`,
     );
   }
   return pages;

@@ -15,17 +15,17 @@ export function coreKind(memory: WebAssembly.Memory): CoreKind {
 }
 
 /**
- * Compiles one of the two builds. The module can be posted to workers and instantiated any number of times; keep it, for
- * each call compiles anew.
+ * Compiles one of the two builds. The module can be posted to workers and instantiated any number of times; keep it,
+ * for each call compiles anew.
  */
 export function compileCore(kind: CoreKind): Promise<WebAssembly.Module> {
   return WebAssembly.compile(kind === 'shared' ? sharedBytes : plainBytes);
 }
 
 /**
- * Instantiates the core over a memory; nothing is written to it. A shared memory may be of any initial and maximum size.
+ * Instantiates the core over a memory of any size; nothing is written to it.
  *
- * @param module the build that fits the memory, for runtimes that can't compile bytes or to share it; default: compiled here
+ * @param module the build that fits the memory, to share one or where bytes can't be compiled; default: compiled here
  * @throws MultifdError `ERR_OPTION` when the module is not the build that the memory needs
  */
 export async function instantiateCore(memory: WebAssembly.Memory, module?: WebAssembly.Module): Promise<CoreExports> {
