@@ -9,7 +9,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^multifd$/, replacement: built('index.js') },
-      { find: /^multifd\/(core|engine)$/, replacement: built('$1/index.js') },
+      { find: /^multifd\/(core|engine)$/, replacement: built('$1.js') },
     ],
   },
   test: {

@@ -9,6 +9,9 @@ export interface ArenaHandle {
   geometry: Geometry;
 }
 
+/** The words of a channel that are 0 or 1. */
+type Flag = 'PENDING_JOB' | 'PENDING_SYNC' | 'ENDED';
+
 /** One channel's words, in the thread that looks at them. */
 export interface ChannelWords {
   readonly sem: Semaphore;
@@ -102,13 +105,13 @@ export class Arena {
     this.words[this.#clientWord(index)] = slot.offset;
   }
 
-  isPending(id: number, word: 'PENDING_JOB' | 'PENDING_SYNC'): boolean {
+  isSet(id: number, word: Flag): boolean {
     return Atomics.load(this.words, this.#channelWord(id, ChannelWord[word])) !== 0;
   }
 
-  /** Set: publishes the slot (or the wish to sync) to the channel. Cleared: publishes the channel's work, and its empty slot, to the next client. */
-  setPending(id: number, word: 'PENDING_JOB' | 'PENDING_SYNC', pending: boolean): void {
-    Atomics.store(this.words, this.#channelWord(id, ChannelWord[word]), pending ? 1 : 0);
+  /** PENDING_... on: publishes the slot, or the wish to sync, to the channel. Off: publishes the channel's work, and its empty slot, to the next client. */
+  set(id: number, word: Flag, on: boolean): void {
+    Atomics.store(this.words, this.#channelWord(id, ChannelWord[word]), on ? 1 : 0);
   }
 
   /**

@@ -63,7 +63,7 @@ async function sendLoop({ id, arena, mayBlock, counters }: ChannelContext, progr
   for (;;) {
     arena.channelsReady.post();
     if (!(await acquire(sem, arena.unfailed, mayBlock))) return;
-    if (arena.isPending(id, 'PENDING_JOB')) {
+    if (arena.isSet(id, 'PENDING_JOB')) {
       const slot = arena.channelSlot(id);
       const send = program.payloads.get(slot.type);
       if (send === undefined) throw new MultifdError('ERR_ENGINE', `no handler for payload type ${slot.type}: register it with the channel's program`, { channel: id });
@@ -71,10 +71,10 @@ async function sendLoop({ id, arena, mayBlock, counters }: ChannelContext, progr
       if (sent !== undefined) await sent;
       counters[0]!++;
       slot.clear();
-      arena.setPending(id, 'PENDING_JOB', false); // publishes the empty slot to the next client that comes by
-    } else if (arena.isPending(id, 'PENDING_SYNC')) {
+      arena.set(id, 'PENDING_JOB', false); // publishes the empty slot to the next client that comes by
+    } else if (arena.isSet(id, 'PENDING_SYNC')) {
       await program.sync();
-      arena.setPending(id, 'PENDING_SYNC', false);
+      arena.set(id, 'PENDING_SYNC', false);
       semSync.post();
     } else {
       return; // woken with nothing to do: the group is ending
@@ -88,6 +88,9 @@ async function receiveLoop({ id, arena, mayBlock }: ChannelContext, program: Rec
     semSync.post(); // publishes every page this channel has applied to the owner, and through it to the other channels
     return acquire(sem, arena.running, mayBlock);
   });
+  // Whoever waits for this channel's next sync learns that there will be none.
+  arena.set(id, 'ENDED', true);
+  semSync.post();
 }
 
 function acquire(semaphore: Semaphore, alive: () => boolean, mayBlock: boolean): boolean | Promise<boolean> {

@@ -104,7 +104,7 @@ export class Client {
     const count = arena.channels.length;
     let id = arena.words[EngineWord.NEXT_CHANNEL]! % count;
     // A count taken means that at least one channel is idle; the acquiring load pairs with the channel's release of its job.
-    for (let tried = 0; arena.isPending(id, 'PENDING_JOB'); tried++) {
+    for (let tried = 0; arena.isSet(id, 'PENDING_JOB'); tried++) {
       if (tried === count) throw new MultifdError('ERR_ENGINE', 'channels_ready counted a channel that has a job');
       id = (id + 1) % count;
     }
@@ -113,7 +113,7 @@ export class Client {
     if (empty.type !== NONE) throw new MultifdError('ERR_ENGINE', `an idle channel's slot is of type ${empty.type}`, { channel: id });
     arena.setChannelSlot(id, this.slot);
     arena.setClientSlot(this.#index, empty);
-    arena.setPending(id, 'PENDING_JOB', true); // publishes the slot and its payload to the channel
+    arena.set(id, 'PENDING_JOB', true); // publishes the slot and its payload to the channel
     arena.channels[id]!.sem.post();
   }
 }

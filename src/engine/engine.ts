@@ -73,7 +73,7 @@ export class Engine {
     await arena.sendLock.lockAsync();
     try {
       for (const [id, { sem }] of arena.channels.entries()) {
-        arena.setPending(id, 'PENDING_SYNC', true);
+        arena.set(id, 'PENDING_SYNC', true);
         sem.post();
       }
       for (const { semSync } of arena.channels) {

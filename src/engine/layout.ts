@@ -46,6 +46,8 @@ export const ChannelWord = {
   SEM_SYNC: 3,
   /** Byte offset of the slot that the channel owns. Published by PENDING_JOB. */
   SLOT: 4,
+  /** 1: a receiving channel has read its connection to the end. Stored before SEM_SYNC is posted a last time. */
+  ENDED: 5,
 } as const;
 
 /** Client words, relative to the client's line. */

@@ -1,3 +1,4 @@
+import { MultifdError } from '../errors.ts';
 import { ChannelGroup, type GroupOptions } from './group.ts';
 
 /**
@@ -22,8 +23,10 @@ export class Receivers {
    */
   async sync(): Promise<void> {
     const { arena } = this.group;
-    for (const { semSync } of arena.channels) {
+    for (const [id, { semSync }] of arena.channels.entries()) {
       if (!(await semSync.waitAsync(arena.running))) throw this.group.error ?? (await this.group.failure);
+      // A channel that has reached a sync stays there until it is let go on; so if it has ended, this count stands for that.
+      if (arena.isSet(id, 'ENDED')) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the channel before the sync that the main channel announced', { channel: id });
     }
     for (const { sem } of arena.channels) sem.post();
   }

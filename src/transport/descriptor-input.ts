@@ -12,8 +12,10 @@ import type { Input } from './input.ts';
  */
 export interface Descriptor {
   fd: number;
-  /** Bytes that the accepting thread had read already. */
+  /** Bytes that the accepting thread had read already, but not used. */
   prefix: Uint8Array;
+  /** Where in the connection's stream the prefix begins. */
+  offset: number;
 }
 
 /** The part of a socket's handle that is used here; not documented by Node, hence looked for before it is used. */
@@ -24,15 +26,16 @@ interface SocketHandle {
 
 /**
  * Stops this thread's reading of `socket` for good and returns its descriptor, or undefined where the runtime has none to give.
- * @param prefix bytes read from the socket before.
+ * @param prefix bytes read from the socket before, but not used.
+ * @param offset where in the connection's stream the prefix begins.
  */
-export function takeDescriptor(socket: Socket, prefix: Uint8Array): Descriptor | undefined {
+export function takeDescriptor(socket: Socket, prefix: Uint8Array, offset: number): Descriptor | undefined {
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
   if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
   handle.readStop();
   const buffered = socket.read() as Uint8Array | null;
-  return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])) };
+  return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])), offset };
 }
 
 /** readv takes at most this many views in one call (IOV_MAX on Linux and the BSDs). */
@@ -48,15 +51,16 @@ export class DescriptorInput implements Input {
   readonly #sleep: (milliseconds: number) => void;
   readonly #onBytes: (bytes: number) => void;
   #prefix: Uint8Array;
-  #offset = 0;
+  #offset: number;
 
   /**
    * @param alive false once reading should stop.
    * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
    */
-  constructor({ fd, prefix }: Descriptor, channel: number, alive: () => boolean, sleep: (milliseconds: number) => void, onBytes: (bytes: number) => void) {
+  constructor({ fd, prefix, offset }: Descriptor, channel: number, alive: () => boolean, sleep: (milliseconds: number) => void, onBytes: (bytes: number) => void) {
     this.#fd = fd;
     this.#prefix = prefix;
+    this.#offset = offset;
     this.#channel = channel;
     this.#alive = alive;
     this.#sleep = sleep;

@@ -7,19 +7,23 @@ export class SocketInput implements Input {
   readonly #socket: Socket;
   readonly #channel: number | 'main';
   readonly #onBytes: (bytes: number) => void;
-  #chunk: Uint8Array = new Uint8Array(0);
-  #offset = 0;
+  #chunk: Uint8Array;
+  #offset: number;
   #stopped = false;
   #ended = false;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** @param prefix bytes of the connection that were read before. */
-  constructor(socket: Socket, channel: number | 'main', prefix: Uint8Array, onBytes: (bytes: number) => void = () => {}) {
+  /**
+   * @param prefix bytes of the connection that were read before, but not used.
+   * @param offset where in the connection's stream the prefix begins.
+   */
+  constructor(socket: Socket, channel: number | 'main', prefix: Uint8Array, offset: number, onBytes: (bytes: number) => void = () => {}) {
     this.#socket = socket;
     this.#channel = channel;
     this.#onBytes = onBytes;
     this.#chunk = prefix;
+    this.#offset = offset;
     const wake = (): void => this.#wake?.();
     socket.on('readable', wake);
     socket.on('end', () => {

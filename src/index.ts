@@ -1,0 +1,17 @@
+/**
+ * multifd: moves large memory over N parallel channels, in QEMU's own multifd wire and file formats.
+ *
+ * This is the migration level: an outgoing and an incoming end. The levels below are `multifd/engine` (channels, slots, clients) and `multifd/core`
+ * (the WebAssembly kernels).
+ */
+export { MultifdError, type ErrorCode, type ErrorRecord } from './errors.ts';
+export { send, type OutgoingOptions, type ZeroPageDetection } from './migration/outgoing/index.ts';
+export { receive, type IncomingMigration, type IncomingOptions } from './migration/incoming/index.ts';
+export type { DeviceState } from './migration/channel/payloads.ts';
+export type { PageSink } from './migration/channel/page-targets.ts';
+export type { BlockSource, OutgoingBlock, PageSource } from './migration/memory/sources.ts';
+export type { BlockTarget, BlockTargets, IncomingBlock } from './migration/memory/targets.ts';
+export type { MigrationOptions } from './migration/options.ts';
+export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './migration/statistics.ts';
+export type { Compression } from './compression/index.ts';
+export { extractBlock, inspectImage, isImage, type BlockReport, type ExtractOptions, type ImageReport } from './image/index.ts';

@@ -1,0 +1,44 @@
+import type { ChannelContext, SendProgram } from '../../engine/program.ts';
+import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
+import type { SourceDescriptor } from './page-sources.ts';
+import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
+import { RAM } from './payloads.ts';
+
+export interface CopyChannelData extends ChannelBasics {
+  sources: SourceDescriptor[];
+  targets: TargetDescriptor[];
+}
+
+/**
+ * A multifd channel without a connection: between memory and a mapped-ram image each page has its place in the file, so channels work side by
+ * side, without packets and without syncs.
+ */
+export function createCopyChannel(context: ChannelContext<CopyChannelData>): SendProgram {
+  const { arena, data, counters } = context;
+  const { pageSize, areas } = data;
+  const batcher = new Batcher(context, data, data.sources);
+  const { core, scratch } = batcher;
+  const targets = data.targets.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
+
+  return {
+    kind: 'send',
+    open() {},
+    payloads: new Map([
+      [
+        RAM,
+        async (slot) => {
+          const { batch, normal, zero, content } = batcher.prepare(slot, true);
+          const target = targets[batch.block]!;
+          if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
+          if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
+          counters[Counter.BYTES]! += normal * pageSize;
+          counters[Counter.NORMAL]! += normal;
+          counters[Counter.DUPLICATE]! += zero;
+        },
+      ],
+    ]),
+    sync() {},
+    stop() {},
+    close() {},
+  };
+}

@@ -1,0 +1,29 @@
+import { readSync, writeSync } from 'node:fs';
+import { MultifdError } from '../../errors.ts';
+
+/** Reads at a position of a file, from any thread; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
+export function readAt(fd: number, into: Uint8Array, position: number): void {
+  for (let at = 0; at < into.length; ) {
+    const count = attempt('read', position + at, () => readSync(fd, into, at, into.length - at, position + at));
+    if (count === 0) {
+      into.fill(0, at);
+      return;
+    }
+    at += count;
+  }
+}
+
+/** Writes at a position of a file, side by side with other threads. @throws MultifdError ERR_IO. */
+export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    at += attempt('write', position + at, () => writeSync(fd, bytes, at, bytes.length - at, position + at));
+  }
+}
+
+function attempt(verb: string, offset: number, call: () => number): number {
+  try {
+    return call();
+  } catch (cause) {
+    throw new MultifdError('ERR_IO', `can't ${verb} the file: ${(cause as Error).message}`, { offset, cause });
+  }
+}

@@ -1,0 +1,131 @@
+import {
+  COMPRESSION,
+  decodeId,
+  DEVICE_STATE as DEVICE_STATE_FIELDS,
+  DEVICE_STATE_INFO,
+  DEVICE_STATE_LENGTH,
+  FLAG_DEVICE_STATE,
+  FLAG_SYNC,
+  INITIAL_LENGTH,
+  instantiateCoreSync,
+  packetError,
+  RAM as RAM_FIELDS,
+  RAM_INFO,
+  ramHeaderLength,
+} from '../../core/index.ts';
+import { type Compression, createDecoder, type Decoder } from '../../compression/index.ts';
+import type { ChannelContext, ReceiveProgram } from '../../engine/program.ts';
+import { MultifdError } from '../../errors.ts';
+import type { Input } from '../../transport/input.ts';
+import { BATCH_BYTES, Scratch } from './areas.ts';
+import { type ChannelBasics, Counter } from './batcher.ts';
+import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
+import type { DeviceState } from './payloads.ts';
+
+export interface ReceiveChannelData extends ChannelBasics {
+  compression: Compression;
+  targets: TargetDescriptor[];
+  /** Largest device-state payload taken, in bytes. */
+  deviceStateLimit: number;
+}
+
+/** Opens what the channel reads. `onBytes` is told of all that arrives. */
+export type OpenInput = (onBytes: (bytes: number) => void) => Input;
+
+/** A multifd channel, receiving end: reads packets, checks them, and puts their pages where they belong. */
+export async function createReceiveChannel(context: ChannelContext<ReceiveChannelData>, openInput: OpenInput): Promise<ReceiveProgram> {
+  const { id, arena, data, counters, mayBlock } = context;
+  const { module, pageSize, areas, compression, targets: descriptors, deviceStateLimit } = data;
+  const core = instantiateCoreSync(arena.handle.memory, module);
+  const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
+  const targets = descriptors.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
+  const decoder = await createDecoder(compression, mayBlock);
+  const { payload, payloadOffset } = arena.channelSlot(id);
+  counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
+  const input = openInput((bytes) => {
+    counters[Counter.BYTES]! += bytes;
+  });
+
+  const offsets = payloadOffset + BATCH_BYTES;
+  const packedAt = BATCH_BYTES + 8 * scratch.pages;
+  const headerBytes = ramHeaderLength(scratch.pages);
+  // Either header has at least this many bytes; the flags among them tell which it is.
+  const head = scratch.headerBytes(scratch.header, DEVICE_STATE_LENGTH);
+  const headRest = scratch.headerBytes(scratch.header + DEVICE_STATE_LENGTH, headerBytes - DEVICE_STATE_LENGTH);
+
+  const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({ channel: id, packet: counters[Counter.PACKETS]!, offset });
+
+  async function fill(...views: Uint8Array[]): Promise<void> {
+    if (!(await input.fill(views)) && arena.running()) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the connection in the middle of a packet', place());
+  }
+
+  async function takeDeviceState(at: number): Promise<void> {
+    const refusal = core.checkDeviceState(scratch.header, deviceStateLimit, scratch.info);
+    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at));
+    const bytes = new Uint8Array(scratch.infoView.getUint32(DEVICE_STATE_INFO.payload, true));
+    const instanceId = scratch.infoView.getUint32(DEVICE_STATE_INFO.instanceId, true);
+    const name = head.slice(DEVICE_STATE_FIELDS.idstr, DEVICE_STATE_FIELDS.instanceId);
+    await fill(bytes);
+    context.emit({ idstr: decodeId(name), instanceId, data: bytes } satisfies DeviceState);
+  }
+
+  /** @returns the packet's flags. */
+  async function takeRam(at: number): Promise<number> {
+    await fill(headRest);
+    const refusal = core.checkRam(scratch.header, scratch.pages, pageSize, COMPRESSION[compression], arena.layout.shared, areas.blockCount, scratch.info, offsets);
+    const info = (field: number): number => scratch.infoView.getUint32(field, true);
+    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at), info(RAM_INFO.badPage));
+    const flags = info(RAM_INFO.flags);
+    const normal = info(RAM_INFO.normal);
+    const zero = info(RAM_INFO.zero);
+    if (normal > 0) await takePages(info(RAM_INFO.block), normal, info(RAM_INFO.payload));
+    if (zero > 0) await targets[info(RAM_INFO.block)]!.zero({ offsets: offsets + 8 * normal, count: zero });
+    counters[Counter.NORMAL]! += normal;
+    counters[Counter.DUPLICATE]! += zero;
+    return flags;
+  }
+
+  async function takePages(block: number, count: number, bytes: number): Promise<void> {
+    const target = targets[block]!;
+    const pages = { offsets, count };
+    const content = payload.subarray(0, count * pageSize);
+    if (decoder !== undefined) await unpack(decoder, bytes, content);
+    else if (target.place !== undefined) return fill(...runsInPlace(target.place, count));
+    else await fill(content);
+    await target.write(pages, content);
+  }
+
+  async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {
+    const packed = payload.subarray(packedAt, packedAt + bytes);
+    await fill(packed);
+    try {
+      await codec.decode(packed, content);
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      throw new MultifdError(error.code, error.message, { ...place(), cause: thrown });
+    }
+  }
+
+  function runsInPlace(placeRun: (offset: number, length: number) => Uint8Array, count: number): Uint8Array[] {
+    const runs = core.runs(offsets, count, pageSize, scratch.runs);
+    return Array.from({ length: runs }, (_, run) => placeRun(scratch.runOffset(run), scratch.runBytes(run)));
+  }
+
+  return {
+    kind: 'receive',
+    open() {},
+    async run(barrier) {
+      for (;;) {
+        const at = input.offset;
+        if (!(await input.fill([head]))) return;
+        const isDeviceState = (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
+        const flags = isDeviceState ? (await takeDeviceState(at), 0) : await takeRam(at);
+        counters[Counter.PACKETS]!++;
+        // A packet may bring pages along with its SYNC: they come before it.
+        if ((flags & FLAG_SYNC) !== 0 && !(await barrier())) return;
+      }
+    },
+    stop: () => input.stop(),
+    close: () => decoder?.close(),
+  };
+}

@@ -1,0 +1,179 @@
+import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '../../core/index.ts';
+import { MultifdError } from '../../errors.ts';
+import { STREAM_MAGIC } from '../../stream/index.ts';
+import { type Arrival, Listener } from '../../transport/listen.ts';
+import type { SocketUri } from '../../transport/uri.ts';
+import type { Socket } from 'node:net';
+
+/** A connection that has said what it is, and what was read of it beyond that. */
+export interface Connection {
+  socket: Socket;
+  rest: Uint8Array;
+}
+
+export interface ConnectionsOptions {
+  channels: number;
+  /** 16 bytes. */
+  uuid: Uint8Array;
+  /** Milliseconds for a connection's first bytes, and from the first connection until all are there. */
+  timeout: number;
+  /** The migration has begun: one of its connections is there. */
+  onFirst: () => void;
+  onStranger: (why: string) => void;
+}
+
+/** Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it has to destroy it. */
+export class Connections {
+  readonly uri: SocketUri;
+  /** The main channel. Rejects with the first wrong connection, and when it does not come in time. */
+  readonly main: Promise<Connection>;
+  /** All multifd channels, by id; rejects likewise. */
+  readonly channels: Promise<Connection[]>;
+  readonly #listener: Listener;
+  readonly #gathering: Gathering;
+
+  private constructor(listener: Listener, gathering: Gathering) {
+    this.uri = listener.uri;
+    this.main = gathering.main;
+    this.channels = gathering.channels;
+    this.#listener = listener;
+    this.#gathering = gathering;
+    // With everyone here, nobody else is welcome.
+    const close = (): void => listener.close();
+    void Promise.all([this.main, this.channels]).then(close, close);
+  }
+
+  /** @throws MultifdError ERR_LISTEN. */
+  static async open(uri: SocketUri, options: ConnectionsOptions): Promise<Connections> {
+    const checkInitial = await initialChecker(options);
+    const gathering = new Gathering(options, checkInitial);
+    const listener = await Listener.open(uri, {
+      timeout: options.timeout,
+      magics: { main: STREAM_MAGIC, multifd: MAGIC },
+      initialBytes: INITIAL_LENGTH,
+      onArrival: (arrival) => gathering.take(arrival),
+      onStranger: options.onStranger,
+    });
+    return new Connections(listener, gathering);
+  }
+
+  /** Makes whoever waits for a connection wait no longer. */
+  abandon(error: MultifdError): void {
+    this.#gathering.reject(error);
+  }
+
+  /** Stops listening, and closes every connection. */
+  destroy(): void {
+    this.#listener.close();
+    this.#gathering.destroy();
+  }
+}
+
+type InitialChecker = (packet: Uint8Array) => number;
+
+class Gathering {
+  readonly main: Promise<Connection>;
+  readonly channels: Promise<Connection[]>;
+  readonly #options: ConnectionsOptions;
+  readonly #checkInitial: InitialChecker;
+  readonly #found: (Connection | undefined)[];
+  readonly #sockets = new Set<Socket>();
+  #hasMain = false;
+  #timer: NodeJS.Timeout | undefined;
+  #resolveMain!: (connection: Connection) => void;
+  #resolveChannels!: (connections: Connection[]) => void;
+  #rejectMain!: (error: MultifdError) => void;
+  #rejectChannels!: (error: MultifdError) => void;
+
+  constructor(options: ConnectionsOptions, checkInitial: InitialChecker) {
+    this.#options = options;
+    this.#checkInitial = checkInitial;
+    this.#found = new Array<Connection | undefined>(options.channels).fill(undefined);
+    this.main = new Promise((resolve, reject) => {
+      this.#resolveMain = resolve;
+      this.#rejectMain = reject;
+    });
+    this.channels = new Promise((resolve, reject) => {
+      this.#resolveChannels = resolve;
+      this.#rejectChannels = reject;
+    });
+    // Whoever waits for them is told; nobody has to be waiting yet.
+    this.main.catch(() => {});
+    this.channels.catch(() => {});
+  }
+
+  take(arrival: Arrival): void {
+    const { socket } = arrival;
+    this.#sockets.add(socket);
+    try {
+      if (arrival.kind === 'main') this.#takeMain(arrival);
+      else this.#takeChannel(arrival);
+    } catch (thrown) {
+      this.reject(MultifdError.from(thrown));
+    }
+  }
+
+  destroy(): void {
+    clearTimeout(this.#timer);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #takeMain({ socket, read }: Arrival): void {
+    if (this.#hasMain) throw new MultifdError('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: 'main' });
+    this.#hasMain = true;
+    this.#begin();
+    this.#resolveMain({ socket, rest: read });
+    this.#settleIfAll();
+  }
+
+  #takeChannel({ socket, read }: Arrival): void {
+    const id = this.#checkInitial(read);
+    if (this.#found[id] !== undefined) throw new MultifdError('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id, offset: INITIAL.id });
+    this.#found[id] = { socket, rest: read.slice(INITIAL_LENGTH) };
+    this.#begin();
+    const all = this.#found.filter((connection) => connection !== undefined);
+    if (all.length === this.#found.length) this.#resolveChannels(all);
+    this.#settleIfAll();
+  }
+
+  #begin(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.reject(this.#missing()), this.#options.timeout);
+    this.#options.onFirst();
+  }
+
+  #settleIfAll(): void {
+    if (this.#hasMain && this.#found.every((connection) => connection !== undefined)) clearTimeout(this.#timer);
+  }
+
+  #missing(): MultifdError {
+    const present = this.#found.filter((connection) => connection !== undefined).length;
+    const seconds = this.#options.timeout / 1000;
+    if (!this.#hasMain) return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive within ${seconds} s of the first connection`, { channel: 'main' });
+    return new MultifdError('ERR_CHANNEL_COUNT', `${present} of ${this.#found.length} channels arrived within ${seconds} s: set the same number at both ends`);
+  }
+
+  reject(error: MultifdError): void {
+    clearTimeout(this.#timer);
+    this.#rejectMain(error);
+    this.#rejectChannels(error);
+  }
+}
+
+/** @returns a function that gives an initial packet's channel id, or throws what is wrong with the packet. */
+async function initialChecker({ uuid, channels }: ConnectionsOptions): Promise<InitialChecker> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+  const core = await instantiateCore(memory);
+  const bytes = new Uint8Array(memory.buffer);
+  const uuidAt = INITIAL_LENGTH;
+  bytes.set(uuid, uuidAt);
+  return (packet) => {
+    bytes.set(packet.subarray(0, INITIAL_LENGTH));
+    const refusal = core.checkInitial(0, uuidAt, channels);
+    const view = new DataView(memory.buffer);
+    const id = view.getUint8(INITIAL.id);
+    if (refusal !== 0) throw packetError(refusal, view, { channel: id, offset: 0 });
+    return id;
+  };
+}
+

@@ -1,0 +1,157 @@
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MultifdError } from '../../errors.ts';
+import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
+import { SocketInput } from '../../transport/socket-input.ts';
+import type { IncomingSink } from '../memory/targets.ts';
+import type { Recorder } from '../statistics.ts';
+import { Watch } from '../watch.ts';
+import type { Connection, Connections } from './connections.ts';
+import { Landing } from './landing.ts';
+import type { CheckedIncoming } from './options.ts';
+
+/** While the target makes everything last, it tells the source this often that it is alive. */
+const ALIVE_MS = 1_000;
+/** How long the last message may take to leave, before the connection is cut. */
+const FAREWELL_MS = 1_000;
+
+/**
+ * The incoming end over connections. The main channel is parsed in order; at each sync it waits for every channel, and each channel waits for it:
+ * no page of a round is applied before all of the round before.
+ */
+export class FromSource {
+  readonly #sink: IncomingSink;
+  readonly #checked: CheckedIncoming;
+  readonly #recorder: Recorder;
+  readonly #connections: Connections;
+  #landing: Landing | undefined;
+  #hasReturnPath = false;
+  #socket: Socket | undefined;
+  #input: SocketInput | undefined;
+  #error: MultifdError | undefined;
+
+  constructor(connections: Connections, sink: IncomingSink, checked: CheckedIncoming, recorder: Recorder) {
+    this.#connections = connections;
+    this.#sink = sink;
+    this.#checked = checked;
+    this.#recorder = recorder;
+  }
+
+  /** @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the source told. */
+  async run(): Promise<void> {
+    try {
+      await this.#receive();
+      await this.#commit();
+      // Only now, with everything in place, does the source hear that it may let go.
+      await this.#farewell(0);
+    } catch (thrown) {
+      this.#fail(MultifdError.from(thrown));
+      // Nobody may touch the sink any more once it is discarded.
+      await this.#landing?.receivers.group.join();
+      await this.#farewell(1);
+      await this.#sink.discard();
+      throw this.#error;
+    } finally {
+      this.#connections.destroy();
+    }
+  }
+
+  /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
+  #fail(error: MultifdError): void {
+    this.#error ??= error;
+    this.#landing?.receivers.group.fail(error);
+    this.#connections.abandon(error);
+    this.#input?.stop();
+  }
+
+  async #receive(): Promise<void> {
+    const { signal, timeout, onProgress } = this.#checked;
+    const watch = new Watch({
+      signal,
+      timeout,
+      progress: () => (this.#recorder.started ? this.#recorder.transferred : undefined),
+      fail: (error) => this.#fail(error),
+      onLook: () => onProgress(this.#recorder.snapshot()),
+    });
+    try {
+      await this.#parse(await this.#connections.main);
+      await this.#landing!.receivers.finish();
+    } finally {
+      watch.stop();
+    }
+    if (this.#error !== undefined) throw this.#error;
+    this.#recorder.end();
+  }
+
+  async #commit(): Promise<void> {
+    const landing = this.#landing!;
+    const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
+    try {
+      await this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() });
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  async #parse({ socket, rest }: Connection): Promise<void> {
+    const { pageSize, maxBytes, uuid } = this.#checked;
+    const input = new SocketInput(socket, 'main', rest, 0, (bytes) => {
+      this.#recorder.mainBytes += bytes;
+    });
+    this.#socket = socket;
+    this.#input = input;
+    const hasUuid = uuid.some((byte) => byte !== 0);
+    await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
+  }
+
+  #handler(): MainStreamHandler {
+    const sync = async (): Promise<void> => {
+      await this.#landing!.receivers.sync();
+      this.#recorder.syncs++;
+    };
+    return {
+      configuration: (configuration) => this.#sink.configuration(configuration),
+      command: ({ command, data }) => {
+        if (command === Command.OPEN_RETURN_PATH) this.#hasReturnPath = true;
+        if (command === Command.PING) this.#say({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
+      },
+      blocks: async (blocks) => {
+        const connections = await this.#connections.channels;
+        const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked);
+        if (this.#error !== undefined) throw this.#error;
+        this.#landing = landing;
+        this.#recorder.blocks = [...blocks];
+        this.#recorder.channels = landing.receivers.group.arena.channels.map(({ counters }) => counters);
+        void landing.receivers.group.failure.then((error) => this.#fail(error));
+        await landing.start();
+        this.#recorder.setUp();
+      },
+      zeroPage: (block, offset) => {
+        this.#recorder.mainDuplicate++;
+        return this.#landing!.zeroPage(block, offset);
+      },
+      page: (block, offset, bytes) => {
+        this.#recorder.mainNormal++;
+        return this.#landing!.page(block, offset, bytes);
+      },
+      flush: sync,
+      endOfSection: (_, syncMode) => (syncMode === 'per-section' ? sync() : undefined),
+      tail: (chunk) => this.#sink.tail(chunk),
+    };
+  }
+
+  #say(message: Parameters<typeof returnMessage>[0]): void {
+    if (this.#hasReturnPath && this.#socket?.writable) this.#socket.write(returnMessage(message));
+  }
+
+  /** Tells the source how it ended, and sees the message off. */
+  async #farewell(status: number): Promise<void> {
+    const socket = this.#socket;
+    if (!this.#hasReturnPath || socket === undefined || !socket.writable) return;
+    const left = new Promise<void>((resolve) => {
+      socket.once('close', resolve);
+      socket.end(returnMessage({ type: 'shut', status }), resolve);
+    });
+    await Promise.race([left, sleep(FAREWELL_MS, undefined, { ref: false })]);
+  }
+}

@@ -1,0 +1,114 @@
+import { blockTable, compileCore, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
+import { type Launcher, inlineLauncher, workerLauncher } from '../../engine/launch.ts';
+import type { ChannelContext } from '../../engine/program.ts';
+import { Receivers } from '../../engine/receivers.ts';
+import { bitmapLength } from '../../stream/index.ts';
+import { takeDescriptor } from '../../transport/descriptor-input.ts';
+import { SocketInput } from '../../transport/socket-input.ts';
+import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes, type SharedAreas } from '../channel/areas.ts';
+import { createPageTarget, type PageTarget } from '../channel/page-targets.ts';
+import type { DeviceState } from '../channel/payloads.ts';
+import { createReceiveChannel, type ReceiveChannelData } from '../channel/receive-program.ts';
+import { describeTarget, type IncomingBlock, isShareable, type SinkTarget } from '../memory/targets.ts';
+import type { ReceiveWorkerData } from '../receive-worker.ts';
+import type { Connection } from './connections.ts';
+import type { CheckedIncoming } from './options.ts';
+
+/** Where an incoming migration's pages land, once its blocks are known: the channels, and this thread's own way to the same targets. */
+export class Landing {
+  readonly receivers: Receivers;
+  /** What came in DEVICE_STATE packets; complete once the receivers have finished. */
+  readonly deviceState: DeviceState[] = [];
+  readonly #blocks: readonly IncomingBlock[];
+  readonly #areas: SharedAreas;
+  readonly #targets: readonly PageTarget[];
+  readonly #scratch: Scratch;
+  readonly #offset: DataView;
+  readonly #data: readonly unknown[];
+  readonly #pageSize: number;
+
+  private constructor(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming) {
+    const { pageSize, compression, deviceStateLimit } = checked;
+    const areas = layOutShared(
+      blocks.map((block, index) => ({ ...block, bitmap: 'fd' in targets[index]! })),
+      pageSize,
+    );
+    const descriptors = targets.map((target, index) => describeTarget(target, blocks[index]!));
+    const data: ReceiveChannelData = { module, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
+    const worker = checked.inline || !descriptors.every(isShareable) ? undefined : workerChannels(connections, data);
+    this.receivers = new Receivers({
+      geometry: {
+        channels: connections.length,
+        clients: 0,
+        payloadBytes: receivePayloadBytes(pageSize),
+        scratchBytes: scratchBytes(pageSize),
+        sharedBytes: areas.bytes,
+      },
+      launcher: worker === undefined ? inlineChannels(connections) : workerLauncher(new URL('./receive-worker.js', import.meta.url)),
+      onValue: (_, value) => this.deviceState.push(value as DeviceState),
+    });
+    const { arena } = this.receivers.group;
+    new Uint8Array(arena.buffer).set(blockTable(blocks), arena.layout.shared);
+    const core = instantiateCoreSync(arena.handle.memory, module);
+    this.#scratch = new Scratch(arena.buffer, arena.layout.shared + areas.main, pageSize);
+    this.#targets = descriptors.map((target, block) => createPageTarget(target, block, { core, scratch: this.#scratch, pageSize, arena, areas }));
+    this.#offset = new DataView(arena.buffer, this.#scratch.spare, 8);
+    this.#blocks = blocks;
+    this.#areas = areas;
+    this.#data = worker ?? connections.map(() => data);
+    this.#pageSize = pageSize;
+  }
+
+  /** @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block. */
+  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming): Promise<Landing> {
+    return new Landing(blocks, targets, connections, await compileCore('shared'), checked);
+  }
+
+  /** Starts the channels. */
+  async start(): Promise<void> {
+    await this.receivers.start(this.#data);
+  }
+
+  /** A page that came on the main channel. */
+  page(block: number, offset: number, content: Uint8Array): void | Promise<void> {
+    return this.#targets[block]!.write(this.#list(offset), content);
+  }
+
+  /** A zero page that came on the main channel. */
+  zeroPage(block: number, offset: number): void | Promise<void> {
+    return this.#targets[block]!.zero(this.#list(offset));
+  }
+
+  /** The bitmaps of blocks that are regions of a file, in the order of the blocks. */
+  bitmaps(): Uint8Array[] {
+    const { arena } = this.receivers.group;
+    return this.#blocks.flatMap(({ usedLength }, index) => {
+      const address = bitmapAddress(arena, this.#areas, index);
+      return address === undefined ? [] : [new Uint8Array(arena.buffer, address, bitmapLength(usedLength, this.#pageSize))];
+    });
+  }
+
+  #list(offset: number): { offsets: number; count: number } {
+    this.#offset.setBigUint64(0, BigInt(offset), true);
+    return { offsets: this.#scratch.spare, count: 1 };
+  }
+}
+
+/** Each connection's descriptor for a worker; undefined where the runtime gives none. */
+function workerChannels(connections: readonly Connection[], data: ReceiveChannelData): ReceiveWorkerData[] | undefined {
+  const workers: ReceiveWorkerData[] = [];
+  for (const connection of connections) {
+    const descriptor = takeDescriptor(connection.socket, connection.rest, INITIAL_LENGTH);
+    // Either all connections of a runtime have one or none has: nothing was taken from those before.
+    if (descriptor === undefined) return undefined;
+    workers.push({ ...data, descriptor });
+  }
+  return workers;
+}
+
+function inlineChannels(connections: readonly Connection[]): Launcher {
+  return inlineLauncher((context: ChannelContext<ReceiveChannelData>) => {
+    const { socket, rest } = connections[context.id]!;
+    return createReceiveChannel(context, (onBytes) => new SocketInput(socket, context.id, rest, INITIAL_LENGTH, onBytes));
+  });
+}

@@ -1,0 +1,49 @@
+import { MultifdError } from '../../errors.ts';
+import { imageSink } from '../memory/image-sink.ts';
+import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
+import type { DeviceState } from '../channel/payloads.ts';
+import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
+
+export interface IncomingOptions extends MigrationOptions {
+  /** `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, or `file:PATH[,offset=N]` to load a mapped-ram image. */
+  uri: string;
+  /** Memories to receive into, or `image`. */
+  blocks?: BlockTargets;
+  /** A mapped-ram image to write. */
+  image?: string;
+  /** Replace an image that is there (false). */
+  force?: boolean;
+  /** The most bytes all blocks together may have (1 TiB). */
+  maxBytes?: number;
+  /** The most bytes that one DEVICE_STATE packet may bring (16 MiB). */
+  deviceStateLimit?: number;
+  /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
+  onDeviceState?: (state: DeviceState) => void | Promise<void>;
+  /** Told of connections that were dropped because they were no migration's. */
+  onStranger?: (why: string) => void;
+}
+
+export interface CheckedIncoming extends CheckedOptions {
+  maxBytes: number;
+  deviceStateLimit: number;
+  onStranger: (why: string) => void;
+}
+
+const TIB = 2 ** 40;
+const MIB = 2 ** 20;
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkIncoming(options: IncomingOptions): CheckedIncoming {
+  return {
+    ...checkOptions(options),
+    maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
+    deviceStateLimit: integer('device state limit', options.deviceStateLimit ?? 16 * MIB, 1, 2 ** 31),
+    onStranger: options.onStranger ?? (() => {}),
+  };
+}
+
+/** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
+export async function openSink({ blocks, image, force = false, onDeviceState = () => {} }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
+  if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
+  return image === undefined ? memorySink(blocks!, pageSize, onDeviceState) : imageSink({ path: image, force, pageSize });
+}

@@ -1,0 +1,44 @@
+import { MultifdError } from '../../errors.ts';
+import { type ImagePlan, ImageWriter } from '../../image/index.ts';
+import type { Configuration } from '../../stream/index.ts';
+import { withDeviceState } from '../device-records.ts';
+import type { IncomingSink } from './targets.ts';
+
+export interface ImageSinkOptions {
+  path: string;
+  /** Replace a file that is there. */
+  force: boolean;
+  pageSize: number;
+  /** Where the stream starts in the file (0). */
+  offset?: number;
+}
+
+/**
+ * A sink that writes a mapped-ram image, which has its name only once it is complete and on the disk.
+ * @throws MultifdError ERR_EXISTS, ERR_IO.
+ */
+export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<IncomingSink> {
+  const writer = await ImageWriter.create(path, { force, offset });
+  const tail: Uint8Array[] = [];
+  let configuration: Configuration | undefined;
+  let plan: ImagePlan | undefined;
+  return {
+    configuration(announced) {
+      configuration = announced;
+    },
+    async blocks(blocks) {
+      if (configuration === undefined) throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
+      plan = await writer.begin(configuration, blocks, pageSize);
+      return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
+    },
+    tail(chunk) {
+      tail.push(chunk.slice());
+    },
+    async commit({ deviceState, bitmaps }) {
+      await writer.writeBitmaps(bitmaps);
+      await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
+      await writer.commit();
+    },
+    discard: () => writer.discard(),
+  };
+}

@@ -1,0 +1,107 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { MultifdError } from '../../errors.ts';
+import type { SourceDescriptor } from '../channel/page-sources.ts';
+import { readAt } from '../channel/positioned.ts';
+
+/** A user's own pages: read once per round, in any order, in pieces of whole pages. */
+export interface PageSource {
+  /** Bytes; read behind it gives zeros. */
+  readonly byteLength: number;
+  /** Fills `into` with what is at byte `offset`. */
+  read(offset: number, into: Uint8Array): void | Promise<void>;
+}
+
+/** A memory to send. Shared memory goes out from where it is; other memory is copied into the slots by this thread. */
+export type BlockSource = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array | { readonly path: string } | PageSource;
+
+export interface OutgoingBlock {
+  /** The RAM block's name: 1 to 255 bytes of UTF-8. */
+  id: string;
+  source: BlockSource;
+}
+
+/** A block that is ready to be sent. */
+export interface OpenBlock {
+  readonly id: string;
+  /** Bytes of content; what is missing to a whole page is zero. */
+  readonly byteLength: number;
+  readonly descriptor: SourceDescriptor;
+  /** Which pages there are, one bit each; without it, all. */
+  readonly bitmap?: Uint8Array;
+  /** Fills `into` with what is at byte `offset`, zeros behind the end. */
+  read(offset: number, into: Uint8Array): void | Promise<void>;
+  close(): void;
+}
+
+/** @throws MultifdError ERR_IO for a file that can't be read. */
+export function openBlock({ id, source }: OutgoingBlock, pageSize: number): OpenBlock {
+  if (source instanceof WebAssembly.Memory) return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
+  if (source instanceof Uint8Array) return memoryBlock(id, pageSize, () => source);
+  if (source instanceof SharedArrayBuffer || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
+  if ('path' in source) return fileBlock(id, source.path);
+  const { byteLength } = source;
+  return {
+    id,
+    byteLength,
+    descriptor: { kind: 'staged' },
+    async read(offset, into) {
+      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
+      if (inside > 0) await source.read(offset, into.subarray(0, inside));
+      into.fill(0, inside);
+    },
+    close() {},
+  };
+}
+
+function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memory?: WebAssembly.Memory): OpenBlock {
+  const { buffer, byteOffset, byteLength } = view();
+  // A length that is no page multiple has to be padded, so its last page can't go out from where it is.
+  const shared = buffer instanceof SharedArrayBuffer && byteLength % pageSize === 0;
+  return {
+    id,
+    byteLength,
+    descriptor: shared ? { kind: 'memory', buffer, byteOffset, byteLength, ...(memory && { memory }) } : { kind: 'staged' },
+    read(offset, into) {
+      // A fresh view each time: growing a WebAssembly memory detaches the former one.
+      const bytes = view().subarray(offset, Math.min(byteLength, offset + into.length));
+      into.set(bytes);
+      into.fill(0, bytes.length);
+    },
+    close() {},
+  };
+}
+
+function fileBlock(id: string, path: string): OpenBlock {
+  try {
+    const fd = openSync(path, 'r');
+    return openFileBlock({ id, fd, position: 0, byteLength: fstatSync(fd).size, close: () => closeSync(fd) });
+  } catch (cause) {
+    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export interface FileRegion {
+  id: string;
+  fd: number;
+  /** Where block offset 0 is in the file. */
+  position: number;
+  byteLength: number;
+  bitmap?: Uint8Array;
+  close(): void;
+}
+
+/** A block that is a region of an open file. */
+export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: FileRegion): OpenBlock {
+  return {
+    id,
+    byteLength,
+    descriptor: { kind: 'file', fd, position, length: byteLength },
+    ...(bitmap && { bitmap }),
+    read(offset, into) {
+      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
+      readAt(fd, into.subarray(0, inside), position + offset);
+      into.fill(0, inside);
+    },
+    close,
+  };
+}

@@ -1,0 +1,72 @@
+import { MultifdError } from '../../errors.ts';
+import { blockLengthFor, fileLengthRecord, openImage } from '../../image/index.ts';
+import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
+import { layOutShared, type SharedAreas } from '../channel/areas.ts';
+import { type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
+import type { OutgoingOptions } from './options.ts';
+
+/** All that an outgoing migration carries, opened. */
+export interface Cargo {
+  /** As a socket stream has it: without mapped-ram. */
+  configuration: Configuration;
+  blocks: readonly OpenBlock[];
+  /** By block: whole pages, in bytes. */
+  usedLengths: readonly number[];
+  /** What follows the RAM on the main channel, verbatim. */
+  tail: Uint8Array;
+  close(): Promise<void>;
+}
+
+/** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
+export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
+  if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
+  return options.image === undefined ? blocksCargo(options, pageSize) : imageCargo(options.image, 0, pageSize);
+}
+
+function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
+  if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
+  if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
+  const blocks: OpenBlock[] = [];
+  const close = async (): Promise<void> => {
+    for (const block of blocks) block.close();
+  };
+  try {
+    for (const block of outgoing) blocks.push(openBlock(block, pageSize));
+  } catch (error) {
+    void close();
+    throw error;
+  }
+  const usedLengths = blocks.map(({ byteLength }) => blockLengthFor(byteLength, pageSize));
+  // Blocks have whole pages; a length that is not a multiple travels beside them.
+  const records = blocks.flatMap(({ byteLength }, index) => (byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)]));
+  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), close };
+}
+
+/** @param offset where the stream starts in the file. */
+export async function imageCargo(path: string, offset: number, pageSize: number): Promise<Cargo> {
+  const image = await openImage(path, { offset });
+  try {
+    if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
+    const blocks: OpenBlock[] = [];
+    for (const block of image.blocks) {
+      const { id, usedLength, pagesOffset } = block;
+      blocks.push(openFileBlock({ id, fd: image.fd, position: pagesOffset, byteLength: usedLength, bitmap: await image.readBitmap(block), close() {} }));
+    }
+    return {
+      configuration: withoutCapability(image.configuration, MAPPED_RAM),
+      blocks,
+      usedLengths: image.blocks.map(({ usedLength }) => usedLength),
+      tail: await image.readTail(),
+      close: () => image.close(),
+    };
+  } catch (error) {
+    await image.close();
+    throw error;
+  }
+}
+
+/** The shared area for a cargo's blocks. @param writesBitmaps whether every block needs one, since it is an image that is written. */
+export function cargoAreas({ blocks, usedLengths }: Cargo, pageSize: number, writesBitmaps: boolean): SharedAreas {
+  const areas = blocks.map(({ id, bitmap }, index) => ({ id, usedLength: usedLengths[index]!, bitmap: writesBitmaps || bitmap !== undefined }));
+  return layOutShared(areas, pageSize);
+}

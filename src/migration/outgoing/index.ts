@@ -1,0 +1,35 @@
+import { MultifdError } from '../../errors.ts';
+import { parseUri } from '../../transport/uri.ts';
+import { copyToSink } from '../copy.ts';
+import { imageSink } from '../memory/image-sink.ts';
+import { type MigrationStatistics, Recorder } from '../statistics.ts';
+import { loadCargo } from './cargo.ts';
+import { checkOutgoing, type OutgoingOptions } from './options.ts';
+import { migrateToTarget } from './to-target.ts';
+
+export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
+
+/**
+ * The outgoing end of a migration: sends memories, or an image, to a listening target or into a mapped-ram image.
+ *
+ * With a return path it resolves once the target has everything in place. Until then, and whatever happens, nothing at the source has changed.
+ * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the signal.
+ */
+export async function send(options: OutgoingOptions): Promise<MigrationStatistics> {
+  const uri = parseUri(options.uri);
+  const checked = checkOutgoing(options);
+  if (uri.kind === 'file' && checked.compression !== 'none') {
+    throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
+  }
+  const cargo = await loadCargo(options, checked.pageSize);
+  const recorder = new Recorder(checked.pageSize);
+  try {
+    if (uri.kind === 'file') await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize: checked.pageSize }), checked, recorder);
+    else await migrateToTarget(uri, cargo, checked, recorder);
+  } finally {
+    recorder.end();
+    checked.onProgress(recorder.snapshot());
+    await cargo.close();
+  }
+  return recorder.snapshot();
+}

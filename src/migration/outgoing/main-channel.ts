@@ -1,0 +1,38 @@
+import type { Socket } from 'node:net';
+import { SocketOutput } from '../../transport/socket-output.ts';
+
+const BUFFER_BYTES = 64 * 1024;
+
+/** The main channel's outgoing half: small records, collected and written together. */
+export class MainChannel {
+  readonly #output: SocketOutput;
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** @param onBytes called with each piece's length as it leaves. */
+  constructor(socket: Socket, onBytes: (bytes: number) => void) {
+    this.#output = new SocketOutput(socket, 'main', onBytes);
+  }
+
+  /** Takes a record; undefined unless the buffer had to be written. */
+  put(...records: Uint8Array[]): Promise<void> | undefined {
+    for (const record of records) {
+      this.#pieces.push(record);
+      this.#bytes += record.length;
+    }
+    return this.#bytes >= BUFFER_BYTES ? this.flush() : undefined;
+  }
+
+  async flush(): Promise<void> {
+    const pieces = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#bytes = 0;
+    await this.#output.write([pieces]);
+  }
+
+  /** Flushes, and says that nothing more comes. */
+  async end(): Promise<void> {
+    await this.flush();
+    this.#output.end();
+  }
+}

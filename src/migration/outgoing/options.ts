@@ -1,0 +1,59 @@
+import { MultifdError } from '../../errors.ts';
+import type { DeviceState } from '../channel/payloads.ts';
+import type { OutgoingBlock } from '../memory/sources.ts';
+import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
+
+/** Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before QEMU 9.0), or the channels. */
+export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
+
+const DETECTIONS: readonly ZeroPageDetection[] = ['none', 'legacy', 'multifd'];
+
+export interface OutgoingOptions extends MigrationOptions {
+  /** `tcp:HOST:PORT`, `unix:PATH`, or `file:PATH[,offset=N]` for a mapped-ram image. */
+  uri: string;
+  /** The memories to send, or `image`. */
+  blocks?: readonly OutgoingBlock[];
+  /** A mapped-ram image to send, with its machine type and device sections. */
+  image?: string;
+  /** State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB. */
+  deviceState?: Iterable<DeviceState> | AsyncIterable<DeviceState>;
+  /** The machine type to announce (none, QEMU's machine without anything). */
+  machine?: string;
+  zeroPageDetection?: ZeroPageDetection;
+  /** 0 to 9 (1). */
+  zlibLevel?: number;
+  /** 1 to 20 (1). */
+  zstdLevel?: number;
+  /** Bytes per second (0: no limit). */
+  maxBandwidth?: number;
+  /** Ask the target to say when it has everything (true). Without it, success means that all was handed to the network. */
+  returnPath?: boolean;
+  /** For `file:`, replace a file that is there (false). */
+  force?: boolean;
+}
+
+export interface CheckedOutgoing extends CheckedOptions {
+  zeroPageDetection: ZeroPageDetection;
+  zlibLevel: number;
+  zstdLevel: number;
+  maxBandwidth: number;
+  returnPath: boolean;
+  force: boolean;
+  deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>;
+}
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
+  const { zeroPageDetection = 'multifd' } = options;
+  if (!DETECTIONS.includes(zeroPageDetection)) throw new MultifdError('ERR_OPTION', `zero page detection ${JSON.stringify(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`);
+  return {
+    ...checkOptions(options),
+    zeroPageDetection,
+    zlibLevel: integer('zlib level', options.zlibLevel ?? 1, 0, 9),
+    zstdLevel: integer('zstd level', options.zstdLevel ?? 1, 1, 20),
+    maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
+    returnPath: options.returnPath ?? true,
+    force: options.force ?? false,
+    deviceState: options.deviceState ?? [],
+  };
+}

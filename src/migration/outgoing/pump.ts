@@ -1,0 +1,138 @@
+import { blockTable, compileCore, type CoreExports, instantiateCoreSync } from '../../core/index.ts';
+import type { Client } from '../../engine/client.ts';
+import { Engine } from '../../engine/engine.ts';
+import type { Launcher } from '../../engine/launch.ts';
+import { MultifdError } from '../../errors.ts';
+import { BATCH_BYTES, bitmapAddress, scratchBytes, sendPayloadBytes, type SharedAreas } from '../channel/areas.ts';
+import type { ChannelBasics } from '../channel/batcher.ts';
+import { DEVICE_STATE_BYTES, DeviceStatePayload } from '../channel/payloads.ts';
+import type { Recorder } from '../statistics.ts';
+import { Watch } from '../watch.ts';
+import { Bandwidth } from './bandwidth.ts';
+import { type Cargo, cargoAreas } from './cargo.ts';
+import type { CheckedOutgoing } from './options.ts';
+import { RamClient } from './ram-client.ts';
+import { sendAllPages } from './round.ts';
+
+/** The engine's two clients here. */
+const RAM_CLIENT = 0;
+const DEVICE_CLIENT = 1;
+
+export interface PumpOptions {
+  cargo: Cargo;
+  checked: CheckedOutgoing;
+  recorder: Recorder;
+  launcher: Launcher;
+  /** Whether the channels write an image, whose bitmaps are kept in the arena. */
+  writesBitmaps: boolean;
+  /** What each channel's program gets, on top of the basics. */
+  channelData: (basics: ChannelBasics) => unknown;
+}
+
+/** The part that every outgoing migration has, whether to a target or to a file: an engine, with a client for RAM and one for device state. */
+export class Pump {
+  readonly engine: Engine;
+  readonly areas: SharedAreas;
+  readonly #options: PumpOptions;
+  readonly #core: CoreExports;
+  readonly #ram: RamClient;
+  readonly #devices: Client;
+
+  private constructor(engine: Engine, areas: SharedAreas, core: CoreExports, options: PumpOptions) {
+    const { checked, cargo, recorder } = options;
+    this.engine = engine;
+    this.areas = areas;
+    this.#core = core;
+    this.#options = options;
+    this.#devices = engine.client(DEVICE_CLIENT);
+    this.#ram = new RamClient({
+      client: engine.client(RAM_CLIENT),
+      pageSize: checked.pageSize,
+      bandwidth: new Bandwidth(checked.maxBandwidth),
+      transferred: () => recorder.transferred,
+      detect: checked.zeroPageDetection === 'multifd',
+      staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
+    });
+  }
+
+  /** Lays the memory out; starts nothing. */
+  static async create(options: PumpOptions): Promise<Pump> {
+    const { cargo, checked, recorder, launcher, writesBitmaps, channelData } = options;
+    const { pageSize, channels } = checked;
+    const module = await compileCore('shared');
+    const areas = cargoAreas(cargo, pageSize, writesBitmaps);
+    const data = channelData({ module, pageSize, areas });
+    const engine = new Engine({
+      launcher,
+      channels: new Array<unknown>(channels).fill(data),
+      clients: 2,
+      payloadBytes: sendPayloadBytes(pageSize),
+      scratchBytes: scratchBytes(pageSize),
+      sharedBytes: areas.bytes + BATCH_BYTES,
+    });
+    const { arena } = engine.group;
+    const table = blockTable(cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! })));
+    const shared = new Uint8Array(arena.buffer);
+    shared.set(table, arena.layout.shared);
+    for (const [index, { bitmap }] of cargo.blocks.entries()) {
+      if (bitmap !== undefined) shared.set(bitmap, bitmapAddress(arena, areas, index)!);
+    }
+    recorder.blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
+    recorder.channels = arena.channels.map(({ counters }) => counters);
+    return new Pump(engine, areas, instantiateCoreSync(arena.handle.memory, module), options);
+  }
+
+  /** Watches over it until `stop` of what it returns: cancels it on the caller's signal, fails it when nothing moves. */
+  watch(progress: () => number): Watch {
+    const { checked, recorder } = this.#options;
+    return new Watch({
+      signal: checked.signal,
+      timeout: checked.timeout,
+      progress,
+      fail: (error) => this.engine.group.fail(error),
+      onLook: () => checked.onProgress(recorder.snapshot()),
+    });
+  }
+
+  /**
+   * Hands all pages to the channels.
+   * @param zeroPage takes the zero pages that legacy detection finds.
+   * @throws the engine's error.
+   */
+  async sendPages(zeroPage: (block: number, offset: number) => void | Promise<void>): Promise<void> {
+    const { cargo, checked } = this.#options;
+    const { arena } = this.engine.group;
+    const sent = await sendAllPages({
+      blocks: cargo.blocks,
+      usedLengths: cargo.usedLengths,
+      pageSize: checked.pageSize,
+      ram: this.#ram,
+      arena,
+      core: this.#core,
+      staging: arena.layout.shared + this.areas.bytes,
+      zeroPage: checked.zeroPageDetection === 'legacy' ? zeroPage : undefined,
+    });
+    if (!sent) await this.#fail();
+  }
+
+  /** Hands the device state to the channels. @throws MultifdError ERR_OPTION for a piece that is empty or too large; the engine's error. */
+  async sendDeviceState(): Promise<void> {
+    for await (const state of this.#options.checked.deviceState) {
+      if (state.data.length < 1 || state.data.length > DEVICE_STATE_BYTES) {
+        throw new MultifdError('ERR_OPTION', `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give pieces of 1 to ${DEVICE_STATE_BYTES}`);
+      }
+      new DeviceStatePayload(this.#devices.slot).fill(state);
+      if (!(await this.#devices.sendAsync())) await this.#fail();
+    }
+  }
+
+  /** A block's bitmap of present pages. */
+  bitmap(block: number, length: number): Uint8Array {
+    const { arena } = this.engine.group;
+    return new Uint8Array(arena.buffer, bitmapAddress(arena, this.areas, block)!, length);
+  }
+
+  async #fail(): Promise<never> {
+    throw await this.engine.group.failure;
+  }
+}

@@ -1,0 +1,63 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { pagesPerPacket } from '../../core/index.ts';
+import type { Client } from '../../engine/client.ts';
+import { NONE } from '../../engine/slot.ts';
+import { RAM, RamPayload } from '../channel/payloads.ts';
+import type { Bandwidth } from './bandwidth.ts';
+
+/** The event loop gets a turn at least this often, however fast the channels take batches. */
+const TURN_MS = 10;
+
+export interface RamClientOptions {
+  client: Client;
+  pageSize: number;
+  bandwidth: Bandwidth;
+  /** Bytes on all connections so far. */
+  transferred: () => number;
+  /** Channels look for zero pages. */
+  detect: boolean;
+  /** By block index: the pages have to be staged in the slot. */
+  staged: readonly boolean[];
+}
+
+/** The engine's client for RAM: collects pages of one block into batches, and sends each when it is full or the block changes. */
+export class RamClient {
+  readonly #options: RamClientOptions;
+  readonly #capacity: number;
+  #batch: RamPayload;
+  #turned = performance.now();
+
+  constructor(options: RamClientOptions) {
+    this.#options = options;
+    this.#capacity = Math.max(1, Math.min(pagesPerPacket(options.pageSize), Math.floor(options.bandwidth.portion / options.pageSize)));
+    this.#batch = new RamPayload(options.client.slot);
+  }
+
+  /**
+   * Takes a page if the batch has room for it and is of its block.
+   * @param content the page, for a block whose pages are staged.
+   * @returns false when the batch has to be sent first.
+   */
+  queuePage(block: number, offset: number, content?: Uint8Array): boolean {
+    const batch = this.#batch;
+    if (batch.slot.type === NONE) batch.reset(block, this.#capacity, this.#options.staged[block]!, this.#options.detect);
+    if (batch.block !== block || batch.full) return false;
+    if (content !== undefined) batch.dataBytes(batch.count * content.length, content.length).set(content);
+    batch.push(offset);
+    return true;
+  }
+
+  /** Sends the batch, if there is anything in it. @returns false when the engine has failed. */
+  async flush(): Promise<boolean> {
+    const { client, bandwidth, transferred } = this.#options;
+    if (client.slot.type !== RAM) return true;
+    await bandwidth.wait(transferred());
+    if (performance.now() - this.#turned > TURN_MS) {
+      await turn();
+      this.#turned = performance.now();
+    }
+    const sent = await client.sendAsync();
+    this.#batch = new RamPayload(client.slot);
+    return sent;
+  }
+}

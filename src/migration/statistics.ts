@@ -1,0 +1,129 @@
+import { Counter } from './channel/batcher.ts';
+
+/** Of one multifd channel. */
+export interface ChannelStatistics {
+  id: number;
+  /** Packets, those of syncs included, the initial packet not. */
+  packets: number;
+  /** Everything on the connection; for files, page content. */
+  bytes: number;
+  /** Pages with content. */
+  normal: number;
+  /** Zero pages. */
+  duplicate: number;
+}
+
+/** Names and units as in QEMU's `query-migrate`. */
+export interface RamStatistics {
+  /** Bytes of all blocks. */
+  total: number;
+  /** Bytes on all connections. */
+  transferred: number;
+  /** Bytes of pages that have not been handled yet. */
+  remaining: number;
+  /** Pages with content. */
+  normal: number;
+  'normal-bytes': number;
+  /** Zero pages. */
+  duplicate: number;
+  /** Bytes. */
+  'page-size': number;
+  /** Throughput in megabits per second, since the channels were set up. */
+  mbps: number;
+  'multifd-bytes': number;
+  /** Bytes of the main channel. */
+  'precopy-bytes': number;
+  /** How often all channels were synced for a new round. */
+  'dirty-sync-count': number;
+}
+
+export interface MigrationStatistics {
+  /** Milliseconds since the first connection. */
+  'total-time': number;
+  /** Milliseconds of that until all channels stood. */
+  'setup-time': number;
+  ram: RamStatistics;
+  channels: ChannelStatistics[];
+  blocks: { id: string; 'used-length': number }[];
+}
+
+
+/** Collects what a migration has done. One end of one migration has one. */
+export class Recorder {
+  readonly pageSize: number;
+  blocks: { id: string; usedLength: number }[] = [];
+  /** Each channel's counters, in the arena. */
+  channels: readonly Float64Array[] = [];
+  /** Bytes of the main channel. */
+  mainBytes = 0;
+  /** Pages that came or went on the main channel. */
+  mainNormal = 0;
+  mainDuplicate = 0;
+  syncs = 0;
+  #started: number | undefined;
+  #setUp: number | undefined;
+  #ended: number | undefined;
+
+  constructor(pageSize: number) {
+    this.pageSize = pageSize;
+  }
+
+  start(): void {
+    this.#started ??= performance.now();
+  }
+
+  get started(): boolean {
+    return this.#started !== undefined;
+  }
+
+  setUp(): void {
+    this.#setUp ??= performance.now();
+  }
+
+  end(): void {
+    this.#ended ??= performance.now();
+  }
+
+  /** Everything that shows progress, added up. */
+  get transferred(): number {
+    return this.channels.reduce((sum, counters) => sum + counters[Counter.BYTES]!, this.mainBytes);
+  }
+
+  snapshot(): MigrationStatistics {
+    const now = this.#ended ?? performance.now();
+    const started = this.#started ?? now;
+    const setUp = this.#setUp ?? now;
+    const channels = this.channels.map((counters, id) => ({
+      id,
+      packets: counters[Counter.PACKETS]!,
+      bytes: counters[Counter.BYTES]!,
+      normal: counters[Counter.NORMAL]!,
+      duplicate: counters[Counter.DUPLICATE]!,
+    }));
+    const sum = (key: 'bytes' | 'normal' | 'duplicate'): number => channels.reduce((total, channel) => total + channel[key], 0);
+    const total = this.blocks.reduce((bytes, { usedLength }) => bytes + usedLength, 0);
+    const normal = sum('normal') + this.mainNormal;
+    const duplicate = sum('duplicate') + this.mainDuplicate;
+    const { transferred } = this;
+    const busy = now - setUp;
+    return {
+      'total-time': Math.round(now - started),
+      'setup-time': Math.round(setUp - started),
+      ram: {
+        total,
+        transferred,
+        remaining: Math.max(0, total - (normal + duplicate) * this.pageSize),
+        normal,
+        'normal-bytes': normal * this.pageSize,
+        duplicate,
+        'page-size': this.pageSize,
+        mbps: busy > 0 ? Math.round((transferred * 8) / busy) / 1000 : 0,
+        'multifd-bytes': sum('bytes'),
+        'precopy-bytes': this.mainBytes,
+        'dirty-sync-count': this.syncs,
+      },
+      channels,
+      blocks: this.blocks.map(({ id, usedLength }) => ({ id, 'used-length': usedLength })),
+    };
+  }
+}
