@@ -21,6 +21,7 @@ export interface Descriptor {
 /** The part of a socket's handle that is used here; not documented by Node, hence looked for before it is used. */
 interface SocketHandle {
   fd?: number;
+  reading?: boolean;
   readStop?: () => number;
 }
 
@@ -33,8 +34,10 @@ export function takeDescriptor(socket: Socket, prefix: Uint8Array, offset: numbe
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
   if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
-  handle.readStop();
   const buffered = socket.read() as Uint8Array | null;
+  // The stream starts a handle that is not reading whenever it has room; one that it believes to be reading, it leaves alone.
+  handle.reading = true;
+  handle.readStop();
   return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])), offset };
 }
 

@@ -65,7 +65,7 @@ export class Scratch {
   readonly infoView: DataView;
   readonly #runs: number;
   readonly #runValues: Float64Array;
-  readonly #bytes: Uint8Array;
+  readonly #buffer: SharedArrayBuffer;
 
   constructor(buffer: SharedArrayBuffer, at: number, pageSize: number) {
     const layout = scratchLayout(pageSize);
@@ -79,7 +79,7 @@ export class Scratch {
     this.maskWords = new Uint32Array(buffer, this.mask, Math.ceil(this.pages / 32));
     this.infoView = new DataView(buffer, this.info, RAM_INFO.length);
     this.#runValues = new Float64Array(buffer, this.#runs, 2 * this.pages);
-    this.#bytes = new Uint8Array(buffer, at, layout.bytes);
+    this.#buffer = buffer;
   }
 
   /** Address for the core's `runs`. */
@@ -96,9 +96,9 @@ export class Scratch {
     return this.#runValues[2 * i + 1]!;
   }
 
-  /** The first `length` bytes of the header area. */
-  headerBytes(from: number, length: number): Uint8Array {
-    return this.#bytes.subarray(from, from + length);
+  /** Bytes of it, by their address in the arena. */
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#buffer, address, length);
   }
 }
 

@@ -50,8 +50,8 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   const packedAt = BATCH_BYTES + 8 * scratch.pages;
   const headerBytes = ramHeaderLength(scratch.pages);
   // Either header has at least this many bytes; the flags among them tell which it is.
-  const head = scratch.headerBytes(scratch.header, DEVICE_STATE_LENGTH);
-  const headRest = scratch.headerBytes(scratch.header + DEVICE_STATE_LENGTH, headerBytes - DEVICE_STATE_LENGTH);
+  const head = scratch.bytes(scratch.header, DEVICE_STATE_LENGTH);
+  const headRest = scratch.bytes(scratch.header + DEVICE_STATE_LENGTH, headerBytes - DEVICE_STATE_LENGTH);
 
   const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({ channel: id, packet: counters[Counter.PACKETS]!, offset });
 

@@ -41,9 +41,9 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
       output = new SocketOutput(socket, id, (bytes) => {
         counters[Counter.BYTES]! += bytes;
       });
-      scratch.headerBytes(scratch.info, uuid.length).set(uuid);
+      scratch.bytes(scratch.info, uuid.length).set(uuid);
       core.fillInitial(scratch.header, scratch.info, id);
-      await write([scratch.headerBytes(scratch.header, INITIAL_LENGTH)]);
+      await write([scratch.bytes(scratch.header, INITIAL_LENGTH)]);
     },
     payloads: new Map([
       [
@@ -53,7 +53,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
           const payload = encoder === undefined || normal === 0 ? content : await encoder.encode(content[0]!);
           const bytes = payload.reduce((sum, { length }) => sum + length, 0);
           core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
-          await write([scratch.headerBytes(scratch.header, headerBytes), ...payload]);
+          await write([scratch.bytes(scratch.header, headerBytes), ...payload]);
           counters[Counter.NORMAL]! += normal;
           counters[Counter.DUPLICATE]! += zero;
         },
@@ -63,14 +63,14 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
         (slot) => {
           const state = new DeviceStatePayload(slot);
           core.fillDeviceState(scratch.header, state.idstr, state.instanceId, state.data.length);
-          return write([scratch.headerBytes(scratch.header, DEVICE_STATE_LENGTH), state.data]);
+          return write([scratch.bytes(scratch.header, DEVICE_STATE_LENGTH), state.data]);
         },
       ],
     ]),
     sync() {
       counters[Counter.PACKETS]!++;
       core.fillRam(scratch.header, FLAG_SYNC, scratch.pages, 0, 0, 0, arena.counterOffset, 0, scratch.spare);
-      return write([scratch.headerBytes(scratch.header, headerBytes)]);
+      return write([scratch.bytes(scratch.header, headerBytes)]);
     },
     stop() {
       // A failed group: nobody is interested in what is still on its way. At a clean end nothing is.
