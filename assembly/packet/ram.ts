@@ -121,10 +121,12 @@ export function checkRam(
   if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;
   const flags = loadBe32(src, Prefix.flags);
   if (flags & (~KNOWN_FLAGS | FLAG_DEVICE_STATE)) return Refusal.flags;
-  if (loadBe32(src, PAGES_ALLOC_AT) != pagesAlloc) return Refusal.pagesAlloc;
   const normal = loadBe32(src, NORMAL_AT);
-  if (normal > pagesAlloc) return Refusal.normalPages;
   const zero = loadBe32(src, ZERO_AT);
+  const alloc = loadBe32(src, PAGES_ALLOC_AT);
+  // QEMU 10's SYNC packets say 0 here, those of older ones the same as in other packets.
+  if (alloc != pagesAlloc && (alloc | normal | zero) != 0) return Refusal.pagesAlloc;
+  if (normal > pagesAlloc) return Refusal.normalPages;
   // Not "normal + zero > pagesAlloc", whose sum can wrap around.
   if (zero > pagesAlloc - normal) return Refusal.zeroPages;
 
