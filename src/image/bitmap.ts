@@ -1,0 +1,63 @@
+/**
+ * Bitmaps of mapped-ram blocks: one bit per page, in little-endian 64-bit words, so that bit p is bit `p % 8` of byte `p / 8`.
+ * Their length in bytes is a multiple of 8.
+ */
+
+const WORD_BITS = 32;
+
+/** Neighbouring pages that are present: from page `start` up to, not with, page `end`. */
+export interface PageRun {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How many bits are set. */
+export function countBits(bitmap: Uint8Array): number {
+  const words = viewOf(bitmap);
+  let count = 0;
+  for (let at = 0; at < bitmap.length; at += 4) {
+    let word = words.getUint32(at);
+    word -= (word >>> 1) & 0x55555555;
+    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
+    word = (word + (word >>> 4)) & 0x0f0f0f0f;
+    count += Math.imul(word, 0x01010101) >>> 24;
+  }
+  return count;
+}
+
+/** Whether a bit is set for a page at or past `pages`. */
+export function hasBitsPast(bitmap: Uint8Array, pages: number): boolean {
+  return findBit(viewOf(bitmap), pages, bitmap.length * 8, true) < bitmap.length * 8;
+}
+
+/** The runs of set bits among the first `pages`, ascending and as long as they can be. */
+export function* runsOf(bitmap: Uint8Array, pages: number): Generator<PageRun> {
+  const words = viewOf(bitmap);
+  let start = findBit(words, 0, pages, true);
+  while (start < pages) {
+    const end = findBit(words, start, pages, false);
+    yield { start, end };
+    start = findBit(words, end, pages, true);
+  }
+}
+
+/** The first bit from `from` on that is set (or clear, by `wanted`); `end` if none is before it. */
+function findBit(words: DataView, from: number, end: number, wanted: boolean): number {
+  const invert = wanted ? 0 : -1;
+  let bit = from;
+  while (bit < end) {
+    const shift = bit % WORD_BITS;
+    const word = (words.getUint32((bit - shift) / 8, true) ^ invert) >>> shift;
+    if (word !== 0) return Math.min(end, bit + trailingZeros(word));
+    bit += WORD_BITS - shift;
+  }
+  return end;
+}
+
+function trailingZeros(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}
+
+function viewOf(bitmap: Uint8Array): DataView {
+  return new DataView(bitmap.buffer, bitmap.byteOffset, bitmap.byteLength);
+}

@@ -1,0 +1,201 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { MultifdError } from '../errors.ts';
+import {
+  bitmapLength,
+  ByteReader,
+  MAPPED_RAM,
+  MIN_PAGE_SIZE,
+  parseMainStream,
+  parseStreamHeader,
+  readTail,
+  STREAM_MAGIC,
+  type Configuration,
+  type MappedRegion,
+  type RamBlock,
+  type TailSection,
+} from '../stream/index.ts';
+import { hasBitsPast } from './bitmap.ts';
+import { FileSource, io, readFully } from './io.ts';
+import { trueLengths } from './records.ts';
+
+export interface ImageOptions {
+  /** Where the stream starts in the file, in bytes; default 0. */
+  offset?: number;
+}
+
+/** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
+export interface ImageBlock {
+  readonly id: string;
+  readonly usedLength: number;
+  /** What the file had that became this block, if a record says it; else the used length. */
+  readonly trueLength: number;
+  readonly bitmapOffset: number;
+  /** Page p is at `pagesOffset + p * pageSize`. */
+  readonly pagesOffset: number;
+}
+
+/** What is known of an image once it has been opened. */
+interface ImageContent {
+  readonly configuration: Configuration;
+  readonly pageSize: number;
+  readonly blocks: readonly ImageBlock[];
+  readonly tail: { readonly offset: number; readonly length: number };
+  readonly sections: readonly TailSection[] | undefined;
+}
+
+/**
+ * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps and pages.
+ *
+ * @throws MultifdError ERR_IO; ERR_IMAGE for a file that is another form of stream, is cut short, or contradicts itself; and
+ *   what parseMainStream throws for a stream that is malformed.
+ */
+export async function openImage(path: string, options: ImageOptions = {}): Promise<ImageReader> {
+  const { offset = 0 } = options;
+  return withFile(path, async (handle) => new ImageReader(handle, await parseImage(handle, offset)));
+}
+
+/**
+ * Whether the file is a mapped-ram image, by its beginning.
+ *
+ * @throws MultifdError ERR_IO; and what parseStreamHeader throws for a file that begins with `QEVM` and is broken after that.
+ */
+export async function isImage(path: string, options: ImageOptions = {}): Promise<boolean> {
+  const { offset = 0 } = options;
+  const handle = await io(`open ${path}`, open(path, 'r'));
+  try {
+    const magic = new DataView(new ArrayBuffer(4));
+    const { bytesRead } = await io(`read ${path}`, handle.read(magic, 0, 4, offset));
+    if (bytesRead < 4 || magic.getUint32(0) !== STREAM_MAGIC) return false;
+    const { capabilities } = await parseStreamHeader(fileReader(handle, offset));
+    return capabilities.includes(MAPPED_RAM);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** An open image; made by {@link openImage}. */
+export class ImageReader implements ImageContent {
+  readonly configuration: Configuration;
+  /** Bytes per page. */
+  readonly pageSize: number;
+  readonly blocks: readonly ImageBlock[];
+  /** What follows the RAM: device sections, EOF, VMDESCRIPTION. Bytes. */
+  readonly tail: { readonly offset: number; readonly length: number };
+  /** The device sections; undefined if their description does not say where they are. */
+  readonly sections: readonly TailSection[] | undefined;
+  readonly #handle: FileHandle;
+
+  /** @internal */
+  constructor(handle: FileHandle, content: ImageContent) {
+    this.#handle = handle;
+    this.configuration = content.configuration;
+    this.pageSize = content.pageSize;
+    this.blocks = content.blocks;
+    this.tail = content.tail;
+    this.sections = content.sections;
+  }
+
+  /** The open file, for positioned reads from any thread; valid until {@link close}. */
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  /** Bytes in the file, and bytes of the disk that it takes: holes take none. Throws MultifdError ERR_IO. */
+  async sizes(): Promise<{ fileSize: number; sizeOnDisk: number }> {
+    const { size, blocks } = await io('look at the image', this.#handle.stat());
+    return { fileSize: size, sizeOnDisk: blocks * 512 };
+  }
+
+  /**
+   * The bitmap of a block: one bit per page, in little-endian 64-bit words, set for each page that is in the file.
+   *
+   * @throws MultifdError ERR_IO; ERR_IMAGE if it has bits for pages past the block's end.
+   */
+  async readBitmap({ id, usedLength, bitmapOffset }: ImageBlock): Promise<Uint8Array> {
+    const bitmap = new Uint8Array(bitmapLength(usedLength, this.pageSize));
+    await readFully(this.#handle, bitmap, bitmapOffset);
+    if (hasBitsPast(bitmap, usedLength / this.pageSize)) {
+      throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
+    }
+    return bitmap;
+  }
+
+  /**
+   * Reads pages: fills `into` from byte `offset` of a block on. What the bitmap says is zero may be anything in the file.
+   *
+   * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
+   */
+  async readPages({ pagesOffset }: ImageBlock, offset: number, into: Uint8Array): Promise<void> {
+    await readFully(this.#handle, into, pagesOffset + offset);
+  }
+
+  /** All of what follows the RAM, at most 256 MiB. Throws MultifdError ERR_IO; ERR_IMAGE if the file was cut meanwhile. */
+  async readTail(): Promise<Uint8Array> {
+    const bytes = new Uint8Array(this.tail.length);
+    await readFully(this.#handle, bytes, this.tail.offset);
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+/** Opens the file, and closes it again if `use` fails. */
+async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await io(`open ${path}`, open(path, 'r'));
+  try {
+    return await use(handle);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function fileReader(handle: FileHandle, offset: number): ByteReader {
+  return new ByteReader(new FileSource(handle, offset), { position: offset, origin: 'file' });
+}
+
+async function parseImage(handle: FileHandle, offset: number): Promise<ImageContent> {
+  const blocks: Array<Omit<ImageBlock, 'trueLength'>> = [];
+  const tailChunks: Uint8Array[] = [];
+  let pageSize = MIN_PAGE_SIZE;
+  const summary = await parseMainStream(fileReader(handle, offset), {
+    configuration({ capabilities }) {
+      if (capabilities.includes(MAPPED_RAM)) return;
+      throw new MultifdError('ERR_IMAGE', 'the file is a migration stream without mapped-ram; make it with that capability', { offset });
+    },
+    blocks(list) {
+      for (const block of list) {
+        const { pageSize: size, ...places } = regionOf(block);
+        pageSize = size;
+        blocks.push({ id: block.id, usedLength: block.usedLength, ...places });
+      }
+    },
+    tail(chunk) {
+      tailChunks.push(chunk.slice());
+    },
+    command: ignore,
+    endOfSection: ignore,
+    // The parser refuses these in a mapped-ram file.
+    zeroPage: ignore,
+    page: ignore,
+    flush: ignore,
+  });
+  const tail = readTail(Buffer.concat(tailChunks));
+  const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
+  return {
+    configuration: summary.configuration,
+    pageSize,
+    blocks: blocks.map((block, index) => ({ ...block, trueLength: lengths[index] ?? block.usedLength })),
+    tail: { offset: summary.tailOffset, length: summary.tailLength },
+    sections: tail.sections,
+  };
+}
+
+function regionOf({ id, mapped }: RamBlock): MappedRegion {
+  if (mapped === undefined) throw new MultifdError('ERR_INTERNAL', `the block ${id} was read without its places`);
+  return mapped;
+}
+
+function ignore(): void {}

@@ -1,0 +1,64 @@
+import type { FileHandle } from 'node:fs/promises';
+import { MultifdError } from '../errors.ts';
+import type { ByteSource } from '../stream/index.ts';
+
+/** Waits for a file operation; a failure becomes ERR_IO, with `what` saying what was tried. */
+export async function io<T>(what: string, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MultifdError('ERR_IO', `cannot ${what}: ${reason}`, { cause: error });
+  }
+}
+
+/** The `code` of a file system error, such as `ENOENT`; undefined for anything else. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/**
+ * Fills all of `into` from `position` on.
+ *
+ * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
+ */
+export async function readFully(handle: FileHandle, into: Uint8Array, position: number): Promise<void> {
+  let filled = 0;
+  while (filled < into.length) {
+    const { bytesRead } = await io('read', handle.read(into, filled, into.length - filled, position + filled));
+    if (bytesRead === 0) {
+      throw new MultifdError('ERR_IMAGE', 'the file was cut short', { offset: position + filled });
+    }
+    filled += bytesRead;
+  }
+}
+
+/** Writes all of `bytes` from `position` on. Throws MultifdError ERR_IO. */
+export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    const { bytesWritten } = await io('write', handle.write(bytes, written, bytes.length - written, position + written));
+    written += bytesWritten;
+  }
+}
+
+/** A file as the source of a ByteReader; its positions are those in the file. */
+export class FileSource implements ByteSource {
+  readonly #handle: FileHandle;
+  #position: number;
+
+  constructor(handle: FileHandle, position: number) {
+    this.#handle = handle;
+    this.#position = position;
+  }
+
+  async read(into: Uint8Array): Promise<number> {
+    const { bytesRead } = await io('read', this.#handle.read(into, 0, into.length, this.#position));
+    this.#position += bytesRead;
+    return bytesRead;
+  }
+
+  seek(position: number): void {
+    this.#position = position;
+  }
+}

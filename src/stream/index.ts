@@ -1,0 +1,12 @@
+export { bitmapLength, Command, isPageSize, MAPPED_RAM, MAPPED_RAM_ALIGNMENT, MAPPED_RAM_HEADER_LENGTH, MIN_PAGE_SIZE, STREAM_MAGIC } from './constants.ts';
+export { ByteReader, type ByteReaderOptions, type ByteSource } from './byte-reader.ts';
+export type { MappedRegion, RamBlock } from './blocks.ts';
+export type { StreamCommand } from './commands.ts';
+export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
+export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
+export { parseMainStream, parseStreamHeader, type ParseOptions, type StreamSummary } from './parser.ts';
+export { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramSectionEnd, ramStart, streamHeader, zeroPage } from './writer.ts';
+export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
+export { buildTail, readTail, type DeviceRecord, type DeviceTail } from './device-sections.ts';
+export type { TailSection } from './tail-walk.ts';
+export { TailScanner, type VmDescription } from './tail-scanner.ts';

@@ -1,0 +1,188 @@
+import { parseBlocks, type BlockLimits, type RamBlock } from './blocks.ts';
+import type { ByteReader } from './byte-reader.ts';
+import { MIN_PAGE_SIZE, RAM_WORD_ALIGNMENT, RamFlag } from './constants.ts';
+import type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
+import { readName } from './names.ts';
+
+const TWO_TO_32 = 0x1_0000_0000;
+/** High halves from here on make a word that a JavaScript number cannot hold exactly. */
+const HIGH_LIMIT = 0x20_0000;
+
+/** One word of the content: `flags` in the low 12 bits, `value` the rest, an offset or a length in bytes. */
+interface Word {
+  flags: number;
+  value: number;
+  /** Position in the stream. */
+  at: number;
+}
+
+/** The content of the sections "ram", from MEM_SIZE to the last EOS; keeps what lasts from one section to the next. */
+export class RamSection {
+  readonly #reader: ByteReader;
+  readonly #handler: MainStreamHandler;
+  readonly #limits: BlockLimits;
+  readonly #indexes = new Map<string, number>();
+  #blocks: readonly RamBlock[] | undefined;
+  #pageSize: number;
+  #page: Uint8Array | undefined;
+  /** The block that CONTINUE means. */
+  #current: number | undefined;
+  #syncMode: SyncMode = 'per-section';
+
+  constructor(reader: ByteReader, handler: MainStreamHandler, limits: BlockLimits) {
+    this.#reader = reader;
+    this.#handler = handler;
+    this.#limits = limits;
+    this.#pageSize = limits.pageSize ?? MIN_PAGE_SIZE;
+  }
+
+  /** Certain once the START section has been read. */
+  get syncMode(): SyncMode {
+    return this.#syncMode;
+  }
+
+  /**
+   * Reads one section's content, be64 words and what belongs to them, up to and with its EOS.
+   *
+   *     MEM_SIZE | total bytes                  then the block list; START only
+   *     ZERO | offset,  u8 length, id,  00      no id with CONTINUE
+   *     PAGE | offset,  u8 length, id,  page    no id with CONTINUE
+   *     MULTIFD_FLUSH
+   *     EOS
+   */
+  async parse(kind: RamSectionKind): Promise<void> {
+    const reader = this.#reader;
+    const word: Word = { flags: 0, value: 0, at: 0 };
+    for (;;) {
+      const buffered = reader.ensure(8);
+      if (buffered !== undefined) await buffered;
+      this.#take(word);
+      switch (word.flags) {
+        case RamFlag.ZERO:
+        case RamFlag.ZERO | RamFlag.CONTINUE: {
+          const parsed = this.#zeroPage(word);
+          if (parsed !== undefined) await parsed;
+          break;
+        }
+        case RamFlag.PAGE:
+        case RamFlag.PAGE | RamFlag.CONTINUE:
+          await this.#normalPage(word);
+          break;
+        case RamFlag.MULTIFD_FLUSH:
+          this.#refuseIn(word, 'a MULTIFD_FLUSH');
+          this.#refuseValue(word);
+          if (kind === 'start') this.#syncMode = 'per-round';
+          await this.#handler.flush();
+          break;
+        case RamFlag.EOS:
+          this.#refuseValue(word);
+          if (this.#blocks === undefined) throw reader.error('ERR_STREAM', 'the START section has no MEM_SIZE', word.at);
+          await this.#handler.endOfSection(kind, this.#syncMode);
+          return;
+        case RamFlag.MEM_SIZE:
+          await this.#memSize(word, kind);
+          break;
+        default:
+          this.#refuseFlags(word);
+      }
+    }
+  }
+
+  #take(word: Word): void {
+    const reader = this.#reader;
+    word.at = reader.position;
+    const high = reader.u32();
+    const low = reader.u32();
+    if (high >= HIGH_LIMIT) throw reader.error('ERR_STREAM', 'a RAM word is beyond 2^53', word.at);
+    word.flags = low % RAM_WORD_ALIGNMENT;
+    word.value = high * TWO_TO_32 + (low - word.flags);
+  }
+
+  async #memSize(word: Word, kind: RamSectionKind): Promise<void> {
+    if (kind !== 'start' || this.#blocks !== undefined) {
+      throw this.#reader.error('ERR_STREAM', 'a second MEM_SIZE, or one outside the START section', word.at);
+    }
+    const blocks = await parseBlocks(this.#reader, word.value, this.#limits);
+    blocks.forEach(({ id }, index) => this.#indexes.set(id, index));
+    this.#pageSize = blocks[0]?.mapped?.pageSize ?? this.#pageSize;
+    this.#blocks = blocks;
+    await this.#handler.blocks(blocks);
+  }
+
+  /** Synchronous as long as everything is buffered: a source without multifd's zero pages sends millions of these. */
+  #zeroPage(word: Word): Promise<void> | undefined {
+    this.#refuseIn(word, 'a zero page');
+    if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.ensure(1) !== undefined) return this.#zeroPageSlowly(word);
+    this.#fillByte(word);
+    return undefined;
+  }
+
+  async #zeroPageSlowly(word: Word): Promise<void> {
+    await this.#selectBlock(word);
+    await this.#reader.ensure(1);
+    this.#fillByte(word);
+  }
+
+  #fillByte(word: Word): void {
+    const block = this.#checkPage(word);
+    const fill = this.#reader.u8();
+    if (fill !== 0) throw this.#reader.error('ERR_STREAM', `a zero page is filled with ${fill}`, word.at);
+    this.#handler.zeroPage(block, word.value);
+  }
+
+  async #normalPage(word: Word): Promise<void> {
+    this.#refuseIn(word, 'a page');
+    await this.#selectBlock(word);
+    const block = this.#checkPage(word);
+    this.#page ??= new Uint8Array(this.#pageSize);
+    await this.#reader.copyInto(this.#page);
+    await this.#handler.page(block, word.value, this.#page);
+  }
+
+  async #selectBlock(word: Word): Promise<void> {
+    if ((word.flags & RamFlag.CONTINUE) !== 0) return;
+    const id = await readName(this.#reader, 'a RAM block', 'ERR_BLOCK');
+    this.#current = this.#indexes.get(id);
+    if (this.#current === undefined) throw this.#reader.error('ERR_BLOCK', `the block ${id} is not known`, word.at);
+  }
+
+  /** The index of the block the word means, once its offset is known to lie inside. */
+  #checkPage(word: Word): number {
+    const block = this.#current === undefined ? undefined : this.#blocks?.[this.#current];
+    if (this.#current === undefined || block === undefined) {
+      throw this.#reader.error('ERR_STREAM', 'a CONTINUE flag before any block was named', word.at);
+    }
+    if (word.value % this.#pageSize !== 0 || word.value + this.#pageSize > block.usedLength) {
+      throw this.#reader.error(
+        'ERR_PAGE_OFFSET',
+        `a page at ${word.value} of the block ${block.id} is not on a ${this.#pageSize}-byte boundary within its ${block.usedLength} bytes`,
+        word.at,
+      );
+    }
+    return this.#current;
+  }
+
+  /** In a mapped-ram file pages are where the block list says, and nothing is synchronised. */
+  #refuseIn(word: Word, what: string): void {
+    if (this.#limits.mappedRam) throw this.#reader.error('ERR_STREAM', `${what} in the stream of a mapped-ram file`, word.at);
+  }
+
+  #refuseValue(word: Word): void {
+    if (word.value !== 0) throw this.#reader.error('ERR_STREAM', `a RAM word without a page has the offset ${word.value}`, word.at);
+  }
+
+  #refuseFlags({ flags, at }: Word): never {
+    const other = flags & ~RamFlag.CONTINUE;
+    const unsupported: ReadonlyArray<readonly [number, string]> = [
+      [RamFlag.XBZRLE, 'XBZRLE-encoded pages'],
+      [RamFlag.HOOK, 'RDMA'],
+      [RamFlag.COMPRESS_PAGE, 'the old page compression'],
+    ];
+    for (const [flag, what] of unsupported) {
+      if (other === flag) {
+        throw this.#reader.error('ERR_UNSUPPORTED', `the source uses ${what}, which is not supported; turn it off at the source`, at);
+      }
+    }
+    throw this.#reader.error('ERR_STREAM', `a RAM word has the flags 0x${flags.toString(16)}, which mean nothing`, at);
+  }
+}
