@@ -5,7 +5,7 @@
  *    0    4  magic 0x11223344
  *    4    4  version 1
  *    8    4  flags: bit 0 SYNC, bits 1-5 compression
- *   12    4  pages_alloc: pages per packet
+ *   12    4  pages_alloc: pages per packet; QEMU 10 leaves it 0 in a SYNC packet
  *   16    4  normal_pages: pages whose content follows
  *   20    4  next_packet_size: bytes of payload that follow
  *   24    8  packet_num, one counter over all channels

@@ -159,7 +159,8 @@ export function model(bytes: Uint8Array): CoreExports {
       if (word(0) !== 0x11223344) return REFUSAL.magic;
       if (word(4) !== 1) return REFUSAL.version;
       if (flags > 0x3f) return REFUSAL.flags;
-      if (word(12) !== pagesAlloc) return REFUSAL.pagesAlloc;
+      const bareSync = word(12) === 0 && normal === 0 && zero === 0;
+      if (word(12) !== pagesAlloc && !bareSync) return REFUSAL.pagesAlloc;
       if (normal > pagesAlloc) return REFUSAL.normalPages;
       if (normal + zero > pagesAlloc) return REFUSAL.zeroPages;
       let block = 0xffffffff;

@@ -6,6 +6,7 @@ import {
   FLAG_SYNC,
   INITIAL,
   INITIAL_LENGTH,
+  NO_BLOCK,
   RAM,
   RAM_INFO,
   blockTable,
@@ -132,6 +133,7 @@ describe.each(KINDS)('the %s build', (kind) => {
       ['the DEVICE_STATE flag', 'ERR_PACKET', set32(RAM.flags, 0x40), 'flags', '0x00000040'],
       ['fewer pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 3), 'pages_alloc', '3'],
       ['more pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 5), 'pages_alloc', '5'],
+      ['pages and no pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 0), 'pages_alloc', '0'],
       ['too many normal_pages', 'ERR_PACKET', set32(RAM.normalPages, 5), 'normal_pages', '5'],
       ['a negative normal_pages', 'ERR_PACKET', set32(RAM.normalPages, -1), 'normal_pages', '4294967295'],
       ['too many zero_pages', 'ERR_PACKET', set32(RAM.zeroPages, 3), 'zero_pages', '3'],
@@ -185,11 +187,24 @@ describe.each(KINDS)('the %s build', (kind) => {
       expectRefused(checkRam(), code, field, value);
     });
 
+    it('another pages_alloc, even without pages', () => {
+      fillRam({ flags: FLAG_SYNC, normal: 0, zero: 0, payload: 0 });
+      packet.setUint32(RAM.pagesAlloc, 3);
+      expectRefused(checkRam(), 'ERR_PACKET', 'pages_alloc', '3');
+    });
+
     it('a block id that has no NUL', () => {
       fillRam({ id: 'x'.repeat(255) });
       expect(checkRam()).toBeUndefined();
       packet.setUint8(RAM.ramblock + 255, 0x78);
-      expectRefused(checkRam(), 'ERR_BLOCK', 'ramblock', `"${'x'.repeat(256)}"`);
+      expectRefused(checkRam(), 'ERR_BLOCK', 'ramblock', `"${'x'.repeat(256)}" has no NUL`);
+    });
+
+    it('an empty block id, even where an entry of the table is empty', () => {
+      fillRam();
+      packet.setUint32(RAM.ramblock, 0);
+      rig.bytes.fill(0, AT.blocks, AT.blocks + 256);
+      expectRefused(checkRam(), 'ERR_BLOCK', 'ramblock', '""');
     });
 
     it('a page of a block that is shorter than a page', () => {
@@ -247,7 +262,20 @@ describe.each(KINDS)('the %s build', (kind) => {
     it('with SYNC, no pages and a stale payload size, as QEMU before 9.0 sends it', () => {
       fillRam({ flags: FLAG_SYNC, normal: 0, zero: 0, payload: 524288 });
       expect(checkRam(COMPRESSION.zlib)).toBeUndefined();
-      expect([info('block'), info('flags'), info('payload')]).toEqual([0xffffffff, FLAG_SYNC, 0]);
+      expect([info('block'), info('flags'), info('payload')]).toEqual([NO_BLOCK, FLAG_SYNC, 0]);
+    });
+
+    it('with SYNC and nothing but its number, as QEMU 10 sends it', () => {
+      fillRam({ flags: FLAG_SYNC, normal: 0, zero: 0, payload: 0 });
+      packet.setUint32(RAM.pagesAlloc, 0);
+      expect(checkRam(COMPRESSION.zstd)).toBeUndefined();
+      expect([info('block'), info('flags'), info('normal'), info('zero'), info('payload')]).toEqual([
+        NO_BLOCK,
+        FLAG_SYNC,
+        0,
+        0,
+        0,
+      ]);
     });
 
     it('with SYNC and pages', () => {
