@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { MultifdError } from '../errors.ts';
+import { addExtract } from './extract.ts';
+import { addInspect } from './inspect.ts';
+import { printResult } from './json.ts';
+import { noStatistics } from './migrate.ts';
+import { addReceive } from './receive.ts';
+import { printError, statusOf } from './run.ts';
+import { addSend } from './send.ts';
+
+const EXAMPLES = `
+Examples:
+  $ multifd receive tcp:127.0.0.1:4444 out.img --channels 4
+  $ multifd send disk.img tcp:127.0.0.1:4444 --channels 4
+  $ multifd inspect out.img
+  $ multifd extract out.img disk.img copy.img
+
+Exit status: 0 completed, 1 failed, 2 wrong usage, 130 after Ctrl-C.
+`;
+
+/** The bundle is one folder below the package's own. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function createProgram(): Command {
+  const program = new Command('multifd')
+    .description("Moves large memory over parallel channels, in QEMU's multifd wire format and mapped-ram file format.")
+    .version(packageVersion())
+    .addHelpText('after', EXAMPLES)
+    // Errors of usage are printed like all others, by reportUsage.
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  addSend(program);
+  addReceive(program);
+  addInspect(program);
+  addExtract(program);
+  return program;
+}
+
+/** @returns the exit status. */
+function reportUsage({ code, exitCode, message }: CommanderError): number {
+  if (exitCode === 0) return 0;
+  // Without any command, the help has been printed already.
+  if (code === 'commander.help') return 2;
+  const error = new MultifdError('ERR_OPTION', `${message.replace(/^error: /, '')} (--help says how it is used)`);
+  // The options could not be parsed, but whoever asked for JSON still reads JSON.
+  if (process.argv.includes('--json')) printResult(noStatistics(0), error);
+  printError(error);
+  return statusOf(error);
+}
+
+// A reader such as `head` that has seen enough is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+try {
+  await createProgram().parseAsync();
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) throw thrown;
+  process.exitCode = reportUsage(thrown);
+}

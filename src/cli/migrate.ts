@@ -1,0 +1,44 @@
+import { MultifdError } from '../errors.ts';
+import { type MigrationStatistics, Recorder } from '../migration/statistics.ts';
+import type { OutputOptions } from './options.ts';
+import { interruptible } from './run.ts';
+import { createView, type View } from './view.ts';
+
+/** What a migration gets from the command that runs it. */
+export interface Surroundings {
+  signal: AbortSignal;
+  onProgress: (statistics: MigrationStatistics) => void;
+}
+
+/** Statistics of a migration that has not begun. */
+export function noStatistics(pageSize: number): MigrationStatistics {
+  return new Recorder(pageSize).snapshot();
+}
+
+/**
+ * Runs one end of a migration and shows it.
+ * @param verb what the progress bar says is being done.
+ * @returns the exit status.
+ */
+export async function runMigration(
+  options: OutputOptions & { pageSize: number },
+  verb: string,
+  migrate: (surroundings: Surroundings, view: View) => Promise<MigrationStatistics>,
+): Promise<number> {
+  const view = createView(options, verb);
+  let latest = noStatistics(options.pageSize);
+  const onProgress = (statistics: MigrationStatistics): void => {
+    latest = statistics;
+    // A receiver may wait for hours before there is anything to tell.
+    if (statistics.blocks.length > 0) view.progress(statistics);
+  };
+  return interruptible(async (signal) => {
+    try {
+      view.ended(await migrate({ signal, onProgress }, view));
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      view.ended(latest, error);
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,64 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { COMPRESSIONS, type Compression } from '../compression/index.ts';
+
+/** How a command speaks. */
+export interface OutputOptions {
+  /** JSON Lines on stdout instead of text. */
+  json?: true;
+  /** Nothing but errors and, with `json`, JSON. */
+  quiet?: true;
+}
+
+/** The options of both ends of a migration, by the names and in the units of the library. */
+export interface EndOptions extends OutputOptions {
+  channels: number;
+  compression: Compression;
+  uuid?: string;
+  pageSize: number;
+  /** Milliseconds. */
+  timeout: number;
+  force?: true;
+}
+
+/** The library checks ranges; what is checked here is only that a value can be read at all. */
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Give a whole number.');
+  return Number(text);
+}
+
+/** Bytes, with QEMU's suffixes for powers of 1024. */
+export function byteCount(text: string): number {
+  const parts = /^(\d+)([KMGT]?)$/i.exec(text);
+  if (parts === null) throw new InvalidArgumentError('Give a number of bytes such as 4096, 64K, 100M or 1T.');
+  return Number(parts[1]) * 1024 ** ' KMGT'.indexOf(parts[2]!.toUpperCase() || ' ');
+}
+
+/** Seconds, as milliseconds. */
+function seconds(text: string): number {
+  const milliseconds = Math.round(Number(text) * 1000);
+  if (!/^\d*\.?\d+$/.test(text) || milliseconds < 1) throw new InvalidArgumentError('Give seconds above 0, such as 30 or 0.5.');
+  return milliseconds;
+}
+
+export function addEndOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--channels <n>', 'multifd channels, 1 to 255; the same at both ends').argParser(wholeNumber).default(2))
+    .addOption(new Option('--compression <method>', 'the same at both ends').choices(COMPRESSIONS).default('none'))
+    .option('--uuid <uuid>', "the VM's uuid; the same at both ends")
+    .addOption(new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends').argParser(byteCount).default(4096))
+    .addOption(new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30'));
+}
+
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option('--json', 'write JSON Lines to stdout, the result last')
+    .option('--quiet', 'say nothing but errors');
+}
+
+export function addForceOption(command: Command, what: string): Command {
+  return command.option('--force', `replace ${what} that is there already`);
+}
+
+export function addOffsetOption(command: Command): Command {
+  return command.addOption(new Option('--offset <bytes>', 'where the image starts in the file').argParser(byteCount).default(0));
+}

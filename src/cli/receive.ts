@@ -1,0 +1,44 @@
+import { type Command, Option } from 'commander';
+import { receive } from '../migration/incoming/index.ts';
+import { printable } from './format.ts';
+import { runMigration } from './migrate.ts';
+import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions } from './options.ts';
+
+interface ReceiveOptions extends EndOptions {
+  /** Bytes. */
+  maxSize: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd receive tcp:0.0.0.0:4444 guest.mapped --channels 4
+  $ multifd receive tcp:127.0.0.1:0 guest.mapped    a free port, which is printed
+  $ multifd receive unix:/run/target.sock guest.mapped --compression zstd
+  $ multifd receive file:guest.mapped copy.mapped   copy an image
+`;
+
+export function addReceive(program: Command): void {
+  const command = program
+    .command('receive')
+    .summary('receive a migration into an image')
+    .description('Listens for one migration, and writes it as a mapped-ram image, which is complete or absent.')
+    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, or file:PATH[,offset=N] to read an image')
+    .argument('<image>', 'the image to write');
+  addEndOptions(command).addOption(
+    new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
+  );
+  addForceOption(command, 'an image');
+  addOutputOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (uri: string, image: string, options: ReceiveOptions) => {
+      const { json, quiet, maxSize, ...migration } = options;
+      const onStranger = (why: string): void => {
+        if (!quiet) process.stderr.write(`multifd: dropped a connection: ${printable(why)}\n`);
+      };
+      process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
+        const incoming = await receive({ ...migration, ...surroundings, uri, image, maxBytes: maxSize, onStranger });
+        if (!incoming.uri.startsWith('file:')) view.listening(incoming.uri);
+        return incoming.completed;
+      });
+    });
+}

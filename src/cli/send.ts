@@ -1,0 +1,48 @@
+import { type Command, Option } from 'commander';
+import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
+import { runMigration } from './migrate.ts';
+import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
+import { describeSource } from './source.ts';
+
+interface SendOptions extends EndOptions {
+  zlibLevel: number;
+  zstdLevel: number;
+  zeroPageDetection: ZeroPageDetection;
+  /** Bytes per second. */
+  maxBandwidth: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd send disk.img tcp:192.0.2.7:4444 --channels 4
+  $ multifd send guest.mapped unix:/run/target.sock --compression zstd
+  $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
+  $ multifd send disk.img file:disk.mapped          write an image without a target
+`;
+
+export function addSend(program: Command): void {
+  const command = program
+    .command('send')
+    .summary('send a file or an image to a target')
+    .description('Sends a mapped-ram image, or any other file as one RAM block named after it, to a target that listens.')
+    .argument('<source>', 'a mapped-ram image, or any other file')
+    .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, or file:PATH[,offset=N] to write an image');
+  addEndOptions(command)
+    .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
+    .addOption(new Option('--zstd-level <n>', '1 to 20').argParser(wholeNumber).default(1))
+    .addOption(
+      new Option('--zero-page-detection <where>', 'who looks for zero pages: nobody, the main thread, or the channels')
+        .choices(['none', 'legacy', 'multifd'])
+        .default('multifd'),
+    )
+    .addOption(new Option('--max-bandwidth <bytes/s>', 'limit; 0 is none').argParser(byteCount).default(0));
+  addForceOption(command, 'the file of a file: URI');
+  addOutputOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (source: string, uri: string, options: SendOptions) => {
+      const { json, quiet, ...migration } = options;
+      process.exitCode = await runMigration(options, 'sending', async (surroundings) =>
+        send({ ...(await describeSource(source)), ...migration, ...surroundings, uri }),
+      );
+    });
+}

@@ -1,0 +1,34 @@
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { MultifdError } from '../errors.ts';
+import { isImage } from '../image/index.ts';
+import type { OutgoingOptions } from '../migration/outgoing/index.ts';
+
+/**
+ * What a SOURCE is sent as: a mapped-ram image as itself, any other file as one RAM block named after it.
+ * @throws MultifdError ERR_IO for what is no regular file, or can't be read.
+ */
+export async function describeSource(path: string): Promise<Pick<OutgoingOptions, 'image' | 'blocks'>> {
+  await requireFile(path);
+  if (await looksLikeImage(path)) return { image: path };
+  return { blocks: [{ id: basename(path), source: { path } }] };
+}
+
+async function requireFile(path: string): Promise<void> {
+  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    const why = cause.code === 'ENOENT' ? 'there is no such file' : cause.message;
+    throw new MultifdError('ERR_IO', `can't send ${path}: ${why}`, { cause });
+  });
+  if (!found.isFile()) throw new MultifdError('ERR_IO', `can't send ${path}: it is not a regular file; give a file or a mapped-ram image`);
+}
+
+/** A file may begin with an image's magic by chance: where nothing like a stream follows it, it is a file like any other. */
+async function looksLikeImage(path: string): Promise<boolean> {
+  try {
+    return await isImage(path);
+  } catch (thrown) {
+    const error = MultifdError.from(thrown);
+    if (error.code === 'ERR_IO') throw error;
+    return false;
+  }
+}
