@@ -45,6 +45,11 @@ export class ByteReader {
     return this.#base + this.#start;
   }
 
+  /** How many bytes can be taken without {@link ensure}. */
+  get buffered(): number {
+    return this.#end - this.#start;
+  }
+
   /** Whether {@link skipTo} is possible. */
   get seekable(): boolean {
     return this.#source.seek !== undefined;
@@ -64,12 +69,13 @@ export class ByteReader {
   }
 
   /**
-   * Makes the next `count` bytes (at most 64 KiB) available; undefined when they are already.
+   * Makes the next `count` bytes (at most 64 KiB) available; undefined when they are already. Await what it gives before any
+   * other call.
    *
    * @throws MultifdError ERR_PEER_CLOSED, or ERR_IMAGE for a file, when the source ends before them.
    */
   ensure(count: number): Promise<void> | undefined {
-    return this.#end - this.#start >= count ? undefined : this.#fill(count);
+    return this.buffered >= count ? undefined : this.#fill(count);
   }
 
   /** The next byte, which stays the next one. */
@@ -109,12 +115,12 @@ export class ByteReader {
 
   /** A view of everything that is buffered; empty when nothing is. */
   rest(): Uint8Array {
-    return this.bytes(this.#end - this.#start);
+    return this.bytes(this.buffered);
   }
 
   /** Fills all of `target`; what is not buffered yet is read straight into it. Throws as {@link ensure} does. */
   async copyInto(target: Uint8Array): Promise<void> {
-    const buffered = this.bytes(Math.min(target.length, this.#end - this.#start));
+    const buffered = this.bytes(Math.min(target.length, this.buffered));
     target.set(buffered);
     let filled = buffered.length;
     if (filled < target.length) this.#moveTo(this.position);
@@ -143,7 +149,7 @@ export class ByteReader {
 
   /** Whether the source has ended; reads ahead if nothing is buffered. */
   async atEnd(): Promise<boolean> {
-    if (this.#end > this.#start) return false;
+    if (this.buffered > 0) return false;
     this.#moveTo(this.position);
     this.#end = await this.#source.read(this.#buffer);
     return this.#end === 0;

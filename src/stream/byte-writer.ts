@@ -10,23 +10,27 @@ export class ByteWriter {
   #length = 0;
 
   u8(value: number): this {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#grow(2), value);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value);
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#grow(4), value);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value);
     return this;
   }
 
   /** A non-negative safe integer. */
   u64(value: number): this {
-    this.#view.setBigUint64(this.#grow(8), BigInt(value));
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, BigInt(value));
     return this;
   }
 
@@ -57,6 +61,7 @@ export class ByteWriter {
     return this.#buffer.slice(0, this.#length);
   }
 
+  /** Makes room, in a new buffer if need be: call it before `#view` is looked at. */
   #grow(count: number): number {
     const at = this.#length;
     this.#length = at + count;

@@ -112,7 +112,7 @@ export class RamSection {
   /** Synchronous as long as everything is buffered: a source without multifd's zero pages sends millions of these. */
   #zeroPage(word: Word): Promise<void> | undefined {
     this.#refuseIn(word, 'a zero page');
-    if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.ensure(1) !== undefined) return this.#zeroPageSlowly(word);
+    if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.buffered === 0) return this.#zeroPageSlowly(word);
     this.#fillByte(word);
     return undefined;
   }
