@@ -82,9 +82,11 @@ async function stream(main: MainChannel, pump: Pump, cargo: Cargo, checked: Chec
   const { blocks, usedLengths, configuration, tail } = cargo;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
 
+  const perSection = flushesPerSection(configuration.machine);
+  // Once in each section: with older machine types its end stands for the flush.
   const sync = async (): Promise<void> => {
     await engine.sync();
-    await main.put(flushWord());
+    if (!perSection) await main.put(flushWord());
     recorder.syncs++;
   };
 
@@ -116,4 +118,13 @@ async function stream(main: MainChannel, pump: Pump, cargo: Cargo, checked: Chec
   await sync();
   await main.put(ramSectionEnd(), tail);
   await main.end();
+}
+
+/**
+ * Whether a target of this machine type expects a sync at the end of each section, and no MULTIFD_FLUSH: those before 8.1, whose names end in
+ * their version (QEMU's machine property multifd-flush-after-each-section).
+ */
+function flushesPerSection(machine: string): boolean {
+  const version = /-(\d+)\.(\d+)$/.exec(machine);
+  return version !== null && Number(version[1]) * 1000 + Number(version[2]) < 8001;
 }
