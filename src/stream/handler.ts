@@ -19,7 +19,7 @@ export interface MainStreamHandler {
   /** The block list, once, before any page. `blockIndex` below counts in it. */
   blocks(blocks: readonly RamBlock[]): void | Promise<void>;
   /** A page of zeros at byte `offset` of the block. */
-  zeroPage(blockIndex: number, offset: number): void;
+  zeroPage(blockIndex: number, offset: number): void | Promise<void>;
   /** A page's content, as many bytes as a page has. */
   page(blockIndex: number, offset: number, bytes: Uint8Array): void | Promise<void>;
   /** MULTIFD_FLUSH: each channel must reach its next SYNC before the stream goes on. */

@@ -71,6 +71,7 @@ export class RamSection {
         case RamFlag.MULTIFD_FLUSH:
           this.#refuseIn(word, 'a MULTIFD_FLUSH');
           this.#refuseValue(word);
+          if (this.#blocks === undefined) throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH before the block list', word.at);
           if (kind === 'start') this.#syncMode = 'per-round';
           await this.#handler.flush();
           break;
@@ -110,24 +111,23 @@ export class RamSection {
   }
 
   /** Synchronous as long as everything is buffered: a source without multifd's zero pages sends millions of these. */
-  #zeroPage(word: Word): Promise<void> | undefined {
+  #zeroPage(word: Word): void | Promise<void> {
     this.#refuseIn(word, 'a zero page');
     if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.buffered === 0) return this.#zeroPageSlowly(word);
-    this.#fillByte(word);
-    return undefined;
+    return this.#fillByte(word);
   }
 
   async #zeroPageSlowly(word: Word): Promise<void> {
     await this.#selectBlock(word);
     await this.#reader.ensure(1);
-    this.#fillByte(word);
+    await this.#fillByte(word);
   }
 
-  #fillByte(word: Word): void {
+  #fillByte(word: Word): void | Promise<void> {
     const block = this.#checkPage(word);
     const fill = this.#reader.u8();
     if (fill !== 0) throw this.#reader.error('ERR_STREAM', `a zero page is filled with ${fill}`, word.at);
-    this.#handler.zeroPage(block, word.value);
+    return this.#handler.zeroPage(block, word.value);
   }
 
   async #normalPage(word: Word): Promise<void> {

@@ -1,6 +1,6 @@
+import { Section } from './constants.ts';
 import { beginsWithSection } from './tail-walk.ts';
 
-const EOF = 0x00;
 const OPENING_BRACE = 0x7b;
 const SPACE = 0x20;
 /** The longest header of a FULL section: type, section id, a name of 255 bytes with its length, instance, version. */
@@ -59,15 +59,15 @@ export class TailScanner {
     return this.#description;
   }
 
-  /** Whether the bytes so far can be a whole tail without a description: they end with an EOF mark. */
+  /** Whether the bytes so far can be a whole tail without a description: they end with a footer, 7e and a be32, and an EOF mark. */
   get endsWithMark(): boolean {
-    return this.#length > 0 && (this.#low & 0xff) === EOF;
+    return ((this.#high >>> 8) & 0xff) === Section.FOOTER && (this.#low & 0xff) === Section.EOF;
   }
 
   /** Takes the next bytes of the tail; gives how many of them belong to it. */
   feed(chunk: Uint8Array): number {
     if (this.#complete || chunk.length === 0) return 0;
-    if (this.#length === 0 && chunk[0] === EOF) return this.#finish(1);
+    if (this.#length === 0 && chunk[0] === Section.EOF) return this.#finish(1);
     this.#keepHead(chunk);
     let at = 0;
     while (at < chunk.length) {

@@ -1,0 +1,61 @@
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { FileOutput } from '../../src/image/index.ts';
+import { folder } from './support.ts';
+
+test('a file has its name only once it is committed', async () => {
+  const path = join(await folder(), 'out');
+  const output = await FileOutput.create(path);
+  await output.handle.write('content');
+  await expect(readFile(path)).rejects.toThrow('ENOENT');
+  await output.commit();
+  expect(await readFile(path, 'utf8')).toBe('content');
+  await output.discard();
+  expect(await readdir(join(path, '..'))).toEqual(['out']);
+});
+
+test('nothing is left of one that is discarded, twice', async () => {
+  const where = await folder();
+  const output = await FileOutput.create(join(where, 'out'));
+  await output.handle.write('content');
+  await output.discard();
+  await output.discard();
+  expect(await readdir(where)).toEqual([]);
+});
+
+test('a file that is there is kept, and replaced only on demand', async () => {
+  const where = await folder();
+  const path = join(where, 'out');
+  await writeFile(path, 'old');
+  await expect(FileOutput.create(path)).rejects.toMatchObject({ code: 'ERR_EXISTS' });
+  const output = await FileOutput.create(path, { force: true });
+  await output.handle.write('new');
+  expect(await readFile(path, 'utf8')).toBe('old');
+  await output.commit();
+  expect(await readFile(path, 'utf8')).toBe('new');
+  expect(await readdir(where)).toEqual(['out']);
+});
+
+test('a file that took the name meanwhile is kept', async () => {
+  const where = await folder();
+  const path = join(where, 'out');
+  const output = await FileOutput.create(path);
+  await writeFile(path, 'faster');
+  await expect(output.commit()).rejects.toMatchObject({ code: 'ERR_EXISTS' });
+  expect(await readFile(path, 'utf8')).toBe('faster');
+  expect(await readdir(where)).toEqual(['out']);
+});
+
+test('only regular files are ever replaced', async () => {
+  const where = await folder();
+  await mkdir(join(where, 'folder'));
+  await symlink('elsewhere', join(where, 'link'));
+  for (const path of [join(where, 'folder'), join(where, 'link'), '/dev/null']) {
+    await expect(FileOutput.create(path, { force: true }), path).rejects.toMatchObject({ code: 'ERR_IO' });
+  }
+});
+
+test('a folder that is not there', async () => {
+  await expect(FileOutput.create(join(await folder(), 'no', 'out'))).rejects.toMatchObject({ code: 'ERR_IO' });
+});
