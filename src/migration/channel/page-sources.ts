@@ -8,8 +8,11 @@ import { readAt } from './positioned.ts';
 export type SourceDescriptor =
   /** Shared memory, sent from where it is. With `memory`, the core looks for zero pages in place. */
   | { kind: 'memory'; buffer: SharedArrayBuffer; byteOffset: number; byteLength: number; memory?: WebAssembly.Memory }
-  /** A file, read by the channel. Block offset 0 is at `position`; behind `position + length` all is zero. */
-  | { kind: 'file'; fd: number; position: number; length: number }
+  /**
+   * A file, read by the channel. Block offset 0 is at `position`; behind `position + length` all is zero. If `sparse`, the block's bitmap in the
+   * arena says which pages the file holds; else it holds all, and the bitmap, if there is one, belongs to the target.
+   */
+  | { kind: 'file'; fd: number; position: number; length: number; sparse: boolean }
   /** Only the client sees the pages: it stages them in the slot. */
   | { kind: 'staged' };
 
@@ -96,7 +99,7 @@ class FileSource implements PageSource {
   constructor(file: SourceDescriptor & { kind: 'file' }, block: number, context: SourceContext) {
     this.#file = file;
     this.#context = context;
-    this.#present = bitmapAddress(context.arena, context.areas, block);
+    this.#present = file.sparse ? bitmapAddress(context.arena, context.areas, block) : undefined;
   }
 
   load(batch: RamPayload, detect: boolean): undefined {

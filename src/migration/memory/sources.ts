@@ -95,7 +95,7 @@ export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: F
   return {
     id,
     byteLength,
-    descriptor: { kind: 'file', fd, position, length: byteLength },
+    descriptor: { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined },
     ...(bitmap && { bitmap }),
     read(offset, into) {
       const inside = Math.max(0, Math.min(into.length, byteLength - offset));
