@@ -6,7 +6,7 @@ import type { DeviceRecord } from '../stream/index.ts';
  *
  *     idstr "multifd/file-length" | instance = the block's index | data = be64 length in bytes
  */
-export const FILE_LENGTH_IDSTR = 'multifd/file-length';
+const FILE_LENGTH_IDSTR = 'multifd/file-length';
 
 const RECORD_LENGTH = 8;
 

@@ -97,14 +97,14 @@ describe('an image written and read', () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const random = seeded(seed);
     for (let round = 0; round < 10; round++) {
-      const random64 = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, index) => {
+      const blocks = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, index) => {
         const pages = 1 + Math.floor(random() * 400);
         const density = random();
         return { id: `b${index}`, content: content(pages, Array.from({ length: pages }, (_, page) => page).filter(() => random() < density)) };
       });
       const offset = Math.floor(random() * 3000);
-      await writeImage(image, random64, { force: true, offset });
-      for (const block of random64) {
+      await writeImage(image, blocks, { force: true, offset });
+      for (const block of blocks) {
         await extractBlock(image, block.id, out, { force: true, offset });
         expect(Buffer.compare(await readFile(out), block.content), `seed ${seed}, ${block.id}`).toBe(0);
       }
