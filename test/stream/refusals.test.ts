@@ -47,6 +47,7 @@ const cases: Case[] = [
   ["another section's footer", 'ERR_STREAM', { startEnd: bytes('0000000000000010 7e 00000002') }],
 
   ['no MEM_SIZE', 'ERR_STREAM', { memSize: bytes(), blocks: bytes(), startContent: bytes() }],
+  ['a flush before the block list', 'ERR_STREAM', { memSize: bytes(PIECES.startContent, PIECES.memSize) }],
   ['MEM_SIZE twice', 'ERR_STREAM', { startContent: PIECES.memSize }],
   ['MEM_SIZE in a PART', 'ERR_STREAM', { partContent: PIECES.memSize }],
   ['lengths beyond the total', 'ERR_BLOCK_LENGTH', { memSize: bytes('0000000000004004') }],
