@@ -1,15 +1,17 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { ClosingLine } from './support/closing-line.ts';
 
-const built = (path: string): string => fileURLToPath(new URL(`../build/${path}`, import.meta.url));
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** The tests use the package as it is published: the built files, by the names of its exports. */
 export default defineConfig({
-  root: fileURLToPath(new URL('.', import.meta.url)),
+  root: at('.'),
+  cacheDir: at('../node_modules/.vite'),
   resolve: {
     alias: [
-      { find: /^multifd$/, replacement: built('index.js') },
-      { find: /^multifd\/(core|engine)$/, replacement: built('$1.js') },
+      { find: /^multifd$/, replacement: at('../build/index.js') },
+      { find: /^multifd\/(core|engine)$/, replacement: at('../build/$1.js') },
     ],
   },
   test: {
@@ -19,5 +21,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
+    reporters: ['default', new ClosingLine()],
   },
 });

@@ -29,6 +29,8 @@ export class Connections {
   readonly main: Promise<Connection>;
   /** All multifd channels, by id; rejects likewise. */
   readonly channels: Promise<Connection[]>;
+  /** Resolves with the first wrong connection's error, also one that comes when all others are there. */
+  readonly failure: Promise<MultifdError>;
   readonly #listener: Listener;
   readonly #gathering: Gathering;
 
@@ -37,10 +39,8 @@ export class Connections {
     this.main = gathering.main;
     this.channels = gathering.channels;
     this.#listener = listener;
+    this.failure = gathering.failure;
     this.#gathering = gathering;
-    // With everyone here, nobody else is welcome.
-    const close = (): void => listener.close();
-    void Promise.all([this.main, this.channels]).then(close, close);
   }
 
   /** @throws MultifdError ERR_LISTEN. */
@@ -62,6 +62,11 @@ export class Connections {
     this.#gathering.reject(error);
   }
 
+  /** Stops listening: a source that sends its blocks has opened all its channels. */
+  close(): void {
+    this.#listener.close();
+  }
+
   /** Stops listening, and closes every connection. */
   destroy(): void {
     this.#listener.close();
@@ -74,6 +79,7 @@ type InitialChecker = (packet: Uint8Array) => number;
 class Gathering {
   readonly main: Promise<Connection>;
   readonly channels: Promise<Connection[]>;
+  readonly failure: Promise<MultifdError>;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
   readonly #found: (Connection | undefined)[];
@@ -82,6 +88,7 @@ class Gathering {
   #timer: NodeJS.Timeout | undefined;
   #resolveMain!: (connection: Connection) => void;
   #resolveChannels!: (connections: Connection[]) => void;
+  #resolveFailure!: (error: MultifdError) => void;
   #rejectMain!: (error: MultifdError) => void;
   #rejectChannels!: (error: MultifdError) => void;
 
@@ -96,6 +103,9 @@ class Gathering {
     this.channels = new Promise((resolve, reject) => {
       this.#resolveChannels = resolve;
       this.#rejectChannels = reject;
+    });
+    this.failure = new Promise((resolve) => {
+      this.#resolveFailure = resolve;
     });
     // Whoever waits for them is told; nobody has to be waiting yet.
     this.main.catch(() => {});
@@ -155,6 +165,7 @@ class Gathering {
 
   reject(error: MultifdError): void {
     clearTimeout(this.#timer);
+    this.#resolveFailure(error);
     this.#rejectMain(error);
     this.#rejectChannels(error);
   }

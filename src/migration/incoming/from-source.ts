@@ -73,6 +73,7 @@ export class FromSource {
       fail: (error) => this.#fail(error),
       onLook: () => onProgress(this.#recorder.snapshot()),
     });
+    void this.#connections.failure.then((error) => this.#fail(error));
     try {
       await this.#parse(await this.#connections.main);
       await this.#landing!.receivers.finish();
@@ -117,6 +118,7 @@ export class FromSource {
       },
       blocks: async (blocks) => {
         const connections = await this.#connections.channels;
+        this.#connections.close();
         const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked);
         if (this.#error !== undefined) throw this.#error;
         this.#landing = landing;
