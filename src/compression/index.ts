@@ -18,12 +18,11 @@ export async function createEncoder(compression: Compression, { zlibLevel, zstdL
   return (await import('./wasm-zstd.ts')).wasmZstdEncoder(zstdLevel);
 }
 
-/** As {@link createEncoder}, for what comes in. */
-export async function createDecoder(compression: Compression, ownThread: boolean): Promise<Decoder | undefined> {
+/** As {@link createEncoder}, for what comes in; every runtime can decode everything, in any thread. */
+export async function createDecoder(compression: Compression): Promise<Decoder | undefined> {
   if (compression === 'none') return undefined;
   if (compression === 'zlib') return zlibDecoder();
   const zstd = nativeZstd();
   if (zstd !== undefined) return nativeZstdDecoder(zstd);
-  const wasm = await import('./wasm-zstd.ts');
-  return ownThread ? wasm.wasmZstdDecoder() : wasm.scriptZstdDecoder();
+  return (await import('./script-zstd.ts')).scriptZstdDecoder();
 }

@@ -34,12 +34,12 @@ export type OpenInput = (onBytes: (bytes: number) => void) => Input;
 
 /** A multifd channel, receiving end: reads packets, checks them, and puts their pages where they belong. */
 export async function createReceiveChannel(context: ChannelContext<ReceiveChannelData>, openInput: OpenInput): Promise<ReceiveProgram> {
-  const { id, arena, data, counters, mayBlock } = context;
+  const { id, arena, data, counters } = context;
   const { module, pageSize, areas, compression, targets: descriptors, deviceStateLimit } = data;
   const core = instantiateCoreSync(arena.handle.memory, module);
   const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
   const targets = descriptors.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
-  const decoder = await createDecoder(compression, mayBlock);
+  const decoder = await createDecoder(compression);
   const { payload, payloadOffset } = arena.channelSlot(id);
   counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
   const input = openInput((bytes) => {
@@ -96,13 +96,14 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   }
 
   async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {
+    const at = input.offset;
     const packed = payload.subarray(packedAt, packedAt + bytes);
     await fill(packed);
     try {
       await codec.decode(packed, content);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
-      throw new MultifdError(error.code, error.message, { ...place(), cause: thrown });
+      throw new MultifdError(error.code, error.message, { ...place(at), cause: thrown });
     }
   }
 
