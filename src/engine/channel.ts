@@ -30,18 +30,18 @@ export function runChannel(arena: Arena, id: number, data: unknown, mayBlock: bo
   let program: SendProgram | ReceiveProgram | undefined;
 
   const fail = (thrown: unknown): void => {
-    // The report comes before the state: whoever sees FAILED will find the reason on its way.
-    report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }).toRecord() });
-    arena.leave(State.FAILED);
+    // Of all channels only the first to fail reports: what follows in the others are consequences, which must not arrive before their cause.
+    if (arena.leave(State.FAILED)) report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }).toRecord() });
   };
 
   const run = async (): Promise<void> => {
     try {
       program = await factory(context);
-      if (!arena.running()) return;
-      await program.open();
-      report({ kind: 'open' });
-      await (program.kind === 'send' ? sendLoop(context, program) : receiveLoop(context, program));
+      if (arena.running()) {
+        await program.open();
+        report({ kind: 'open' });
+        await (program.kind === 'send' ? sendLoop(context, program) : receiveLoop(context, program));
+      }
     } catch (thrown) {
       fail(thrown);
     }
@@ -54,7 +54,13 @@ export function runChannel(arena: Arena, id: number, data: unknown, mayBlock: bo
 
   return {
     closed: run().then(() => report({ kind: 'closed' })),
-    stop: () => program?.stop(),
+    stop() {
+      try {
+        program?.stop();
+      } catch (thrown) {
+        fail(thrown);
+      }
+    },
   };
 }
 
