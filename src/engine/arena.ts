@@ -56,9 +56,12 @@ export class Arena {
 
   /**
    * A new arena in which channel i owns slot i and client j owns slot channels + j, all empty.
-   * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory.
+   * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory, or has sizes that are none.
    */
   static create(geometry: Geometry): Arena {
+    for (const [name, size] of Object.entries(geometry)) {
+      if (!Number.isInteger(size) || size < 0) throw new MultifdError('ERR_OPTION', `an arena with ${name} ${size}: give a whole number`);
+    }
     let pages: number;
     try {
       pages = layOut(geometry).wasmPages;
@@ -85,12 +88,8 @@ export class Arena {
     return EngineWord.COUNTER * 4;
   }
 
-  slotAt(offset: number): Slot {
-    return this.slots[(offset - this.layout.slots) / this.layout.slotBytes]!;
-  }
-
   channelSlot(id: number): Slot {
-    return this.slotAt(this.words[this.#channelWord(id, ChannelWord.SLOT)]!);
+    return this.#slotOf(this.#channelWord(id, ChannelWord.SLOT));
   }
 
   setChannelSlot(id: number, slot: Slot): void {
@@ -98,7 +97,7 @@ export class Arena {
   }
 
   clientSlot(index: number): Slot {
-    return this.slotAt(this.words[this.#clientWord(index)]!);
+    return this.#slotOf(this.#clientWord(index));
   }
 
   setClientSlot(index: number, slot: Slot): void {
@@ -124,6 +123,7 @@ export class Arena {
       if (state >= to) return false;
       if (Atomics.compareExchange(this.words, EngineWord.STATE, state, to) !== state) continue;
       Atomics.notify(this.words, EngineWord.STATE);
+      this.sendLock.rouse();
       this.channelsReady.flood();
       for (const { sem, semSync } of this.channels) {
         sem.flood();
@@ -136,6 +136,12 @@ export class Arena {
   /** Sleeps at most `milliseconds`, less when the state changes meanwhile. Blocks: for worker threads. */
   sleepWhileRunning(milliseconds: number): void {
     Atomics.wait(this.words, EngineWord.STATE, State.RUNNING, milliseconds);
+  }
+
+  /** The slot whose offset a word holds. */
+  #slotOf(word: number): Slot {
+    const offset = this.words[word]! >>> 0; // an offset of 2 GiB or more reads as negative
+    return this.slots[(offset - this.layout.slots) / this.layout.slotBytes]!;
   }
 
   #channelWord(id: number, word: number): number {

@@ -7,9 +7,10 @@ import { NONE, type Slot } from './slot.ts';
 export interface ClientHandle {
   arena: ArenaHandle;
   index: number;
-  /** Channels run as tasks of the owner's own thread, which a blocking wait would starve. */
-  inline: boolean;
 }
+
+/** Where a client is used, which decides how it may wait: the owner's thread has to hear of channels that die, and runs them if they are inline. */
+export type ClientPlace = 'elsewhere' | 'owner' | 'owner of inline channels';
 
 /** How long {@link Client.sendAsync} blocks before it goes to the event loop: a channel that is about to be free is met at a tenth of the cost. */
 const BRIEFLY_MS = 0.2;
@@ -23,26 +24,26 @@ const BRIEFLY_MS = 0.2;
 export class Client {
   readonly #arena: Arena;
   readonly #index: number;
-  readonly #inline: boolean;
+  readonly #place: ClientPlace;
 
-  private constructor(arena: Arena, index: number, inline: boolean) {
+  private constructor(arena: Arena, index: number, place: ClientPlace) {
     this.#arena = arena;
     this.#index = index;
-    this.#inline = inline;
+    this.#place = place;
   }
 
-  /** The client of a handle, in whichever thread this is called. */
+  /** The client of a handle, for a thread that is not the owner's. */
   static attach(handle: ClientHandle): Client {
-    return new Client(new Arena(handle.arena), handle.index, handle.inline);
+    return new Client(new Arena(handle.arena), handle.index, 'elsewhere');
   }
 
   /** @internal */
-  static of(arena: Arena, index: number, inline: boolean): Client {
-    return new Client(arena, index, inline);
+  static of(arena: Arena, index: number, place: ClientPlace): Client {
+    return new Client(arena, index, place);
   }
 
   get handle(): ClientHandle {
-    return { arena: this.#arena.handle, index: this.#index, inline: this.#inline };
+    return { arena: this.#arena.handle, index: this.#index };
   }
 
   /** The slot this client owns now. Ask again after each send: it is another one then. */
@@ -52,45 +53,45 @@ export class Client {
 
   /**
    * Hands the slot to a channel, blocking this thread until one is free.
-   * @returns false when the engine is ending or has failed; the slot is still this client's then.
-   * @throws MultifdError ERR_ENGINE when the slot is empty, or when the channels run inside this thread (they could never become free).
+   * @returns false when the engine is ending or has failed; the slot, and what is in it, is still this client's then.
+   * @throws MultifdError ERR_ENGINE when the slot is empty, or in the owner's thread: it would not hear that the channel it waits for has died.
    */
   send(): boolean {
-    this.#demandPayload();
-    if (this.#inline) throw new MultifdError('ERR_ENGINE', 'a blocking send() would wait for ever on inline channels: use sendAsync()');
-    const arena = this.#arena;
-    arena.sendLock.lock();
+    if (this.#place !== 'elsewhere') throw new MultifdError('ERR_ENGINE', "send() would block the engine's own thread: use sendAsync(), or attach the client's handle in another thread");
+    const { sendLock, channelsReady, running } = this.#arena;
+    if (!sendLock.lock(running)) return false;
     try {
-      if (!arena.channelsReady.wait(arena.running)) return false;
-      this.#place();
+      this.#demandPayload();
+      if (!channelsReady.wait(running)) return false;
+      this.#swap();
       return true;
     } finally {
-      arena.sendLock.unlock();
+      sendLock.unlock();
     }
   }
 
   /** As {@link send}, without blocking: for a thread with an event loop. It may be called again only after it has resolved. */
   async sendAsync(): Promise<boolean> {
-    this.#demandPayload();
-    const arena = this.#arena;
-    await arena.sendLock.lockAsync();
+    const { sendLock, channelsReady, running } = this.#arena;
+    if (!(await sendLock.lockAsync(running))) return false;
     try {
-      const free = this.#inline ? arena.running() && arena.channelsReady.tryWait() : this.#waitBriefly();
-      if (!free && !(await arena.channelsReady.waitAsync(arena.running))) return false;
-      this.#place();
+      this.#demandPayload();
+      if (!this.#waitBriefly() && !(await channelsReady.waitAsync(running))) return false;
+      this.#swap();
       return true;
     } finally {
-      arena.sendLock.unlock();
+      sendLock.unlock();
     }
   }
 
   #waitBriefly(): boolean {
     const { channelsReady, running } = this.#arena;
-    if (channelsReady.tryWait()) return running();
+    // Inline channels would not get any further meanwhile.
+    if (this.#place === 'owner of inline channels') return channelsReady.tryWait(running);
     try {
       return channelsReady.waitFor(running, BRIEFLY_MS);
     } catch {
-      return false; // a thread that may not block at all, such as a browser's main thread
+      return channelsReady.tryWait(running); // a thread that may not block at all, such as a browser's main thread
     }
   }
 
@@ -99,7 +100,7 @@ export class Client {
   }
 
   /** Swaps this client's slot with that of the next idle channel. Under the send lock, with one count of CHANNELS_READY taken. */
-  #place(): void {
+  #swap(): void {
     const arena = this.#arena;
     const count = arena.channels.length;
     let id = arena.words[EngineWord.NEXT_CHANNEL]! % count;

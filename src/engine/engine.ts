@@ -2,7 +2,6 @@ import { MultifdError } from '../errors.ts';
 import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
 import type { Launcher } from './launch.ts';
-import type { Semaphore } from './semaphore.ts';
 
 export interface EngineOptions {
   launcher: Launcher;
@@ -52,59 +51,62 @@ export class Engine {
     });
   }
 
-  /** Opens every channel. @throws the first channel's error. */
+  /** Opens every channel. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
   async start(): Promise<void> {
     await this.group.start(this.#channels);
   }
 
-  /** Client `index`, 0 to clients - 1, for use in this thread; its `handle` for another. One thread uses a client. */
+  /**
+   * Client `index`, 0 to clients - 1, for use in this thread; its `handle` for another. One thread uses a client.
+   * @throws MultifdError ERR_ENGINE when there is none of that index.
+   */
   client(index: number): Client {
-    if (!(index >= 0 && index < this.#clients)) throw new MultifdError('ERR_ENGINE', `there is no client ${index}: the engine has ${this.#clients}`);
-    return Client.of(this.group.arena, index, this.group.inline);
+    if (!Number.isInteger(index) || index < 0 || index >= this.#clients) throw new MultifdError('ERR_ENGINE', `there is no client ${index}: the engine has ${this.#clients}`);
+    return Client.of(this.group.arena, index, this.group.inline ? 'owner of inline channels' : 'owner');
   }
 
   /**
    * A barrier over all channels: resolves once everything sent before has left, with each channel's sync mark behind it. Other clients' sends wait.
    * A client's own part-filled slot is not sent by this: send it first.
-   * @throws the engine's error, if it fails before or meanwhile.
+   * @throws the engine's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it has ended.
    */
   async sync(): Promise<void> {
-    const { arena } = this.group;
-    await arena.sendLock.lockAsync();
-    try {
+    const { group } = this;
+    const { arena } = group;
+    await this.#alone(async () => {
       for (const [id, { sem }] of arena.channels.entries()) {
-        arena.set(id, 'PENDING_SYNC', true);
+        arena.set(id, 'PENDING_SYNC', true); // publishes the wish to sync to the channel
         sem.post();
       }
       for (const { semSync } of arena.channels) {
         // One count each: a channel posts CHANNELS_READY again after its sync, and after the job it may have had before.
-        await this.#demand(arena.channelsReady);
-        await this.#demand(semSync);
+        await group.take(arena.channelsReady);
+        await group.take(semSync);
       }
-    } finally {
-      arena.sendLock.unlock();
-    }
+    });
   }
 
   /**
    * Waits for what is under way, then ends every channel and waits until nothing of them is left.
-   * @throws the engine's error, if it fails before that.
+   * @throws the engine's error, if it fails before that; MultifdError ERR_ENGINE when it has ended already.
    */
   async finish(): Promise<void> {
     const { group } = this;
-    const { arena } = group;
-    await arena.sendLock.lockAsync();
     try {
-      for (const _ of arena.channels) await this.#demand(arena.channelsReady);
-      group.end();
+      await this.#alone(async () => {
+        for (const _ of group.arena.channels) await group.take(group.arena.channelsReady);
+        group.end();
+      });
     } finally {
-      arena.sendLock.unlock();
       await group.join();
     }
     if (group.error !== undefined) throw group.error;
   }
 
-  /** Gives up: fails the engine with `error` unless it has failed already, and waits until nothing of the channels is left. Each client keeps its slot. */
+  /**
+   * Gives up: fails the engine with `error` unless it has failed already, and waits until nothing of the channels is left. What they had in their
+   * slots is dropped; each client keeps its slot, with what is in it. Never rejects. A channel that does not stop is ended after 5 s.
+   */
   async abort(error: MultifdError): Promise<void> {
     this.group.fail(error);
     await this.group.join();
@@ -120,7 +122,14 @@ export class Engine {
     return [...arena.channels.map((_, id) => entry('channel', id)), ...Array.from({ length: this.#clients }, (_, n) => entry('client', n))];
   }
 
-  async #demand(semaphore: Semaphore): Promise<void> {
-    if (!(await semaphore.waitAsync(this.group.arena.running))) throw this.group.error ?? (await this.group.failure);
+  /** Does `work` while nobody sends. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    const { sendLock, running } = this.group.arena;
+    if (!(await sendLock.lockAsync(running))) throw await this.group.whyNot();
+    try {
+      await work();
+    } finally {
+      sendLock.unlock();
+    }
   }
 }

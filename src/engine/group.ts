@@ -1,11 +1,9 @@
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
-import type { LaunchedChannel, Launcher } from './launch.ts';
+import { GRACE_MS, type LaunchedChannel, type Launcher } from './launch.ts';
 import type { ChannelEvent } from './messages.ts';
-
-/** How long a channel that was asked to stop may take before its thread is ended. */
-const GRACE_MS = 5_000;
+import type { Semaphore } from './semaphore.ts';
 
 export interface GroupOptions {
   geometry: Geometry;
@@ -46,15 +44,22 @@ export class ChannelGroup {
 
   /**
    * Starts every channel, each with its own data, and waits until all are open.
-   * @throws the first error of any channel.
+   * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece of data a channel, or on a second call.
    */
   async start(data: readonly unknown[]): Promise<void> {
+    const count = this.arena.channels.length;
+    if (data.length !== count) throw new MultifdError('ERR_ENGINE', `data for ${data.length} channels: the group has ${count}`);
+    if (this.#channels.length > 0) throw new MultifdError('ERR_ENGINE', 'the channels were started already: make a new group');
     const opened = new Promise<void>((resolve) => {
       this.#allOpen = resolve;
     });
     for (const [id, own] of data.entries()) {
       if (this.error !== undefined) break;
-      this.#channels.push(this.#launcher.launch({ arena: this.arena.handle, id, data: own }, (event) => this.#take(id, event)));
+      try {
+        this.#channels.push(this.#launcher.launch({ arena: this.arena.handle, id, data: own }, (event) => this.#hear(id, event)));
+      } catch (thrown) {
+        this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
+      }
     }
     await this.race(opened);
   }
@@ -73,13 +78,32 @@ export class ChannelGroup {
     ]);
   }
 
-  /** Fails the group, unless it has failed already, and wakes every waiter in every thread. */
+  /**
+   * Takes one of a semaphore's counts, without blocking.
+   * @throws the group's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it has ended.
+   */
+  async take(semaphore: Semaphore): Promise<void> {
+    if (!(await semaphore.waitAsync(this.arena.running))) throw await this.whyNot();
+  }
+
+  /** Why the group does not run any more. */
+  async whyNot(): Promise<MultifdError> {
+    // The channel that sets the state reports right after it, and if it dies instead, that is heard of: the error is here, or on its way.
+    if (this.error !== undefined || this.arena.state === State.FAILED) return this.failure;
+    return new MultifdError('ERR_ENGINE', 'the channels have ended: start a new engine');
+  }
+
+  /** Fails the group, unless it has failed already, and wakes every waiter in every thread. A channel that does not stop soon is ended. */
   fail(error: MultifdError): void {
     if (this.error !== undefined) return;
     this.error = error;
+    this.#resolveFailure(error);
     this.arena.leave(State.FAILED);
     for (const channel of this.#channels) channel.stop();
-    this.#resolveFailure(error);
+    const overdue = setTimeout(() => {
+      for (const channel of this.#channels) channel.kill();
+    }, GRACE_MS);
+    void this.#allGone().then(() => clearTimeout(overdue));
   }
 
   /** Lets idle channels end. */
@@ -89,20 +113,36 @@ export class ChannelGroup {
 
   /** Waits until nothing of any channel is left. Never rejects; look at {@link error}. Call {@link end} or {@link fail} before. */
   async join(): Promise<void> {
-    await Promise.all(
-      this.#channels.map(async (channel) => {
-        const timer = setTimeout(() => channel.kill(), GRACE_MS);
-        await channel.gone;
-        clearTimeout(timer);
-      }),
-    );
-    // Nobody else touches the arena any more: what a failed channel left in its slot is emptied here, once.
-    for (const slot of this.arena.slots) slot.clear();
+    await this.#allGone();
+    const { channels, sendLock } = this.arena;
+    // A send that had its channel when the group failed may still be at its swap. It takes no time, unless its thread has died there.
+    let patient = true;
+    const overdue = setTimeout(() => {
+      patient = false;
+      sendLock.rouse();
+    }, GRACE_MS);
+    const locked = await sendLock.lockAsync(() => patient);
+    clearTimeout(overdue);
+    // Nobody else touches these slots any more: what a failed channel left in its own is emptied here. The clients' are theirs.
+    for (const id of channels.keys()) this.arena.channelSlot(id).clear();
+    if (locked) sendLock.unlock();
   }
 
-  #take(id: number, event: ChannelEvent): void {
+  async #allGone(): Promise<void> {
+    await Promise.all(this.#channels.map(({ gone }) => gone));
+  }
+
+  #hear(id: number, event: ChannelEvent): void {
     if (event.kind === 'failed') this.fail(MultifdError.fromRecord(event.error));
-    else if (event.kind === 'value') this.#onValue(id, event.value);
+    else if (event.kind === 'value') this.#pass(id, event.value);
     else if (event.kind === 'open' && ++this.#open === this.arena.channels.length) this.#allOpen?.();
+  }
+
+  #pass(id: number, value: unknown): void {
+    try {
+      this.#onValue(id, value);
+    } catch (thrown) {
+      this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
+    }
   }
 }

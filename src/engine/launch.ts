@@ -5,13 +5,16 @@ import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
 
+/** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
+export const GRACE_MS = 5_000;
+
 /** A channel as its owner sees it, wherever it runs. */
 export interface LaunchedChannel {
   /** Resolves when nothing of the channel is left. */
   readonly gone: Promise<void>;
   /** Asks it to end soon. */
   stop(): void;
-  /** Ends it now, whatever it does. */
+  /** Ends it now, whatever it does; one that can't be ended is given up, and counts as gone. */
   kill(): void;
 }
 
@@ -29,14 +32,20 @@ export function workerLauncher(url: URL): Launcher {
     launch(start, report) {
       const worker = new Worker(url, { workerData: start, name: `multifd channel ${start.id}` });
       let closed = false;
+      let lingering: NodeJS.Timeout | undefined;
       worker.on('message', (event: ChannelEvent) => {
-        closed ||= event.kind === 'closed';
+        if (event.kind === 'closed') {
+          closed = true;
+          // Some handle that its program has left open may keep the thread.
+          lingering = setTimeout(() => void worker.terminate(), GRACE_MS);
+        }
         report(event);
       });
       const died = (why: unknown): void => report({ kind: 'failed', error: MultifdError.from(why, 'ERR_ENGINE', { channel: start.id }).toRecord() });
       worker.on('error', died);
       const gone = new Promise<void>((resolve) => {
         worker.once('exit', (status) => {
+          clearTimeout(lingering);
           if (!closed) died(new MultifdError('ERR_ENGINE', `the channel's thread ended with status ${status} before its work did`, { channel: start.id }));
           resolve();
         });
@@ -56,7 +65,11 @@ export function inlineLauncher(factory: ProgramFactory<never>): Launcher {
     inline: true,
     launch({ arena, id, data }, report) {
       const channel = runChannel(new Arena(arena), id, data, false, factory as ProgramFactory, report);
-      return { gone: channel.closed, stop: channel.stop, kill: channel.stop };
+      let kill = (): void => {};
+      const killed = new Promise<void>((resolve) => {
+        kill = resolve;
+      });
+      return { gone: Promise.race([channel.closed, killed]), stop: channel.stop, kill };
     },
   };
 }

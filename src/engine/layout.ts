@@ -25,7 +25,7 @@ export const EngineWord = {
   CHANNELS_READY: 1,
   /** Where the round robin goes on. Only touched under SEND_LOCK. */
   NEXT_CHANNEL: 2,
-  /** Mutex that serialises send() and sync() between clients in different threads: 0 free, 1 held, 2 held and waited for. */
+  /** Mutex that serialises send() and sync() between clients in different threads. Roused when STATE leaves RUNNING. */
   SEND_LOCK: 3,
   /** 64-bit counter (words 4 and 5) for the program's use: one number over all channels. */
   COUNTER: 4,

@@ -19,12 +19,13 @@ export class Receivers {
 
   /**
    * The other half of each channel's barrier: waits until every channel has reached its next sync, then lets all go on.
-   * @throws the group's error, if it fails before or meanwhile.
+   * @throws the group's error, if it fails before or meanwhile; MultifdError ERR_PEER_CLOSED when a channel has ended, which fails nothing by itself;
+   * ERR_ENGINE after {@link finish}.
    */
   async sync(): Promise<void> {
     const { arena } = this.group;
     for (const [id, { semSync }] of arena.channels.entries()) {
-      if (!(await semSync.waitAsync(arena.running))) throw this.group.error ?? (await this.group.failure);
+      await this.group.take(semSync);
       // A channel that has reached a sync stays there until it is let go on; so if it has ended, this count stands for that.
       if (arena.isSet(id, 'ENDED')) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the channel before the sync that the main channel announced', { channel: id });
     }

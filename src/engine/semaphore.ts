@@ -1,6 +1,6 @@
 /**
- * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may block (`wait`) and from those
- * that may not (`waitAsync`: a browser's main thread, workerd, anything with an event loop to keep alive).
+ * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may block (`wait`, `lock`) and from those
+ * that may not (`waitAsync`, `lockAsync`: a browser's main thread, workerd, anything with an event loop to keep alive).
  */
 
 /** Added to a semaphore when the engine ends or fails: more than there can ever be waiters, so that none is left asleep. */
@@ -25,25 +25,22 @@ export class Semaphore {
     Atomics.notify(this.#words, this.#index, 1);
   }
 
-  /** Wakes every waiter, now and later: for an end or a failure that {@link Alive} then reports. */
+  /** Wakes every waiter, now and later: for an end or a failure that {@link Alive} reports from before this call on. */
   flood(): void {
     Atomics.add(this.#words, this.#index, FLOOD);
     Atomics.notify(this.#words, this.#index);
   }
 
-  /** Takes one if there is one. */
-  tryWait(): boolean {
-    for (;;) {
-      const count = Atomics.load(this.#words, this.#index);
-      if (count <= 0) return false;
-      if (Atomics.compareExchange(this.#words, this.#index, count, count - 1) === count) return true;
-    }
+  /** Takes one if there is one. @returns false as well when `alive` says no. */
+  tryWait(alive: Alive): boolean {
+    // Asked after the taking: what was taken may be of a flood, and stands for nothing then.
+    return this.#take() && alive();
   }
 
   /** Blocks until it takes one (true) or `alive` says no (false). */
   wait(alive: Alive): boolean {
     while (alive()) {
-      if (this.tryWait()) return true;
+      if (this.#take()) return alive();
       Atomics.wait(this.#words, this.#index, 0);
     }
     return false;
@@ -51,28 +48,43 @@ export class Semaphore {
 
   /** Blocks for at most `milliseconds`; whether it took one. */
   waitFor(alive: Alive, milliseconds: number): boolean {
+    if (this.tryWait(alive)) return true;
     if (!alive()) return false;
-    if (this.tryWait()) return true;
     Atomics.wait(this.#words, this.#index, 0, milliseconds);
-    return alive() && this.tryWait();
+    return this.tryWait(alive);
   }
 
   /** As {@link wait}, without blocking the thread. */
   async waitAsync(alive: Alive): Promise<boolean> {
     while (alive()) {
-      if (this.tryWait()) return true;
+      if (this.#take()) return alive();
       const wait = Atomics.waitAsync(this.#words, this.#index, 0);
       if (wait.async) await wait.value;
     }
     return false;
   }
+
+  #take(): boolean {
+    for (;;) {
+      const count = Atomics.load(this.#words, this.#index);
+      if (count <= 0) return false;
+      if (Atomics.compareExchange(this.#words, this.#index, count, count - 1) === count) return true;
+    }
+  }
 }
 
+/** Bits of a mutex's word. Either of the first two: somebody has it. */
 const FREE = 0;
 const HELD = 1;
-const CONTENDED = 2;
+/** Somebody sleeps until it is free, or did. */
+const WANTED = 2;
+/** Sleepers have been roused: a word that changes is the only thing that no sleeper can miss. */
+const ROUSED = 4;
 
-/** A mutex of one word. Whoever unlocks publishes what it wrote under the lock to the next holder. */
+/**
+ * A mutex of one word. Whoever unlocks publishes what it wrote under the lock to the next holder. A holder that dies never unlocks:
+ * waiters give up when `alive` says no and {@link rouse} has been called.
+ */
 export class Mutex {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #index: number;
@@ -82,24 +94,49 @@ export class Mutex {
     this.#index = index;
   }
 
-  tryLock(): boolean {
-    return Atomics.compareExchange(this.#words, this.#index, FREE, HELD) === FREE;
+  /** Blocks until it has the lock (true) or `alive` says no (false). */
+  lock(alive: Alive): boolean {
+    if (alive() && this.#tryLock()) return true;
+    while (alive()) {
+      const seen = this.#claim();
+      if (seen === FREE) return true;
+      Atomics.wait(this.#words, this.#index, seen);
+    }
+    return false;
   }
 
-  lock(): void {
-    if (this.tryLock()) return;
-    while (Atomics.exchange(this.#words, this.#index, CONTENDED) !== FREE) Atomics.wait(this.#words, this.#index, CONTENDED);
-  }
-
-  async lockAsync(): Promise<void> {
-    if (this.tryLock()) return;
-    while (Atomics.exchange(this.#words, this.#index, CONTENDED) !== FREE) {
-      const wait = Atomics.waitAsync(this.#words, this.#index, CONTENDED);
+  /** As {@link lock}, without blocking the thread. */
+  async lockAsync(alive: Alive): Promise<boolean> {
+    if (alive() && this.#tryLock()) return true;
+    while (alive()) {
+      const seen = this.#claim();
+      if (seen === FREE) return true;
+      const wait = Atomics.waitAsync(this.#words, this.#index, seen);
       if (wait.async) await wait.value;
     }
+    return false;
   }
 
   unlock(): void {
-    if (Atomics.exchange(this.#words, this.#index, FREE) === CONTENDED) Atomics.notify(this.#words, this.#index, 1);
+    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0) Atomics.notify(this.#words, this.#index, 1);
+  }
+
+  /** Makes every waiter ask its `alive` again. */
+  rouse(): void {
+    Atomics.or(this.#words, this.#index, ROUSED);
+    Atomics.notify(this.#words, this.#index);
+  }
+
+  #tryLock(): boolean {
+    return Atomics.compareExchange(this.#words, this.#index, FREE, HELD) === FREE;
+  }
+
+  /**
+   * Takes it as WANTED, since others may be asleep besides whoever was woken: at worst its unlock wakes nobody.
+   * @returns FREE: it is ours now; else the word to sleep on.
+   */
+  #claim(): number {
+    const seen = Atomics.or(this.#words, this.#index, WANTED);
+    return (seen & (HELD | WANTED)) === 0 ? FREE : seen | WANTED;
   }
 }
