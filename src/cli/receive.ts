@@ -33,7 +33,7 @@ export function addReceive(program: Command): void {
     .action(async (uri: string, image: string, options: ReceiveOptions) => {
       const { json, quiet, maxSize, ...migration } = options;
       const onStranger = (why: string): void => {
-        if (!quiet) process.stderr.write(`multifd: dropped a connection: ${printable(why)}\n`);
+        if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
       };
       process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
         const incoming = await receive({ ...migration, ...surroundings, uri, image, maxBytes: maxSize, onStranger });
