@@ -27,10 +27,14 @@ interface SocketHandle {
 
 /**
  * Stops this thread's reading of `socket` for good and returns its descriptor, or undefined where the runtime has none to give.
+ * @throws MultifdError ERR_PEER_CLOSED when the connection has been reset meanwhile.
  * @param prefix bytes read from the socket before, but not used.
  * @param offset where in the connection's stream the prefix begins.
  */
-export function takeDescriptor(socket: Socket, prefix: Uint8Array, offset: number): Descriptor | undefined {
+export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Array, offset: number): Descriptor | undefined {
+  if (socket.destroyed) {
+    throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${socket.errored?.message ?? 'it was closed'}`, { channel, offset, cause: socket.errored ?? undefined });
+  }
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
   if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;

@@ -25,10 +25,10 @@ export class Listener {
   /** Where it listens, with the port it got. */
   readonly uri: SocketUri;
   readonly #server: Server;
-  /** Connections that have not said yet what they are. */
-  readonly #unknown: Set<Socket>;
+  /** For each connection that has not said yet what it is: closes it without a word. */
+  readonly #unknown: Set<() => void>;
 
-  private constructor(uri: SocketUri, server: Server, unknown: Set<Socket>) {
+  private constructor(uri: SocketUri, server: Server, unknown: Set<() => void>) {
     this.uri = uri;
     this.#server = server;
     this.#unknown = unknown;
@@ -36,7 +36,7 @@ export class Listener {
 
   /** @throws MultifdError ERR_LISTEN. */
   static async open(uri: SocketUri, options: ListenOptions): Promise<Listener> {
-    const unknown = new Set<Socket>();
+    const unknown = new Set<() => void>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => identify(socket, unknown, options));
     try {
       await listen(server, uri).catch(async (error: NodeJS.ErrnoException) => {
@@ -47,6 +47,8 @@ export class Listener {
     } catch (cause) {
       throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
     }
+    // Such as too many open files when a connection comes: that one is lost, and listening goes on.
+    server.on('error', (error) => options.onStranger?.(`could not take a connection: ${error.message}`));
     const bound = uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri;
     return new Listener(bound, server, unknown);
   }
@@ -54,7 +56,7 @@ export class Listener {
   /** Stops listening and drops what has not identified itself; connections that arrived stay. */
   close(): void {
     this.#server.close();
-    for (const socket of this.#unknown) socket.destroy();
+    for (const abandon of this.#unknown) abandon();
   }
 }
 
@@ -80,22 +82,24 @@ function isStale(path: string): Promise<boolean> {
   });
 }
 
-function identify(socket: Socket, unknown: Set<Socket>, { timeout, magics, initialBytes, onArrival, onStranger }: ListenOptions): void {
+function identify(socket: Socket, unknown: Set<() => void>, { timeout, magics, initialBytes, onArrival, onStranger }: ListenOptions): void {
   let read: Uint8Array = new Uint8Array(0);
   const from = socket.remoteAddress ?? 'a local process';
-  unknown.add(socket);
   socket.on('error', () => {}); // whoever reads or writes next is told
 
   const settle = (): void => {
     clearTimeout(timer);
-    unknown.delete(socket);
+    unknown.delete(abandon);
     socket.off('readable', look);
     socket.off('end', ended);
     socket.off('close', closed);
   };
-  const drop = (why: string): void => {
+  const abandon = (): void => {
     settle();
     socket.destroy();
+  };
+  const drop = (why: string): void => {
+    abandon();
     onStranger?.(`dropped a connection from ${from}: ${why}`);
   };
   const arrive = (kind: Arrival['kind']): void => {
@@ -113,6 +117,7 @@ function identify(socket: Socket, unknown: Set<Socket>, { timeout, magics, initi
   const ended = (): void => drop('it ended before it said what it is');
   const closed = (): void => drop('it was reset before it said what it is');
   const timer = setTimeout(() => drop(`it did not say what it is within ${timeout / 1000} s`), timeout);
+  unknown.add(abandon);
   socket.on('readable', look);
   socket.on('end', ended);
   socket.on('close', closed);

@@ -10,7 +10,7 @@ export class SocketInput implements Input {
   #chunk: Uint8Array;
   #offset: number;
   #stopped = false;
-  #ended = false;
+  #ended: boolean;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
@@ -24,6 +24,9 @@ export class SocketInput implements Input {
     this.#onBytes = onBytes;
     this.#chunk = prefix;
     this.#offset = offset;
+    // A connection that was reset before has emitted its events before.
+    this.#ended = socket.destroyed;
+    this.#error = socket.errored ?? undefined;
     const wake = (): void => this.#wake?.();
     socket.on('readable', wake);
     socket.on('end', () => {

@@ -1,7 +1,8 @@
-import { blockTable, compileCore, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
+import { blockTable, compileCore, DEVICE_STATE_LENGTH, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
 import { type Launcher, inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import type { ChannelContext } from '../../engine/program.ts';
 import { Receivers } from '../../engine/receivers.ts';
+import { MultifdError } from '../../errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { takeDescriptor } from '../../transport/descriptor-input.ts';
 import { SocketInput } from '../../transport/socket-input.ts';
@@ -13,6 +14,9 @@ import { describeTarget, type IncomingBlock, isShareable, type SinkTarget } from
 import type { ReceiveWorkerData } from '../receive-worker.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
+
+/** All DEVICE_STATE packets together: as much as the main channel may bring of device sections. */
+const MAX_DEVICE_STATE_BYTES = 256 * 1024 * 1024;
 
 /** Where an incoming migration's pages land, once its blocks are known: the channels, and this thread's own way to the same targets. */
 export class Landing {
@@ -26,6 +30,7 @@ export class Landing {
   readonly #offset: DataView;
   readonly #data: readonly unknown[];
   readonly #pageSize: number;
+  #deviceStateBytes = 0;
 
   private constructor(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming) {
     const { pageSize, compression, deviceStateLimit } = checked;
@@ -45,7 +50,7 @@ export class Landing {
         sharedBytes: areas.bytes,
       },
       launcher: worker === undefined ? inlineChannels(connections) : workerLauncher(new URL('./receive-worker.js', import.meta.url)),
-      onValue: (_, value) => this.deviceState.push(value as DeviceState),
+      onValue: (channel, value) => this.#keep(channel, value as DeviceState),
     });
     const { arena } = this.receivers.group;
     new Uint8Array(arena.buffer).set(blockTable(blocks), arena.layout.shared);
@@ -88,6 +93,13 @@ export class Landing {
     });
   }
 
+  /** It is all kept until the end of the migration, packet by packet. */
+  #keep(channel: number, state: DeviceState): void {
+    this.#deviceStateBytes += DEVICE_STATE_LENGTH + state.data.length;
+    if (this.#deviceStateBytes <= MAX_DEVICE_STATE_BYTES) this.deviceState.push(state);
+    else this.receivers.group.fail(new MultifdError('ERR_PAYLOAD', `more than ${MAX_DEVICE_STATE_BYTES} bytes of DEVICE_STATE packets`, { channel }));
+  }
+
   #list(offset: number): { offsets: number; count: number } {
     this.#offset.setBigUint64(0, BigInt(offset), true);
     return { offsets: this.#scratch.spare, count: 1 };
@@ -97,8 +109,8 @@ export class Landing {
 /** Each connection's descriptor for a worker; undefined where the runtime gives none. */
 function workerChannels(connections: readonly Connection[], data: ReceiveChannelData): ReceiveWorkerData[] | undefined {
   const workers: ReceiveWorkerData[] = [];
-  for (const connection of connections) {
-    const descriptor = takeDescriptor(connection.socket, connection.rest, INITIAL_LENGTH);
+  for (const [id, { socket, rest }] of connections.entries()) {
+    const descriptor = takeDescriptor(socket, id, rest, INITIAL_LENGTH);
     // Either all connections of a runtime have one or none has: nothing was taken from those before.
     if (descriptor === undefined) return undefined;
     workers.push({ ...data, descriptor });

@@ -15,7 +15,7 @@ export interface IncomingOptions extends MigrationOptions {
   force?: boolean;
   /** The most bytes all blocks together may have (1 TiB). */
   maxBytes?: number;
-  /** The most bytes that one DEVICE_STATE packet may bring (16 MiB). */
+  /** The most bytes that one DEVICE_STATE packet may bring (16 MiB); all of them together may bring 256 MiB. */
   deviceStateLimit?: number;
   /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
   onDeviceState?: (state: DeviceState) => void | Promise<void>;
