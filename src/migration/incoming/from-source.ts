@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
 import { SocketInput } from '../../transport/socket-input.ts';
@@ -95,6 +94,7 @@ export class FromSource {
   }
 
   async #parse({ socket, rest }: Connection): Promise<void> {
+    if (this.#error !== undefined) throw this.#error;
     const { pageSize, maxBytes, uuid } = this.#checked;
     const input = new SocketInput(socket, 'main', rest, 0, (bytes) => {
       this.#recorder.mainBytes += bytes;
@@ -150,10 +150,17 @@ export class FromSource {
   async #farewell(status: number): Promise<void> {
     const socket = this.#socket;
     if (!this.#hasReturnPath || socket === undefined || !socket.writable) return;
-    const left = new Promise<void>((resolve) => {
-      socket.once('close', resolve);
-      socket.end(returnMessage({ type: 'shut', status }), resolve);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, FAREWELL_MS);
+      const left = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      socket.once('close', left);
+      socket.end(returnMessage({ type: 'shut', status }), status === 0 ? left : undefined);
+      // A connection that is closed with bytes unread is reset, and the message can be lost over that. So a source that is in the middle of its stream
+      // is read on, to nowhere, until it has heard and hung up.
+      if (status !== 0) socket.removeAllListeners('readable').resume();
     });
-    await Promise.race([left, sleep(FAREWELL_MS, undefined, { ref: false })]);
   }
 }
