@@ -45,6 +45,10 @@ export class Watch {
     } else if (now - this.#since >= timeout) {
       fail(new MultifdError('ERR_TIMEOUT', `nothing has moved for ${timeout / 1000} s: is the peer still there? A longer time-out waits longer`));
     }
-    onLook();
+    try {
+      onLook();
+    } catch (thrown) {
+      fail(MultifdError.from(thrown)); // thrown from a timer it would end the process
+    }
   }
 }

@@ -90,6 +90,8 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
 
 /** Ends our side, and lets the kernel deliver what it has. */
 function endGracefully(socket: Awaited<ReturnType<typeof connect>>): Promise<void> {
+  // A target that has everything may have closed first; such a socket says so no second time.
+  if (socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     socket.once('close', () => resolve());
     socket.end(() => socket.destroy());

@@ -6,11 +6,19 @@ const PERIOD_MS = 100;
 /** Keeps what is sent below a number of bytes per second. */
 export class Bandwidth {
   readonly #bytesPerMs: number;
+  readonly #signal: AbortSignal;
   #since = 0;
   #base = 0;
 
-  /** @param bytesPerSecond 0: no limit. */
-  constructor(bytesPerSecond: number) {
+  /** Whether somebody waits: nothing has to move then. */
+  waiting = false;
+
+  /**
+   * @param bytesPerSecond 0: no limit.
+   * @param signal ends all waiting.
+   */
+  constructor(bytesPerSecond: number, signal: AbortSignal) {
+    this.#signal = signal;
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
@@ -29,6 +37,12 @@ export class Bandwidth {
       this.#since = now;
       this.#base = transferred;
     }
-    return due > now ? sleep(due - now) : undefined;
+    return due > now ? this.#sleep(due - now) : undefined;
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    this.waiting = true;
+    await sleep(milliseconds, undefined, { signal: this.#signal }).catch(() => {}); // it rejects when the signal fires
+    this.waiting = false;
   }
 }

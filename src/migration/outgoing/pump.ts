@@ -10,6 +10,7 @@ import type { Recorder } from '../statistics.ts';
 import { Watch } from '../watch.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type Cargo, cargoAreas } from './cargo.ts';
+import { integer } from '../options.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { RamClient } from './ram-client.ts';
 import { sendAllPages } from './round.ts';
@@ -37,6 +38,7 @@ export class Pump {
   readonly #core: CoreExports;
   readonly #ram: RamClient;
   readonly #devices: Client;
+  readonly #bandwidth: Bandwidth;
 
   private constructor(engine: Engine, areas: SharedAreas, core: CoreExports, options: PumpOptions) {
     const { checked, cargo, recorder } = options;
@@ -45,10 +47,13 @@ export class Pump {
     this.#core = core;
     this.#options = options;
     this.#devices = engine.client(DEVICE_CLIENT);
+    const failed = new AbortController();
+    void engine.group.failure.then(() => failed.abort());
+    this.#bandwidth = new Bandwidth(checked.maxBandwidth, failed.signal);
     this.#ram = new RamClient({
       client: engine.client(RAM_CLIENT),
       pageSize: checked.pageSize,
-      bandwidth: new Bandwidth(checked.maxBandwidth),
+      bandwidth: this.#bandwidth,
       transferred: () => recorder.transferred,
       detect: checked.zeroPageDetection === 'multifd',
       staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
@@ -88,7 +93,7 @@ export class Pump {
     return new Watch({
       signal: checked.signal,
       timeout: checked.timeout,
-      progress,
+      progress: () => (this.#bandwidth.waiting ? undefined : progress()),
       fail: (error) => this.engine.group.fail(error),
       onLook: () => checked.onProgress(recorder.snapshot()),
     });
@@ -121,6 +126,7 @@ export class Pump {
       if (state.data.length < 1 || state.data.length > DEVICE_STATE_BYTES) {
         throw new MultifdError('ERR_OPTION', `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give pieces of 1 to ${DEVICE_STATE_BYTES}`);
       }
+      integer('device state instance id', state.instanceId, 0, 0xffff_ffff);
       new DeviceStatePayload(this.#devices.slot).fill(state);
       if (!(await this.#devices.sendAsync())) await this.#fail();
     }

@@ -56,8 +56,14 @@ export async function migrateToTarget(uri: SocketUri, cargo: Cargo, checked: Che
     const { engine } = pump;
     const watch = pump.watch(() => recorder.transferred + (returnPath?.messages ?? 0));
     // A target that gives up says so, or just goes: either ends the migration at once.
-    void returnPath?.verdict.then((error) => error && engine.group.fail(error));
-    const streaming = stream(main, pump, cargo, checked, recorder);
+    let streamed = false;
+    const streaming = stream(main, pump, cargo, checked, recorder).then(() => {
+      streamed = true;
+    });
+    void returnPath?.verdict.then((error) => {
+      if (error !== undefined) engine.group.fail(error);
+      else if (!streamed) engine.group.fail(new MultifdError('ERR_STREAM', 'the target said that it has everything before everything was sent', { channel: 'main' }));
+    });
     try {
       await engine.group.race(streaming);
       if (returnPath !== undefined) await engine.group.race(returnPath.verdict);
