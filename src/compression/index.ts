@@ -1,6 +1,7 @@
 import { MultifdError } from '../errors.ts';
 import type { CodecLevels, Compression, Decoder, Encoder } from './codec.ts';
 import { nativeZstd, nativeZstdDecoder, nativeZstdEncoder, zlibDecoder, zlibEncoder } from './node-stream.ts';
+import { strictZstdDecoder } from './zstd-frame.ts';
 
 export { COMPRESSIONS, type CodecLevels, type Compression, type Decoder, type Encoder } from './codec.ts';
 
@@ -23,6 +24,5 @@ export async function createDecoder(compression: Compression): Promise<Decoder |
   if (compression === 'none') return undefined;
   if (compression === 'zlib') return zlibDecoder();
   const zstd = nativeZstd();
-  if (zstd !== undefined) return nativeZstdDecoder(zstd);
-  return (await import('./script-zstd.ts')).scriptZstdDecoder();
+  return strictZstdDecoder(zstd === undefined ? (await import('./script-zstd.ts')).scriptZstdDecoder() : nativeZstdDecoder(zstd));
 }

@@ -1,7 +1,7 @@
 import { Decompress } from 'fzstd';
 import { MultifdError } from '../errors.ts';
 import type { Decoder } from './codec.ts';
-import { demandFlushedBlocks, demandStreamFrame, FRAME_HEADER_LENGTH } from './zstd-frame.ts';
+import { FRAME_HEADER_LENGTH } from './zstd-frame.ts';
 
 /**
  * The decoder gives out no frame's blocks before it has 18 bytes, and keeps for good every chunk that ends exactly between two blocks. So each chunk
@@ -12,7 +12,10 @@ const EMPTY_BLOCKS_BYTES = 12;
 const SPLIT_HEAD = 1;
 const SPLIT_REST = 2;
 
-/** zstd decoding in plain JavaScript, for runtimes without a native one. Any number of channels of a thread can have one. */
+/**
+ * zstd decoding in plain JavaScript, for runtimes without a native one. Any number of channels of a thread can have one.
+ * Payloads have the form that zstd-frame.ts demands.
+ */
 export function scriptZstdDecoder(): Decoder {
   let take: (piece: Uint8Array) => void = () => {};
   let first = true;
@@ -30,8 +33,6 @@ export function scriptZstdDecoder(): Decoder {
 
   return {
     async decode(payload, into) {
-      if (first) demandStreamFrame(payload);
-      demandFlushedBlocks(payload, first ? FRAME_HEADER_LENGTH : 0, into.length);
       const chunk = surround(payload);
       first = false;
       let filled = 0;

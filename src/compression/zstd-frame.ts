@@ -1,4 +1,5 @@
 import { MultifdError } from '../errors.ts';
+import type { Decoder } from './codec.ts';
 
 /**
  * What a channel's zstd stream may look like (RFC 8878): one frame for the whole migration, whose length nobody knows at its start, and
@@ -26,8 +27,22 @@ const MAX_BLOCK_BYTES = 128 * 1024;
 /** A packet's pages fill 4 blocks; libzstd may split each in 196. More would only cost time: a decoder moves its window for each. */
 const MAX_BLOCKS = 1024;
 
-/** Refuses anything but the frame header above. A decoder allocates the window that it asks for before it has seen any data. @throws MultifdError ERR_DECOMPRESS. */
-export function demandStreamFrame(payload: Uint8Array): void {
+/** Puts a zstd decoder behind these rules: what it gets to see is a channel's stream, by its outer form. */
+export function strictZstdDecoder(decoder: Decoder): Decoder {
+  let first = true;
+  return {
+    async decode(payload, into) {
+      if (first) demandStreamFrame(payload);
+      demandFlushedBlocks(payload, first ? FRAME_HEADER_LENGTH : 0, into.length);
+      first = false;
+      await decoder.decode(payload, into);
+    },
+    close: () => decoder.close(),
+  };
+}
+
+/** Refuses anything but the frame header above. A decoder allocates the window that it asks for before it has seen any data. */
+function demandStreamFrame(payload: Uint8Array): void {
   const descriptor = payload[4];
   const window = payload[5];
   if (!MAGIC.every((byte, at) => payload[at] === byte) || descriptor === undefined || window === undefined) {
@@ -39,11 +54,8 @@ export function demandStreamFrame(payload: Uint8Array): void {
   if (window > MAX_WINDOW) throw new MultifdError('ERR_DECOMPRESS', 'the zstd frame asks for a window above 128 MiB');
 }
 
-/**
- * Refuses a payload that is not made of whole blocks from byte `from` on, or whose blocks say themselves that they yield more than `expected` bytes.
- * @throws MultifdError ERR_DECOMPRESS.
- */
-export function demandFlushedBlocks(payload: Uint8Array, from: number, expected: number): void {
+/** Refuses a payload that is not made of whole blocks from byte `from` on, or whose blocks say themselves that they yield more than `expected` bytes. */
+function demandFlushedBlocks(payload: Uint8Array, from: number, expected: number): void {
   let at = from;
   let yielded = 0;
   for (let blocks = 0; at < payload.length; blocks++) {
