@@ -62,7 +62,7 @@ export class Connections {
     this.#gathering.reject(error);
   }
 
-  /** Stops listening: a source that sends its blocks has opened all its channels. */
+  /** Stops listening: who comes now belongs to no migration that is still under way. */
   close(): void {
     this.#listener.close();
   }

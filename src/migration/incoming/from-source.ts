@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
 import { SocketInput } from '../../transport/socket-input.ts';
@@ -76,6 +77,10 @@ export class FromSource {
     try {
       await this.#parse(await this.#connections.main);
       await this.#landing!.receivers.finish();
+      // A source with more channels than agreed has opened them by now, each with pages that nobody reads: let what has arrived be seen.
+      await turn();
+      await turn();
+      this.#connections.close();
     } finally {
       watch.stop();
     }
@@ -101,6 +106,8 @@ export class FromSource {
     });
     this.#socket = socket;
     this.#input = input;
+    // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
+    socket.once('error', (cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
     const hasUuid = uuid.some((byte) => byte !== 0);
     await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
   }
@@ -118,7 +125,6 @@ export class FromSource {
       },
       blocks: async (blocks) => {
         const connections = await this.#connections.channels;
-        this.#connections.close();
         const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked);
         if (this.#error !== undefined) throw this.#error;
         this.#landing = landing;
