@@ -19,7 +19,7 @@ interface Case {
 
 /** Half noise, half text, some pages zero, and a last page that is not whole. */
 function mixed(): Uint8Array {
-  const bytes = new Uint8Array(20 * MIB + 1234);
+  const bytes = Buffer.alloc(20 * MIB + 1234);
   bytes.set(randomBytes(SEED, 10 * MIB));
   bytes.fill('a memory that compresses ', 12 * MIB);
   return bytes;
