@@ -35,7 +35,7 @@ test('an 8 GiB image with 1 GiB of data is migrated in less than 300 MB of memor
   expect(to.blocks).toEqual(from.blocks);
   expect(to.blocks[0]).toMatchObject({ present: GIB / 4096, zero: (7 * GIB) / 4096 });
   expect(to.sizeOnDisk).toBeLessThan(1.1 * GIB);
-});
+}, 300_000);
 
 /** Bytes. */
 function peakOf({ stderr }: Ended): number {
