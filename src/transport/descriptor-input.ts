@@ -47,9 +47,9 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
 
 /** readv takes at most this many views in one call (IOV_MAX on Linux and the BSDs). */
 const MAX_VIEWS = 1024;
-/** First and longest sleep when there is nothing to read: a loopback peer's next packet, and an idle connection's cost. */
+/** First and longest sleep when there is nothing to read: a loopback peer has its next packet soon; an idle channel costs about 1 % of a processor. */
 const FIRST_SLEEP_MS = 0.05;
-const LONGEST_SLEEP_MS = 2;
+const LONGEST_SLEEP_MS = 8;
 
 export class DescriptorInput implements Input {
   readonly #fd: number;
