@@ -68,7 +68,9 @@ async function sendLoop({ id, arena, mayBlock, counters }: ChannelContext, progr
   const { sem, semSync } = arena.channels[id]!;
   for (;;) {
     arena.channelsReady.post();
-    if (!(await acquire(sem, arena.unfailed, mayBlock))) return;
+    const acquired = acquire(sem, arena.unfailed, mayBlock);
+    // Awaited only if need be, as with `sent` below: a blocking channel with a synchronous handler allocates nothing for a swap.
+    if (!(typeof acquired === 'boolean' ? acquired : await acquired)) return;
     if (arena.isSet(id, 'PENDING_JOB')) {
       const slot = arena.channelSlot(id);
       const send = program.payloads.get(slot.type);

@@ -24,10 +24,13 @@ export class Receivers {
    */
   async sync(): Promise<void> {
     const { arena } = this.group;
-    for (const [id, { semSync }] of arena.channels.entries()) {
+    for (const [id, { semSync, counters }] of arena.channels.entries()) {
       await this.group.take(semSync);
       // A channel that has reached a sync stays there until it is let go on; so if it has ended, this count stands for that.
-      if (arena.isSet(id, 'ENDED')) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the channel before the sync that the main channel announced', { channel: id });
+      if (arena.isSet(id, 'ENDED')) {
+        const [packet, offset] = counters;
+        throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the channel before the sync that the main channel announced', { channel: id, packet, offset });
+      }
     }
     for (const { sem } of arena.channels) sem.post();
   }
