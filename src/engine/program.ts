@@ -24,9 +24,12 @@ export type PayloadHandler = (slot: Slot) => void | Promise<void>;
 interface Program {
   /** Opens the channel (connects, sends its first bytes). */
   open(): void | Promise<void>;
-  /** Makes whatever the program waits for end soon, from the same thread: the group has failed, or ends. */
+  /**
+   * Makes whatever the program waits for end soon: the group has failed, or ends cleanly (`arena.unfailed()` tells which). Called in the program's
+   * thread at any time from `open` on, while `close` is under way too, and possibly twice.
+   */
   stop(): void;
-  /** Gives everything back; called once, whatever happened before, after the last other call has returned. */
+  /** Gives everything back; called once, whatever happened before, after the last call of any but `stop` has returned. */
   close(failed: boolean): void | Promise<void>;
 }
 
