@@ -107,7 +107,9 @@ export class FromSource {
     this.#socket = socket;
     this.#input = input;
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
-    socket.once('error', (cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
+    const broke = (cause: Error): void => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause }));
+    if (socket.errored) broke(socket.errored);
+    else socket.once('error', broke);
     const hasUuid = uuid.some((byte) => byte !== 0);
     await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
   }

@@ -1,0 +1,142 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { MultifdError, receive, type IncomingOptions, type MigrationStatistics } from 'multifd';
+import { expect } from 'vitest';
+import { Source } from '../support/peer.ts';
+
+export const PAGE = 4096;
+
+/** Both ways to run channels. */
+export const LAUNCHERS = [
+  { name: 'inline channels', inline: true },
+  { name: 'workers', inline: false },
+] as const;
+
+/** Mulberry32: small, seeded, the same everywhere. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed;
+  }
+
+  word(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return (t ^ (t >>> 14)) >>> 0;
+  }
+
+  below(end: number): number {
+    return Math.floor((this.word() / 2 ** 32) * end);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)]!;
+  }
+
+  bytes(length: number): Uint8Array {
+    const words = new Uint32Array(Math.ceil(length / 4));
+    for (let i = 0; i < words.length; i++) words[i] = this.word();
+    return new Uint8Array(words.buffer, 0, length);
+  }
+}
+
+/** A page of one byte's repetition. */
+export function pageOf(fill: number, length = PAGE): Uint8Array {
+  return new Uint8Array(length).fill(fill);
+}
+
+/** What this process holds that a migration could leave behind: sockets, servers, workers, and on Linux open descriptors. */
+function held(): string {
+  const kinds = process.getActiveResourcesInfo().filter((kind) => /Socket|Server|Pipe|TCP|Worker|MessagePort/.test(kind));
+  const descriptors = process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
+  return `${kinds.sort().join(' ')}; ${descriptors} descriptors`;
+}
+
+const TURNS = 20_000;
+
+/** Runs `work`, and demands that it leaves nothing open: no socket, no server, no worker, no descriptor. What is on its way out gets some turns of the event loop. */
+export async function leavingNothing<T>(work: () => Promise<T>): Promise<T> {
+  const before = held();
+  const result = await work();
+  for (let turns = 0; held() !== before && turns < TURNS; turns++) await turn();
+  expect(held()).toBe(before);
+  return result;
+}
+
+/** Runs `work` with a new empty folder, which is removed afterwards. */
+export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'multifd-migration-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The MultifdError that a promise rejects with. */
+export async function errorOf(promise: Promise<unknown>): Promise<MultifdError> {
+  const thrown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(thrown).toBeInstanceOf(MultifdError);
+  return thrown as MultifdError;
+}
+
+export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onStranger'>> & Pick<IncomingOptions, 'blocks'>;
+
+export interface Outcome {
+  error: MultifdError | undefined;
+  statistics: MigrationStatistics | undefined;
+  /** What was said of dropped connections. */
+  strangers: string[];
+}
+
+/** A script that plays the source: it gets where to connect to, and what it returns is closed when the migration has ended. */
+export type SourceScript = (uri: string) => Promise<{ close(): Promise<void> }>;
+
+/**
+ * Receives what `script` sends, into an image unless blocks are given. Unless it completes, the image's folder has to be empty afterwards.
+ * Put {@link leavingNothing} around one or many of these.
+ */
+export function receiving(options: Incoming, script: SourceScript): Promise<Outcome> {
+  return withFolder(async (folder) => {
+    const sink = join(folder, 'sink');
+    await mkdir(sink);
+    const strangers: string[] = [];
+    const image = options.blocks === undefined ? { image: join(sink, 'out.img') } : {};
+    const uri = `unix:${join(folder, 'socket')}`;
+    const incoming = await receive({ uri, timeout: 20_000, inline: true, ...image, ...options, onStranger: (why) => strangers.push(why) });
+    const peer = await script(incoming.uri);
+    const statistics = await incoming.completed.catch(() => undefined);
+    const error = statistics === undefined ? await errorOf(incoming.completed) : undefined;
+    await peer.close();
+    expect(await readdir(sink)).toEqual(error === undefined && options.blocks === undefined ? ['out.img'] : []);
+    return { error, statistics, strangers };
+  });
+}
+
+/** The error that {@link receiving} has to end with, from a source whose channels (2) are all connected. */
+export async function refusal(options: Incoming, script: (source: Source) => void | Promise<void>): Promise<MultifdError> {
+  const { error } = await receiving(options, async (uri) => {
+    const source = await Source.connect(uri, options.channels ?? 2);
+    await script(source);
+    return source;
+  });
+  expect(error).toBeDefined();
+  return error!;
+}
+
+/** Runs all jobs, some at a time. */
+export async function inParallel(jobs: readonly (() => Promise<void>)[], width = 8): Promise<void> {
+  const queue = [...jobs];
+  const run = async (): Promise<void> => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) await job();
+  };
+  await Promise.all(Array.from({ length: width }, run));
+}

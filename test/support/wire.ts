@@ -1,0 +1,174 @@
+/**
+ * QEMU's wire format once more, by hand and with DataView only, so that tests can change every byte of it and do not depend on what they test.
+ */
+
+export const RAM_ID = 1;
+export const SYNC = 1;
+export const ZLIB = 1 << 1;
+export const ZSTD = 2 << 1;
+export const DEVICE_STATE = 0x40;
+
+/** Words of the "ram" section: the flags in the low 12 bits. */
+export const Word = { ZERO: 0x002, MEM_SIZE: 0x004, PAGE: 0x008, EOS: 0x010, CONTINUE: 0x020, XBZRLE: 0x040, HOOK: 0x080, FLUSH: 0x200 } as const;
+
+const encoder = new TextEncoder();
+
+export function be16(value: number): Uint8Array {
+  return Uint8Array.of(value >> 8, value);
+}
+
+export function be32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+}
+
+export function be64(value: number | bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, BigInt(value)));
+  return bytes;
+}
+
+export function text(value: string): Uint8Array {
+  return encoder.encode(value);
+}
+
+/** u8 length, then the name. */
+export function name(value: string | Uint8Array): Uint8Array {
+  const bytes = typeof value === 'string' ? text(value) : value;
+  return concat(Uint8Array.of(bytes.length), bytes);
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(Buffer.concat(parts));
+}
+
+/** A copy with other bytes at `at`. */
+export function patched(bytes: Uint8Array, at: number, value: Uint8Array): Uint8Array {
+  const copy = bytes.slice();
+  copy.set(value, at);
+  return copy;
+}
+
+/** The 64 bytes that a multifd channel starts with. */
+export function initialPacket(id: number, uuid: Uint8Array = new Uint8Array(16)): Uint8Array {
+  const bytes = new Uint8Array(64);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 0x11223344);
+  view.setUint32(4, 1);
+  bytes.set(uuid, 8);
+  bytes[24] = id;
+  return bytes;
+}
+
+export interface RamHeader {
+  flags?: number;
+  /** Pages per packet: 512 KiB / page size. */
+  pagesAlloc?: number;
+  /** Byte offsets of pages whose content follows. */
+  normal?: readonly (number | bigint)[];
+  zero?: readonly (number | bigint)[];
+  /** next_packet_size. */
+  size?: number;
+  number?: number;
+  block?: string;
+}
+
+/** 320 + 8 * pagesAlloc bytes. */
+export function ramHeader({ flags = 0, pagesAlloc = 128, normal = [], zero = [], size = 0, number = 0, block = '' }: RamHeader): Uint8Array {
+  const bytes = new Uint8Array(320 + 8 * pagesAlloc);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 0x11223344);
+  view.setUint32(4, 1);
+  view.setUint32(8, flags);
+  view.setUint32(12, pagesAlloc);
+  view.setUint32(16, normal.length);
+  view.setUint32(20, size);
+  view.setBigUint64(24, BigInt(number));
+  view.setUint32(32, zero.length);
+  bytes.set(text(block), 64);
+  [...normal, ...zero].forEach((offset, i) => view.setBigUint64(320 + 8 * i, BigInt.asUintN(64, BigInt(offset))));
+  return bytes;
+}
+
+/** A RAM packet without compression: the header and its pages. */
+export function ramPacket(header: RamHeader, pages: Uint8Array = new Uint8Array(0)): Uint8Array {
+  return concat(ramHeader({ size: pages.length, ...header }), pages);
+}
+
+/** A packet that ends a round: QEMU 9 and later send it alone. */
+export function syncPacket(pagesAlloc = 128): Uint8Array {
+  return ramHeader({ flags: SYNC, pagesAlloc });
+}
+
+/** 276 bytes, then the data. */
+export function devicePacket(idstr: string, instance: number, data: Uint8Array, size = data.length): Uint8Array {
+  const bytes = new Uint8Array(276);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 0x11223344);
+  view.setUint32(4, 1);
+  view.setUint32(8, DEVICE_STATE);
+  bytes.set(text(idstr), 12);
+  view.setUint32(268, instance);
+  view.setUint32(272, size);
+  return concat(bytes, data);
+}
+
+export interface Block {
+  id: string | Uint8Array;
+  length: number;
+}
+
+export function subsection(title: string, ...fields: Uint8Array[]): Uint8Array {
+  return concat(Uint8Array.of(5), name(title), be32(1), ...fields);
+}
+
+/** `QEVM`, version 3, CONFIGURATION. */
+export function header(machine = 'none', ...subsections: Uint8Array[]): Uint8Array {
+  return concat(text('QEVM'), be32(3), Uint8Array.of(7), be32(text(machine).length), text(machine), ...subsections);
+}
+
+export function command(number: number, data: Uint8Array = new Uint8Array(0)): Uint8Array {
+  return concat(Uint8Array.of(8), be16(number), be16(data.length), data);
+}
+
+export const openReturnPath = (): Uint8Array => command(1);
+
+export function word(value: number | bigint, flags: number): Uint8Array {
+  return be64(BigInt(value) | BigInt(flags));
+}
+
+/** START of "ram" and its block list, without EOS. */
+export function start(blocks: readonly Block[], total = blocks.reduce((sum, { length }) => sum + length, 0)): Uint8Array {
+  return concat(
+    Uint8Array.of(1),
+    be32(RAM_ID),
+    name('ram'),
+    be32(0),
+    be32(4),
+    word(total, Word.MEM_SIZE),
+    ...blocks.map(({ id, length }) => concat(name(id), be64(length))),
+  );
+}
+
+export const part = (): Uint8Array => concat(Uint8Array.of(2), be32(RAM_ID));
+export const end = (): Uint8Array => concat(Uint8Array.of(3), be32(RAM_ID));
+export const flush = (): Uint8Array => word(0, Word.FLUSH);
+/** EOS and the section's footer. */
+export const endOfSection = (): Uint8Array => concat(word(0, Word.EOS), Uint8Array.of(0x7e), be32(RAM_ID));
+export const endOfFile = (): Uint8Array => Uint8Array.of(0);
+
+/** A zero page on the main channel; without a block, the same as the page before. */
+export function zeroPage(offset: number, block?: string): Uint8Array {
+  return block === undefined ? concat(word(offset, Word.ZERO | Word.CONTINUE), Uint8Array.of(0)) : concat(word(offset, Word.ZERO), name(block), Uint8Array.of(0));
+}
+
+/** A page on the main channel. */
+export function normalPage(offset: number, content: Uint8Array, block?: string): Uint8Array {
+  return block === undefined ? concat(word(offset, Word.PAGE | Word.CONTINUE), content) : concat(word(offset, Word.PAGE), name(block), content);
+}
+
+/** SHUT on the return path; status 0: the target has everything. */
+export function shut(status: number): Uint8Array {
+  return concat(be16(1), be16(4), be32(status));
+}
