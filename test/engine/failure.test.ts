@@ -1,5 +1,5 @@
 import { Engine, inlineLauncher, MultifdError, workerLauncher } from 'multifd/engine';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { clientThread, type ClientThread, expectAccounts, type Kind, KINDS, lockHeld, rejection, sendNumber, sleeperOnLock, type Staged, staged, watchThreads } from './support.ts';
 
 /** A thread has several ways to fail; a task of the owner's thread only one that does not end the owner too. */
@@ -68,7 +68,7 @@ async function twoSenders(engine: Engine): Promise<Map<number, ClientThread>> {
 
 describe.each(CASES)('channels: %s, which %s', (kind, act) => {
   it.each(Object.keys(SITUATIONS))('%s: one error, and every waiter has it', async (step) => {
-    const left = watchThreads();
+    const left = watchThreads(onTestFinished);
     const { stage, engine } = staged(kind, 2, 3);
     const { rejecting, threads } = await SITUATIONS[step]!(engine, stage);
     const errors = Promise.all(rejecting.map(rejection));
@@ -105,7 +105,7 @@ describe('a worker that', () => {
   ] as const;
 
   it.each(MODULES)('%s fails the start', async (_, url, message) => {
-    const left = watchThreads();
+    const left = watchThreads(onTestFinished);
     const engine = new Engine({ launcher: workerLauncher(url), channels: [0, 0], clients: 1, payloadBytes: 64 });
     const waiters = [engine.start(), engine.sync(), engine.finish()].map(rejection);
     const error = await engine.group.failure;
@@ -116,7 +116,7 @@ describe('a worker that', () => {
   });
 
   it('can not be given its data fails the start, and leaves none of those before it', async () => {
-    const left = watchThreads();
+    const left = watchThreads(onTestFinished);
     const engine = new Engine({ launcher: workerLauncher(source('setInterval(() => {}, 1000)')), channels: [0, () => {}], clients: 1, payloadBytes: 64 });
     const error = await rejection(engine.start());
     expect(error).toMatchObject({ code: 'ERR_ENGINE', channel: 1, message: expect.stringContaining('could not be cloned') });
@@ -126,29 +126,29 @@ describe('a worker that', () => {
     expect(engine.group.error).toBe(error);
     expect(await left.left()).toEqual([]);
   }, 15_000);
-
-  it('a sender that dies inside send() keeps nobody: not the other senders, not the owner', async () => {
-    const left = watchThreads();
-    const { stage, engine } = staged('workers', 1, 3);
-    await engine.start();
-    stage.tell('send', 'hold');
-    await sendNumber(engine, 0, 1);
-    await stage.at(0, 'send');
-    const dying = clientThread(engine.client(1).handle);
-    await lockHeld(engine);
-    const sleeping = clientThread(engine.client(2).handle, { type: TYPE, first: 7 });
-    await sleeperOnLock(engine);
-    await dying.worker.terminate(); // nobody will ever unlock
-
-    const waiters = [engine.sync(), engine.finish()].map(rejection);
-    const cancelled = new MultifdError('ERR_CANCELLED', 'enough of it');
-    await engine.abort(cancelled);
-    expect(await Promise.all(waiters)).toEqual([cancelled, cancelled]);
-    expect(await sleeping.result).toMatchObject({ sent: 0, slot: { type: TYPE, number: 7 } });
-    expectAccounts(engine, [1, 2]);
-    expect(await left.left()).toEqual([]);
-  }, 20_000);
 });
+
+it('a sender that dies inside send() keeps nobody: not the other senders, not the owner', async () => {
+  const left = watchThreads(onTestFinished);
+  const { stage, engine } = staged('workers', 1, 3);
+  await engine.start();
+  stage.tell('send', 'hold');
+  await sendNumber(engine, 0, 1);
+  await stage.at(0, 'send');
+  const dying = clientThread(engine.client(1).handle);
+  await lockHeld(engine);
+  const sleeping = clientThread(engine.client(2).handle, { type: TYPE, first: 7 });
+  await sleeperOnLock(engine);
+  await dying.worker.terminate(); // nobody will ever unlock
+
+  const waiters = [engine.sync(), engine.finish()].map(rejection);
+  const cancelled = new MultifdError('ERR_CANCELLED', 'enough of it');
+  await engine.abort(cancelled);
+  expect(await Promise.all(waiters)).toEqual([cancelled, cancelled]);
+  expect(await sleeping.result).toMatchObject({ sent: 0, slot: { type: TYPE, number: 7 } });
+  expectAccounts(engine, [1, 2]);
+  expect(await left.left()).toEqual([]);
+}, 20_000);
 
 describe('a program', () => {
   const quiet = { kind: 'send' as const, open() {}, payloads: new Map(), sync() {}, stop() {}, close() {} };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { type ClientHandle, Engine, inlineLauncher, type Launcher, workerLauncher } from 'multifd/engine';
-import { expect, onTestFinished } from 'vitest';
+import { expect } from 'vitest';
 import { Stage } from './fixtures/stage.mjs';
 import { createStaged } from './fixtures/staged-program.mjs';
 
@@ -57,13 +57,15 @@ export function clientThread(handle: ClientHandle, { type = 2, first = 0, count 
   return { worker, result };
 }
 
-/** Keeps account of every thread that is started during a test. */
-export function watchThreads(): { left(): Promise<number[]> } {
+/** Keeps account of every thread that is started until `stop`, which is called at the end of the test that `onEnd` belongs to. */
+export function watchThreads(onEnd: (stop: () => void) => void = () => {}): { left(): Promise<number[]>; stop(): void } {
   const threads: Worker[] = [];
   const add = (worker: Worker): void => void threads.push(worker);
+  const stop = (): void => void process.off('worker', add);
   process.on('worker', add);
-  onTestFinished(() => void process.off('worker', add));
+  onEnd(stop);
   return {
+    stop,
     /** The ids of those that are still there. */
     async left() {
       await new Promise((resolve) => setImmediate(resolve)); // a thread's start is told one turn late

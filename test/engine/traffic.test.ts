@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Engine, inlineLauncher, workerLauncher } from 'multifd/engine';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { PAYLOAD_BYTES, TYPES } from './fixtures/traffic.mjs';
 import { createTraffic, delivered } from './fixtures/traffic-program.mjs';
 import { clientThread, expectAccounts, KINDS, staged, watchThreads } from './support.ts';
@@ -16,7 +16,7 @@ const LOADS = [
 
 describe.each(LOADS)('channels: $kind', ({ kind, count, launcher }) => {
   it(`three clients in three threads send ${3 * count} payloads of three types, each delivered once`, async () => {
-    const threads = watchThreads();
+    const threads = watchThreads(onTestFinished);
     const engine = new Engine({
       launcher,
       channels: new Array<number>(CHANNELS).fill(count),
