@@ -16,7 +16,7 @@ export interface MigrationOptions {
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
   timeout?: number;
   signal?: AbortSignal;
-  /** Called about five times a second while pages move. */
+  /** Called about five times a second from the first connection on, and once at the end. */
   onProgress?: (statistics: MigrationStatistics) => void;
   /** Run the channels as tasks of this thread instead of workers (false). */
   inline?: boolean;

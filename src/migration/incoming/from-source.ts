@@ -71,7 +71,9 @@ export class FromSource {
       timeout,
       progress: () => (this.#recorder.started ? this.#recorder.transferred : undefined),
       fail: (error) => this.#fail(error),
-      onLook: () => onProgress(this.#recorder.snapshot()),
+      onLook: () => {
+        if (this.#recorder.started) onProgress(this.#recorder.snapshot());
+      },
     });
     void this.#connections.failure.then((error) => this.#fail(error));
     try {
