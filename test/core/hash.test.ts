@@ -1,6 +1,7 @@
 import { HASH_LENGTH, hashKeyLength } from 'multifd/core';
 import { describe, expect, it } from 'vitest';
-import { KINDS, Random, bench, seed, type Bench } from './support.ts';
+import { Random, SEED } from '../support/random.ts';
+import { KINDS, bench, type Bench } from './support.ts';
 
 const AT = { page: 0x1000, key: 0x3000, out: 0x5000 };
 const PAGE = 4096;
@@ -18,10 +19,10 @@ async function hasher(
   return { ...rig, halves };
 }
 
-describe.each(KINDS)(`page hash of the %s build, seed ${seed}`, (kind) => {
+describe.each(KINDS)(`page hash of the %s build, SEED ${SEED}`, (kind) => {
   /** Runs `change` on many random pages; neither half may stay what it was. */
   async function expectBothHalvesToChange(change: (page: Uint8Array, random: Random) => void): Promise<void> {
-    const random = new Random(seed);
+    const random = new Random(SEED);
     const { bytes, halves } = await hasher(kind, random);
     const page = bytes.subarray(AT.page, AT.page + PAGE);
     for (let round = 0; round < 300; round++) {
@@ -75,7 +76,7 @@ describe.each(KINDS)(`page hash of the %s build, seed ${seed}`, (kind) => {
     }));
 
   it('gives each page of one set bit its own hash', async () => {
-    const random = new Random(seed);
+    const random = new Random(SEED);
     const { bytes, halves } = await hasher(kind, random);
     const [lefts, rights, both] = [new Set<bigint>(), new Set<bigint>(), new Set<bigint>()];
     for (let bit = 0; bit < 8 * PAGE; bit++) {
@@ -92,7 +93,7 @@ describe.each(KINDS)(`page hash of the %s build, seed ${seed}`, (kind) => {
   });
 
   it('depends on every word of the key, and on nothing behind it', async () => {
-    const random = new Random(seed);
+    const random = new Random(SEED);
     const { bytes, halves } = await hasher(kind, random);
     random.fill(bytes.subarray(AT.page, AT.page + PAGE));
     const before = halves();

@@ -1,7 +1,8 @@
 import { BLOCK_ENTRY, COMPRESSION, RAM, ramHeaderLength, type CoreExports } from 'multifd/core';
 import { describe, expect, it } from 'vitest';
 import { model } from './model.ts';
-import { KINDS, Random, bench, seed } from './support.ts';
+import { Random, SEED } from '../support/random.ts';
+import { KINDS, bench } from './support.ts';
 
 /**
  * Every export on random arguments, against the model, in two equal memories full of random bytes. Afterwards the
@@ -302,11 +303,11 @@ function spoil(place: Place, random: Random, ranges: readonly Range[]): void {
 }
 
 describe.each(KINDS)('the %s build does what the model does', (kind) => {
-  it.each(Object.keys(CALLS) as (keyof CoreExports)[])(`%s, seed ${seed}`, async (name) => {
+  it.each(Object.keys(CALLS) as (keyof CoreExports)[])(`%s, SEED ${SEED}`, async (name) => {
     const { core, bytes } = await bench(kind, MEMORY_BYTES / 65536);
     const mirror = new Uint8Array(MEMORY_BYTES);
     const modelled = model(mirror);
-    const random = new Random(seed);
+    const random = new Random(SEED);
     for (let i = 0; i < CASES; i++) {
       random.fill(mirror);
       const { run, undefinedAfter } = CALLS[name](new Place(random, mirror), random);

@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BlockSource, type BlockTarget, type Compression, type DeviceState, extractBlock, inspectImage, receive, send, type ZeroPageDetection } from 'multifd';
 import { describe, expect, it } from 'vitest';
-import { errorOf, LAUNCHERS, leavingNothing, PAGE, Random, withFolder } from './support.ts';
+import { Random, SEED } from '../support/random.ts';
+import { errorOf, LAUNCHERS, leavingNothing, PAGE, withFolder } from './support.ts';
 
-const SEED = Number(process.env['MULTIFD_TEST_SEED'] ?? Date.now() % 1_000_000);
 const WASM_PAGE = 65536;
 const LENGTH = 24 * WASM_PAGE;
 /** Bytes behind the block in the target's memory, which nobody may touch. */

@@ -15,36 +15,6 @@ export const LAUNCHERS = [
   { name: 'workers', inline: false },
 ] as const;
 
-/** Mulberry32: small, seeded, the same everywhere. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  word(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  }
-
-  below(end: number): number {
-    return Math.floor((this.word() / 2 ** 32) * end);
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-
-  bytes(length: number): Uint8Array {
-    const words = new Uint32Array(Math.ceil(length / 4));
-    for (let i = 0; i < words.length; i++) words[i] = this.word();
-    return new Uint8Array(words.buffer, 0, length);
-  }
-}
-
 /** A page of one byte's repetition. */
 export function pageOf(fill: number, length = PAGE): Uint8Array {
   return new Uint8Array(length).fill(fill);
