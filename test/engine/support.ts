@@ -1,19 +1,17 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { type ClientHandle, Engine, inlineLauncher, type Launcher, workerLauncher } from 'multifd/engine';
+import { type ClientHandle, Engine, inlineLauncher, type Launcher, Receivers, workerLauncher } from 'multifd/engine';
 import { expect } from 'vitest';
 import { Stage } from './fixtures/stage.mjs';
-import { createStaged } from './fixtures/staged-program.mjs';
+import { createStaged, createStagedReceiver } from './fixtures/staged-program.mjs';
 
 export type Kind = 'workers' | 'inline';
 export const KINDS: readonly Kind[] = ['workers', 'inline'];
 
 const fixture = (name: string): URL => new URL(`fixtures/${name}`, import.meta.url);
 
-const LAUNCHERS: Record<Kind, Launcher> = {
-  workers: workerLauncher(fixture('staged-channel.mjs')),
-  inline: inlineLauncher(createStaged),
-};
+const SENDING: Record<Kind, Launcher> = { workers: workerLauncher(fixture('staged-channel.mjs')), inline: inlineLauncher(createStaged) };
+const RECEIVING: Record<Kind, Launcher> = { workers: workerLauncher(fixture('staged-receiver.mjs')), inline: inlineLauncher(createStagedReceiver) };
 
 export interface Staged {
   stage: Stage;
@@ -24,8 +22,17 @@ export interface Staged {
 export function staged(kind: Kind, channels: number, clients: number): Staged {
   const stage = new Stage(channels);
   const data = { channels, buffer: stage.buffer };
-  const engine = new Engine({ launcher: LAUNCHERS[kind], channels: new Array<unknown>(channels).fill(data), clients, payloadBytes: 64 });
+  const engine = new Engine({ launcher: SENDING[kind], channels: new Array<unknown>(channels).fill(data), clients, payloadBytes: 64 });
   return { stage, engine };
+}
+
+/** Receivers likewise, each with a number of rounds; and the data to start them with. */
+export function stagedReceivers(kind: Kind, rounds: readonly number[]): { stage: Stage; receivers: Receivers; data: unknown[] } {
+  const channels = rounds.length;
+  const stage = new Stage(channels);
+  const geometry = { channels, clients: 0, payloadBytes: 64, scratchBytes: 0, sharedBytes: 0 };
+  const receivers = new Receivers({ geometry, launcher: RECEIVING[kind] });
+  return { stage, receivers, data: rounds.map((count) => ({ channels, buffer: stage.buffer, rounds: count })) };
 }
 
 /** Sends payload `number` for a client of this thread. */
@@ -68,7 +75,7 @@ export function watchThreads(onEnd: (stop: () => void) => void = () => {}): { le
     stop,
     /** The ids of those that are still there. */
     async left() {
-      await new Promise((resolve) => setImmediate(resolve)); // a thread's start is told one turn late
+      await turn(); // a thread's start is told one turn late
       return threads.map(({ threadId }) => threadId).filter((id) => id !== -1);
     },
   };
@@ -87,12 +94,12 @@ export function expectAccounts(engine: Engine, holding: readonly number[] = []):
  * without it a test of waking sleepers might find none.
  */
 export async function sleeperOnLock(engine: Engine): Promise<void> {
-  while ((Atomics.load(engine.group.arena.words, 3) & 2) === 0) await new Promise((resolve) => setImmediate(resolve));
+  while ((Atomics.load(engine.group.arena.words, 3) & 2) === 0) await turn();
 }
 
 /** Until a thread holds the send lock: bit 0, or taken by a woken sleeper bit 1, of the same word. */
 export async function lockHeld(engine: Engine): Promise<void> {
-  while ((Atomics.load(engine.group.arena.words, 3) & 3) === 0) await new Promise((resolve) => setImmediate(resolve));
+  while ((Atomics.load(engine.group.arena.words, 3) & 3) === 0) await turn();
 }
 
 /** The error of a promise that has to reject. */
@@ -107,4 +114,9 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
 export function permutations<T>(things: readonly T[]): T[][] {
   if (things.length === 0) return [[]];
   return things.flatMap((thing, at) => permutations([...things.slice(0, at), ...things.slice(at + 1)]).map((rest) => [thing, ...rest]));
+}
+
+/** A turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
