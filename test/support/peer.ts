@@ -83,6 +83,13 @@ export class Wire {
     this.#socket.resume();
   }
 
+  /** Waits until the peer hangs up, and does the same. */
+  async dropped(): Promise<void> {
+    await this.rest();
+    this.destroy();
+    await this.closed;
+  }
+
   /** Nothing more comes from here. */
   end(): void {
     this.#socket.end();
