@@ -112,6 +112,7 @@ export class Mutex {
     while (alive()) {
       const seen = this.#claim();
       if (seen === FREE) return true;
+      if (!alive()) return false; // roused before it was claimed: `seen` would not show that anything has changed
       Atomics.wait(this.#words, this.#index, seen);
     }
     return false;
@@ -123,6 +124,7 @@ export class Mutex {
     while (alive()) {
       const seen = this.#claim();
       if (seen === FREE) return true;
+      if (!alive()) return false;
       const wait = Atomics.waitAsync(this.#words, this.#index, seen);
       if (wait.async) await wait.value;
     }
@@ -133,7 +135,7 @@ export class Mutex {
     if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0) Atomics.notify(this.#words, this.#index, 1);
   }
 
-  /** Makes every waiter ask its `alive` again. */
+  /** Makes every waiter ask its `alive` again, which is for ever false from before the first such call on. */
   rouse(): void {
     Atomics.or(this.#words, this.#index, ROUSED);
     Atomics.notify(this.#words, this.#index);

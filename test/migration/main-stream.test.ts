@@ -127,9 +127,9 @@ describe('a source with a return path', () => {
   it('hears of a failure, in the middle of what it sends', async () => {
     await leavingNothing(async () => {
       let heard: Promise<Buffer> | undefined;
-      const error = await refusal({}, (source) => {
+      const error = await refusal({ uri: 'tcp:127.0.0.1:0' }, (source) => {
         source.toAll(syncPacket());
-        source.main.put(H, failing, new Uint8Array(4 << 20));
+        source.main.put(H, failing, new Uint8Array(32 << 20));
         heard = source.main.rest().finally(() => source.main.end());
       });
       expect(error.code).toBe('ERR_UNSUPPORTED');
