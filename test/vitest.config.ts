@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { QemuTable } from './qemu/table-reporter.ts';
 import { ClosingLine } from './support/closing-line.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -21,6 +22,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
-    reporters: ['default', new ClosingLine()],
+    reporters: ['default', new QemuTable(), new ClosingLine()],
   },
 });

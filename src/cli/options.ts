@@ -14,6 +14,7 @@ export interface EndOptions extends OutputOptions {
   channels: number;
   compression: Compression;
   uuid?: string;
+  switchoverAck?: true;
   pageSize: number;
   /** Milliseconds. */
   timeout: number;
@@ -45,6 +46,7 @@ export function addEndOptions(command: Command): Command {
     .addOption(new Option('--channels <n>', 'multifd channels, 1 to 255; the same at both ends').argParser(wholeNumber).default(2))
     .addOption(new Option('--compression <method>', 'the same at both ends').choices(COMPRESSIONS).default('none'))
     .option('--uuid <uuid>', "the VM's uuid; the same at both ends")
+    .option('--switchover-ack', 'the source waits for the target before its last pass; the same at both ends')
     .addOption(new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends').argParser(byteCount).default(4096))
     .addOption(new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30'));
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
 import { runMigration } from './migrate.ts';
-import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
+import { addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
 import { describeSource } from './source.ts';
 
 interface SendOptions extends EndOptions {
@@ -10,6 +10,8 @@ interface SendOptions extends EndOptions {
   zeroPageDetection: ZeroPageDetection;
   /** Bytes per second. */
   maxBandwidth: number;
+  /** Bytes. */
+  offset: number;
 }
 
 const EXAMPLES = `
@@ -36,13 +38,13 @@ export function addSend(program: Command): void {
         .default('multifd'),
     )
     .addOption(new Option('--max-bandwidth <bytes/s>', 'limit; 0 is none').argParser(byteCount).default(0));
-  addForceOption(command, 'the file of a file: URI');
+  addForceOption(addOffsetOption(command), 'the file of a file: URI');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, uri: string, options: SendOptions) => {
-      const { json, quiet, ...migration } = options;
+      const { json, quiet, offset, ...migration } = options;
       process.exitCode = await runMigration(options, 'sending', async (surroundings) =>
-        send({ ...(await describeSource(source)), ...migration, ...surroundings, uri }),
+        send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, uri }),
       );
     });
 }

@@ -6,10 +6,12 @@ import type { OutgoingOptions } from '../migration/outgoing/index.ts';
 
 /**
  * What a SOURCE is sent as: a mapped-ram image as itself, any other file as one RAM block named after it.
+ * @param offset in bytes; above 0 there has to be an image in the file, from there on.
  * @throws MultifdError ERR_IO for what is no regular file, or can't be read.
  */
-export async function describeSource(path: string): Promise<Pick<OutgoingOptions, 'image' | 'blocks'>> {
+export async function describeSource(path: string, offset: number): Promise<Pick<OutgoingOptions, 'image' | 'imageOffset' | 'blocks'>> {
   await requireFile(path);
+  if (offset > 0) return { image: path, imageOffset: offset };
   if (await looksLikeImage(path)) return { image: path };
   return { blocks: [{ id: basename(path), source: { path } }] };
 }

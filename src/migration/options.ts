@@ -11,6 +11,8 @@ export interface MigrationOptions {
   compression?: Compression;
   /** 16 bytes or its text form; a peer with another one is refused (all zero: none). */
   uuid?: Uint8Array | string;
+  /** The source goes into its last pass only when the target has said that it may (false). Needs a return path. The same at both ends. */
+  switchoverAck?: boolean;
   /** Bytes per page, a power of two from 4096 to 512 KiB (4096). The same at both ends. */
   pageSize?: number;
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
@@ -26,6 +28,7 @@ export interface CheckedOptions {
   channels: number;
   compression: Compression;
   uuid: Uint8Array;
+  switchoverAck: boolean;
   pageSize: number;
   timeout: number;
   signal: AbortSignal;
@@ -42,6 +45,7 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
     channels: integer('channels', options.channels ?? 2, 1, 255),
     compression,
     uuid: parseUuid(options.uuid),
+    switchoverAck: options.switchoverAck ?? false,
     pageSize,
     // Node's timers hold no more than 2^31 - 1 milliseconds.
     timeout: integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),

@@ -4,14 +4,27 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const BINARY = 'qemu-system-x86_64';
+/** The peers: QEMU of bookworm-backports, as installed, and that of bookworm itself, unpacked beside it by `.ci/run`. */
+export type QemuVersion = '10.0' | '7.2';
+
+/** Where bookworm's QEMU has been unpacked. */
+const OLD = process.env['MULTIFD_QEMU_7_2'] ?? '/opt/qemu-7.2';
+
+const BINARIES: Record<QemuVersion, { command: string; args: readonly string[]; env: NodeJS.ProcessEnv }> = {
+  '10.0': { command: 'qemu-system-x86_64', args: [], env: {} },
+  '7.2': {
+    command: `${OLD}/usr/bin/qemu-system-x86_64`,
+    args: ['-L', `${OLD}/usr/share/qemu`, '-L', `${OLD}/usr/share/seabios`],
+    env: { QEMU_MODULE_DIR: `${OLD}/usr/lib/x86_64-linux-gnu/qemu` },
+  },
+};
 
 /**
  * Whether tests against a real QEMU can run, for `describe.skipIf(!qemuAvailable())`. In CI it is always true: there a missing
  * QEMU has to fail, not to skip.
  */
-export function qemuAvailable(): boolean {
-  return process.env['CI'] === 'true' || spawnSync(BINARY, ['--version']).status === 0;
+export function qemuAvailable(version: QemuVersion = '10.0'): boolean {
+  return process.env['CI'] === 'true' || spawnSync(BINARIES[version].command, ['--version']).status === 0;
 }
 
 export interface QemuOptions {
@@ -21,6 +34,12 @@ export interface QemuOptions {
   memory?: number;
   /** Further arguments. */
   args?: readonly string[];
+  /** Default 10.0. */
+  version?: QemuVersion;
+  /** Let the guest run from the start (false). */
+  running?: boolean;
+  /** Give it a serial port, whose output {@link Qemu.beats} counts (false). */
+  serial?: boolean;
 }
 
 interface Waiter {
@@ -28,17 +47,30 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-export type MigrationEnd = 'completed' | 'failed';
+export type MigrationEnd = 'completed' | 'failed' | 'cancelled';
 
-/** A running, stopped-at-reset QEMU without devices of its own, driven over QMP. Stop it in the end, whatever happens. */
+const ENDS: readonly unknown[] = ['completed', 'failed', 'cancelled'] satisfies MigrationEnd[];
+
+interface QmpEvent {
+  event: string;
+  data: Record<string, unknown>;
+}
+
+type Wanted = (event: QmpEvent) => boolean;
+
+/** A running QEMU without devices of its own, driven over QMP. Stop it in the end, whatever happens. */
 export class Qemu {
   readonly #process: ChildProcess;
   readonly #folder: string;
   readonly #commands: Waiter[] = [];
   readonly #exited: Promise<void>;
   #socket: Socket | undefined;
-  #events: string[] = [];
-  #eventWaiters: Array<Waiter & { wanted: readonly string[] }> = [];
+  #serial: Socket | undefined;
+  #beats = 0;
+  #beatWaiters: Array<Waiter & { count: number }> = [];
+  /** Since the last migration was begun. */
+  #events: QmpEvent[] = [];
+  #eventWaiters: Array<Waiter & { wanted: Wanted }> = [];
   #stderr = '';
 
   private constructor(process: ChildProcess, folder: string) {
@@ -55,25 +87,25 @@ export class Qemu {
     void this.#exited.then(() => this.#fail());
   }
 
-  static async start({ machine = 'pc', memory = 64, args = [] }: QemuOptions = {}): Promise<Qemu> {
+  static async start({ machine = 'pc', memory = 64, args = [], version = '10.0', running = false, serial = false }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
-    const path = join(folder, 'qmp');
-    const server = createServer();
-    const connected = new Promise<Socket>((resolve) => server.once('connection', resolve));
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    const process = spawn(
-      BINARY,
-      ['-accel', 'tcg', '-machine', machine, '-m', `${memory}`, '-nodefaults', '-display', 'none', '-S', '-qmp', `unix:${path}`, ...args],
-      { stdio: ['ignore', 'ignore', 'pipe'] },
-    );
-    const qemu = new Qemu(process, folder);
-    const socket = await Promise.race([connected, qemu.#exited]);
-    server.close();
-    if (socket === undefined) {
+    const qmp = await firstConnection(join(folder, 'qmp'));
+    const console = serial ? await firstConnection(join(folder, 'serial')) : undefined;
+    const binary = BINARIES[version];
+    const all = [...binary.args, '-accel', 'tcg', '-machine', machine, '-m', `${memory}`, '-nodefaults', '-display', 'none', '-qmp', `unix:${qmp.path}`];
+    if (!running) all.push('-S');
+    if (console !== undefined) all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
+    const child = spawn(binary.command, [...all, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...binary.env } });
+    const qemu = new Qemu(child, folder);
+    const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);
+    qmp.close();
+    console?.close();
+    if (sockets === undefined) {
       await qemu.stop();
       throw new Error(`QEMU did not start: ${qemu.#stderr}`);
     }
-    qemu.#attach(socket);
+    qemu.#attach(sockets[0]);
+    if (sockets[1] !== undefined) qemu.#listenTo(sockets[1]);
     await qemu.command('qmp_capabilities');
     return qemu;
   }
@@ -85,6 +117,7 @@ export class Qemu {
 
   /** Runs a QMP command; gives what it returns, throws what it refuses. */
   command(execute: string, args: object = {}): Promise<unknown> {
+    if (execute === 'migrate' || execute === 'migrate-incoming') this.#events = [];
     return new Promise((resolve, reject) => {
       this.#commands.push({ resolve, reject });
       this.#socket?.write(`${JSON.stringify({ execute, arguments: args })}\n`);
@@ -97,21 +130,28 @@ export class Qemu {
     await this.command('migrate-set-capabilities', { capabilities });
   }
 
-  /** Waits until the migration has completed or failed. */
+  /** Waits until the migration that was begun last has come to its end. */
   async migrationEnd(): Promise<MigrationEnd> {
-    const wanted: readonly string[] = ['completed', 'failed'];
-    const status = await new Promise<unknown>((resolve, reject) => {
-      const found = this.#events.find((event) => wanted.includes(event));
-      if (found === undefined) this.#eventWaiters.push({ wanted, resolve, reject });
-      else resolve(found);
-    });
-    return status === 'completed' ? 'completed' : 'failed';
+    const { data } = await this.#event(({ event, data }) => event === 'MIGRATION' && ENDS.includes(data['status']));
+    return data['status'] as MigrationEnd;
+  }
+
+  /** Waits until the migration has begun its pass `number` over the memory; the first is 1. */
+  async pass(number: number): Promise<void> {
+    await this.#event(({ event, data }) => event === 'MIGRATION_PASS' && Number(data['pass']) >= number);
+  }
+
+  /** Waits until the guest has come `count` passes further, by what it writes to the serial port. */
+  async beats(count: number): Promise<void> {
+    const until = this.#beats + count;
+    await new Promise<unknown>((resolve, reject) => this.#beatWaiters.push({ count: until, resolve, reject }));
   }
 
   async stop(): Promise<void> {
     this.#process.kill('SIGKILL');
     await this.#exited;
     this.#socket?.destroy();
+    this.#serial?.destroy();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -129,26 +169,49 @@ export class Qemu {
   #receive(message: QmpMessage): void {
     if ('return' in message) this.#commands.shift()?.resolve(message.return);
     else if ('error' in message) this.#commands.shift()?.reject(new Error(message.error.desc));
-    else if ('event' in message && message.event === 'MIGRATION') this.#migrationStatus(message.data.status);
+    else if ('event' in message) this.#take(message);
   }
 
-  #migrationStatus(status: string): void {
-    if (status === 'setup') this.#events = [];
-    this.#events.push(status);
+  #event(wanted: Wanted): Promise<QmpEvent> {
+    return new Promise<unknown>((resolve, reject) => {
+      const found = this.#events.find(wanted);
+      if (found === undefined) this.#eventWaiters.push({ wanted, resolve, reject });
+      else resolve(found);
+    }) as Promise<QmpEvent>;
+  }
+
+  #take(event: QmpEvent): void {
+    this.#events.push(event);
     const waiting = this.#eventWaiters;
-    this.#eventWaiters = waiting.filter(({ wanted }) => !wanted.includes(status));
-    for (const { wanted, resolve } of waiting) if (wanted.includes(status)) resolve(status);
+    this.#eventWaiters = waiting.filter(({ wanted }) => !wanted(event));
+    for (const { wanted, resolve } of waiting) if (wanted(event)) resolve(event);
+  }
+
+  #listenTo(serial: Socket): void {
+    this.#serial = serial;
+    serial.on('error', () => undefined);
+    serial.on('data', (data: Buffer) => {
+      for (const byte of data) if (byte === BEAT) this.#beats++;
+      const waiting = this.#beatWaiters;
+      this.#beatWaiters = waiting.filter(({ count }) => count > this.#beats);
+      for (const { count, resolve } of waiting) if (count <= this.#beats) resolve(undefined);
+    });
   }
 
   #fail(): void {
     const error = new Error(`QEMU exited: ${this.#stderr}`);
-    for (const { reject } of [...this.#commands.splice(0), ...this.#eventWaiters.splice(0)]) reject(error);
+    for (const { reject } of [...this.#commands.splice(0), ...this.#eventWaiters.splice(0), ...this.#beatWaiters.splice(0)]) reject(error);
   }
 }
 
-type QmpMessage =
-  | { QMP: unknown }
-  | { return: unknown }
-  | { error: { desc: string } }
-  | { event: 'MIGRATION'; data: { status: string } }
-  | { event: string; data: { status: string } };
+const BEAT = 'B'.charCodeAt(0);
+
+/** Listens at `path` for the one connection that QEMU makes. */
+async function firstConnection(path: string): Promise<{ path: string; socket: Promise<Socket>; close(): void }> {
+  const server = createServer();
+  const socket = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return { path, socket, close: () => server.close() };
+}
+
+type QmpMessage = { QMP: unknown } | { return: unknown } | { error: { desc: string } } | QmpEvent;

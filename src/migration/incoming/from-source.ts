@@ -124,7 +124,11 @@ export class FromSource {
     return {
       configuration: (configuration) => this.#sink.configuration(configuration),
       command: ({ command, data }) => {
-        if (command === Command.OPEN_RETURN_PATH) this.#hasReturnPath = true;
+        if (command === Command.OPEN_RETURN_PATH) {
+          this.#hasReturnPath = true;
+          // What comes is taken as it comes: there is nothing here that a source would have to wait for.
+          if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+        }
         if (command === Command.PING) this.#say({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
       },
       blocks: async (blocks) => {

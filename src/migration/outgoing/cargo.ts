@@ -20,7 +20,7 @@ export interface Cargo {
 /** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
 export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  return options.image === undefined ? blocksCargo(options, pageSize) : imageCargo(options.image, 0, pageSize);
+  return options.image === undefined ? blocksCargo(options, pageSize) : imageCargo(options.image, options.imageOffset ?? 0, pageSize);
 }
 
 function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {

@@ -15,6 +15,8 @@ export interface OutgoingOptions extends MigrationOptions {
   blocks?: readonly OutgoingBlock[];
   /** A mapped-ram image to send, with its machine type and device sections. */
   image?: string;
+  /** Where the image starts in its file, in bytes (0). */
+  imageOffset?: number;
   /** State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB. */
   deviceState?: Iterable<DeviceState> | AsyncIterable<DeviceState>;
   /** The machine type to announce (none, QEMU's machine without anything). */
@@ -46,13 +48,16 @@ export interface CheckedOutgoing extends CheckedOptions {
 export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
   const { zeroPageDetection = 'multifd' } = options;
   if (!DETECTIONS.includes(zeroPageDetection)) throw new MultifdError('ERR_OPTION', `zero page detection ${JSON.stringify(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`);
+  const returnPath = options.returnPath ?? true;
+  const common = checkOptions(options);
+  if (common.switchoverAck && !returnPath) throw new MultifdError('ERR_OPTION', 'switchoverAck comes on the return path: leave returnPath on');
   return {
-    ...checkOptions(options),
+    ...common,
     zeroPageDetection,
     zlibLevel: integer('zlib level', options.zlibLevel ?? 1, 0, 9),
     zstdLevel: integer('zstd level', options.zstdLevel ?? 1, 1, 20),
     maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
-    returnPath: options.returnPath ?? true,
+    returnPath,
     force: options.force ?? false,
     deviceState: options.deviceState ?? [],
   };

@@ -57,7 +57,7 @@ export async function migrateToTarget(uri: SocketUri, cargo: Cargo, checked: Che
     const watch = pump.watch(() => recorder.transferred + (returnPath?.messages ?? 0));
     // A target that gives up says so, or just goes: either ends the migration at once.
     let streamed = false;
-    const streaming = stream(main, pump, cargo, checked, recorder).then(() => {
+    const streaming = stream(main, returnPath, pump, cargo, checked, recorder).then(() => {
       streamed = true;
     });
     void returnPath?.verdict.then((error) => {
@@ -83,7 +83,7 @@ export async function migrateToTarget(uri: SocketUri, cargo: Cargo, checked: Che
   }
 }
 
-async function stream(main: MainChannel, pump: Pump, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
+async function stream(main: MainChannel, returnPath: ReturnPath | undefined, pump: Pump, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
   const { engine } = pump;
   const { blocks, usedLengths, configuration, tail } = cargo;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
@@ -97,7 +97,7 @@ async function stream(main: MainChannel, pump: Pump, cargo: Cargo, checked: Chec
   };
 
   await main.put(streamHeader(configuration));
-  if (checked.returnPath) await main.put(openReturnPath());
+  if (returnPath !== undefined) await main.put(openReturnPath());
   await main.flush();
   await engine.start();
   recorder.setUp();
@@ -119,6 +119,10 @@ async function stream(main: MainChannel, pump: Pump, cargo: Cargo, checked: Chec
   await sync();
   await main.put(ramSectionEnd());
 
+  if (checked.switchoverAck) {
+    await main.flush();
+    await returnPath?.acknowledged;
+  }
   await main.put(ramEnd());
   await pump.sendDeviceState();
   await sync();

@@ -1,0 +1,33 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** A folder that is gone after the test. */
+export async function testFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Where QEMU is to migrate to, or to listen, in one of its two forms. */
+export function address(uri: string, asList: boolean): object {
+  if (!asList) return { uri };
+  const parts = /^tcp:\[?(.*?)\]?:(\d+)$/.exec(uri);
+  const socket = parts === null ? { type: 'unix', path: uri.slice('unix:'.length) } : { type: 'inet', host: parts[1]!, port: parts[2]!, ipv6: isIPv6(parts[1]!) };
+  return { channels: [{ 'channel-type': 'main', addr: { transport: 'socket', ...socket } }] };
+}
+
+/** The part of `query-migrate` that tells how a target's listening socket is called. */
+interface Listening {
+  'socket-address'?: Array<{ type: string; host?: string; port?: string; path?: string }>;
+}
+
+/** The URI of a QEMU that listens at a port the kernel chose. */
+export function listeningUri(answer: unknown): string {
+  const found = (answer as Listening)['socket-address']?.[0];
+  if (found === undefined) throw new Error('QEMU does not say where it listens');
+  if (found.type === 'unix') return `unix:${found.path}`;
+  return `tcp:${isIPv6(found.host!) ? `[${found.host}]` : found.host}:${found.port}`;
+}
