@@ -5,4 +5,5 @@ export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReade
 export { blockLengthFor, fileLengthRecord } from './records.ts';
 export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
 export { extractBlock, type ExtractOptions } from './extract.ts';
+export { inspectDevices, type InspectDevicesOptions } from './devices.ts';
 export { countBits, runsOf, type PageRun } from './bitmap.ts';

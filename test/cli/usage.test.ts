@@ -8,7 +8,7 @@ describe('help', () => {
   test.each([
     ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth']],
     ['receive', [...BOTH_ENDS, 'max-size']],
-    ['inspect', ['offset', 'json', 'help']],
+    ['inspect', ['devices', 'device', 'offset', 'json', 'help']],
     ['extract', ['offset', 'force', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');
