@@ -16,10 +16,12 @@ export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './mi
 export type { Compression } from './compression/index.ts';
 export {
   extractBlock,
+  extractCore,
   inspectDevices,
   inspectImage,
   isImage,
   type BlockReport,
+  type CoreReport,
   type ExtractOptions,
   type ImageReport,
   type InspectDevicesOptions,
