@@ -35,7 +35,7 @@ const QEMU_STATE_LENGTH = 440;
 /** Thrown and caught in this file. */
 class Missing extends Error {}
 
-/** The x86 CPUs, in the order of their instances. One that is not described as one of 64 bits is left out, and so are all then: undefined. */
+/** The CPUs, in the order of their instances; undefined if one is not described as an x86 CPU of 64 bits. */
 export function cpuStates(devices: readonly DeviceReport[]): CpuState[] | undefined {
   const cpus = devices.filter(({ idstr }) => idstr === 'cpu').sort((one, other) => one.instanceId - other.instanceId);
   try {
