@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'ERR_URI' //             a URI that is not tcp:, unix: or file:
   | 'ERR_EXISTS' //          the output file is there already, and overwriting was not asked for
   | 'ERR_NO_BLOCK' //        the image holds no block of that name
+  | 'ERR_NO_DEVICE' //       the image holds no device of that name
   | 'ERR_UNSUPPORTED' //     valid in QEMU's format, but not something this project handles
   | 'ERR_CODEC' //           this runtime has no encoder or decoder for the compression asked for
   | 'ERR_CANCELLED' //       the caller's AbortSignal fired

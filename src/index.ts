@@ -14,4 +14,16 @@ export type { BlockTarget, BlockTargets, IncomingBlock } from './migration/memor
 export type { MigrationOptions } from './migration/options.ts';
 export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './migration/statistics.ts';
 export type { Compression } from './compression/index.ts';
-export { extractBlock, inspectImage, isImage, type BlockReport, type ExtractOptions, type ImageReport } from './image/index.ts';
+export {
+  extractBlock,
+  extractCore,
+  inspectDevices,
+  inspectImage,
+  isImage,
+  type BlockReport,
+  type CoreReport,
+  type ExtractOptions,
+  type ImageReport,
+  type InspectDevicesOptions,
+} from './image/index.ts';
+export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './stream/index.ts';

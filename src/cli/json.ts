@@ -1,4 +1,5 @@
 import type { MultifdError } from '../errors.ts';
+import type { DeviceReport } from '../stream/index.ts';
 
 /** One line of JSON Lines on stdout. */
 export function printJson(value: object): void {
@@ -13,4 +14,18 @@ export function printResult(content: object, error?: MultifdError): void {
 function eventOf(error: MultifdError | undefined): 'completed' | 'failed' | 'cancelled' {
   if (error === undefined) return 'completed';
   return error.code === 'ERR_CANCELLED' ? 'cancelled' : 'failed';
+}
+
+/** One object, `{"devices":[...]}`, written device by device; the devices are null if they cannot be told apart. */
+export function printDevices(devices: readonly DeviceReport[] | null): void {
+  if (devices === null) return printJson({ devices });
+  process.stdout.write('{"devices":[');
+  devices.forEach((device, index) => process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)));
+  process.stdout.write(']}\n');
+}
+
+/** What JSON has no form for: 64-bit integers as decimal strings, also small ones; bytes as hex. */
+function asPlainData(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value);
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex') : value;
 }

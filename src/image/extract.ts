@@ -1,8 +1,12 @@
 import { MultifdError } from '../errors.ts';
 import { countBits, runsOf } from './bitmap.ts';
+import { cpuNotes, cpuStates } from './cpu-notes.ts';
+import { devicesOf } from './devices.ts';
+import { coreHeader } from './elf-core.ts';
 import { FileOutput } from './file-output.ts';
 import { openImage, type ImageBlock, type ImageReader } from './image-reader.ts';
 import { io, writeFully } from './io.ts';
+import { pcMemory } from './pc-memory.ts';
 
 export interface ExtractOptions {
   /** Where the stream starts in the image file, in bytes; default 0. */
@@ -28,30 +32,81 @@ export async function extractBlock(
   outPath: string,
   options: ExtractOptions = {},
 ): Promise<number> {
-  const image = await openImage(path, options);
-  try {
+  return withImage(path, options, async (image) => {
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
-    const output = await FileOutput.create(outPath, { force: options.force ?? false });
-    try {
-      await copyPages(image, block, output, options);
-      await io(`set the length of ${outPath}`, output.handle.truncate(block.trueLength));
-      checkSignal(options.signal);
-    } catch (error) {
-      await output.discard();
-      throw error;
-    }
-    await output.commit();
+    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
     return block.trueLength;
+  });
+}
+
+/** What a core file has; plain data. Bytes. */
+export interface CoreReport {
+  /** Of the whole file, holes included. */
+  bytes: number;
+  /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
+  cpus: number;
+  /** The RAM, by physical address. */
+  segments: Array<{ physicalAddress: number; bytes: number }>;
+}
+
+/**
+ * Writes all RAM of an x86 PC to an ELF core file, for debuggers, by its physical addresses and with the registers of each CPU.
+ * The file is complete or absent, with holes where pages are zero. Firmware is not in it, nor any device's memory; from 640 KiB
+ * to 1 MiB it has what the RAM holds there, even where the guest sees something else.
+ *
+ * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be told with certainty; ERR_EXISTS;
+ *   ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
+ */
+export async function extractCore(path: string, outPath: string, options: ExtractOptions = {}): Promise<CoreReport> {
+  return withImage(path, options, async (image) => {
+    const devices = await devicesOf(image);
+    const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
+    const cpus = cpuStates(devices ?? []) ?? [];
+    const header = coreHeader(cpuNotes(cpus), ranges);
+    await writeBlock(image, block, outPath, header, block.usedLength, options);
+    const segments = ranges.map(({ physicalAddress, length }) => ({ physicalAddress, bytes: length }));
+    return { bytes: header.length + block.usedLength, cpus: cpus.length, segments };
+  });
+}
+
+async function withImage<T>(path: string, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
+  const image = await openImage(path, options);
+  try {
+    return await use(image);
   } finally {
     await image.close();
   }
 }
 
+/** Makes a file of `header`, and after it the block's first `length` bytes. */
+async function writeBlock(
+  image: ImageReader,
+  block: ImageBlock,
+  outPath: string,
+  header: Uint8Array,
+  length: number,
+  options: ExtractOptions,
+): Promise<void> {
+  const output = await FileOutput.create(outPath, { force: options.force ?? false });
+  try {
+    await writeFully(output.handle, header, 0);
+    await copyPages(image, block, output, header.length, options);
+    await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
+    checkSignal(options.signal);
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+  await output.commit();
+}
+
+/** Copies what is not zero to `base` on in the output. */
 async function copyPages(
   image: ImageReader,
   block: ImageBlock,
   output: FileOutput,
+  base: number,
   { signal, onProgress }: ExtractOptions,
 ): Promise<void> {
   const { pageSize } = image;
@@ -65,7 +120,7 @@ async function copyPages(
       const piece = buffer.subarray(0, Math.min(buffer.length, end * pageSize - at));
       await image.readPages(block, at, piece);
       // The last page's padding is cut off afterwards, with the file's length.
-      await writeFully(output.handle, piece, at);
+      await writeFully(output.handle, piece, base + at);
       copied += piece.length;
       onProgress?.(copied, total);
     }

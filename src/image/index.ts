@@ -4,5 +4,6 @@ export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 export { blockLengthFor, fileLengthRecord } from './records.ts';
 export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
-export { extractBlock, type ExtractOptions } from './extract.ts';
+export { extractBlock, extractCore, type CoreReport, type ExtractOptions } from './extract.ts';
+export { inspectDevices, type InspectDevicesOptions } from './devices.ts';
 export { countBits, runsOf, type PageRun } from './bitmap.ts';

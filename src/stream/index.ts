@@ -9,4 +9,5 @@ export { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramSectionEnd, 
 export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
 export { buildTail, readTail, type DeviceRecord, type DeviceTail } from './device-sections.ts';
 export type { TailSection } from './tail-walk.ts';
+export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './device-fields.ts';
 export { TailScanner, type VmDescription } from './tail-scanner.ts';

@@ -1,4 +1,5 @@
 import { Section } from './constants.ts';
+import { asCount, asList, asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
 
 /** A device section, found by its description. */
 export interface TailSection {
@@ -12,22 +13,23 @@ export interface TailSection {
   readonly size: number;
 }
 
-/** Subsections of subsections; QEMU's own devices nest them twice. */
+/** Told of what a description describes, in the order of the bytes. Offsets are the cursor's. */
+export interface ContentVisitor {
+  /** `count` elements of `size` bytes each; `count` is undefined for a field that is no array. */
+  field(field: Json, offset: number, size: number, count: number | undefined): void;
+  /** A subsection begins, with its header; gives who is told of its content. */
+  subsection(subsection: Json, offset: number): ContentVisitor;
+}
+
+/** Subsections and structs in one another; QEMU's own devices nest them eight deep. */
 const MAX_DEPTH = 16;
 
-type Json = Readonly<Record<string, unknown>>;
-
-/** Thrown and caught in this file: the bytes are not what the description says. */
-class Mismatch extends Error {}
-
 /**
- * Follows the sections of a tail by their description (QEMU's VMDESCRIPTION). A section's content is its fields in
- * order, each of `size` bytes, or `array_len` times that; then its subsections:
- *
- *     05 | u8 length, vmsd_name | be32 version | fields | subsections
+ * Follows the sections of a tail by their description (QEMU's VMDESCRIPTION).
  *
  * @param bytes the tail up to and with its EOF mark.
- * @returns undefined unless every section is where the description says and the EOF mark follows the last one.
+ * @returns one section per device, in the same order; undefined unless every section is where the description says and the EOF
+ *   mark follows the last one.
  */
 export function walkSections(bytes: Uint8Array, devices: readonly unknown[]): TailSection[] | undefined {
   const cursor = new Cursor(bytes);
@@ -52,10 +54,39 @@ export function beginsWithSection(head: Uint8Array, device: unknown): boolean {
   }
 }
 
+/**
+ * Follows the content of a section, struct or subsection by its description: its fields in order, each of `size` bytes, or
+ * `array_len` times that; then its subsections:
+ *
+ *     05 | u8 length, vmsd_name | be32 version | fields | subsections
+ *
+ * A struct's own fields are within its `size`; who wants them walks them with a cursor of its own.
+ *
+ * @param depth how many descriptions this one lies within.
+ * @throws Mismatch if the bytes are not what the description says, or it is nested beyond reason.
+ */
+export function walkContent(cursor: Cursor, description: Json, depth = 0, visitor?: ContentVisitor): void {
+  if (depth > MAX_DEPTH) throw new Mismatch();
+  for (const entry of asList(description['fields'])) {
+    const field = asObject(entry);
+    const size = asCount(field['size']);
+    const count = field['array_len'] === undefined ? undefined : asCount(field['array_len']);
+    const offset = cursor.skip(size * (count ?? 1));
+    visitor?.field(field, offset, size, count);
+  }
+  for (const entry of asList(description['subsections'])) {
+    const subsection = asObject(entry);
+    const within = visitor?.subsection(subsection, cursor.position);
+    cursor.expect(Section.SUBSECTION);
+    if (cursor.name() !== subsection['vmsd_name'] || cursor.u32() !== subsection['version']) throw new Mismatch();
+    walkContent(cursor, subsection, depth + 1, within);
+  }
+}
+
 function section(cursor: Cursor, device: Json): TailSection {
   const header = sectionHeader(cursor, device);
   const offset = cursor.position;
-  skipContent(cursor, device, 0);
+  walkContent(cursor, device);
   const size = cursor.position - offset;
   cursor.expect(Section.FOOTER);
   if (cursor.u32() !== header.sectionId) throw new Mismatch();
@@ -72,71 +103,4 @@ function sectionHeader(cursor: Cursor, device: Json): Omit<TailSection, 'offset'
   const { name, instance_id: instance, version: described = version } = device;
   if (idstr !== name || instanceId !== instance || version !== described) throw new Mismatch();
   return { idstr, instanceId, version, sectionId };
-}
-
-function skipContent(cursor: Cursor, description: Json, depth: number): void {
-  if (depth > MAX_DEPTH) throw new Mismatch();
-  for (const field of asList(description['fields'])) {
-    const { size, array_len: count = 1 } = asObject(field);
-    cursor.skip(asCount(size) * asCount(count));
-  }
-  for (const entry of asList(description['subsections'])) {
-    const subsection = asObject(entry);
-    cursor.expect(Section.SUBSECTION);
-    if (cursor.name() !== subsection['vmsd_name'] || cursor.u32() !== subsection['version']) throw new Mismatch();
-    skipContent(cursor, subsection, depth + 1);
-  }
-}
-
-class Cursor {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  position = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  get atEnd(): boolean {
-    return this.position === this.#bytes.length;
-  }
-
-  expect(byte: number): void {
-    if (this.#bytes[this.skip(1)] !== byte) throw new Mismatch();
-  }
-
-  u32(): number {
-    return this.#view.getUint32(this.skip(4));
-  }
-
-  name(): string {
-    const length = this.#view.getUint8(this.skip(1));
-    const at = this.skip(length);
-    return new TextDecoder().decode(this.#bytes.subarray(at, at + length));
-  }
-
-  /** Gives where the skipped bytes begin. */
-  skip(count: number): number {
-    const at = this.position;
-    if (count > this.#bytes.length - at) throw new Mismatch();
-    this.position = at + count;
-    return at;
-  }
-}
-
-function asObject(value: unknown): Json {
-  if (typeof value !== 'object' || value === null) throw new Mismatch();
-  return value as Json;
-}
-
-function asList(value: unknown): readonly unknown[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) throw new Mismatch();
-  return value;
-}
-
-function asCount(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw new Mismatch();
-  return value;
 }

@@ -8,8 +8,8 @@ describe('help', () => {
   test.each([
     ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth']],
     ['receive', [...BOTH_ENDS, 'max-size']],
-    ['inspect', ['offset', 'json', 'help']],
-    ['extract', ['offset', 'force', 'json', 'quiet', 'help']],
+    ['inspect', ['devices', 'device', 'offset', 'json', 'help']],
+    ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -52,6 +52,9 @@ describe('wrong usage ends with status 2 and one error', () => {
     ['an unknown option', ['inspect', 'a', '--channels', '2'], 'ERR_OPTION'],
     ['a missing argument', ['send', 'file'], 'ERR_OPTION'],
     ['an argument too many', ['inspect', 'a', 'b'], 'ERR_OPTION'],
+    ['extracting without a file', ['extract', 'a', 'b'], 'ERR_OPTION'],
+    ['extracting a block to a core file', ['extract', 'a', 'b', 'c', '--format', 'elf'], 'ERR_OPTION'],
+    ['extracting in an unknown format', ['extract', 'a', 'b', 'c', '--format', 'coff'], 'ERR_OPTION'],
     ['a number that is none', ['receive', 'tcp:127.0.0.1:0', 'image', '--channels', 'two'], 'ERR_OPTION'],
     ['no channel', ['receive', 'tcp:127.0.0.1:0', 'image', '--channels', '0'], 'ERR_OPTION'],
     ['too many channels', ['receive', 'tcp:127.0.0.1:0', 'image', '--channels', '256'], 'ERR_OPTION'],
