@@ -7,6 +7,7 @@ import { addInspect } from './inspect.ts';
 import { printResult } from './json.ts';
 import { noStatistics } from './migrate.ts';
 import { addReceive } from './receive.ts';
+import { addRecord } from './record.ts';
 import { printError, statusOf } from './run.ts';
 import { addSend } from './send.ts';
 
@@ -38,6 +39,7 @@ function createProgram(): Command {
   addReceive(program);
   addInspect(program);
   addExtract(program);
+  addRecord(program);
   return program;
 }
 

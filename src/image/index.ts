@@ -1,4 +1,5 @@
-export { FileOutput, type FileOutputOptions } from './file-output.ts';
+export { FileOutput, syncFolder, type FileOutputOptions } from './file-output.ts';
+export { io, systemCode, writeFully } from './io.ts';
 export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from './layout.ts';
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
