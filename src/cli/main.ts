@@ -8,6 +8,7 @@ import { printResult } from './json.ts';
 import { noStatistics } from './migrate.ts';
 import { addReceive } from './receive.ts';
 import { addRecord } from './record.ts';
+import { addReplay } from './replay.ts';
 import { printError, statusOf } from './run.ts';
 import { addSend } from './send.ts';
 
@@ -40,6 +41,7 @@ function createProgram(): Command {
   addInspect(program);
   addExtract(program);
   addRecord(program);
+  addReplay(program);
   return program;
 }
 

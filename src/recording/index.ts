@@ -1,3 +1,4 @@
 export { record, type IncomingRecording } from './record.ts';
 export type { RecordOptions } from './record-options.ts';
 export type { RecordingStatistics } from './statistics.ts';
+export { replay, type ReplayOptions } from './replay.ts';
