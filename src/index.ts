@@ -15,3 +15,17 @@ export type { MigrationOptions } from './migration/options.ts';
 export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './migration/statistics.ts';
 export type { Compression } from './compression/index.ts';
 export { extractBlock, inspectImage, isImage, type BlockReport, type ExtractOptions, type ImageReport } from './image/index.ts';
+export {
+  inspectRecording,
+  readRecordingTail,
+  record,
+  replay,
+  type IncomingRecording,
+  type InspectRecordingOptions,
+  type RecordedBlockReport,
+  type RecordedChannelReport,
+  type RecordingReport,
+  type RecordingStatistics,
+  type RecordOptions,
+  type ReplayOptions,
+} from './recording/index.ts';

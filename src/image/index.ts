@@ -4,6 +4,6 @@ export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from '.
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 export { blockLengthFor, fileLengthRecord } from './records.ts';
-export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
+export { formatUuid, inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
 export { extractBlock, type ExtractOptions } from './extract.ts';
 export { countBits, runsOf, type PageRun } from './bitmap.ts';

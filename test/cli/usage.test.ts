@@ -8,7 +8,9 @@ describe('help', () => {
   test.each([
     ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth']],
     ['receive', [...BOTH_ENDS, 'max-size']],
-    ['inspect', ['offset', 'json', 'help']],
+    ['inspect', ['offset', 'page-size', 'json', 'help']],
+    ['record', ['channels', 'page-size', 'timeout', 'keep', 'force', 'json', 'quiet', 'help']],
+    ['replay', ['timing', 'timeout', 'json', 'quiet', 'help']],
     ['extract', ['offset', 'force', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');
