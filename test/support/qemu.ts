@@ -21,6 +21,8 @@ export interface QemuOptions {
   memory?: number;
   /** Further arguments. */
   args?: readonly string[];
+  /** Another program than the QEMU of this machine. */
+  binary?: string;
 }
 
 interface Waiter {
@@ -55,14 +57,14 @@ export class Qemu {
     void this.#exited.then(() => this.#fail());
   }
 
-  static async start({ machine = 'pc', memory = 64, args = [] }: QemuOptions = {}): Promise<Qemu> {
+  static async start({ machine = 'pc', memory = 64, args = [], binary = BINARY }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const path = join(folder, 'qmp');
     const server = createServer();
     const connected = new Promise<Socket>((resolve) => server.once('connection', resolve));
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const process = spawn(
-      BINARY,
+      binary,
       ['-accel', 'tcg', '-machine', machine, '-m', `${memory}`, '-nodefaults', '-display', 'none', '-S', '-qmp', `unix:${path}`, ...args],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
