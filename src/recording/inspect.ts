@@ -101,9 +101,9 @@ class Inspection {
   async run(): Promise<RecordingReport> {
     const { main } = this.#recording;
     try {
-      const reader = new ByteReader(main.source());
-      await parseMainStream(reader, this.#handler(), parseOptions(this.#givenPageSize));
-      if (!(await reader.atEnd())) this.#note(reader.error('ERR_STREAM', `${main.size - reader.position} bytes follow the end of the stream`));
+      const { tailOffset, tailLength } = await parseMainStream(new ByteReader(main.source()), this.#handler(), parseOptions(this.#givenPageSize));
+      const end = tailOffset + tailLength;
+      if (end < main.size) this.#note(new MultifdError('ERR_STREAM', `${main.size - end} bytes follow the end of the stream`, { channel: 'main', offset: end }));
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (this.#configuration === undefined || error.code === 'ERR_IO') throw error;
