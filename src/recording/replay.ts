@@ -7,8 +7,8 @@ import { parseUri, type SocketUri } from '../transport/uri.ts';
 import type { Socket } from 'node:net';
 import { FirstError } from './first-error.ts';
 import type { ConnectionId } from './names.ts';
+import { type Outline, readOutline } from './outline.ts';
 import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
-import { readPreamble } from './preamble.ts';
 import { checkRun, type RecordingRunOptions } from './record-options.ts';
 import { openRecording, type RecordedFile, type Recording } from './recording.ts';
 import { type RecordingStatistics, Traffic } from './statistics.ts';
@@ -34,14 +34,14 @@ export async function replay(options: ReplayOptions): Promise<RecordingStatistic
   const checked = checkRun(options);
   const recording = await openRecording(options.path);
   try {
-    const { returnPath } = await readPreamble(recording.main);
-    return await new ReplaySession(uri, recording, { ...checked, returnPath, timing: options.timing ?? false }).run();
+    const outline = await readOutline(recording.main, recording.channels.length > 0);
+    return await new ReplaySession(uri, recording, { ...checked, ...outline, timing: options.timing ?? false }).run();
   } finally {
     await recording.close();
   }
 }
 
-type CheckedReplay = ReturnType<typeof checkRun> & { returnPath: boolean; timing: boolean };
+type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean };
 
 class ReplaySession {
   readonly #uri: SocketUri;
@@ -95,9 +95,11 @@ class ReplaySession {
     const { main, channels } = this.#recording;
     // A target takes the first connection for the main channel, or waits there until it is told what it is: so that one comes first, and speaks at once.
     const output = await this.#connect('main');
-    this.#start('main', main, async () => output);
-    channels.forEach((file, id) => this.#start(id, file, () => this.#connect(id)));
-    await Promise.all(this.#pumps);
+    const rest = Promise.all(channels.map((file, id) => this.#start(id, file, () => this.#connect(id))));
+    rest.catch(() => {}); // whoever waits for it is told
+    // A source ends its main stream when the channels have had everything, so that a target may take its end for the end of all. A stream
+    // without an end keeps nobody waiting: its target may not read the channels any more.
+    await Promise.all([rest, this.#start('main', main, async () => output, this.#checked.complete ? rest : undefined)]);
     // A recording that was broken off may leave its target waiting on any connection: all of them end.
     for (const socket of this.#sockets) if (!socket.destroyed) socket.end();
     const error = await this.#returnPath?.verdict;
@@ -128,13 +130,15 @@ class ReplaySession {
     });
   }
 
-  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>): void {
-    const pump = this.#pump(connection, file, open);
+  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+    const pump = this.#pump(connection, file, open, beforeLast);
     pump.catch(this.#first.fail);
     this.#pumps.push(pump);
+    return pump;
   }
 
-  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>): Promise<void> {
+  /** @param beforeLast what the last byte waits for. */
+  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
     const clock: Clock = {
       now: () => this.#traffic.milliseconds,
       signal: this.#first.signal,
@@ -150,7 +154,9 @@ class ReplaySession {
       const chunk = new Uint8Array(Math.min(CHUNK, file.size));
       for (let position = 0; position < file.size; ) {
         if (position === due) due = await pace.next(position);
-        const count = await file.read(chunk.subarray(0, Math.min(chunk.length, due - position)), position);
+        if (position === file.size - 1) await beforeLast;
+        const end = beforeLast !== undefined && position < file.size - 1 ? Math.min(due, file.size - 1) : due;
+        const count = await file.read(chunk.subarray(0, Math.min(chunk.length, end - position)), position);
         await output.write([chunk.subarray(0, count)]);
         position += count;
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Compression, inspectRecording, record, replay } from 'multifd';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { errorOf } from '../migration/support.ts';
+import { fixture } from '../recording/support.ts';
 import { guestFirmware, guestProblem } from '../support/guest.ts';
 import { Qemu, qemuAvailable } from '../support/qemu.ts';
 
@@ -98,6 +99,34 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     await replay({ path, uri, timing: row.timing });
     expect(await target.migrationEnd()).toBe('completed');
     expect(readFileSync(join(folder, 'target.ram')).equals(ram)).toBe(true);
+  });
+
+  test.each([
+    { name: 'qemu-7.2-pc', compression: 'none' },
+    { name: 'qemu-10.0-pc-7.2-zstd', compression: 'zstd' },
+  ])('the recording $name of the fixtures runs on in this QEMU', async ({ name, compression }) => {
+    // The guest's memory has QEMU's own name here: no memory-backend-file.
+    const target = await Qemu.start({ machine: 'pc-i440fx-7.2', memory: 2, args: ['-bios', join(folder, 'firmware'), '-incoming', 'defer'] });
+    running.push(target);
+    await target.capabilities('multifd', 'return-path');
+    await target.command('migrate-set-parameters', { 'multifd-channels': 2, 'multifd-compression': compression });
+    const uri = `unix:${folder}/target`;
+    await target.command('migrate-incoming', { uri });
+    await replay({ path: fixture(name), uri });
+    expect(await target.migrationEnd()).toBe('completed');
+    const memory = async (): Promise<Buffer> => {
+      await target.command('stop');
+      await target.command('pmemsave', { val: 0, size: 0xa0000, filename: join(folder, 'memory') });
+      return readFileSync(join(folder, 'memory'));
+    };
+    const before = await memory();
+    expect(guestProblem(before)).toBeUndefined();
+    let after = before;
+    while (after.equals(before)) {
+      await target.command('cont');
+      after = await memory();
+    }
+    expect(guestProblem(after)).toBeUndefined();
   });
 
   test('a migration that is cancelled at the source leaves nothing, or what came of it', async () => {

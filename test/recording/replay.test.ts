@@ -92,6 +92,22 @@ describe('a target', () => {
   });
 });
 
+test('the main channel ends when the others have had everything', async () => {
+  const { main, channels } = messages();
+  const sent = { main, channels: [[...channels[0]!, new Uint8Array(8 << 20)], channels[1]!] };
+  const { result } = await replaying({}, async (target) => {
+    const wire = await target.accept();
+    const length = concat(...main).length;
+    expect(await wire.take(length - 1)).toHaveLength(length - 1);
+    const others = [await target.accept(), await target.accept()];
+    const bytes = others.map((other) => other.rest());
+    expect(await wire.take(1)).toHaveLength(1);
+    wire.put(shut(0));
+    expect((await Promise.all(bytes)).reduce((sum, { length: count }) => sum + count, 0)).toBe(concat(...sent.channels.flat()).length);
+  }, sent);
+  expect(result).toBeDefined();
+});
+
 describe('times', () => {
   const withTimes = (lines: string, script: (target: Target) => Promise<void>, options: Partial<ReplayOptions> = {}) =>
     withFolder((folder) =>
