@@ -8,7 +8,7 @@ import { interruptible } from './run.ts';
 import { formatTable } from './tables.ts';
 
 /** What recording and replaying get from the command that runs them. */
-export interface RecordingSurroundings {
+interface RecordingSurroundings {
   signal: AbortSignal;
   onProgress: (statistics: RecordingStatistics) => void;
   /** To be called with where it listens, if it does. */

@@ -21,7 +21,7 @@ import type { RamBlock } from '../stream/index.ts';
 import type { RecordedFile } from './recording.ts';
 
 /** What one packet holds. */
-export interface PacketReport {
+interface PacketReport {
   kind: 'ram' | 'device-state';
   sync: boolean;
   /** Index in the block list; undefined for a packet without pages. */
