@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'ERR_DECOMPRESS' //      compressed data that is broken, or yields too much or too little
   | 'ERR_STREAM' //          the main stream is malformed
   | 'ERR_IMAGE' //           the file is not a mapped-ram image, or a broken one
+  | 'ERR_RECORDING' //       the folder is not a recording, or a broken one
   // this project
   | 'ERR_ENGINE' //          the engine was used against its contract, or a channel's code failed
   | 'ERR_INTERNAL';

@@ -27,3 +27,19 @@ export {
   type InspectDevicesOptions,
 } from './image/index.ts';
 export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './stream/index.ts';
+export {
+  inspectRecordedDevices,
+  inspectRecording,
+  readRecordingTail,
+  record,
+  replay,
+  type IncomingRecording,
+  type InspectRecordingOptions,
+  type RecordedBlockReport,
+  type RecordedChannelReport,
+  type RecordedDevicesOptions,
+  type RecordingReport,
+  type RecordingStatistics,
+  type RecordOptions,
+  type ReplayOptions,
+} from './recording/index.ts';

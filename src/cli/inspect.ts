@@ -1,9 +1,12 @@
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { MultifdError } from '../errors.ts';
-import { inspectDevices, inspectImage, type InspectDevicesOptions } from '../image/index.ts';
+import { inspectDevices, inspectImage } from '../image/index.ts';
+import { inspectRecordedDevices, inspectRecording } from '../recording/index.ts';
 import { deviceText } from './device-text.ts';
 import { printDevices, printJson, printResult } from './json.ts';
-import { addOffsetOption } from './options.ts';
+import { addOffsetOption, addPageSizeOption } from './options.ts';
+import { recordingText } from './recording-report.ts';
 import { imageText } from './report.ts';
 import { printError, statusOf } from './run.ts';
 
@@ -12,14 +15,17 @@ interface InspectOptions {
   devices?: true;
   /** `idstr` or `idstr#instance`. */
   device?: string;
-  /** Bytes. */
+  /** Bytes; of an image. */
   offset: number;
+  /** Bytes; of a recording, for an image says it itself. */
+  pageSize?: number;
 }
 
 const EXAMPLES = `
 Examples:
   $ multifd inspect guest.mapped
   $ multifd inspect guest.mapped --json | jq .totals
+  $ multifd inspect guest.rec --json | jq .channels
   $ multifd inspect guest.mapped --devices
   $ multifd inspect guest.mapped --device cpu#0
 
@@ -30,10 +36,10 @@ it tells no more of are shown in hex. As JSON, 64-bit integers are decimal strin
 export function addInspect(program: Command): void {
   const command = program
     .command('inspect')
-    .summary('say what is in an image')
-    .description('Says what is in a mapped-ram image: blocks, pages present and zero, size on disk, machine type, device sections.')
-    .argument('<image>', 'a mapped-ram image');
-  addOffsetOption(command)
+    .summary('say what is in an image or a recording')
+    .description('Says what is in a mapped-ram image or a recording: machine type, blocks, pages, device sections; sizes, or channels, packets and rounds.')
+    .argument('<path>', 'a mapped-ram image, or the folder of a recording');
+  addPageSizeOption(addOffsetOption(command))
     .option('--devices', 'show all fields of all devices instead')
     .option('--device <name>', 'show all fields of one device, given as its name or, if it has several instances, name#instance')
     .option('--json', 'write one JSON object to stdout')
@@ -43,27 +49,47 @@ export function addInspect(program: Command): void {
     });
 }
 
-async function inspect(path: string, { json, offset, devices, device }: InspectOptions): Promise<number> {
+async function inspect(path: string, options: InspectOptions): Promise<number> {
   try {
-    if (devices || device !== undefined) return await showDevices(path, { offset, ...(device !== undefined && { device }) }, json);
-    const report = await inspectImage(path, { offset });
-    if (json) printJson(report);
-    else process.stdout.write(`${imageText(path, report)}\n`);
+    if (options.devices || options.device !== undefined) await showDevices(path, options);
+    else await showOutline(path, options);
     return 0;
   } catch (thrown) {
     const error = MultifdError.from(thrown);
-    if (json) printResult({}, error);
+    if (options.json) printResult({}, error);
     printError(error);
     return statusOf(error);
   }
 }
 
-async function showDevices(path: string, options: InspectDevicesOptions, json: true | undefined): Promise<number> {
-  const devices = await inspectDevices(path, options);
+async function showOutline(path: string, { json, offset, pageSize }: InspectOptions): Promise<void> {
+  if (await isFolder(path)) {
+    const report = await inspectRecording(path, pageSize === undefined ? {} : { pageSize });
+    if (json) printJson(report);
+    else process.stdout.write(`${recordingText(path, report)}\n`);
+  } else {
+    const report = await inspectImage(path, { offset });
+    if (json) printJson(report);
+    else process.stdout.write(`${imageText(path, report)}\n`);
+  }
+}
+
+async function showDevices(path: string, { json, offset, pageSize, device }: InspectOptions): Promise<void> {
+  const wanted = device === undefined ? {} : { device };
+  const devices = (await isFolder(path))
+    ? await inspectRecordedDevices(path, { ...wanted, ...(pageSize !== undefined && { pageSize }) })
+    : await inspectDevices(path, { ...wanted, offset });
   if (json) printDevices(devices);
   else if (devices === null) process.stdout.write('device sections: no description to tell them apart by\n');
   else if (devices.length === 0) process.stdout.write('device sections: none\n');
   // Device by device, since the text of all can be large.
-  else devices.forEach((device, index) => process.stdout.write(`${index === 0 ? '' : '\n'}${deviceText(device)}\n`));
-  return 0;
+  else devices.forEach((shown, index) => process.stdout.write(`${index === 0 ? '' : '\n'}${deviceText(shown)}\n`));
+}
+
+/** Images are files, recordings are folders. What can't be looked at is for the reader of images to report. */
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }

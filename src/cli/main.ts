@@ -7,6 +7,8 @@ import { addInspect } from './inspect.ts';
 import { printResult } from './json.ts';
 import { noStatistics } from './migrate.ts';
 import { addReceive } from './receive.ts';
+import { addRecord } from './record.ts';
+import { addReplay } from './replay.ts';
 import { printError, statusOf } from './run.ts';
 import { addSend } from './send.ts';
 
@@ -38,6 +40,8 @@ function createProgram(): Command {
   addReceive(program);
   addInspect(program);
   addExtract(program);
+  addRecord(program);
+  addReplay(program);
   return program;
 }
 

@@ -48,7 +48,20 @@ export function addEndOptions(command: Command): Command {
     .option('--uuid <uuid>', "the VM's uuid; the same at both ends")
     .option('--switchover-ack', 'the source waits for the target before its last pass; the same at both ends')
     .addOption(new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends').argParser(byteCount).default(4096))
-    .addOption(new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30'));
+    .addOption(timeoutOption());
+}
+
+function timeoutOption(): Option {
+  return new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30');
+}
+
+export function addTimeoutOption(command: Command): Command {
+  return command.addOption(timeoutOption());
+}
+
+/** For those who only listen: a source mostly says it itself. */
+export function addPageSizeOption(command: Command): Command {
+  return command.addOption(new Option('--page-size <bytes>', "the source's (default: what it says, or 4096)").argParser(byteCount));
 }
 
 export function addOutputOptions(command: Command): Command {

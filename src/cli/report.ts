@@ -39,7 +39,8 @@ function blockTable({ blocks, totals }: ImageReport): string {
   return formatTable(['block', 'bytes', 'used length', 'pages', 'present', 'zero'], [...rows, total]);
 }
 
-function sectionTable({ sections, tailBytes }: ImageReport): string {
+/** The device sections of an image or a recording. */
+export function sectionTable({ sections, tailBytes }: Pick<ImageReport, 'sections' | 'tailBytes'>): string {
   if (sections === null) return `device sections: ${tailBytes} bytes that carry no description to tell them apart by`;
   if (sections.length === 0) return 'device sections: none';
   const rows = sections.map(({ idstr, instanceId, version, size }) => [printable(idstr), instanceId, version, size]);

@@ -109,7 +109,7 @@ function systemCodeOrThrow(error: unknown): string {
 }
 
 /** Makes the new name last through a power cut, where folders can be opened and synced at all. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   try {
     const folder = await open(path, 'r');
     await folder.sync().finally(() => folder.close());

@@ -1,9 +1,10 @@
-export { FileOutput, type FileOutputOptions } from './file-output.ts';
+export { FileOutput, syncFolder, type FileOutputOptions } from './file-output.ts';
+export { io, systemCode, writeFully } from './io.ts';
 export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from './layout.ts';
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 export { blockLengthFor, fileLengthRecord } from './records.ts';
-export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
 export { extractBlock, extractCore, type CoreReport, type ExtractOptions } from './extract.ts';
 export { inspectDevices, type InspectDevicesOptions } from './devices.ts';
+export { formatUuid, inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
 export { countBits, runsOf, type PageRun } from './bitmap.ts';

@@ -87,7 +87,8 @@ async function reportBlock(image: ImageReader, block: ImageBlock): Promise<Block
   };
 }
 
-function formatUuid(uuid: Uint8Array): string {
+/** 16 bytes in the usual form with dashes. */
+export function formatUuid(uuid: Uint8Array): string {
   const hex = Buffer.from(uuid).toString('hex');
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -10,4 +10,5 @@ export { readReturnMessage, returnMessage, type ReturnMessage } from './return-p
 export { buildTail, readTail, type DeviceRecord, type DeviceTail } from './device-sections.ts';
 export type { TailSection } from './tail-walk.ts';
 export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './device-fields.ts';
+export { selectDevices } from './device-names.ts';
 export { TailScanner, type VmDescription } from './tail-scanner.ts';

@@ -8,8 +8,10 @@ describe('help', () => {
   test.each([
     ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth']],
     ['receive', [...BOTH_ENDS, 'max-size']],
-    ['inspect', ['devices', 'device', 'offset', 'json', 'help']],
     ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help']],
+    ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help']],
+    ['record', ['channels', 'page-size', 'timeout', 'keep', 'force', 'json', 'quiet', 'help']],
+    ['replay', ['timing', 'timeout', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -84,7 +84,7 @@ describe('devices of an image', () => {
     // A name that looks like an instance of another is a name first.
     expect(await instances('a#1')).toEqual([7]);
     expect(await instances('a#1#7')).toEqual([7]);
-    await expect(instances('b')).rejects.toMatchObject({ code: 'ERR_NO_DEVICE', message: 'the image has no device b; it has a#0, a#1, a#1#7' });
+    await expect(instances('b')).rejects.toMatchObject({ code: 'ERR_NO_DEVICE', message: 'there is no device b; there are a#0, a#1, a#1#7' });
   });
 
   test('are null without a description', async () => {

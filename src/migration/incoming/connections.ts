@@ -74,7 +74,7 @@ export class Connections {
   }
 }
 
-type InitialChecker = (packet: Uint8Array) => number;
+export type InitialChecker = (packet: Uint8Array) => number;
 
 class Gathering {
   readonly main: Promise<Connection>;
@@ -171,14 +171,20 @@ class Gathering {
   }
 }
 
-/** @returns a function that gives an initial packet's channel id, or throws what is wrong with the packet. */
-async function initialChecker({ uuid, channels }: ConnectionsOptions): Promise<InitialChecker> {
+/**
+ * @param expected what initial packets have to agree with; without a uuid, the first packet's has to be every other's.
+ * @returns a function that gives an initial packet's channel id, or throws what is wrong with the packet.
+ */
+export async function initialChecker(expected: { uuid: Uint8Array | undefined; channels: number }): Promise<InitialChecker> {
+  const { channels } = expected;
+  let { uuid } = expected;
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const core = await instantiateCore(memory);
   const bytes = new Uint8Array(memory.buffer);
   const uuidAt = INITIAL_LENGTH;
-  bytes.set(uuid, uuidAt);
   return (packet) => {
+    uuid ??= Uint8Array.from(packet.subarray(INITIAL.uuid, INITIAL.id));
+    bytes.set(uuid, uuidAt);
     bytes.set(packet.subarray(0, INITIAL_LENGTH));
     const refusal = core.checkInitial(0, uuidAt, channels);
     const view = new DataView(memory.buffer);
@@ -187,4 +193,3 @@ async function initialChecker({ uuid, channels }: ConnectionsOptions): Promise<I
     return id;
   };
 }
-

@@ -7,13 +7,12 @@ import type { IncomingSink } from '../memory/targets.ts';
 import type { Recorder } from '../statistics.ts';
 import { Watch } from '../watch.ts';
 import type { Connection, Connections } from './connections.ts';
+import { farewell } from './farewell.ts';
 import { Landing } from './landing.ts';
 import type { CheckedIncoming } from './options.ts';
 
 /** While the target makes everything last, it tells the source this often that it is alive. */
 const ALIVE_MS = 1_000;
-/** How long the last message may take to leave, before the connection is cut. */
-const FAREWELL_MS = 1_000;
 
 /**
  * The incoming end over connections. The main channel is parsed in order; at each sync it waits for every channel, and each channel waits for it:
@@ -160,21 +159,8 @@ export class FromSource {
     if (this.#hasReturnPath && this.#socket?.writable) this.#socket.write(returnMessage(message));
   }
 
-  /** Tells the source how it ended, and sees the message off. */
+  /** Tells the source how it ended, if it asked to be told. */
   async #farewell(status: number): Promise<void> {
-    const socket = this.#socket;
-    if (!this.#hasReturnPath || socket === undefined || !socket.writable) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, FAREWELL_MS);
-      const left = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      socket.once('close', left);
-      socket.end(returnMessage({ type: 'shut', status }), status === 0 ? left : undefined);
-      // A connection that is closed with bytes unread is reset, and the message can be lost over that. So a source that is in the middle of its stream
-      // is read on, to nowhere, until it has heard and hung up.
-      if (status !== 0) socket.removeAllListeners('readable').resume();
-    });
+    if (this.#hasReturnPath && this.#socket !== undefined) await farewell(this.#socket, status);
   }
 }

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import { replay } from '../recording/index.ts';
+import { addOutputOptions, addTimeoutOption, type OutputOptions } from './options.ts';
+import { runRecording } from './recording-run.ts';
+
+interface ReplayCommandOptions extends OutputOptions {
+  timing?: true;
+  /** Milliseconds. */
+  timeout: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd replay vm.rec tcp:127.0.0.1:4445
+  $ multifd replay vm.rec unix:/run/target.sock --timing    as slowly as it came
+`;
+
+export function addReplay(program: Command): void {
+  const command = program
+    .command('replay')
+    .summary('play a recorded migration to a target')
+    .description('Sends the bytes of a recorded migration to a target that listens, each connection as it came.')
+    .argument('<folder>', 'a recording')
+    .argument('<uri>', 'tcp:HOST:PORT or unix:PATH')
+    .option('--timing', 'send when it came, not as fast as the target takes it');
+  addOutputOptions(addTimeoutOption(command))
+    .addHelpText('after', EXAMPLES)
+    .action(async (path: string, uri: string, { json, quiet, ...options }: ReplayCommandOptions) => {
+      process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'replaying', ({ signal, onProgress }) =>
+        replay({ ...options, signal, onProgress, uri, path }),
+      );
+    });
+}

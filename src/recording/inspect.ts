@@ -1,0 +1,293 @@
+import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
+import { MultifdError } from '../errors.ts';
+import { formatUuid } from '../image/index.ts';
+import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
+import { ByteReader, Command, type Configuration, type MainStreamHandler, MIN_PAGE_SIZE, parseMainStream, type RamBlock, readReturnMessage, readTail, type SyncMode } from '../stream/index.ts';
+import { type ConnectionId, MAX_CHANNELS } from './names.ts';
+import { PacketChecker, PacketReader } from './packet-reader.ts';
+import { openRecording, type Recording } from './recording.ts';
+import type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
+import { readTimes } from './times.ts';
+
+export interface InspectRecordingOptions {
+  /** The source's bytes per page (4096, or what its configuration says). */
+  pageSize?: number;
+}
+
+/**
+ * Reports what is in a recording, reading it as a target would: the main channel in order, and at each sync every other channel up to its own. A
+ * recording that was broken off is reported as far as it goes. The memory it takes does not depend on how long the recording is, but for what
+ * follows the RAM (at most 256 MiB).
+ *
+ * @throws MultifdError ERR_IO; ERR_RECORDING for what is no recording; ERR_MAGIC, ERR_VERSION, ERR_STREAM and ERR_UNSUPPORTED when its main channel
+ *   does not begin as a main stream.
+ */
+export async function inspectRecording(path: string, options: InspectRecordingOptions = {}): Promise<RecordingReport> {
+  return withRecording(path, async (recording) => {
+    const inspection = new Inspection(recording, options.pageSize);
+    return inspection.run();
+  });
+}
+
+/**
+ * What follows the RAM in a recorded main stream: device sections, EOF, VMDESCRIPTION.
+ * @throws MultifdError what is wrong with the main stream; ERR_IO; ERR_RECORDING.
+ */
+export async function readRecordingTail(path: string, { pageSize }: InspectRecordingOptions = {}): Promise<Uint8Array> {
+  return withRecording(path, async ({ main }) => {
+    const chunks: Uint8Array[] = [];
+    const ignored = (): void => {};
+    const handler: MainStreamHandler = {
+      configuration: ignored,
+      command: ignored,
+      blocks: ignored,
+      zeroPage: ignored,
+      page: ignored,
+      flush: ignored,
+      endOfSection: ignored,
+      tail: (chunk) => void chunks.push(chunk.slice()),
+    };
+    await parseMainStream(new ByteReader(main.source()), handler, parseOptions(pageSize));
+    return Uint8Array.from(Buffer.concat(chunks));
+  });
+}
+
+async function withRecording<T>(path: string, work: (recording: Recording) => Promise<T>): Promise<T> {
+  const recording = await openRecording(path);
+  try {
+    return await work(recording);
+  } finally {
+    await recording.close();
+  }
+}
+
+/** Nothing is allocated for blocks, so that they may have any length. */
+function parseOptions(pageSize: number | undefined) {
+  return { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) };
+}
+
+/** A channel's part of the report, and how it is read; no reader as long as the blocks are not known, or behind what is wrong in it. */
+interface Channel {
+  report: RecordedChannelReport;
+  reader: PacketReader | undefined;
+}
+
+class Inspection {
+  readonly #recording: Recording;
+  readonly #givenPageSize: number | undefined;
+  readonly #channels: readonly Channel[];
+  readonly #tail: Uint8Array[] = [];
+  readonly #blocks: RecordedBlockReport[] = [];
+  /** By block: the last round in which pages of it came. */
+  readonly #lastRound: number[] = [];
+  #configuration: Configuration | undefined;
+  #uuid: Uint8Array | undefined;
+  #checker: PacketChecker | undefined;
+  #returnPath = false;
+  #syncMode: SyncMode | undefined;
+  #ramSections = 0;
+  #syncs = 0;
+  #problem: MultifdError | undefined;
+
+  constructor(recording: Recording, pageSize: number | undefined) {
+    this.#recording = recording;
+    this.#givenPageSize = pageSize;
+    this.#channels = recording.channels.map(({ size }, id) => ({
+      report: { id, bytes: size, packets: 0, syncs: 0, normal: 0, zero: 0, deviceState: 0 },
+      reader: undefined,
+    }));
+  }
+
+  async run(): Promise<RecordingReport> {
+    const { main } = this.#recording;
+    try {
+      const { tailOffset, tailLength } = await parseMainStream(new ByteReader(main.source()), this.#handler(), parseOptions(this.#givenPageSize));
+      const end = tailOffset + tailLength;
+      if (end < main.size) this.#note(new MultifdError('ERR_STREAM', `${main.size - end} bytes follow the end of the stream`, { channel: 'main', offset: end }));
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      if (this.#configuration === undefined || error.code === 'ERR_IO') throw error;
+      this.#note(error);
+    }
+    // After the last sync there is nothing in a whole recording; in one that was broken off there is what the main channel does not know of.
+    for (const channel of this.#channels) while (await this.#readPacket(channel));
+    return this.#report();
+  }
+
+  #handler(): MainStreamHandler {
+    const page = (block: number, count: 'mainNormal' | 'mainZero'): void => {
+      this.#blocks[block]![count]++;
+      this.#noteRound(block);
+    };
+    return {
+      configuration: (configuration) => {
+        this.#configuration = configuration;
+      },
+      command: ({ command }) => {
+        if (command === Command.OPEN_RETURN_PATH) this.#returnPath = true;
+      },
+      blocks: (blocks) => this.#openChannels(blocks),
+      zeroPage: (block) => page(block, 'mainZero'),
+      page: (block) => page(block, 'mainNormal'),
+      flush: () => this.#sync(),
+      endOfSection: async (_, syncMode) => {
+        this.#ramSections++;
+        this.#syncMode = syncMode;
+        // A migration without multifd waits for nobody.
+        if (syncMode === 'per-section' && this.#channels.length > 0) await this.#sync();
+      },
+      tail: (chunk) => void this.#tail.push(chunk.slice()),
+    };
+  }
+
+  get #pageSize(): number {
+    const bits = this.#configuration?.targetPageBits;
+    return this.#givenPageSize ?? (bits === undefined ? MIN_PAGE_SIZE : 2 ** bits);
+  }
+
+  async #openChannels(blocks: readonly RamBlock[]): Promise<void> {
+    const checker = await PacketChecker.create(blocks, this.#pageSize);
+    const checkInitial = await initialChecker({ uuid: undefined, channels: MAX_CHANNELS });
+    this.#checker = checker;
+    for (const { id, usedLength } of blocks) this.#blocks.push({ id, usedLength, normal: 0, zero: 0, mainNormal: 0, mainZero: 0, rounds: 0 });
+    for (const [id, file] of this.#recording.channels.entries()) {
+      try {
+        const uuid = await this.#readInitial(id, checkInitial);
+        this.#uuid ??= uuid;
+        this.#channels[id]!.reader = new PacketReader(file, id, checker);
+      } catch (thrown) {
+        this.#noteIn(thrown);
+      }
+    }
+  }
+
+  /** Gives the uuid in it. */
+  async #readInitial(id: number, check: InitialChecker): Promise<Uint8Array> {
+    const packet = new Uint8Array(INITIAL_LENGTH);
+    for (let filled = 0; filled < packet.length; ) {
+      const count = await this.#recording.channels[id]!.read(packet.subarray(filled), filled);
+      if (count === 0) throw new MultifdError('ERR_PEER_CLOSED', 'the connection ended in the middle of its initial packet', { channel: id, offset: filled });
+      filled += count;
+    }
+    const said = check(packet);
+    if (said !== id) throw new MultifdError('ERR_CHANNEL_ID', `the file of channel ${id} is that of channel ${said}`, { channel: id, offset: INITIAL.id });
+    return packet.slice(INITIAL.uuid, INITIAL.id);
+  }
+
+  /** Reads every channel to its next SYNC, where the main channel is now. */
+  async #sync(): Promise<void> {
+    for (const channel of this.#channels) {
+      for (const before = channel.report.syncs; channel.report.syncs === before; ) {
+        if (await this.#readPacket(channel)) continue;
+        this.#note(new MultifdError('ERR_PEER_CLOSED', `the channel ended before sync ${this.#syncs} of the main channel`, { channel: channel.report.id, offset: channel.report.bytes }));
+        break;
+      }
+    }
+    this.#syncs++;
+  }
+
+  /** Whether there was one. */
+  async #readPacket(channel: Channel): Promise<boolean> {
+    const { report } = channel;
+    try {
+      const packet = await channel.reader?.next();
+      if (packet === undefined) return false;
+      report.packets++;
+      report.normal += packet.normal;
+      report.zero += packet.zero;
+      if (packet.kind === 'device-state') report.deviceState++;
+      if (packet.sync) report.syncs++;
+      if (packet.block !== undefined) {
+        const block = this.#blocks[packet.block]!;
+        block.normal += packet.normal;
+        block.zero += packet.zero;
+        this.#noteRound(packet.block);
+      }
+      return true;
+    } catch (thrown) {
+      channel.reader = undefined; // what comes after it means nothing
+      this.#noteIn(thrown);
+      return false;
+    }
+  }
+
+  #noteRound(block: number): void {
+    if (this.#lastRound[block] === this.#syncs) return;
+    this.#lastRound[block] = this.#syncs;
+    this.#blocks[block]!.rounds++;
+  }
+
+  #noteIn(thrown: unknown): void {
+    const error = MultifdError.from(thrown);
+    if (error.code === 'ERR_IO' || error.code === 'ERR_RECORDING') throw error;
+    this.#note(error);
+  }
+
+  /** The first problem is the one that counts. */
+  #note(error: MultifdError): void {
+    this.#problem ??= error;
+  }
+
+  async #report(): Promise<RecordingReport> {
+    const { machine, capabilities, uuid = this.#uuid } = this.#configuration!;
+    const tail = Buffer.concat(this.#tail);
+    const { sections } = readTail(tail);
+    const { main, channels } = this.#recording;
+    const answered = await this.#answered();
+    const duration = await this.#duration();
+    return {
+      machine,
+      capabilities: [...capabilities],
+      uuid: uuid === undefined || uuid.every((byte) => byte === 0) ? null : formatUuid(uuid),
+      pageSize: this.#pageSize,
+      compression: this.#checker?.compression ?? null,
+      returnPath: this.#returnPath,
+      answered,
+      syncMode: channels.length === 0 ? null : (this.#syncMode ?? null),
+      ramSections: this.#ramSections,
+      syncs: this.#syncs,
+      duration,
+      mainBytes: main.size,
+      bytes: channels.reduce((sum, { size }) => sum + size, main.size),
+      blocks: this.#blocks,
+      channels: this.#channels.map(({ report }) => report),
+      sections: sections?.map(({ idstr, instanceId, version, size }) => ({ idstr, instanceId, version, size })) ?? null,
+      tailBytes: tail.length,
+      problem: this.#problem?.toRecord() ?? null,
+    };
+  }
+
+  async #duration(): Promise<number | null> {
+    let duration: number | null = null;
+    for (const connection of ['main', ...this.#recording.channels.keys()] satisfies ConnectionId[]) {
+      const file = await this.#recording.times(connection);
+      if (file === undefined) continue;
+      try {
+        for await (const { milliseconds } of readTimes(file)) duration = Math.max(duration ?? 0, milliseconds);
+      } catch (thrown) {
+        const error = MultifdError.from(thrown);
+        if (error.code === 'ERR_IO') throw error;
+        this.#note(error); // times are no part of the migration, but a replay may want them
+      } finally {
+        await file.close();
+      }
+    }
+    return duration;
+  }
+
+  /** The status of the last SHUT, or null. */
+  async #answered(): Promise<number | null> {
+    const file = await this.#recording.answers();
+    if (file === undefined) return null;
+    const reader = new ByteReader(file.source());
+    let status: number | null = null;
+    try {
+      for (let message; (message = await readReturnMessage(reader)) !== undefined; ) if (message.type === 'shut') ({ status } = message);
+    } catch (thrown) {
+      this.#noteIn(thrown);
+    } finally {
+      await file.close();
+    }
+    return status;
+  }
+}

@@ -1,0 +1,45 @@
+import { integer } from '../migration/options.ts';
+import { MAX_CHANNELS } from './names.ts';
+import type { RecordingStatistics } from './statistics.ts';
+
+/** What recording and replaying have in common. */
+export interface RecordingRunOptions {
+  /** `tcp:HOST:PORT` (port 0 for recording: any free one) or `unix:PATH`. */
+  uri: string;
+  /** The recording's folder. */
+  path: string;
+  /** Milliseconds for connecting, and for no progress at all (30000). */
+  timeout?: number;
+  signal?: AbortSignal;
+  /** Called about five times a second from the first connection on, and once at the end. */
+  onProgress?: (statistics: RecordingStatistics) => void;
+}
+
+export interface RecordOptions extends RecordingRunOptions {
+  /** How many multifd channels there have to be, 0 to 256; default: as many as come. */
+  channels?: number;
+  /** The source's bytes per page (4096, or what its configuration says). Only pages that come on the main channel depend on it. */
+  pageSize?: number;
+  /** Replace a recording that is there (false). */
+  force?: boolean;
+  /** Keep what came of a migration that fails or is cancelled (false). */
+  keep?: boolean;
+  /** Told of connections that were dropped because they were no migration's. */
+  onStranger?: (why: string) => void;
+}
+
+/** The same with every default in place. Throws MultifdError ERR_OPTION. */
+export function checkRun({ timeout, signal, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; onProgress: (statistics: RecordingStatistics) => void } {
+  return {
+    timeout: integer('timeout', timeout ?? 30_000, 1, 2 ** 31 - 1),
+    signal: signal ?? new AbortController().signal,
+    onProgress: onProgress ?? (() => {}),
+  };
+}
+
+/** Throws MultifdError ERR_OPTION. */
+export function checkRecord(options: RecordOptions) {
+  const { channels, pageSize, force = false, keep = false, onStranger = () => {} } = options;
+  if (channels !== undefined) integer('channels', channels, 0, MAX_CHANNELS);
+  return { ...checkRun(options), channels, pageSize, force, keep, onStranger };
+}

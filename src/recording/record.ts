@@ -1,0 +1,53 @@
+import { INITIAL_LENGTH, MAGIC } from '../core/index.ts';
+import { MultifdError } from '../errors.ts';
+import { initialChecker } from '../migration/incoming/connections.ts';
+import { STREAM_MAGIC } from '../stream/index.ts';
+import { Listener } from '../transport/listen.ts';
+import { formatUri, parseUri } from '../transport/uri.ts';
+import { MAX_CHANNELS } from './names.ts';
+import { OutputFolder } from './output-folder.ts';
+import { checkRecord, type RecordOptions } from './record-options.ts';
+import { RecordSession } from './record-session.ts';
+import type { RecordingStatistics } from './statistics.ts';
+
+/** A recorder that is ready for its source. */
+export interface IncomingRecording {
+  /** Where it listens, with the port it got. */
+  readonly uri: string;
+  /**
+   * Resolves once the recording has its name.
+   * Rejects with a MultifdError: the first thing that went wrong; ERR_CANCELLED after the signal.
+   */
+  readonly completed: Promise<RecordingStatistics>;
+}
+
+/**
+ * Keeps a migration as it comes: a target that stores every connection's bytes, and answers what a source needs to go through with it. The source
+ * hears that all is well when its stream is complete; the recording itself is complete once all connections have ended after that.
+ *
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
+ */
+export async function record(options: RecordOptions): Promise<IncomingRecording> {
+  const uri = parseUri(options.uri);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: only connections can be recorded; give tcp:HOST:PORT or unix:PATH`);
+  const checked = checkRecord(options);
+  const checkInitial = await initialChecker({ uuid: undefined, channels: checked.channels ?? MAX_CHANNELS });
+  const folder = await OutputFolder.create(options.path, checked.force);
+  const session = new RecordSession(folder, checkInitial, checked);
+  let listener: Listener;
+  try {
+    listener = await Listener.open(uri, {
+      timeout: checked.timeout,
+      magics: { main: STREAM_MAGIC, multifd: MAGIC },
+      initialBytes: INITIAL_LENGTH,
+      onArrival: (arrival) => session.take(arrival),
+      onStranger: checked.onStranger,
+    });
+  } catch (error) {
+    await folder.discard();
+    throw error;
+  }
+  const completed = session.run(() => listener.close());
+  completed.catch(() => {}); // whoever looks at it is told
+  return { uri: formatUri(listener.uri), completed };
+}

@@ -1,0 +1,167 @@
+import { MultifdError } from '../errors.ts';
+import { ReturnPath } from '../migration/outgoing/return-path.ts';
+import { Watch } from '../migration/watch.ts';
+import { connect } from '../transport/connect.ts';
+import { SocketOutput } from '../transport/socket-output.ts';
+import { parseUri, type SocketUri } from '../transport/uri.ts';
+import type { Socket } from 'node:net';
+import { FirstError } from './first-error.ts';
+import type { ConnectionId } from './names.ts';
+import { type Outline, readOutline } from './outline.ts';
+import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
+import { checkRun, type RecordingRunOptions } from './record-options.ts';
+import { openRecording, type RecordedFile, type Recording } from './recording.ts';
+import { type RecordingStatistics, Traffic } from './statistics.ts';
+
+export interface ReplayOptions extends RecordingRunOptions {
+  /** Send each byte when it came at the recording, instead of as soon as the target takes it (false). */
+  timing?: boolean;
+}
+
+/** Bytes of a connection that are read and sent at a time. */
+const CHUNK = 256 * 1024;
+
+/**
+ * Plays a recorded migration to a listening target: every connection's bytes as they came, all connections side by side.
+ *
+ * If the recorded source had a return path, it resolves once the target has everything.
+ * @throws MultifdError: the first thing that went wrong, at either end; ERR_RECORDING, and what the parser finds wrong at the beginning of the
+ *   main stream, before anything is sent; ERR_CANCELLED after the signal.
+ */
+export async function replay(options: ReplayOptions): Promise<RecordingStatistics> {
+  const uri = parseUri(options.uri);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: a recording is replayed over connections; give tcp:HOST:PORT or unix:PATH`);
+  const checked = checkRun(options);
+  const recording = await openRecording(options.path);
+  try {
+    const outline = await readOutline(recording.main, recording.channels.length > 0);
+    return await new ReplaySession(uri, recording, { ...checked, ...outline, timing: options.timing ?? false }).run();
+  } finally {
+    await recording.close();
+  }
+}
+
+type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean };
+
+class ReplaySession {
+  readonly #uri: SocketUri;
+  readonly #recording: Recording;
+  readonly #checked: CheckedReplay;
+  readonly #total: number;
+  readonly #traffic: Traffic;
+  readonly #first = new FirstError();
+  readonly #sockets: Socket[] = [];
+  readonly #pumps: Promise<unknown>[] = [];
+  #sleeping = 0;
+  #returnPath: ReturnPath | undefined;
+
+  constructor(uri: SocketUri, recording: Recording, checked: CheckedReplay) {
+    this.#uri = uri;
+    this.#recording = recording;
+    this.#checked = checked;
+    this.#total = [recording.main, ...recording.channels].reduce((sum, { size }) => sum + size, 0);
+    this.#traffic = new Traffic(this.#total);
+  }
+
+  async run(): Promise<RecordingStatistics> {
+    const { signal, timeout, onProgress } = this.#checked;
+    const watch = new Watch({
+      signal,
+      timeout,
+      // While the recording itself has a pause, nothing is expected to move.
+      progress: () => (this.#traffic.started && this.#sleeping === 0 ? this.#traffic.transferred + (this.#returnPath?.messages ?? 0) : undefined),
+      fail: this.#first.fail,
+      onLook: () => {
+        if (this.#traffic.started) onProgress(this.#traffic.snapshot());
+      },
+    });
+    try {
+      await this.#first.race(this.#play());
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      throw (await this.#returnPath?.explain(error)) ?? error;
+    } finally {
+      watch.stop();
+      for (const socket of this.#sockets) socket.destroy();
+      // They read the recording's files, which are closed next.
+      await Promise.allSettled(this.#pumps);
+      this.#traffic.end();
+      onProgress(this.#traffic.snapshot());
+    }
+    return this.#traffic.snapshot();
+  }
+
+  async #play(): Promise<void> {
+    const { main, channels } = this.#recording;
+    // A target takes the first connection for the main channel, or waits there until it is told what it is: so that one comes first, and speaks at once.
+    const output = await this.#connect('main');
+    const rest = Promise.all(channels.map((file, id) => this.#start(id, file, () => this.#connect(id))));
+    rest.catch(() => {}); // whoever waits for it is told
+    // A source ends its main stream when the channels have had everything, so that a target may take its end for the end of all. A stream
+    // without an end keeps nobody waiting: its target may not read the channels any more.
+    await Promise.all([rest, this.#start('main', main, async () => output, this.#checked.complete ? rest : undefined)]);
+    // A recording that was broken off may leave its target waiting on any connection: all of them end.
+    for (const socket of this.#sockets) if (!socket.destroyed) socket.end();
+    const error = await this.#returnPath?.verdict;
+    if (error !== undefined) throw error;
+  }
+
+  async #connect(channel: ConnectionId): Promise<SocketOutput> {
+    const socket = await connect(this.#uri, { timeout: this.#checked.timeout, signal: this.#first.signal, channel });
+    this.#sockets.push(socket);
+    if (this.#first.error !== undefined) {
+      socket.destroy();
+      throw this.#first.error;
+    }
+    this.#traffic.open(channel);
+    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(socket));
+    else socket.resume(); // what the target says is not asked for, but must not fill up
+    return new SocketOutput(socket, channel, (bytes) => this.#traffic.add(channel, bytes));
+  }
+
+  /** A target that gives up says so, or just goes: either ends the replay at once. */
+  #listen(returnPath: ReturnPath): void {
+    this.#returnPath = returnPath;
+    void returnPath.verdict.then((error) => {
+      if (error !== undefined) this.#first.fail(error);
+      else if (this.#traffic.transferred < this.#total) {
+        this.#first.fail(new MultifdError('ERR_STREAM', 'the target said that it has everything before everything was sent', { channel: 'main' }));
+      }
+    });
+  }
+
+  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+    const pump = this.#pump(connection, file, open, beforeLast);
+    pump.catch(this.#first.fail);
+    this.#pumps.push(pump);
+    return pump;
+  }
+
+  /** @param beforeLast what the last byte waits for. */
+  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+    const clock: Clock = {
+      now: () => this.#traffic.milliseconds,
+      signal: this.#first.signal,
+      onSleep: (change) => {
+        this.#sleeping += change;
+      },
+    };
+    const pace: Pace = this.#checked.timing ? await recordedPace(this.#recording, connection, file.size, clock) : noPace(file.size);
+    try {
+      // A connection that says nothing can keep a target from looking at any other: it stands when its first bytes are due.
+      let due = await pace.next(0);
+      const output = await open();
+      const chunk = new Uint8Array(Math.min(CHUNK, file.size));
+      for (let position = 0; position < file.size; ) {
+        if (position === due) due = await pace.next(position);
+        if (position === file.size - 1) await beforeLast;
+        const end = beforeLast !== undefined && position < file.size - 1 ? Math.min(due, file.size - 1) : due;
+        const count = await file.read(chunk.subarray(0, Math.min(chunk.length, end - position)), position);
+        await output.write([chunk.subarray(0, count)]);
+        position += count;
+      }
+    } finally {
+      await pace.close();
+    }
+  }
+}

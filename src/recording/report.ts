@@ -1,0 +1,68 @@
+import type { ErrorRecord } from '../errors.ts';
+import type { COMPRESSION } from '../core/index.ts';
+import type { SyncMode } from '../stream/index.ts';
+
+/** A block in a report. Pages are counted each time they were sent. */
+export interface RecordedBlockReport {
+  id: string;
+  /** Bytes. */
+  usedLength: number;
+  /** Pages with content, in packets of the channels. */
+  normal: number;
+  /** Zero pages, in packets of the channels. */
+  zero: number;
+  /** Pages with content on the main channel. */
+  mainNormal: number;
+  /** Zero pages on the main channel. */
+  mainZero: number;
+  /** Rounds in which any page of it was sent. */
+  rounds: number;
+}
+
+export interface RecordedChannelReport {
+  id: number;
+  bytes: number;
+  /** Packets, those of syncs included, the initial packet not. */
+  packets: number;
+  /** How many of them end a round. */
+  syncs: number;
+  normal: number;
+  zero: number;
+  /** How many packets are DEVICE_STATE. */
+  deviceState: number;
+}
+
+/** What is in a recording; plain data, ready for JSON. Lengths in bytes, times in milliseconds. */
+export interface RecordingReport {
+  machine: string;
+  capabilities: string[];
+  /** In the usual form with dashes; null if neither the configuration nor a channel says one. */
+  uuid: string | null;
+  pageSize: number;
+  /** By the packets; null if there is none with pages. */
+  compression: keyof typeof COMPRESSION | null;
+  /** Whether the source asked for answers. */
+  returnPath: boolean;
+  /** What it was answered at last: SHUT's status, 0 for all is well; null if it was not told. */
+  answered: number | null;
+  /** Null as long as the first section of the RAM is not over, and without channels. */
+  syncMode: SyncMode | null;
+  /** How many sections "ram" has, START and END included. */
+  ramSections: number;
+  /** How often the main channel waits for all others: a round ends there. */
+  syncs: number;
+  /** From the first connection to the last byte; null if times were not kept. */
+  duration: number | null;
+  /** Of the main channel. */
+  mainBytes: number;
+  /** Of all connections. */
+  bytes: number;
+  blocks: RecordedBlockReport[];
+  channels: RecordedChannelReport[];
+  /** The device sections; null if they cannot be told apart. */
+  sections: Array<{ idstr: string; instanceId: number; version: number; size: number }> | null;
+  /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
+  tailBytes: number;
+  /** What keeps it from being a whole migration, the first of it; null if nothing does. */
+  problem: ErrorRecord | null;
+}
