@@ -125,7 +125,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   ERR_SSL_NO_SHARED_CIPHER: NO_KEY,
   ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: 'it has no certificate: give it client-cert.pem and client-key.pem, or turn verify-peer off here',
   ERR_TLS_HANDSHAKE_TIMEOUT: 'it did not finish the handshake in time',
-  ECONNRESET: 'it hung up in the middle of the handshake',
+  ECONNRESET: 'it hung up in the middle of the handshake: it uses no TLS, or refuses us for a reason that its own output says',
 };
 
 /** What an error of a TLS connection means, for people, with the library's own words. */
