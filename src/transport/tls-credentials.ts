@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { MultifdError } from '../errors.ts';
 
 /** TLS of the outgoing end. */
@@ -109,6 +110,12 @@ async function readX509(folder: string, end: 'client' | 'server', verifyPeer: bo
   if (cert !== undefined && key !== undefined) {
     const [own] = checkCertificates(join(folder, certName), cert);
     if (!own!.checkPrivateKey(parseKey(join(folder, keyName), key))) throw new MultifdError('ERR_TLS', `${join(folder, keyName)} is not the key of ${certName}: put the two that belong together there`);
+  }
+  try {
+    // What is left to find wrong: a list of revoked certificates that can't be read, a key that is too weak, and the like.
+    createSecureContext({ ca: ca!, ...(crl !== undefined && { crl }), ...(cert !== undefined && { cert, key }) });
+  } catch (cause) {
+    throw new MultifdError('ERR_TLS', `the credentials in ${folder} can't be used: ${(cause as Error).message}`, { cause });
   }
   return { kind: 'x509', ca: ca!, crl, cert, key, verifyPeer };
 }

@@ -91,7 +91,7 @@ export class Authority {
       signingKey: this.#key,
       entries: revoked.map(({ serialNumber }) => ({ serialNumber, revocationDate: new Date(Date.now() - DAY / 2) })),
     });
-    return list.toString('pem');
+    return list.toString('pem').replaceAll(/(BEGIN|END) CRL/g, '$1 X509 CRL');
   }
 }
 
