@@ -17,6 +17,7 @@ export type ErrorCode =
   // the way to the peer
   | 'ERR_CONNECT' //         the peer could not be reached
   | 'ERR_LISTEN' //          the address can't be listened on
+  | 'ERR_TLS' //             TLS credentials that can't be used, or a handshake that one end refused
   | 'ERR_TIMEOUT' //         connecting, the handshake, or no progress at all for the time-out
   | 'ERR_PEER_CLOSED' //     a connection ended or was reset before the migration was complete
   | 'ERR_REMOTE' //          the target reported on the return path that it failed

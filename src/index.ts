@@ -13,6 +13,7 @@ export type { BlockSource, OutgoingBlock, PageSource } from './migration/memory/
 export type { BlockTarget, BlockTargets, IncomingBlock } from './migration/memory/targets.ts';
 export type { MigrationOptions } from './migration/options.ts';
 export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './migration/statistics.ts';
+export type { IncomingTls, OutgoingTls } from './transport/tls-credentials.ts';
 export type { Compression } from './compression/index.ts';
 export {
   extractBlock,

@@ -3,8 +3,10 @@ import { receive } from '../migration/incoming/index.ts';
 import { printable } from './format.ts';
 import { runMigration } from './migrate.ts';
 import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions } from './options.ts';
+import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
-interface ReceiveOptions extends EndOptions {
+interface ReceiveOptions extends EndOptions, TlsOptions {
+  tlsAuthz?: string[];
   /** Bytes. */
   maxSize: number;
 }
@@ -14,6 +16,7 @@ Examples:
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --channels 4
   $ multifd receive tcp:127.0.0.1:0 guest.mapped    a free port, which is printed
   $ multifd receive unix:/run/target.sock guest.mapped --compression zstd
+  $ multifd receive tcp:0.0.0.0:4444 guest.mapped --tls-creds-dir /etc/pki/qemu
   $ multifd receive file:guest.mapped copy.mapped   copy an image
 `;
 
@@ -27,16 +30,21 @@ export function addReceive(program: Command): void {
   addEndOptions(command).addOption(
     new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
   );
+  addTlsOptions(command, "the source's certificate").addOption(
+    new Option('--tls-authz <dn>', 'a certificate that may come, as in C=GB,O=Example,CN=source; give it again for more (default: any that verifies)').argParser(
+      (name, before: string[] = []) => [...before, name],
+    ),
+  );
   addForceOption(command, 'an image');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (uri: string, image: string, options: ReceiveOptions) => {
-      const { json, quiet, maxSize, ...migration } = options;
+      const { json, quiet, maxSize, tlsCredsDir, tlsVerifyPeer, tlsAuthz, ...migration } = options;
       const onStranger = (why: string): void => {
         if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
       };
       process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
-        const incoming = await receive({ ...migration, ...surroundings, uri, image, maxBytes: maxSize, onStranger });
+        const incoming = await receive({ ...migration, ...surroundings, ...tlsOf(options, { authz: tlsAuthz }), uri, image, maxBytes: maxSize, onStranger });
         if (!incoming.uri.startsWith('file:')) view.listening(incoming.uri);
         return incoming.completed;
       });

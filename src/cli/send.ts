@@ -3,8 +3,11 @@ import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
 import { runMigration } from './migrate.ts';
 import { addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
 import { describeSource } from './source.ts';
+import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
-interface SendOptions extends EndOptions {
+interface SendOptions extends EndOptions, TlsOptions {
+  tlsHostname?: string;
+  tlsPskUsername?: string;
   zlibLevel: number;
   zstdLevel: number;
   zeroPageDetection: ZeroPageDetection;
@@ -19,6 +22,7 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --channels 4
   $ multifd send guest.mapped unix:/run/target.sock --compression zstd
   $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
+  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
   $ multifd send disk.img file:disk.mapped          write an image without a target
 `;
 
@@ -38,13 +42,16 @@ export function addSend(program: Command): void {
         .default('multifd'),
     )
     .addOption(new Option('--max-bandwidth <bytes/s>', 'limit; 0 is none').argParser(byteCount).default(0));
+  addTlsOptions(command, "the target's certificate")
+    .option('--tls-hostname <name>', "what the target's certificate has to be for (default: the URI's host)")
+    .option('--tls-psk-username <name>', 'whose key of keys.psk to use (default: "qemu")');
   addForceOption(addOffsetOption(command), 'the file of a file: URI');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, uri: string, options: SendOptions) => {
-      const { json, quiet, offset, ...migration } = options;
+      const { json, quiet, offset, tlsCredsDir, tlsVerifyPeer, tlsHostname, tlsPskUsername, ...migration } = options;
       process.exitCode = await runMigration(options, 'sending', async (surroundings) =>
-        send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, uri }),
+        send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }), uri }),
       );
     });
 }

@@ -36,6 +36,8 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
     throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${socket.errored?.message ?? 'it was closed'}`, { channel, offset, cause: socket.errored ?? undefined });
   }
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
+  // The bytes of a TLS connection are of use to nobody but its own thread, where its keys are.
+  if ('encrypted' in socket) return undefined;
   if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
   if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
   const buffered = socket.read() as Uint8Array | null;

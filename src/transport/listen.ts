@@ -1,24 +1,32 @@
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MultifdError } from '../errors.ts';
+import { acceptTls } from './tls.ts';
+import type { ServerTls } from './tls-credentials.ts';
 import { formatUri, type SocketUri } from './uri.ts';
 
 /** What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those included. */
 export type Arrival = { kind: 'main' | 'multifd'; socket: Socket; read: Uint8Array };
 
 export interface ListenOptions {
-  /** Milliseconds that a connection has for its first bytes; then it is dropped. */
+  /** Milliseconds that a connection has for its TLS handshake, and for its first bytes; then it is dropped. */
   timeout: number;
   /** First four bytes of a main channel, and of a multifd channel. */
   magics: { main: number; multifd: number };
   /** Bytes of a multifd channel's initial packet: it arrives when these are there. */
   initialBytes: number;
+  /** Every connection has to be TLS; without it, plain. */
+  tls?: ServerTls | undefined;
   onArrival(arrival: Arrival): void;
   /** A connection that was none of ours: told, and forgotten. */
   onStranger?(why: string): void;
 }
 
 const MAGIC_BYTES = 4;
+/** First bytes of a TLS connection: a handshake record, of version 3 whatever the version. */
+const TLS_RECORD = 0x1603;
+/** Handshakes under way at a time: more than the 256 connections of the largest migration, few enough to keep their memory small. */
+const MAX_HANDSHAKES = 512;
 
 /** Listens for the connections of one migration, which come in any order, and tells them apart. What is none of them is dropped, and listening goes on. */
 export class Listener {
@@ -37,7 +45,10 @@ export class Listener {
   /** @throws MultifdError ERR_LISTEN. */
   static async open(uri: SocketUri, options: ListenOptions): Promise<Listener> {
     const unknown = new Set<() => void>();
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => identify(socket, unknown, options));
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      if (options.tls === undefined) identify(socket, unknown, options);
+      else void secure(socket, options.tls, unknown, options);
+    });
     try {
       await listen(server, uri).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE' || uri.kind !== 'unix' || !(await isStale(uri.path))) throw error;
@@ -82,9 +93,38 @@ function isStale(path: string): Promise<boolean> {
   });
 }
 
+/** Does the handshake, and only then looks at what the connection says. */
+async function secure(raw: Socket, tls: ServerTls, unknown: Set<() => void>, options: ListenOptions): Promise<void> {
+  const { timeout, onStranger } = options;
+  const from = sender(raw);
+  let abandoned = false;
+  const abandon = (): void => {
+    abandoned = true;
+    raw.destroy();
+  };
+  raw.on('error', () => {}); // the handshake is told
+  try {
+    if (unknown.size >= MAX_HANDSHAKES) {
+      abandon();
+      return onStranger?.(`dropped a connection from ${from}: ${MAX_HANDSHAKES} others have not said yet what they are`);
+    }
+    unknown.add(abandon);
+    const socket = await acceptTls(raw, tls, timeout);
+    if (!abandoned) identify(socket, unknown, options);
+  } catch (thrown) {
+    if (!abandoned) onStranger?.(`dropped a connection from ${from}: ${(thrown as Error).message}`);
+  } finally {
+    unknown.delete(abandon);
+  }
+}
+
+function sender(socket: Socket): string {
+  return socket.remoteAddress ?? 'a local process';
+}
+
 function identify(socket: Socket, unknown: Set<() => void>, { timeout, magics, initialBytes, onArrival, onStranger }: ListenOptions): void {
   let read: Uint8Array = new Uint8Array(0);
-  const from = socket.remoteAddress ?? 'a local process';
+  const from = sender(socket);
   socket.on('error', () => {}); // whoever reads or writes next is told
 
   const settle = (): void => {
@@ -111,6 +151,7 @@ function identify(socket: Socket, unknown: Set<() => void>, { timeout, magics, i
     if (read.length < MAGIC_BYTES) return;
     const magic = new DataView(read.buffer, read.byteOffset).getUint32(0);
     if (magic === magics.main) arrive('main');
+    else if (magic >>> 16 === TLS_RECORD) drop('its first bytes are not those of a migration but of TLS: use TLS at both ends or at none');
     else if (magic !== magics.multifd) drop('its first bytes are not those of a migration');
     else if (read.length >= initialBytes) arrive('multifd');
   };

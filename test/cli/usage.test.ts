@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { errorsOf, resultOf, run, start, temporaryFolder } from '../support/command.ts';
 
-const BOTH_ENDS = ['channels', 'compression', 'uuid', 'page-size', 'timeout', 'force', 'json', 'quiet', 'help'];
+const BOTH_ENDS = ['channels', 'compression', 'uuid', 'switchover-ack', 'page-size', 'timeout', 'tls-creds-dir', 'tls-verify-peer', 'force', 'json', 'quiet', 'help'];
 
 describe('help', () => {
   test.each([
-    ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth']],
-    ['receive', [...BOTH_ENDS, 'max-size']],
+    ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username']],
+    ['receive', [...BOTH_ENDS, 'max-size', 'tls-authz']],
     ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help']],
     ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help']],
     ['record', ['channels', 'page-size', 'timeout', 'keep', 'force', 'json', 'quiet', 'help']],
@@ -69,6 +69,8 @@ describe('wrong usage ends with status 2 and one error', () => {
     ['a zstd level of 0', ['send', process.execPath, 'unix:nowhere', '--zstd-level', '0'], 'ERR_OPTION'],
     ['an unknown place to look for zero pages', ['send', process.execPath, 'unix:nowhere', '--zero-page-detection', 'all'], 'ERR_OPTION'],
     ['compression in an image', ['send', process.execPath, 'file:nowhere', '--compression', 'zlib'], 'ERR_OPTION'],
+    ['TLS without credentials', ['send', process.execPath, 'unix:nowhere', '--tls-hostname', 'a.example'], 'ERR_OPTION'],
+    ['TLS for an image', ['receive', 'file:nowhere', 'image', '--tls-creds-dir', '/nowhere'], 'ERR_OPTION'],
     ['a URI of an unknown kind', ['receive', 'rdma:127.0.0.1:4444', 'image'], 'ERR_URI'],
     ['a URI without a port', ['send', process.execPath, 'tcp:127.0.0.1'], 'ERR_URI'],
   ])('%s', async (_, args, code) => {

@@ -3,6 +3,7 @@ import { type CodecLevels, type Compression, createEncoder } from '../../compres
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { connect } from '../../transport/connect.ts';
 import { SocketOutput } from '../../transport/socket-output.ts';
+import type { ClientTls } from '../../transport/tls-credentials.ts';
 import type { SocketUri } from '../../transport/uri.ts';
 import { blockIdAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
@@ -11,6 +12,7 @@ import { DEVICE_STATE, DeviceStatePayload, RAM } from './payloads.ts';
 
 export interface SendChannelData extends ChannelBasics, CodecLevels {
   uri: SocketUri;
+  tls: ClientTls | undefined;
   /** Milliseconds for connecting. */
   timeout: number;
   /** 16 bytes. */
@@ -22,7 +24,7 @@ export interface SendChannelData extends ChannelBasics, CodecLevels {
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
 export async function createSendChannel(context: ChannelContext<SendChannelData>): Promise<SendProgram> {
   const { id, arena, data, counters, mayBlock } = context;
-  const { compression, uri, timeout, uuid } = data;
+  const { compression, uri, tls, timeout, uuid } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
   const encoder = await createEncoder(compression, data, mayBlock);
@@ -37,7 +39,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
   return {
     kind: 'send',
     async open() {
-      socket = await connect(uri, { timeout, channel: id, signal: stopping.signal });
+      socket = await connect(uri, { timeout, channel: id, signal: stopping.signal, tls });
       output = new SocketOutput(socket, id, (bytes) => {
         counters[Counter.BYTES]! += bytes;
       });
@@ -88,12 +90,23 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
   };
 }
 
+/** How long a TLS target may take to hang up when it has everything. */
+const FAREWELL_MS = 1_000;
+
 /** Ends our side, and lets the kernel deliver what it has. */
 function endGracefully(socket: Awaited<ReturnType<typeof connect>>): Promise<void> {
   // A target that has everything may have closed first; such a socket says so no second time.
   if (socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
-    socket.once('close', () => resolve());
-    socket.end(() => socket.destroy());
+    let timer: NodeJS.Timeout | undefined;
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    if (!('encrypted' in socket)) return void socket.end(() => socket.destroy());
+    // What a TLS target says on its own account (session tickets) is read, to nowhere: closed with bytes unread, the connection would be reset,
+    // and what is still on its way to the target lost.
+    timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+    socket.resume().end();
   });
 }

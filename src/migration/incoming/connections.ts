@@ -2,6 +2,7 @@ import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '..
 import { MultifdError } from '../../errors.ts';
 import { STREAM_MAGIC } from '../../stream/index.ts';
 import { type Arrival, Listener } from '../../transport/listen.ts';
+import type { ServerTls } from '../../transport/tls-credentials.ts';
 import type { SocketUri } from '../../transport/uri.ts';
 import type { Socket } from 'node:net';
 
@@ -15,8 +16,9 @@ export interface ConnectionsOptions {
   channels: number;
   /** 16 bytes. */
   uuid: Uint8Array;
-  /** Milliseconds for a connection's first bytes, and from the first connection until all are there. */
+  /** Milliseconds for a connection's TLS handshake, for its first bytes, and from the first connection until all are there. */
   timeout: number;
+  tls: ServerTls | undefined;
   /** The migration has begun: one of its connections is there. */
   onFirst: () => void;
   onStranger: (why: string) => void;
@@ -49,6 +51,7 @@ export class Connections {
     const gathering = new Gathering(options, checkInitial);
     const listener = await Listener.open(uri, {
       timeout: options.timeout,
+      tls: options.tls,
       magics: { main: STREAM_MAGIC, multifd: MAGIC },
       initialBytes: INITIAL_LENGTH,
       onArrival: (arrival) => gathering.take(arrival),

@@ -17,9 +17,12 @@ export async function farewell(socket: Socket, status: number): Promise<void> {
       resolve();
     };
     socket.once('close', left);
-    socket.end(returnMessage({ type: 'shut', status }), status === 0 ? left : undefined);
+    // The end of a TLS source's stream is a record like others, and to be read before the connection is closed (see below).
+    const waitsForEnd = status !== 0 || ('encrypted' in socket && !socket.readableEnded);
+    if (status === 0) socket.once('end', left);
+    socket.end(returnMessage({ type: 'shut', status }), waitsForEnd ? undefined : left);
     // A connection that is closed with bytes unread is reset, and the message can be lost over that. So a source that is in the middle of its stream
     // is read on, to nowhere, until it has heard and hung up.
-    if (status !== 0) socket.removeAllListeners('readable').resume();
+    if (waitsForEnd) socket.removeAllListeners('readable').resume();
   });
 }

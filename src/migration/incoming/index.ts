@@ -1,4 +1,5 @@
 import { MultifdError } from '../../errors.ts';
+import { loadServerTls } from '../../transport/tls-credentials.ts';
 import { formatUri, parseUri, type SocketUri } from '../../transport/uri.ts';
 import { copyToSink } from '../copy.ts';
 import { imageCargo } from '../outgoing/cargo.ts';
@@ -23,24 +24,26 @@ export interface IncomingMigration {
 
 /**
  * The incoming end of a migration: listens for a source, or loads a mapped-ram image, and fills memories or writes an image.
- * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export async function receive(options: IncomingOptions): Promise<IncomingMigration> {
   const uri = parseUri(options.uri);
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
   if (uri.kind !== 'file') return listenFor(uri, options, checked, recorder);
+  if (options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
   const completed = load(uri.path, uri.offset, options, checked, recorder);
   completed.catch(() => {}); // whoever looks at it is told
   return { uri: formatUri(uri), completed };
 }
 
 async function listenFor(uri: SocketUri, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
+  const tls = options.tls && (await loadServerTls(options.tls));
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
     const { channels, uuid, timeout, onStranger } = checked;
-    connections = await Connections.open(uri, { channels, uuid, timeout, onStranger, onFirst: () => recorder.start() });
+    connections = await Connections.open(uri, { channels, uuid, timeout, onStranger, tls, onFirst: () => recorder.start() });
   } catch (error) {
     await sink.discard();
     throw error;

@@ -1,6 +1,7 @@
 import { MultifdError } from '../../errors.ts';
 import { imageSink } from '../memory/image-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
+import type { IncomingTls } from '../../transport/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
 
@@ -19,7 +20,9 @@ export interface IncomingOptions extends MigrationOptions {
   deviceStateLimit?: number;
   /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
   onDeviceState?: (state: DeviceState) => void | Promise<void>;
-  /** Told of connections that were dropped because they were no migration's. */
+  /** TLS on every connection (none). The source has to use it too. */
+  tls?: IncomingTls;
+  /** Told of connections that were dropped because they were no migration's, and of those that failed their TLS handshake. */
   onStranger?: (why: string) => void;
 }
 

@@ -1,4 +1,5 @@
 import { MultifdError } from '../../errors.ts';
+import { loadClientTls } from '../../transport/tls-credentials.ts';
 import { parseUri } from '../../transport/uri.ts';
 import { copyToSink } from '../copy.ts';
 import { imageSink } from '../memory/image-sink.ts';
@@ -21,11 +22,13 @@ export async function send(options: OutgoingOptions): Promise<MigrationStatistic
   if (uri.kind === 'file' && checked.compression !== 'none') {
     throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
   }
+  if (uri.kind === 'file' && options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  const tls = options.tls && (await loadClientTls(options.tls, uri.kind === 'tcp' ? uri.host || '127.0.0.1' : undefined));
   const cargo = await loadCargo(options, checked.pageSize);
   const recorder = new Recorder(checked.pageSize);
   try {
     if (uri.kind === 'file') await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize: checked.pageSize }), checked, recorder);
-    else await migrateToTarget(uri, cargo, checked, recorder);
+    else await migrateToTarget(uri, tls, cargo, checked, recorder);
   } finally {
     recorder.end();
     checked.onProgress(recorder.snapshot());

@@ -1,4 +1,5 @@
 import { MultifdError } from '../../errors.ts';
+import type { OutgoingTls } from '../../transport/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { OutgoingBlock } from '../memory/sources.ts';
 import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
@@ -30,6 +31,8 @@ export interface OutgoingOptions extends MigrationOptions {
   maxBandwidth?: number;
   /** Ask the target to say when it has everything (true). Without it, success means that all was handed to the network. */
   returnPath?: boolean;
+  /** TLS on every connection (none). The target has to use it too. */
+  tls?: OutgoingTls;
   /** For `file:`, replace a file that is there (false). */
   force?: boolean;
 }

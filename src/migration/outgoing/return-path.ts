@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
 import { SocketInput } from '../../transport/socket-input.ts';
+import { explainTls, isTlsRefusal } from '../../transport/tls.ts';
 
 /** How long a target that has broken off a channel may take to say why. */
 const VERDICT_MS = 1_000;
@@ -14,10 +15,12 @@ export class ReturnPath {
   readonly acknowledged: Promise<void>;
   /** How many messages came: any of them is a sign of life. */
   messages = 0;
+  readonly #socket: Socket;
   readonly #input: SocketInput;
   #acknowledge!: () => void;
 
   constructor(socket: Socket) {
+    this.#socket = socket;
     let refuse!: (error: MultifdError) => void;
     this.acknowledged = new Promise((resolve, reject) => {
       this.#acknowledge = resolve;
@@ -31,14 +34,14 @@ export class ReturnPath {
 
   /** The target's own account of a failure, when it comes soon; else `seen`, what was seen of it from here. */
   async explain(seen: MultifdError): Promise<MultifdError> {
-    if (seen.code !== 'ERR_PEER_CLOSED') return seen;
+    if (seen.code !== 'ERR_PEER_CLOSED' && seen.code !== 'ERR_TLS') return seen;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(resolve, VERDICT_MS, undefined);
     });
     const verdict = await Promise.race([this.verdict, late]);
     clearTimeout(timer);
-    return verdict?.code === 'ERR_REMOTE' ? verdict : seen;
+    return verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS' ? verdict : seen;
   }
 
   async #read(): Promise<MultifdError | undefined> {
@@ -46,7 +49,7 @@ export class ReturnPath {
     for (;;) {
       const message = await readReturnMessage(reader);
       if (message === undefined) {
-        return new MultifdError('ERR_PEER_CLOSED', 'the target closed the connection before it had everything', { channel: 'main', offset: reader.position });
+        return this.#closed(reader.position);
       }
       this.messages++;
       if (message.type === 'switchover-ack') this.#acknowledge();
@@ -54,5 +57,13 @@ export class ReturnPath {
       if (message.status === 0) return undefined;
       return new MultifdError('ERR_REMOTE', `the target failed (status ${message.status}): its own output says why`, { channel: 'main', offset: reader.position });
     }
+  }
+
+  #closed(offset: number): MultifdError {
+    const { errored } = this.#socket;
+    // With TLS 1.3 a source learns only after the handshake what the target thinks of its certificate, by an alert or by silence.
+    if (errored != null && isTlsRefusal(errored)) return new MultifdError('ERR_TLS', `the target refuses us: ${explainTls(errored)}`, { channel: 'main', offset, cause: errored });
+    const hint = 'encrypted' in this.#socket && this.messages === 0 ? '; it may have refused our certificate: its own output says so then' : '';
+    return new MultifdError('ERR_PEER_CLOSED', `the target closed the connection before it had everything${hint}`, { channel: 'main', offset });
   }
 }

@@ -2,6 +2,7 @@ import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
 import { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
 import { connect } from '../../transport/connect.ts';
+import type { ClientTls } from '../../transport/tls-credentials.ts';
 import type { SocketUri } from '../../transport/uri.ts';
 import { createSendChannel, type SendChannelData } from '../channel/send-program.ts';
 import type { Recorder } from '../statistics.ts';
@@ -26,9 +27,9 @@ import { ReturnPath } from './return-path.ts';
  *
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
-export async function migrateToTarget(uri: SocketUri, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
+export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
   const { timeout, signal, inline, compression, uuid, zlibLevel, zstdLevel } = checked;
-  const socket = await connect(uri, { timeout, signal, channel: 'main' });
+  const socket = await connect(uri, { timeout, signal, channel: 'main', tls });
   recorder.start();
   const main = new MainChannel(socket, (bytes) => {
     recorder.mainBytes += bytes;
@@ -45,6 +46,7 @@ export async function migrateToTarget(uri: SocketUri, cargo: Cargo, checked: Che
       channelData: (basics): SendChannelData => ({
         ...basics,
         uri,
+        tls,
         timeout,
         uuid,
         compression,
