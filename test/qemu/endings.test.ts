@@ -132,6 +132,7 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
 
     test('a peer dies', async (context) => {
       const folder = await testFolder();
+      const path = await image(folder);
       await entry(context, { row: 'the source dies, mid-round', how: 'killed', version, direction: 'capture' }, async () => {
         const source = await slowSource(folder);
         const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image: join(folder, 'dead.img') });
@@ -140,6 +141,14 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
         await source.qemu.stop();
         await expect(incoming.completed).rejects.toMatchObject({ code: 'ERR_PEER_CLOSED' });
         expect(existsSync(join(folder, 'dead.img'))).toBe(false);
+      });
+      await entry(context, { row: 'the source dies, mid-round', how: 'killed', version, direction: 'replay' }, async () => {
+        const [machine, uri] = await target(folder);
+        const sender = new Running(['send', path, uri, '--json', '--max-bandwidth', '20M']);
+        await sender.event('progress', ({ ram }) => (ram as { transferred: number }).transferred > 1e6);
+        sender.child.kill('SIGKILL');
+        expect(await machine.qemu.migrationEnd()).toBe('failed');
+        await machine.qemu.stop();
       });
       await entry(context, { row: 'the target dies, mid-round', how: 'killed; a QEMU source goes on running', version, direction: 'capture' }, async () => {
         const source = await slowSource(folder);
@@ -155,7 +164,6 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
         expect(existsSync(child)).toBe(false);
       });
       await entry(context, { row: 'the target dies, mid-round', how: 'killed; a QEMU source goes on running', version, direction: 'replay' }, async () => {
-        const path = await image(folder);
         const [machine, uri] = await target(folder);
         let killed: Promise<void> | undefined;
         const sending = send({
@@ -173,9 +181,8 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
   });
 });
 
-describe.skipIf(!qemuAvailable())('files of QEMU 10.0', () => {
-  const version = '10.0';
-  test.for([
+describe.for(['10.0', '7.2'] as const)('files of QEMU %s', (version) => {
+  test.skipIf(!qemuAvailable(version)).for([
     { name: 'stopped', live: false, offset: 0 },
     { name: 'live', live: true, offset: 0 },
     { name: 'with a file offset, stopped', live: false, offset: 0x1000 },
@@ -208,9 +215,9 @@ describe.skipIf(!qemuAvailable())('files of QEMU 10.0', () => {
     await entry(context, { row, how, direction: 'capture', version }, async () => {
       // From QEMU's file, through this project, into another file at the same offset.
       const copy = `file:${join(folder, 'copy.img')}${offset === 0 ? '' : `,offset=${offset}`}`;
-      await send({ uri: copy, image: join(folder, 'own.img'), imageOffset: offset });
       const loader = await Machine.incoming(folder, 'loaded', { version });
       await loader.set(['multifd', 'mapped-ram'], {});
+      await send({ uri: copy, image: join(folder, 'own.img'), imageOffset: offset });
       await loader.qemu.command('migrate-incoming', { uri: copy });
       expect(await loader.qemu.migrationEnd()).toBe('completed');
       if (!live) await loader.qemu.command('cont');
