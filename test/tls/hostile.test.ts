@@ -81,8 +81,8 @@ describe('TLS with peers that do what they should not', () => {
   it('a source with an expired certificate is refused', async () => {
     await leavingNothing(async () => {
       const { uri, completed, strangers, abort } = await listening();
-      const { wire } = await dial(uri, 'client-expired');
-      await wire.dropped();
+      // It may hear of that in the middle of its handshake, or after it.
+      await dial(uri, 'client-expired').then(({ wire }) => wire.dropped(), () => {});
       expect(strangers).toEqual([expect.stringMatching(/its certificate has expired/)]);
       abort.abort();
       await errorOf(completed);
