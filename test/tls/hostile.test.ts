@@ -100,6 +100,17 @@ describe('TLS with peers that do what they should not', () => {
     });
   });
 
+  it('a target that shows a certificate to a source that has only a key is refused', async () => {
+    await leavingNothing(async () => {
+      const server = createServer({ minVersion: 'TLSv1.3', cert: await pem('server', 'server-cert.pem'), key: await pem('server', 'server-key.pem') });
+      server.on('tlsClientError', () => {}).on('secureConnection', (socket) => socket.on('error', () => {}).resume());
+      const uri = await addressOf(server);
+      const error = await errorOf(send({ uri, blocks: [{ id: 'ram', source: new Uint8Array(PAGE) }], tls: of('psk'), timeout: 5_000 }));
+      expect(error).toMatchObject({ code: 'ERR_TLS', channel: 'main' });
+      await closed(server);
+    });
+  });
+
   it('a target that takes connections and does no handshake: the source times out', async () => {
     await leavingNothing(async () => {
       const target = await Target.listen();
