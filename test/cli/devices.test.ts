@@ -75,7 +75,7 @@ describe('inspect --devices', () => {
   test('refuses a device that is not there, and says what is', async () => {
     const ended = await run('inspect', image, '--device', 'mc146818rtc#0', '--json');
     expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({ status: 1, errors: ['ERR_NO_DEVICE'] });
-    expect(ended.stderr).toContain('it has mc146818rtc#2');
+    expect(ended.stderr).toContain('there are mc146818rtc#2');
     expect(resultOf(ended)).toMatchObject({ event: 'failed', error: { code: 'ERR_NO_DEVICE' } });
   });
 
