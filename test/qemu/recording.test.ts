@@ -114,23 +114,18 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     await target.command('migrate-incoming', { uri });
     await replay({ path: fixture(name), uri });
     expect(await target.migrationEnd()).toBe('completed');
-    const saved = async (): Promise<Buffer> => {
+    const memory = async (): Promise<Buffer> => {
+      await target.command('stop');
       await target.command('pmemsave', { val: 0, size: 0xa0000, filename: join(folder, 'memory') });
       return readFileSync(join(folder, 'memory'));
     };
-    const memory = async (): Promise<Buffer> => {
-      await target.command('stop');
-      // Once in some hundred runs, on a busy machine, the first of these had seen the guest at work.
-      for (let last = await saved(); ; ) {
-        const now = await saved();
-        if (now.equals(last)) return now;
-        last = now;
-      }
-    };
-    const before = await memory();
-    expect(guestProblem(before)).toBeUndefined();
-    let after = before;
-    while (after.equals(before)) {
+    let after = await memory();
+    expect(guestProblem(after)).toBeUndefined();
+    // QEMU 7.2 lost the guest's last writes when this was recorded: its processor's count (edx, 48176) is ahead of all pages (40181), and no page came in the
+    // last round. So what is in memory fits together again only once the guest has been through all pages: the last word has had two new values.
+    const seen = new Set<number>();
+    while (seen.size < 3) {
+      seen.add(after.readUInt16LE(0x13ffe));
       await target.command('cont');
       after = await memory();
     }
