@@ -66,3 +66,12 @@ export function hash(page: usize, pageSize: u32, key: usize, out: usize): void {
   store<u64>(out, sumOfLanes(half0));
   store<u64>(out, sumOfLanes(half1), 8);
 }
+
+/** Hashes of `count` contiguous pages, each as {@link hash} gives it: 16 bytes a page, one behind the other at `out`. */
+export function hashPages(pages: usize, pageSize: u32, count: u32, key: usize, out: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    hash(pages, pageSize, key, out);
+    pages += pageSize;
+    out += 16;
+  }
+}

@@ -7,7 +7,7 @@
  */
 export { zeroMask, zeroMaskAt, compareMask } from './pages';
 export { partition, compact, gather, scatter, clear, runs } from './batch';
-export { hash } from './hash';
+export { hash, hashPages } from './hash';
 export { markPages, nextRun, runEnd, countBits } from './bitmap';
 export { fillInitial, checkInitial } from './packet/initial';
 export { fillRam, checkRam } from './packet/ram';

@@ -67,6 +67,9 @@ export interface CoreExports {
    */
   hash(page: Address, pageSize: number, key: Address, out: Address): void;
 
+  /** The same for `count` contiguous pages: 16 bytes a page, one behind the other at `out`. */
+  hashPages(pages: Address, pageSize: number, count: number, key: Address, out: Address): void;
+
   /**
    * Sets (`present` 1) or clears (0) the bits of the pages at the offsets. In the shared build several threads can mark
    * one bitmap at once.

@@ -70,13 +70,16 @@ export class Client {
     }
   }
 
-  /** As {@link send}, without blocking: for a thread with an event loop. It may be called again only after it has resolved. */
-  async sendAsync(): Promise<boolean> {
+  /**
+   * As {@link send}, for a thread with an event loop. It may be called again only after it has resolved.
+   * @param briefly whether it may block for a fifth of a millisecond before it goes to the event loop.
+   */
+  async sendAsync(briefly = true): Promise<boolean> {
     const { sendLock, channelsReady, running } = this.#arena;
     if (!(await sendLock.lockAsync(running))) return false;
     try {
       this.#demandPayload();
-      if (!this.#waitBriefly() && !(await channelsReady.waitAsync(running))) return false;
+      if (!(briefly ? this.#waitBriefly() : channelsReady.tryWait(running)) && !(await channelsReady.waitAsync(running))) return false;
       this.#swap();
       return true;
     } finally {

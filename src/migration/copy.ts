@@ -5,6 +5,7 @@ import { type CopyChannelData, createCopyChannel } from './channel/copy-program.
 import type { DeviceState } from './channel/payloads.ts';
 import { describeTarget, type IncomingSink, isShareable } from './memory/targets.ts';
 import type { Cargo } from './outgoing/cargo.ts';
+import type { CoursePlan } from './outgoing/course.ts';
 import type { CheckedOutgoing } from './outgoing/options.ts';
 import { Pump } from './outgoing/pump.ts';
 import type { Recorder } from './statistics.ts';
@@ -13,7 +14,7 @@ import type { Recorder } from './statistics.ts';
  * A migration without connections: into a mapped-ram image, or from one into memory. Channels work side by side, each page having its place.
  * @throws MultifdError: the first thing that went wrong. The sink is discarded then.
  */
-export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
+export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
   recorder.start();
   try {
     await sink.configuration(cargo.configuration);
@@ -25,14 +26,13 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
       // Zero pages leave no trace in a file: the only place to look for them is the channels.
       checked: { ...checked, zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd' },
       recorder,
+      plan,
       launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(new URL('./copy-worker.js', import.meta.url)),
       writesBitmaps: true,
       channelData: (basics): CopyChannelData => ({ ...basics, targets, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });
-    await copyPages(pump, recorder);
+    const deviceState = await copyPages(pump, recorder, plan);
     const bitmaps = blocks.flatMap(({ usedLength }, index) => (targets[index]!.kind === 'file' ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize))] : []));
-    const deviceState: DeviceState[] = [];
-    for await (const state of checked.deviceState) deviceState.push(state);
     await sink.tail(cargo.tail);
     if (checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     await sink.commit({ deviceState, bitmaps });
@@ -42,24 +42,45 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
   }
 }
 
-async function copyPages(pump: Pump, recorder: Recorder): Promise<void> {
+/** @returns the device state, which has no channel here. */
+async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Promise<DeviceState[]> {
   const { engine } = pump;
-  const watch = pump.watch(() => {
-    const { transferred, duplicate } = recorder.snapshot().ram;
-    return transferred + duplicate;
-  });
-  try {
-    await engine.start();
-    recorder.setUp();
-    await pump.sendPages(() => {});
+  const deviceState: DeviceState[] = [];
+  const watch = pump.watch(() => recorder.progress);
+  const sync = async (): Promise<void> => {
     await engine.sync();
     recorder.syncs++;
+  };
+  const copying = async (): Promise<void> => {
+    await engine.start();
+    recorder.setUp();
+    const course = await plan.begin(pump);
+    await course.rounds({
+      async round(work) {
+        await work(() => {});
+        await sync();
+      },
+      async resize() {
+        throw new MultifdError('ERR_UNSUPPORTED', 'a block has grown, and the places of a file are fixed: start again');
+      },
+      async ready() {},
+    });
+    await course.last(async (states) => {
+      for await (const state of states) deviceState.push(state);
+    });
+    await sync();
     await engine.finish();
+  };
+  const copied = copying();
+  try {
+    await engine.group.race(copied);
   } catch (thrown) {
     const error = MultifdError.from(thrown);
     await engine.abort(error);
+    await copied.catch(() => {});
     throw error;
   } finally {
     watch.stop();
   }
+  return deviceState;
 }

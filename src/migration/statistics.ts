@@ -89,6 +89,11 @@ export class Recorder {
     return this.channels.reduce((sum, counters) => sum + counters[Counter.BYTES]!, this.mainBytes);
   }
 
+  /** Changes whenever anything has been done. */
+  get progress(): number {
+    return this.transferred + this.channels.reduce((sum, counters) => sum + counters[Counter.DUPLICATE]!, 0);
+  }
+
   snapshot(): MigrationStatistics {
     const now = this.#ended ?? performance.now();
     const started = this.#started ?? now;

@@ -109,3 +109,11 @@ export function zeroPage(blockId: string | undefined, offset: number): Uint8Arra
 export function ramSectionEnd(): Uint8Array {
   return new ByteWriter().u64(RamFlag.EOS).u8(Section.FOOTER).u32(RAM_SECTION_ID).finish();
 }
+
+/** TEMP until branch target. */
+export function ramResize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
+  void pageSize;
+  const writer = new ByteWriter().u64(blocks.reduce((sum, { usedLength }) => sum + usedLength, 0) + RamFlag.MEM_SIZE);
+  for (const block of blocks) writer.bytes(blockEntry(block));
+  return writer.finish();
+}

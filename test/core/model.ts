@@ -110,6 +110,10 @@ export function model(bytes: Uint8Array): CoreExports {
       }
     },
 
+    hashPages(at, pageSize, count, key, out) {
+      for (let page = 0; page < count; page++) this.hash(at + page * pageSize, pageSize, key, out + 16 * page);
+    },
+
     markPages(bitmap, offsets, count, pageSize, present) {
       for (let i = 0; i < count; i++) writeBit(bitmap, offsetAt(offsets, i) / pageSize, present === 1);
     },

@@ -16,6 +16,7 @@ const EXPORTS = [
   'fillRam',
   'gather',
   'hash',
+  'hashPages',
   'markPages',
   'nextRun',
   'partition',

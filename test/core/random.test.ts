@@ -179,6 +179,14 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     return { run: (core) => core.hash(page, pageSize, key, out) };
   },
 
+  hashPages(place, random) {
+    const { pageSize, count } = shape(random);
+    const pages = place.pages(pageSize, count);
+    const key = place.take(pageSize + 32);
+    const out = place.take(16 * count);
+    return { run: (core) => core.hashPages(pages, pageSize, count, key, out) };
+  },
+
   markPages(place, random) {
     const { pageSize, count } = shape(random);
     const list = place.list(offsets(random, { pageSize, count }, 512));

@@ -43,6 +43,7 @@ export class Batcher {
     const { core, scratch } = this;
     const batch = new RamPayload(slot);
     const { count, detect } = batch;
+    if (batch.zero) return { batch, normal: 0, zero: count, content: [] };
     scratch.maskWords.fill(0);
     const inPlace = batch.staged ? undefined : this.#sources[batch.block]?.load(batch, detect, copy);
     if (detect) {

@@ -12,6 +12,18 @@ const RamField = { BLOCK: 0, COUNT: 1, CAPACITY: 2, FLAGS: 3 } as const;
 const STAGED = 1;
 /** The channel looks for zero pages. */
 const DETECT = 2;
+/** All pages of the batch are known to be zero: there is no content. */
+const ZERO = 4;
+
+/** Who looks at a batch's pages, and where they are. */
+export interface BatchKind {
+  /** The pages are in the slot. */
+  staged?: boolean;
+  /** The channel looks for zero pages. */
+  detect?: boolean;
+  /** They are all zero. */
+  zero?: boolean;
+}
 
 /**
  * A slot as a batch of pages of one RAM block.
@@ -31,12 +43,12 @@ export class RamPayload {
   }
 
   /** Makes the slot an empty batch. All that a batch needs is set here, each time: the slot may have been of any type before. */
-  reset(block: number, capacity: number, staged: boolean, detect: boolean): void {
+  reset(block: number, capacity: number, { staged = false, detect = false, zero = false }: BatchKind): void {
     this.slot.become(RAM);
     const { fields } = this.slot;
     fields[RamField.BLOCK] = block;
     fields[RamField.CAPACITY] = capacity;
-    fields[RamField.FLAGS] = (staged ? STAGED : 0) | (detect ? DETECT : 0);
+    fields[RamField.FLAGS] = (staged ? STAGED : 0) | (detect ? DETECT : 0) | (zero ? ZERO : 0);
   }
 
   /** Appends a page. @param offset bytes into the block. */
@@ -66,6 +78,10 @@ export class RamPayload {
 
   get detect(): boolean {
     return (this.slot.fields[RamField.FLAGS]! & DETECT) !== 0;
+  }
+
+  get zero(): boolean {
+    return (this.slot.fields[RamField.FLAGS]! & ZERO) !== 0;
   }
 
   /** Address of the page data. */

@@ -3,6 +3,7 @@ import { loadServerTls } from '../../transport/tls-credentials.ts';
 import { formatUri, parseUri, type SocketUri } from '../../transport/uri.ts';
 import { copyToSink } from '../copy.ts';
 import { imageCargo } from '../outgoing/cargo.ts';
+import { onceOver } from '../outgoing/course.ts';
 import { checkOutgoing } from '../outgoing/options.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
 import { Connections } from './connections.ts';
@@ -61,7 +62,7 @@ async function load(path: string, offset: number, options: IncomingOptions, chec
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
       throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);
     }
-    return await report(copyToSink(cargo, await openSink(options, checked.pageSize), outgoing, recorder), checked, recorder);
+    return await report(copyToSink(cargo, await openSink(options, checked.pageSize), outgoing, recorder, onceOver([])), checked, recorder);
   } finally {
     await cargo.close();
   }

@@ -5,6 +5,7 @@ import { copyToSink } from '../copy.ts';
 import { imageSink } from '../memory/image-sink.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
 import { loadCargo } from './cargo.ts';
+import { onceOver } from './course.ts';
 import { checkOutgoing, type OutgoingOptions } from './options.ts';
 import { migrateToTarget } from './to-target.ts';
 
@@ -26,9 +27,10 @@ export async function send(options: OutgoingOptions): Promise<MigrationStatistic
   const tls = options.tls && (await loadClientTls(options.tls, uri.kind === 'tcp' ? uri.host || '127.0.0.1' : undefined));
   const cargo = await loadCargo(options, checked.pageSize);
   const recorder = new Recorder(checked.pageSize);
+  const plan = onceOver(options.deviceState ?? []);
   try {
-    if (uri.kind === 'file') await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize: checked.pageSize }), checked, recorder);
-    else await migrateToTarget(uri, tls, cargo, checked, recorder);
+    if (uri.kind === 'file') await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
+    else await migrateToTarget(uri, tls, cargo, checked, recorder, plan);
   } finally {
     recorder.end();
     checked.onProgress(recorder.snapshot());

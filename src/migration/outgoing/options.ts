@@ -44,7 +44,6 @@ export interface CheckedOutgoing extends CheckedOptions {
   maxBandwidth: number;
   returnPath: boolean;
   force: boolean;
-  deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>;
 }
 
 /** @throws MultifdError ERR_OPTION. */
@@ -62,6 +61,5 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
     maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
     returnPath,
     force: options.force ?? false,
-    deviceState: options.deviceState ?? [],
   };
 }

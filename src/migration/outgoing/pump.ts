@@ -5,19 +5,20 @@ import type { Launcher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
 import { BATCH_BYTES, bitmapAddress, scratchBytes, sendPayloadBytes, type SharedAreas } from '../channel/areas.ts';
 import type { ChannelBasics } from '../channel/batcher.ts';
-import { DEVICE_STATE_BYTES, DeviceStatePayload } from '../channel/payloads.ts';
+import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../channel/payloads.ts';
 import type { Recorder } from '../statistics.ts';
 import { Watch } from '../watch.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type Cargo, cargoAreas } from './cargo.ts';
+import type { CoursePlan, ZeroPageTaker } from './course.ts';
 import { integer } from '../options.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { RamClient } from './ram-client.ts';
 import { sendAllPages } from './round.ts';
 
-/** The engine's two clients here. */
-const RAM_CLIENT = 0;
-const DEVICE_CLIENT = 1;
+/** The engine's clients here: one for device state, and those of the course. */
+const DEVICE_CLIENT = 0;
+export const FIRST_CLIENT = 1;
 
 export interface PumpOptions {
   cargo: Cargo;
@@ -28,20 +29,20 @@ export interface PumpOptions {
   writesBitmaps: boolean;
   /** What each channel's program gets, on top of the basics. */
   channelData: (basics: ChannelBasics) => unknown;
+  plan: CoursePlan;
 }
 
-/** The part that every outgoing migration has, whether to a target or to a file: an engine, with a client for RAM and one for device state. */
+/** The part that every outgoing migration has, whether to a target or to a file: an engine, with clients for RAM and one for device state. */
 export class Pump {
   readonly engine: Engine;
   readonly areas: SharedAreas;
+  readonly bandwidth: Bandwidth;
   readonly #options: PumpOptions;
   readonly #core: CoreExports;
-  readonly #ram: RamClient;
   readonly #devices: Client;
-  readonly #bandwidth: Bandwidth;
 
   private constructor(engine: Engine, areas: SharedAreas, core: CoreExports, options: PumpOptions) {
-    const { checked, cargo, recorder } = options;
+    const { checked } = options;
     this.engine = engine;
     this.areas = areas;
     this.#core = core;
@@ -49,20 +50,12 @@ export class Pump {
     this.#devices = engine.client(DEVICE_CLIENT);
     const failed = new AbortController();
     void engine.group.failure.then(() => failed.abort());
-    this.#bandwidth = new Bandwidth(checked.maxBandwidth, failed.signal);
-    this.#ram = new RamClient({
-      client: engine.client(RAM_CLIENT),
-      pageSize: checked.pageSize,
-      bandwidth: this.#bandwidth,
-      transferred: () => recorder.transferred,
-      detect: checked.zeroPageDetection === 'multifd',
-      staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
-    });
+    this.bandwidth = new Bandwidth(checked.maxBandwidth, failed.signal);
   }
 
   /** Lays the memory out; starts nothing. */
   static async create(options: PumpOptions): Promise<Pump> {
-    const { cargo, checked, recorder, launcher, writesBitmaps, channelData } = options;
+    const { cargo, checked, recorder, launcher, writesBitmaps, channelData, plan } = options;
     const { pageSize, channels } = checked;
     const module = await compileCore('shared');
     const areas = cargoAreas(cargo, pageSize, writesBitmaps);
@@ -70,10 +63,10 @@ export class Pump {
     const engine = new Engine({
       launcher,
       channels: new Array<unknown>(channels).fill(data),
-      clients: 2,
+      clients: FIRST_CLIENT + plan.clients,
       payloadBytes: sendPayloadBytes(pageSize),
       scratchBytes: scratchBytes(pageSize),
-      sharedBytes: areas.bytes + BATCH_BYTES,
+      sharedBytes: areas.bytes + BATCH_BYTES + plan.extraBytes,
     });
     const { arena } = engine.group;
     const table = blockTable(cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! })));
@@ -93,7 +86,7 @@ export class Pump {
     return new Watch({
       signal: checked.signal,
       timeout: checked.timeout,
-      progress: () => (this.#bandwidth.waiting ? undefined : progress()),
+      progress: () => (this.bandwidth.waiting ? undefined : progress()),
       fail: (error) => this.engine.group.fail(error),
       onLook: () => checked.onProgress(recorder.snapshot()),
     });
@@ -104,14 +97,22 @@ export class Pump {
    * @param zeroPage takes the zero pages that legacy detection finds.
    * @throws the engine's error.
    */
-  async sendPages(zeroPage: (block: number, offset: number) => void | Promise<void>): Promise<void> {
-    const { cargo, checked } = this.#options;
+  async sendPages(zeroPage: ZeroPageTaker): Promise<void> {
+    const { cargo, checked, recorder } = this.#options;
     const { arena } = this.engine.group;
+    const ram = new RamClient({
+      client: this.engine.client(FIRST_CLIENT),
+      pageSize: checked.pageSize,
+      bandwidth: this.bandwidth,
+      transferred: () => recorder.transferred,
+      detect: checked.zeroPageDetection === 'multifd',
+      staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
+    });
     const sent = await sendAllPages({
       blocks: cargo.blocks,
       usedLengths: cargo.usedLengths,
       pageSize: checked.pageSize,
-      ram: this.#ram,
+      ram,
       arena,
       core: this.#core,
       staging: arena.layout.shared + this.areas.bytes,
@@ -121,8 +122,8 @@ export class Pump {
   }
 
   /** Hands the device state to the channels. @throws MultifdError ERR_OPTION for a piece that is empty or too large; the engine's error. */
-  async sendDeviceState(): Promise<void> {
-    for await (const state of this.#options.checked.deviceState) {
+  async sendDeviceState(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Promise<void> {
+    for await (const state of states) {
       if (state.data.length < 1 || state.data.length > DEVICE_STATE_BYTES) {
         throw new MultifdError('ERR_OPTION', `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give pieces of 1 to ${DEVICE_STATE_BYTES}`);
       }
@@ -130,6 +131,11 @@ export class Pump {
       new DeviceStatePayload(this.#devices.slot).fill(state);
       if (!(await this.#devices.sendAsync())) await this.#fail();
     }
+  }
+
+  /** Address of the course's own bytes in the arena. */
+  get extra(): number {
+    return this.engine.group.arena.layout.shared + this.areas.bytes + BATCH_BYTES;
   }
 
   /** A block's bitmap of present pages. */

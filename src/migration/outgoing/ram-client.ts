@@ -40,7 +40,7 @@ export class RamClient {
    */
   queuePage(block: number, offset: number, content?: Uint8Array): boolean {
     const batch = this.#batch;
-    if (batch.slot.type === NONE) batch.reset(block, this.#capacity, this.#options.staged[block]!, this.#options.detect);
+    if (batch.slot.type === NONE) batch.reset(block, this.#capacity, { staged: this.#options.staged[block]!, detect: this.#options.detect });
     if (batch.block !== block || batch.full) return false;
     if (content !== undefined) batch.dataBytes(batch.count * content.length, content.length).set(content);
     batch.push(offset);

@@ -35,13 +35,23 @@ export class ReturnPath {
   /** The target's own account of a failure, when it comes soon; else `seen`, what was seen of it from here. */
   async explain(seen: MultifdError): Promise<MultifdError> {
     if (seen.code !== 'ERR_PEER_CLOSED' && seen.code !== 'ERR_TLS') return seen;
+    const verdict = await this.#soon();
+    return verdict !== 'late' && (verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS') ? verdict : seen;
+  }
+
+  /** Whether the target says soon that it has everything. */
+  async hasEverything(): Promise<boolean> {
+    return (await this.#soon()) === undefined;
+  }
+
+  async #soon(): Promise<MultifdError | undefined | 'late'> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, VERDICT_MS, undefined);
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, VERDICT_MS, 'late');
     });
     const verdict = await Promise.race([this.verdict, late]);
     clearTimeout(timer);
-    return verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS' ? verdict : seen;
+    return verdict;
   }
 
   async #read(): Promise<MultifdError | undefined> {

@@ -1,12 +1,13 @@
 import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
-import { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
+import { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
 import { connect } from '../../transport/connect.ts';
 import type { ClientTls } from '../../transport/tls-credentials.ts';
 import type { SocketUri } from '../../transport/uri.ts';
 import { createSendChannel, type SendChannelData } from '../channel/send-program.ts';
 import type { Recorder } from '../statistics.ts';
 import type { Cargo } from './cargo.ts';
+import type { CoursePlan } from './course.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { Pump } from './pump.ts';
@@ -19,7 +20,7 @@ import { ReturnPath } from './return-path.ts';
  * main     QEVM, CONFIGURATION, [OPEN_RETURN_PATH]
  * channels initial packets
  * main     START: the blocks, FLUSH               channels SYNC
- * main     PART: [zero pages], FLUSH              channels pages, SYNC
+ * main     PART: [zero pages], FLUSH              channels pages, SYNC        once for each round
  * main     END: FLUSH                             channels device state, SYNC
  * main     tail, end of our half
  * target   SHUT 0, once it has everything
@@ -27,7 +28,7 @@ import { ReturnPath } from './return-path.ts';
  *
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
-export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
+export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
   const { timeout, signal, inline, compression, uuid, zlibLevel, zstdLevel } = checked;
   const socket = await connect(uri, { timeout, signal, channel: 'main', tls });
   recorder.start();
@@ -41,6 +42,7 @@ export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined
       cargo,
       checked,
       recorder,
+      plan,
       launcher: inline ? inlineLauncher(createSendChannel) : workerLauncher(new URL('./send-worker.js', import.meta.url)),
       writesBitmaps: false,
       channelData: (basics): SendChannelData => ({
@@ -56,10 +58,10 @@ export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined
       }),
     });
     const { engine } = pump;
-    const watch = pump.watch(() => recorder.transferred + (returnPath?.messages ?? 0));
+    const watch = pump.watch(() => recorder.progress + (returnPath?.messages ?? 0));
     // A target that gives up says so, or just goes: either ends the migration at once.
     let streamed = false;
-    const streaming = stream(main, returnPath, pump, cargo, checked, recorder).then(() => {
+    const streaming = stream({ main, returnPath, pump, cargo, checked, recorder, plan }).then(() => {
       streamed = true;
     });
     void returnPath?.verdict.then((error) => {
@@ -73,10 +75,12 @@ export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       await engine.abort(error);
-      const reason = (await returnPath?.explain(error)) ?? error;
+      // Once everything is on its way the target's word counts, not what becomes of the connections: if it says that it has everything, it runs it.
+      const done = streamed && (await returnPath?.hasEverything()) === true;
+      const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
       socket.destroy();
       await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
-      throw reason;
+      if (reason !== undefined) throw reason;
     } finally {
       watch.stop();
     }
@@ -85,7 +89,17 @@ export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined
   }
 }
 
-async function stream(main: MainChannel, returnPath: ReturnPath | undefined, pump: Pump, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder): Promise<void> {
+interface Streaming {
+  main: MainChannel;
+  returnPath: ReturnPath | undefined;
+  pump: Pump;
+  cargo: Cargo;
+  checked: CheckedOutgoing;
+  recorder: Recorder;
+  plan: CoursePlan;
+}
+
+async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }: Streaming): Promise<void> {
   const { engine } = pump;
   const { blocks, usedLengths, configuration, tail } = cargo;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
@@ -97,36 +111,54 @@ async function stream(main: MainChannel, returnPath: ReturnPath | undefined, pum
     if (!perSection) await main.put(flushWord());
     recorder.syncs++;
   };
+  const endSection = async (): Promise<void> => {
+    await main.put(ramSectionEnd());
+    await main.flush();
+  };
 
   await main.put(streamHeader(configuration));
   if (returnPath !== undefined) await main.put(openReturnPath());
   await main.flush();
   await engine.start();
   recorder.setUp();
+  const course = await plan.begin(pump);
 
   await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
   // The target starts its channels with the block list, and stops them at the first flush.
   await sync();
-  await main.put(ramSectionEnd());
-  await main.flush();
+  await endSection();
 
-  await main.put(ramPart());
   let last: number | undefined;
-  await pump.sendPages((block, offset) => {
-    const record = zeroPage(block === last ? undefined : blocks[block]!.id, offset);
-    last = block;
-    recorder.mainDuplicate++;
-    return main.put(record);
+  await course.rounds({
+    async round(work) {
+      await main.put(ramPart());
+      await work((block, offset) => {
+        const record = zeroPage(block === last ? undefined : blocks[block]!.id, offset);
+        last = block;
+        recorder.mainDuplicate++;
+        return main.put(record);
+      });
+      await sync();
+      await endSection();
+    },
+    async resize(lengths) {
+      if (perSection) throw new MultifdError('ERR_UNSUPPORTED', `a target of machine type ${configuration.machine} can't be told that a block has grown`);
+      const grown = blocks.map(({ id }, index) => ({ id, usedLength: lengths[index]! }));
+      // No page is on its way since the last round's sync, and none before this one.
+      await main.put(ramPart(), ramResize(grown, checked.pageSize));
+      await sync();
+      await endSection();
+      recorder.blocks = grown;
+    },
+    async ready() {
+      if (!checked.switchoverAck) return;
+      await main.flush();
+      await returnPath?.acknowledged;
+    },
   });
-  await sync();
-  await main.put(ramSectionEnd());
 
-  if (checked.switchoverAck) {
-    await main.flush();
-    await returnPath?.acknowledged;
-  }
   await main.put(ramEnd());
-  await pump.sendDeviceState();
+  await course.last((states) => pump.sendDeviceState(states));
   await sync();
   await main.put(ramSectionEnd(), tail);
   await main.end();

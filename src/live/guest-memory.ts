@@ -1,0 +1,53 @@
+import { compileCore, type CoreExports, coreKind, instantiateCoreSync } from '../core/index.ts';
+
+/** What a block of a guest can be. WebAssembly memories may grow while they are looked at. */
+export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array;
+
+/** A compiled core of each kind that a guest's memories need. Structured-cloneable. */
+export type CoreModules = Partial<Record<'shared' | 'plain', WebAssembly.Module>>;
+
+export async function compileCores(memories: readonly LiveMemory[]): Promise<CoreModules> {
+  const modules: CoreModules = {};
+  for (const memory of memories) {
+    if (memory instanceof WebAssembly.Memory) modules[coreKind(memory)] ??= await compileCore(coreKind(memory));
+  }
+  return modules;
+}
+
+export function isShared(memory: LiveMemory): boolean {
+  const buffer = memory instanceof WebAssembly.Memory || memory instanceof Uint8Array ? memory.buffer : memory;
+  return buffer instanceof SharedArrayBuffer;
+}
+
+/** A block's memory as it is now, in one thread. */
+export class GuestMemory {
+  readonly shared: boolean;
+  /** The core over the guest's own memory, where that is a WebAssembly one: it looks at pages where they are. */
+  readonly core: CoreExports | undefined;
+  readonly #memory: LiveMemory;
+  #bytes: Buffer;
+
+  constructor(memory: LiveMemory, modules: CoreModules) {
+    this.#memory = memory;
+    this.shared = isShared(memory);
+    this.#bytes = bytesOf(memory);
+    this.core = memory instanceof WebAssembly.Memory ? instantiateCoreSync(memory, modules[coreKind(memory)]!) : undefined;
+  }
+
+  /** All of it; a new view once the memory has grown. */
+  get bytes(): Buffer {
+    const memory = this.#memory;
+    if (memory instanceof WebAssembly.Memory && memory.buffer !== this.#bytes.buffer) this.#bytes = bytesOf(memory);
+    return this.#bytes;
+  }
+
+  /** Takes note of growth in other threads, which a thread's own view of a memory may not have yet. */
+  refresh(): void {
+    if (this.shared && this.#memory instanceof WebAssembly.Memory) this.#memory.grow(0);
+  }
+}
+
+function bytesOf(memory: LiveMemory): Buffer {
+  if (memory instanceof Uint8Array) return Buffer.from(memory.buffer, memory.byteOffset, memory.byteLength);
+  return Buffer.from((memory instanceof WebAssembly.Memory ? memory.buffer : memory) as ArrayBuffer);
+}

@@ -1,0 +1,58 @@
+import type { Client } from '../../engine/client.ts';
+import { NONE } from '../../engine/slot.ts';
+import { type BatchKind, RamPayload } from '../../migration/channel/payloads.ts';
+
+/** How a thread hands a client's slot to a channel. */
+export type Hand = (client: Client) => boolean | Promise<boolean>;
+
+/** One client of the engine, whose batches are all of one kind. */
+export class Batches {
+  readonly #client: Client;
+  readonly #capacity: number;
+  readonly #kind: BatchKind;
+  readonly #hand: Hand;
+  #batch: RamPayload;
+
+  /** @param capacity pages in a batch. */
+  constructor(client: Client, capacity: number, kind: BatchKind, hand: Hand) {
+    this.#client = client;
+    this.#capacity = capacity;
+    this.#kind = kind;
+    this.#hand = hand;
+    this.#batch = new RamPayload(client.slot);
+  }
+
+  /** Whether a page of `block` has room now; else {@link send} first. */
+  takes(block: number): boolean {
+    const batch = this.#batch;
+    return batch.slot.type === NONE || (batch.block === block && !batch.full);
+  }
+
+  /**
+   * Adds a page to a batch that {@link takes} it.
+   * @param content copied into the slot.
+   * @returns the copy, and its address in the arena.
+   */
+  add(block: number, offset: number, content?: Uint8Array): { copy: Uint8Array; address: number } {
+    const batch = this.#batch;
+    if (batch.slot.type === NONE) batch.reset(block, this.#capacity, this.#kind);
+    const length = content?.length ?? 0;
+    const at = batch.count * length;
+    const copy = batch.dataBytes(at, length);
+    if (content !== undefined) copy.set(content);
+    batch.push(offset);
+    return { copy, address: batch.data + at };
+  }
+
+  /** Sends what there is. @returns false when the engine has ended or failed. */
+  send(): boolean | Promise<boolean> {
+    if (this.#batch.slot.type === NONE) return true;
+    const sent = this.#hand(this.#client);
+    return typeof sent === 'boolean' ? this.#next(sent) : sent.then((done) => this.#next(done));
+  }
+
+  #next(sent: boolean): boolean {
+    this.#batch = new RamPayload(this.#client.slot);
+    return sent;
+  }
+}

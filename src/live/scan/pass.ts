@@ -1,0 +1,125 @@
+import type { GuestMemory } from '../guest-memory.ts';
+import { GROUP_PAGES, GROUP_WORDS, SEGMENT_PAGES, type Tracker } from '../tracking/tracker.ts';
+import type { Batches } from './batches.ts';
+import type { Slices } from './slices.ts';
+
+/** One block, as the thread that looks for its changes has it. */
+export interface TrackedBlock {
+  /** Its number in the migration's block list. */
+  index: number;
+  memory: GuestMemory;
+  tracker: Tracker;
+}
+
+/** How far a block goes in one pass, in pages. */
+export interface Extent {
+  /** What the target knows of. */
+  pages: number;
+  /** Pages up to here have been sent before: they are only sent if they have changed. */
+  known: number;
+}
+
+export interface PassOptions {
+  blocks: readonly TrackedBlock[];
+  /** By block number. */
+  extents: readonly Extent[];
+  pageSize: number;
+  /** For pages with content, and for zero pages. */
+  normal: Batches;
+  zero: Batches;
+  /** The guest's turns, if this is its thread. */
+  slices: Slices | undefined;
+  /** Called before a batch goes: may wait, so that no more is sent than may be. */
+  allow: () => Promise<void> | undefined;
+  alive: () => boolean;
+  /** This thread's part of all segments: those whose number leaves the remainder `part` when divided by `parts`. */
+  part: number;
+  parts: number;
+}
+
+/** In pages. */
+export interface PassCount {
+  scanned: number;
+  /** Those of them that had changed. */
+  dirty: number;
+  /** Those of the dirty ones that are zero. */
+  zero: number;
+}
+
+/**
+ * Looks at every page once, and sends those that the target does not have as they are. A page is copied into a slot in the moment it is found: what is sent
+ * is what the tracker compares with from then on, so that a change that comes later, or while it is being copied, is found by the next pass.
+ * @returns what it did; less than all when the engine has failed.
+ */
+export async function pass(options: PassOptions): Promise<PassCount> {
+  const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
+  const { normal, zero, slices, alive } = options;
+  slices?.begin();
+  for (const block of options.blocks) {
+    block.memory.refresh();
+    block.tracker.begin?.();
+    if (!(await passBlock(block, options.extents[block.index]!, options, count))) return count;
+  }
+  for (const batches of [zero, normal]) {
+    if (!alive() || !(await send(batches, options))) return count;
+  }
+  return count;
+}
+
+async function passBlock(block: TrackedBlock, { pages, known }: Extent, options: PassOptions, count: PassCount): Promise<boolean> {
+  const { slices, alive, part, parts } = options;
+  const mask = new Uint32Array(GROUP_WORDS);
+  for (let page = 0; page < pages; page += GROUP_PAGES) {
+    if (Math.floor(page / SEGMENT_PAGES) % parts !== part) continue;
+    if (!alive()) return false;
+    if (slices?.over === true) await slices.next();
+    const inGroup = Math.min(GROUP_PAGES, pages - page);
+    const old = Math.max(0, Math.min(inGroup, known - page));
+    mask.fill(0);
+    if (old > 0) block.tracker.changed(page, old, mask);
+    for (let i = old; i < inGroup; i++) mask[i >> 5]! |= 1 << (i & 31);
+    count.scanned += inGroup;
+    for (let word = 0; word < GROUP_WORDS; word++) {
+      if (mask[word] !== 0 && !(await sendPages(block, page + 32 * word, mask[word]!, options, count))) return false;
+    }
+  }
+  return true;
+}
+
+/** @param dirty which of the 32 pages from `first` on have changed. */
+async function sendPages(block: TrackedBlock, first: number, dirty: number, options: PassOptions, count: PassCount): Promise<boolean> {
+  const { pageSize, normal, zero, slices } = options;
+  const { index, memory, tracker } = block;
+  for (let left = dirty; left !== 0; left &= left - 1) {
+    const page = first + 31 - Math.clz32(left & -left);
+    const offset = page * pageSize;
+    for (;;) {
+      if (slices?.over === true) await slices.next();
+      // Asked again after each wait: the guest may have written to the page meanwhile.
+      const isZero = memory.core !== undefined && memory.core.zeroMask(offset, pageSize, 1) !== 0;
+      const batches = isZero ? zero : normal;
+      if (!batches.takes(index)) {
+        const sent = send(batches, options);
+        if (!(typeof sent === 'boolean' ? sent : await sent)) return false;
+        continue;
+      }
+      if (isZero) {
+        zero.add(index, offset);
+        tracker.sentZero(page);
+        count.zero++;
+      } else {
+        const { copy, address } = normal.add(index, offset, memory.bytes.subarray(offset, offset + pageSize));
+        tracker.sent(page, copy, address);
+      }
+      count.dirty++;
+      break;
+    }
+  }
+  return true;
+}
+
+function send(batches: Batches, { slices, allow }: PassOptions): boolean | Promise<boolean> {
+  const wait = allow();
+  const sent = wait === undefined ? batches.send() : wait.then(() => batches.send());
+  return typeof sent === 'boolean' || slices === undefined ? sent : slices.during(sent);
+}

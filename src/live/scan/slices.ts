@@ -1,0 +1,64 @@
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Shares a thread with the guest that lives in it: work in slices, and between them the guest's turn. Time that passes while the thread waits for
+ * something is the guest's too.
+ */
+export class Slices {
+  /** Milliseconds of work so far. */
+  worked = 0;
+  readonly #length: number;
+  /** Milliseconds that the guest gets for each one of work. */
+  readonly #ratio: number;
+  #begun = performance.now();
+  #own = 0;
+  #others = 0;
+
+  /**
+   * @param length the most milliseconds of work in one go.
+   * @param share of the thread's time that the work may take, up to 1: then others only get a turn.
+   */
+  constructor(length: number, share: number) {
+    this.#length = length;
+    this.#ratio = (1 - share) / share;
+  }
+
+  /** Others have had the thread until now. */
+  begin(): void {
+    this.#begun = performance.now();
+  }
+
+  /** Whether it is others' turn. */
+  get over(): boolean {
+    return this.#own + performance.now() - this.#begun >= this.#length;
+  }
+
+  /** Gives others their turn. */
+  async next(): Promise<void> {
+    this.#pause();
+    const left = this.#own * this.#ratio - this.#others;
+    // A timer may be a millisecond late, a turn of the event loop is not: but it would keep a processor busy while the guest has nothing to do.
+    await (left >= 1 ? sleep(left) : turn());
+    this.#own = 0;
+    this.#others = 0;
+    this.#begun = performance.now();
+  }
+
+  /** Waits for something, for which others have the thread. */
+  async during<T>(waited: Promise<T>): Promise<T> {
+    this.#pause();
+    const since = performance.now();
+    try {
+      return await waited;
+    } finally {
+      this.#begun = performance.now();
+      this.#others += this.#begun - since;
+    }
+  }
+
+  #pause(): void {
+    const worked = performance.now() - this.#begun;
+    this.#own += worked;
+    this.worked += worked;
+  }
+}

@@ -1,0 +1,50 @@
+import { type Tracker } from './tracker.ts';
+
+/** A dirty log that the caller keeps, as of an instrumented guest or a store that works page by page. */
+export interface DirtyBitmap {
+  /**
+   * Which pages were written since the last call, one bit each: page p is bit p & 7 of byte p >> 3, as in QEMU's bitmaps. What this call gives it clears.
+   * Pages past its end, and all if there is none, were not written.
+   */
+  take(): Uint8Array | undefined;
+}
+
+/** The caller's dirty log, and what of it is still to be sent. */
+export class BitmapTracker implements Tracker {
+  readonly #log: DirtyBitmap;
+  #dirty = new Uint8Array(0);
+
+  constructor(log: DirtyBitmap) {
+    this.#log = log;
+  }
+
+  begin(): void {
+    const written = this.#log.take();
+    if (written === undefined) return;
+    if (written.length > this.#dirty.length) {
+      const longer = new Uint8Array(written.length);
+      longer.set(this.#dirty);
+      this.#dirty = longer;
+    }
+    for (let i = 0; i < written.length; i++) this.#dirty[i]! |= written[i]!;
+  }
+
+  changed(page: number, count: number, mask: Uint32Array): void {
+    // Groups begin at multiples of 32 pages, so bytes of the one are bytes of the other.
+    const first = page >> 3;
+    for (let byte = 0; byte < Math.ceil(count / 8) && first + byte < this.#dirty.length; byte++) mask[byte >> 2]! |= this.#dirty[first + byte]! << (8 * (byte & 3));
+    if (count % 32 !== 0) mask[count >> 5]! &= (1 << (count & 31)) - 1;
+  }
+
+  sent(page: number): void {
+    this.#clear(page);
+  }
+
+  sentZero(page: number): void {
+    this.#clear(page);
+  }
+
+  #clear(page: number): void {
+    if (page >> 3 < this.#dirty.length) this.#dirty[page >> 3]! &= ~(1 << (page & 7));
+  }
+}

@@ -1,0 +1,36 @@
+/** How many pages are looked at in one go: a megabyte of the usual size, some 80 microseconds. */
+export const GROUP_PAGES = 256;
+export const GROUP_WORDS = GROUP_PAGES / 32;
+
+/**
+ * Knows of each page of a block what the target has of it. Pages that were never sent are the caller's to know.
+ * All calls about a page are made in one thread.
+ */
+export interface Tracker {
+  /** A new look at all pages begins. */
+  begin?(): void;
+  /**
+   * Sets bit i of `mask` ({@link GROUP_WORDS} words, clear before) when page `page + i` is not what was sent of it last.
+   * @param count at most {@link GROUP_PAGES}; the pages are in the block.
+   */
+  changed(page: number, count: number, mask: Uint32Array): void;
+  /** The page is on its way: `content`, which nobody changes any more, at `address` in the arena. */
+  sent(page: number, content: Uint8Array, address: number): void;
+  /** The page is on its way as a zero page. */
+  sentZero(page: number): void;
+}
+
+/** The parts of a tracker that last from one migration to the next, and go from thread to thread with it. Pages are kept by segments of this many. */
+export const SEGMENT_PAGES = 4 * GROUP_PAGES;
+
+/** What is kept of the pages of one segment, by segment number; one that is missing has only zero pages. */
+export type Segments = Map<number, Uint8Array>;
+
+/** A segment's bytes; in shared memory if other threads are to see it. */
+export function newSegment(bytes: number, shared: boolean): Uint8Array {
+  return new Uint8Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+}
+
+export function setBit(mask: Uint32Array, bit: number): void {
+  mask[bit >> 5]! |= 1 << (bit & 31);
+}
