@@ -7,6 +7,12 @@
 export { MultifdError, type ErrorCode, type ErrorRecord } from './errors.ts';
 export { send, type OutgoingOptions, type ZeroPageDetection } from './migration/outgoing/index.ts';
 export { receive, type IncomingMigration, type IncomingOptions } from './migration/incoming/index.ts';
+export { Guest } from './live/guest.ts';
+export { hashScratchBytes } from './live/tracking/hash.ts';
+export type { LiveMemory } from './live/guest-memory.ts';
+export type { GuestOptions, LiveBlock, LiveMigrationOptions, SnapshotOptions, Tracking } from './live/options.ts';
+export type { LiveStatistics, Round } from './live/statistics.ts';
+export type { DirtyBitmap } from './live/tracking/bitmap.ts';
 export type { DeviceState } from './migration/channel/payloads.ts';
 export type { PageSink } from './migration/channel/page-targets.ts';
 export type { BlockSource, OutgoingBlock, PageSource } from './migration/memory/sources.ts';

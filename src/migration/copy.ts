@@ -69,6 +69,7 @@ async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Prom
       for await (const state of states) deviceState.push(state);
     });
     await sync();
+    await course.done?.();
     await engine.finish();
   };
   const copied = copying();

@@ -48,6 +48,11 @@ export interface MigrationStatistics {
 }
 
 
+/** Bytes on all multifd channels, by their counters. */
+export function bytesOf(channels: readonly Float64Array[]): number {
+  return channels.reduce((sum, counters) => sum + counters[Counter.BYTES]!, 0);
+}
+
 /** Collects what a migration has done. One end of one migration has one. */
 export class Recorder {
   readonly pageSize: number;
@@ -86,7 +91,7 @@ export class Recorder {
 
   /** Everything that shows progress, added up. */
   get transferred(): number {
-    return this.channels.reduce((sum, counters) => sum + counters[Counter.BYTES]!, this.mainBytes);
+    return this.mainBytes + bytesOf(this.channels);
   }
 
   /** Changes whenever anything has been done. */

@@ -1,9 +1,16 @@
+import { pagesPerPacket } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
 import { NONE } from '../../engine/slot.ts';
+import type { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
 import { type BatchKind, RamPayload } from '../../migration/channel/payloads.ts';
 
 /** How a thread hands a client's slot to a channel. */
 export type Hand = (client: Client) => boolean | Promise<boolean>;
+
+/** Pages in a batch: a packet's, or fewer where that would be too much at once. */
+export function capacityOf(pageSize: number, bandwidth: Bandwidth): number {
+  return Math.max(1, Math.min(pagesPerPacket(pageSize), Math.floor(bandwidth.portion / pageSize)));
+}
 
 /** One client of the engine, whose batches are all of one kind. */
 export class Batches {

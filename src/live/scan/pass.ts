@@ -120,6 +120,13 @@ async function sendPages(block: TrackedBlock, first: number, dirty: number, opti
 
 function send(batches: Batches, { slices, allow }: PassOptions): boolean | Promise<boolean> {
   const wait = allow();
-  const sent = wait === undefined ? batches.send() : wait.then(() => batches.send());
+  if (wait !== undefined) return sendAfter(wait, batches, slices);
+  const sent = batches.send();
+  return typeof sent === 'boolean' || slices === undefined ? sent : slices.during(sent);
+}
+
+async function sendAfter(wait: Promise<void>, batches: Batches, slices: Slices | undefined): Promise<boolean> {
+  await (slices === undefined ? wait : slices.aside(wait));
+  const sent = batches.send();
   return typeof sent === 'boolean' || slices === undefined ? sent : slices.during(sent);
 }

@@ -7,6 +7,8 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 export class Slices {
   /** Milliseconds of work so far. */
   worked = 0;
+  /** Milliseconds of waiting for what the work needs. */
+  waited = 0;
   readonly #length: number;
   /** Milliseconds that the guest gets for each one of work. */
   readonly #ratio: number;
@@ -44,12 +46,20 @@ export class Slices {
     this.#begun = performance.now();
   }
 
-  /** Waits for something, for which others have the thread. */
-  async during<T>(waited: Promise<T>): Promise<T> {
+  /** Waits for something that the work needs. */
+  async during<T>(needed: Promise<T>): Promise<T> {
+    const since = performance.now();
+    const result = await this.aside(needed);
+    this.waited += performance.now() - since;
+    return result;
+  }
+
+  /** Waits, and others have the thread. */
+  async aside<T>(promise: Promise<T>): Promise<T> {
     this.#pause();
     const since = performance.now();
     try {
-      return await waited;
+      return await promise;
     } finally {
       this.#begun = performance.now();
       this.#others += this.#begun - since;
@@ -60,5 +70,6 @@ export class Slices {
     const worked = performance.now() - this.#begun;
     this.#own += worked;
     this.worked += worked;
+    this.#begun += worked;
   }
 }

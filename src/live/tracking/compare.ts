@@ -13,16 +13,14 @@ const SPAN_PAGES = 32;
 export class CompareTracker implements Tracker {
   readonly #memory: GuestMemory;
   readonly #pageSize: number;
-  readonly #shared: boolean;
   readonly #segments: Segments;
   readonly #zeros: Uint8Array;
 
   /** @param segments what an earlier tracker kept; changed by this one. */
-  constructor(memory: GuestMemory, pageSize: number, segments: Segments, shared: boolean) {
+  constructor(memory: GuestMemory, pageSize: number, segments: Segments) {
     this.#memory = memory;
     this.#pageSize = pageSize;
     this.#segments = segments;
-    this.#shared = shared;
     this.#zeros = new Uint8Array(SPAN_PAGES * pageSize);
   }
 
@@ -47,7 +45,7 @@ export class CompareTracker implements Tracker {
     const number = Math.floor(page / SEGMENT_PAGES);
     let segment = this.#segments.get(number);
     if (segment === undefined) {
-      segment = newSegment(SEGMENT_PAGES * this.#pageSize, this.#shared);
+      segment = newSegment(SEGMENT_PAGES * this.#pageSize, this.#memory.shared);
       this.#segments.set(number, segment);
     }
     segment.set(content, (page % SEGMENT_PAGES) * this.#pageSize);

@@ -15,11 +15,11 @@ export function hashArenaBytes(pageSize: number): number {
   return hashScratchBytes(pageSize) + pageSize;
 }
 
-/** Where hashes of what was sent are made. */
+/** Where hashes of what was sent are made; each tracker has its own. */
 export interface HashArena {
   core: CoreExports;
   buffer: SharedArrayBuffer;
-  /** Address of {@link hashArenaBytes} bytes: the key, room for a hash, and a zero page at the end. */
+  /** Address of {@link hashArenaBytes} bytes, zero at first: for the key, a hash, and a zero page behind them. */
   address: number;
 }
 
@@ -28,6 +28,8 @@ export interface HashTrackerOptions {
   pageSize: number;
   /** What an earlier tracker kept, under the same key; changed by this one. */
   segments: Segments;
+  /** Random. */
+  key: Uint8Array;
   arena: HashArena;
   /** Byte offset of {@link hashScratchBytes} bytes in the guest's memory that nobody uses; without it they are borrowed. */
   scratch: number | undefined;
@@ -54,7 +56,8 @@ export class HashTracker implements Tracker {
       throw new MultifdError('ERR_OPTION', `hashes need ${bytes} bytes of the memory's ${memory.bytes.length}, at a multiple of 16: track by compare`);
     }
     this.#options = options;
-    this.#key = new Uint8Array(arena.buffer, arena.address, hashKeyLength(pageSize));
+    this.#key = options.key;
+    new Uint8Array(arena.buffer).set(options.key, arena.address);
     this.#kept = new Uint8Array(bytes);
     this.#zero = this.#hash(arena.address + hashScratchBytes(pageSize)).slice();
   }

@@ -37,15 +37,18 @@ export class Pump {
   readonly engine: Engine;
   readonly areas: SharedAreas;
   readonly bandwidth: Bandwidth;
+  /** The shared build of the core. */
+  readonly module: WebAssembly.Module;
   readonly #options: PumpOptions;
   readonly #core: CoreExports;
   readonly #devices: Client;
 
-  private constructor(engine: Engine, areas: SharedAreas, core: CoreExports, options: PumpOptions) {
+  private constructor(engine: Engine, areas: SharedAreas, module: WebAssembly.Module, options: PumpOptions) {
     const { checked } = options;
     this.engine = engine;
     this.areas = areas;
-    this.#core = core;
+    this.module = module;
+    this.#core = instantiateCoreSync(engine.group.arena.handle.memory, module);
     this.#options = options;
     this.#devices = engine.client(DEVICE_CLIENT);
     const failed = new AbortController();
@@ -77,7 +80,7 @@ export class Pump {
     }
     recorder.blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
     recorder.channels = arena.channels.map(({ counters }) => counters);
-    return new Pump(engine, areas, instantiateCoreSync(arena.handle.memory, module), options);
+    return new Pump(engine, areas, module, options);
   }
 
   /** Watches over it until `stop` of what it returns: cancels it on the caller's signal, fails it when nothing moves. */

@@ -1,0 +1,81 @@
+import type { PassCount } from './scan/pass.ts';
+
+/** What a round was like. */
+export interface RoundFacts {
+  count: PassCount;
+  /** Milliseconds from its begin to its end. */
+  duration: number;
+  /** Milliseconds of it that were spent on looking, copying, and waiting for channels: not on the guest's turns. */
+  active: number;
+}
+
+export interface Forecast {
+  /** Pages per second. */
+  dirtyRate: number;
+  /** Milliseconds; undefined after the first round. */
+  expectedDowntime: number | undefined;
+}
+
+export interface ConvergenceOptions {
+  downtimeLimit: number;
+  maxRounds: number;
+  /** Whether the guest can be throttled. */
+  autoConverge: boolean;
+}
+
+/** QEMU's cpu-throttle-initial, cpu-throttle-increment and max-cpu-throttle. */
+const THROTTLE_FIRST = 0.2;
+const THROTTLE_STEP = 0.1;
+const THROTTLE_MOST = 0.99;
+/** QEMU's throttle-trigger-threshold: a round that found more than this share of what the one before had sent did not help. */
+const TRIGGER = 0.5;
+/** Such rounds in a row before the guest is throttled. */
+const PATIENCE = 2;
+
+/** Decides, round by round, when a running guest is near enough to its copy. */
+export class Convergence {
+  /** The share of time that the guest should leave unused. */
+  throttle = 0;
+  readonly #options: ConvergenceOptions;
+  #rounds = 0;
+  #before: RoundFacts | undefined;
+  #msPerDirtyPage = 0;
+  #fruitless = 0;
+
+  constructor(options: ConvergenceOptions) {
+    this.#options = options;
+  }
+
+  /** Takes in a round's facts. @returns what to expect. */
+  take(facts: RoundFacts): Forecast {
+    const before = this.#before;
+    this.#before = facts;
+    this.#rounds++;
+    const { count, duration, active } = facts;
+    if (before === undefined) {
+      // All pages were dirty: what one costs to find, copy and send, at the pace that the channels keep.
+      this.#msPerDirtyPage = count.dirty === 0 ? 0 : active / count.dirty;
+      return { dirtyRate: 0, expectedDowntime: undefined };
+    }
+    // What this round found was changed since the last one had come by: about as long ago as that one took.
+    const perMs = count.dirty / Math.max(before.duration, 1);
+    const nextDirty = Math.min(count.scanned, perMs * duration);
+    // The last round looks at as much as this one did, and sends what will have changed since.
+    const expectedDowntime = Math.max(0, active + (nextDirty - count.dirty) * this.#msPerDirtyPage);
+    this.#fruitless = expectedDowntime > this.#options.downtimeLimit && count.dirty > before.count.dirty * TRIGGER ? this.#fruitless + 1 : 0;
+    return { dirtyRate: perMs * 1000, expectedDowntime };
+  }
+
+  /** What to do after that round. `throttle` says as well that {@link throttle} has gone up. */
+  decide({ expectedDowntime }: Forecast): 'switch over' | 'go on' | 'throttle' | 'give up' {
+    const { downtimeLimit, maxRounds, autoConverge } = this.#options;
+    if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit) return 'switch over';
+    if (this.#rounds >= maxRounds) return 'give up';
+    if (autoConverge && this.#fruitless >= PATIENCE && this.throttle < THROTTLE_MOST) {
+      this.throttle = this.throttle === 0 ? THROTTLE_FIRST : Math.min(THROTTLE_MOST, Math.round((this.throttle + THROTTLE_STEP) * 100) / 100);
+      this.#fruitless = 0;
+      return 'throttle';
+    }
+    return 'go on';
+  }
+}

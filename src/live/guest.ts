@@ -1,0 +1,147 @@
+import { MultifdError } from '../errors.ts';
+import { copyToSink } from '../migration/copy.ts';
+import { imageSink } from '../migration/memory/image-sink.ts';
+import type { Cargo } from '../migration/outgoing/cargo.ts';
+import { migrateToTarget } from '../migration/outgoing/to-target.ts';
+import { buildTail } from '../stream/index.ts';
+import { loadClientTls } from '../transport/tls-credentials.ts';
+import { parseUri } from '../transport/uri.ts';
+import { Convergence } from './convergence.ts';
+import { compileCores } from './guest-memory.ts';
+import { type CheckedGuest, type CheckedLive, checkGuest, checkLive, type GuestOptions, type LiveMigrationOptions, type SnapshotOptions } from './options.ts';
+import { lengthOf, Run } from './run.ts';
+import { ScanPlan } from './scan/create.ts';
+import { LiveRecorder, type LiveStatistics } from './statistics.ts';
+import { keepNothing } from './tracking/create.ts';
+
+/** Takes a guest's pages and state to where they go. */
+type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
+
+interface Journey {
+  machine: string | undefined;
+  checked: CheckedLive;
+  /** The program goes on here. */
+  goesOn: boolean;
+  toFile: boolean;
+}
+
+/**
+ * A running program whose memory can be moved, or kept in a file, while it works: QEMU's pre-copy, for memory that has no dirty log of its own.
+ *
+ * Rounds go over all of its memory while it runs, each sending what has changed since the one before; when the rest is little enough it is stopped, the rest
+ * and its other state follow, and it goes on at the target.
+ */
+export class Guest {
+  readonly #options: CheckedGuest;
+  #busy = false;
+
+  /** @throws MultifdError ERR_OPTION. */
+  constructor(options: GuestOptions) {
+    this.#options = checkGuest(options);
+  }
+
+  /**
+   * Moves it to a listening target, or into a mapped-ram image (`file:`). Resolves when the target runs it, or the image is complete: here it stays stopped.
+   * @throws MultifdError: the first thing that went wrong. The program goes on here then, as if nothing had been tried. ERR_NOT_CONVERGED after too many
+   *   rounds; ERR_GUEST while another migration of this guest is under way.
+   */
+  async migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
+    const { pageSize } = this.#options;
+    const uri = parseUri(options.uri);
+    const checked = checkLive(options, pageSize);
+    const isFile = uri.kind === 'file';
+    if (isFile && (checked.compression !== 'none' || options.tls !== undefined)) {
+      throw new MultifdError('ERR_OPTION', 'mapped-ram images have no compression and no TLS: leave both out for file:');
+    }
+    const tls = options.tls && (await loadClientTls(options.tls, uri.kind === 'tcp' ? uri.host || '127.0.0.1' : undefined));
+    return this.#carry({ machine: options.machine, checked, goesOn: false, toFile: isFile }, async (cargo, run, recorder) => {
+      if (isFile) await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize }), checked, recorder, run);
+      else await migrateToTarget(uri, tls, cargo, checked, recorder, run);
+      run.arrived();
+    });
+  }
+
+  /**
+   * Writes a mapped-ram image of the running program, which is stopped for the last round only and then goes on.
+   * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there then.
+   */
+  async snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
+    const { pageSize } = this.#options;
+    const { path, force = false } = options;
+    const checked = checkLive({ ...options, uri: '' }, pageSize);
+    return this.#carry({ machine: options.machine, checked, goesOn: true, toFile: true }, async (cargo, run, recorder) => {
+      await copyToSink(cargo, await imageSink({ path, force, pageSize }), checked, recorder, run);
+    });
+  }
+
+  async #carry({ machine = 'none', checked, goesOn, toFile }: Journey, way: Way): Promise<LiveStatistics> {
+    if (this.#busy) throw new MultifdError('ERR_GUEST', 'this guest is being moved already: wait for that to end');
+    this.#busy = true;
+    const recorder = new LiveRecorder(this.#options.pageSize);
+    try {
+      for (;;) {
+        const { cargo, run } = await this.#prepare(machine, checked, goesOn, recorder);
+        if (await this.#try(() => way(cargo, run, recorder), run, toFile)) break;
+      }
+    } finally {
+      this.#busy = false;
+      recorder.end();
+      checked.onProgress(recorder.snapshot());
+    }
+    return recorder.snapshot();
+  }
+
+  /** @returns whether it was done; false when it has to begin anew. */
+  async #try(way: () => Promise<void>, run: Run, toFile: boolean): Promise<boolean> {
+    try {
+      await way();
+      await run.end();
+      return true;
+    } catch (error) {
+      // Before anything else that may take time: the program waits.
+      await run.letGo();
+      await run.end();
+      // A file's places are fixed: a program that has outgrown them while it ran gets a new file.
+      if (toFile && run.outgrown && !run.stopped) return false;
+      throw error;
+    }
+  }
+
+  async #prepare(machine: string, checked: CheckedLive, goesOn: boolean, recorder: LiveRecorder): Promise<{ cargo: Cargo; run: Run }> {
+    const guest = this.#options;
+    const { blocks, pageSize, sliceMs, scanShare, scanThreads } = guest;
+    const usedLengths = blocks.map(({ id, memory }) => wholePages(id, lengthOf(memory), pageSize));
+    const kept = blocks.map(({ tracking = 'compare' }) => keepNothing(tracking, pageSize));
+    const scan = new ScanPlan({
+      blocks: blocks.map(({ memory, scratch }, index) => ({ index, memory, kept: kept[index]!, scratch })),
+      modules: await compileCores(blocks.map(({ memory }) => memory)),
+      pageSize,
+      threads: checked.inline ? 0 : scanThreads,
+      sliceMs,
+      scanShare,
+      maxBandwidth: checked.maxBandwidth,
+      transferred: () => recorder.transferred,
+    });
+    const convergence = new Convergence({ ...checked, autoConverge: checked.autoConverge && guest.throttle !== undefined });
+    const extents = usedLengths.map((length) => ({ pages: length / pageSize, known: 0 }));
+    const run = new Run({ guest, checked, recorder, convergence, scan, extents, goesOn });
+    const cargo: Cargo = {
+      configuration: { machine, capabilities: [] },
+      blocks: blocks.map(({ id }, index) => ({ id, byteLength: usedLengths[index]!, descriptor: { kind: 'staged' }, read: notRead, close() {} })),
+      usedLengths,
+      tail: buildTail([], pageSize),
+      async close() {},
+    };
+    return { cargo, run };
+  }
+}
+
+/** A live block's pages are handed over by the scan. */
+function notRead(): never {
+  throw new MultifdError('ERR_INTERNAL', 'a live block was to be read');
+}
+
+function wholePages(id: string, length: number, pageSize: number): number {
+  if (length > 0 && length % pageSize === 0) return length;
+  throw new MultifdError('ERR_OPTION', `the block ${JSON.stringify(id)} has ${length} bytes: give a whole number of pages of ${pageSize}`);
+}

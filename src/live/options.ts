@@ -1,0 +1,127 @@
+import { MultifdError } from '../errors.ts';
+import type { DeviceState } from '../migration/channel/payloads.ts';
+import { integer } from '../migration/options.ts';
+import { type CheckedOutgoing, checkOutgoing, type OutgoingOptions } from '../migration/outgoing/options.ts';
+import { isPageSize } from '../stream/index.ts';
+import type { LiveMemory } from './guest-memory.ts';
+import type { LiveStatistics, Round } from './statistics.ts';
+import type { DirtyBitmap } from './tracking/bitmap.ts';
+
+/**
+ * How a block's changes are found: `compare`, exact, with a copy of all that was sent; `hash`, 128 bits a page, which takes two pages of the same hash for
+ * one with a probability of at most 2^-64; or the caller's own dirty log.
+ */
+export type Tracking = 'compare' | 'hash' | DirtyBitmap;
+
+export interface LiveBlock {
+  /** The RAM block's name: 1 to 255 bytes of UTF-8. */
+  id: string;
+  /** Looked at where it is; a whole number of pages. A WebAssembly memory may grow meanwhile. */
+  memory: LiveMemory;
+  /** (compare) */
+  tracking?: Tracking;
+  /** For `hash`: the offset of `hashScratchBytes()` bytes in the memory that nobody else uses, at a multiple of 16. Needed for shared memory only. */
+  scratch?: number;
+}
+
+export interface GuestOptions {
+  blocks: readonly LiveBlock[];
+  /** Stops the program: once it resolves nothing writes to the blocks any more. */
+  stop(): void | Promise<void>;
+  /** Lets it go on as it was: after a migration that failed once `stop` had been called, even if that has not resolved yet, and after a snapshot. */
+  resume(): void | Promise<void>;
+  /** Asked for once the program has stopped: its state that is no RAM, in pieces of at most 511 KiB. Goes beside the last pages, as DEVICE_STATE packets. */
+  deviceState?(): Iterable<DeviceState> | AsyncIterable<DeviceState>;
+  /** Called before each round, and once the program has stopped: throws if the program has come to hold something that can't be moved. */
+  check?(): void;
+  /** Asks the program to leave this share of the time, 0 to 0.99, unused. For `autoConverge`. */
+  throttle?(share: number): void;
+  /** Bytes per page, a power of two from 4096 to 512 KiB (4096). */
+  pageSize?: number;
+  /** The longest that the guest's thread is kept from the guest at a time while it is not stopped, in milliseconds (2). */
+  sliceMs?: number;
+  /** The share of the guest's thread that looking for changes may take (0.2). */
+  scanShare?: number;
+  /** How many threads look for changes in shared memory (1). Memory that is not shared is looked at in the thread that has it. */
+  scanThreads?: number;
+}
+
+/** Names and defaults are QEMU's where QEMU has them. */
+export interface LiveMigrationOptions extends Omit<OutgoingOptions, 'blocks' | 'image' | 'imageOffset' | 'deviceState' | 'zeroPageDetection' | 'returnPath' | 'pageSize' | 'onProgress'> {
+  /** Milliseconds: the program is stopped when the rest is expected to take no longer than this (300). */
+  downtimeLimit?: number;
+  /** After so many rounds of which none was short enough, `onMaxRounds` holds (100). */
+  maxRounds?: number;
+  /** What then: fail, and leave the program running here (fail), or stop it all the same. */
+  onMaxRounds?: 'fail' | 'stop';
+  /** Throttle a program that changes its memory as fast as it is sent: by 20 %, then 10 % more each time, up to 99 % (false). */
+  autoConverge?: boolean;
+  /** Called after each round while the program runs. */
+  onRound?: (round: Round) => void;
+  /** Called about five times a second, and once at the end. */
+  onProgress?: (statistics: LiveStatistics) => void;
+}
+
+export interface SnapshotOptions extends Pick<LiveMigrationOptions, 'channels' | 'machine' | 'maxBandwidth' | 'downtimeLimit' | 'maxRounds' | 'onMaxRounds' | 'autoConverge' | 'onRound' | 'onProgress' | 'timeout' | 'signal' | 'inline'> {
+  path: string;
+  /** Replace a file that is there and is not this guest's last snapshot (false). */
+  force?: boolean;
+}
+
+export interface CheckedLive extends CheckedOutgoing {
+  downtimeLimit: number;
+  maxRounds: number;
+  onMaxRounds: 'fail' | 'stop';
+  autoConverge: boolean;
+  onRound: (round: Round) => void;
+}
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkLive(options: LiveMigrationOptions, pageSize: number): CheckedLive {
+  const { onMaxRounds = 'fail', onProgress, ...outgoing } = options;
+  if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop') throw new MultifdError('ERR_OPTION', `onMaxRounds ${JSON.stringify(onMaxRounds)}: give fail or stop`);
+  return {
+    // The scan knows zero pages where it can look at them in place; what it can't, the channels find.
+    ...checkOutgoing({ ...outgoing, pageSize, zeroPageDetection: 'multifd', returnPath: true }),
+    ...(onProgress && { onProgress: onProgress as CheckedOutgoing['onProgress'] }),
+    downtimeLimit: number('downtime limit', options.downtimeLimit ?? 300, 0, 2_000_000),
+    maxRounds: integer('max rounds', options.maxRounds ?? 100, 1, Number.MAX_SAFE_INTEGER),
+    onMaxRounds,
+    autoConverge: options.autoConverge ?? false,
+    onRound: options.onRound ?? (() => {}),
+  };
+}
+
+export interface CheckedGuest extends Required<Omit<GuestOptions, 'check' | 'throttle' | 'deviceState'>> {
+  deviceState: () => Iterable<DeviceState> | AsyncIterable<DeviceState>;
+  check: () => void;
+  throttle: ((share: number) => void) | undefined;
+}
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkGuest(options: GuestOptions): CheckedGuest {
+  const { blocks, pageSize = 4096 } = options;
+  if (blocks.length === 0) throw new MultifdError('ERR_OPTION', 'a guest needs a block');
+  if (new Set(blocks.map(({ id }) => id)).size !== blocks.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
+  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `page size ${pageSize}: give a power of two from 4096 to 524288`);
+  for (const { id, tracking = 'compare' } of blocks) {
+    if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function') throw new MultifdError('ERR_OPTION', `tracking of ${JSON.stringify(id)}: give compare, hash, or a dirty log`);
+  }
+  return {
+    blocks,
+    stop: () => options.stop(),
+    resume: () => options.resume(),
+    deviceState: () => options.deviceState?.() ?? [],
+    check: () => options.check?.(),
+    throttle: options.throttle && ((share) => options.throttle!(share)),
+    pageSize,
+    sliceMs: number('slice', options.sliceMs ?? 2, 0.1, 1000),
+    scanShare: number('scan share', options.scanShare ?? 0.2, 0.01, 1),
+    scanThreads: integer('scan threads', options.scanThreads ?? 1, 1, 64),
+  };
+}
+
+function number(name: string, value: number, least: number, most: number): number {
+  if (!(value >= least && value <= most)) throw new MultifdError('ERR_OPTION', `${name} ${value}: give a number from ${least} to ${most}`);
+  return value;
+}

@@ -1,0 +1,185 @@
+import { MultifdError } from '../errors.ts';
+import type { Course, CoursePlan, Sections } from '../migration/outgoing/course.ts';
+import type { Pump } from '../migration/outgoing/pump.ts';
+import type { Convergence } from './convergence.ts';
+import type { LiveMemory } from './guest-memory.ts';
+import type { CheckedGuest, CheckedLive } from './options.ts';
+import type { ScanPlan } from './scan/create.ts';
+import type { Extent, PassCount } from './scan/pass.ts';
+import type { Scanner } from './scan/scanner.ts';
+import type { LiveRecorder } from './statistics.ts';
+import type { Kept } from './tracking/create.ts';
+
+export interface RunOptions {
+  guest: CheckedGuest;
+  checked: CheckedLive;
+  recorder: LiveRecorder;
+  convergence: Convergence;
+  scan: ScanPlan;
+  /** What each block has, in pages, and what of that the target holds already. */
+  extents: readonly Extent[];
+  /** The guest goes on here once its memory has been read. */
+  goesOn: boolean;
+}
+
+/** One live migration's way: rounds while the guest works, the stop, and the last round. */
+export class Run implements CoursePlan, Course {
+  readonly clients: number;
+  readonly extraBytes: number;
+  /** Whether the guest was asked to stop. */
+  stopped = false;
+  /** Whether a block has grown further than the target can follow. */
+  outgrown = false;
+  readonly #options: RunOptions;
+  readonly #extents: Extent[];
+  #scanners: Scanner[] = [];
+  #pump: Pump | undefined;
+  #stoppedAt = 0;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#extents = [...options.extents];
+    this.clients = options.scan.clients;
+    this.extraBytes = options.scan.bytes;
+  }
+
+  begin(pump: Pump): Course {
+    this.#pump = pump;
+    this.#scanners = this.#options.scan.start(pump);
+    return this;
+  }
+
+  async rounds(sections: Sections): Promise<void> {
+    const { guest } = this.#options;
+    for (;;) {
+      guest.check();
+      await this.#grow(sections);
+      if (await this.#round(sections)) {
+        await sections.ready();
+        if (!this.#hasGrown()) break;
+      }
+    }
+    await this.#stop();
+    guest.check();
+    await this.#grow(sections);
+  }
+
+  async last(carry: Parameters<Course['last']>[0]): Promise<void> {
+    const { guest } = this.#options;
+    await Promise.all([this.#pass(false), carry(guest.deviceState())]);
+  }
+
+  async done(): Promise<void> {
+    const { guest, goesOn, recorder } = this.#options;
+    if (!goesOn) return;
+    this.arrived();
+    this.stopped = false;
+    if (recorder.throttled > 0) guest.throttle?.(0);
+    await guest.resume();
+  }
+
+  /** The target has everything: the guest's time of standing still ends here. */
+  arrived(): void {
+    this.#options.recorder.downtime = performance.now() - this.#stoppedAt;
+  }
+
+  /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
+  async end(): Promise<Map<number, Kept>> {
+    const kept = new Map<number, Kept>();
+    for (const part of await Promise.all(this.#scanners.map((scanner) => scanner.end()))) {
+      for (const [block, own] of part) kept.set(block, merge(kept.get(block), own));
+    }
+    return kept;
+  }
+
+  /** Lets the guest go on as if nothing had been tried. */
+  async letGo(): Promise<void> {
+    const { guest, recorder } = this.#options;
+    if (recorder.throttled > 0) guest.throttle?.(0);
+    if (this.stopped) await guest.resume();
+  }
+
+  /** How many pages of each block the target has. */
+  get extents(): readonly Extent[] {
+    return this.#extents;
+  }
+
+  /** @returns whether it is time to stop the guest. */
+  async #round(sections: Sections): Promise<boolean> {
+    const { checked, recorder, convergence, guest } = this.#options;
+    const begun = performance.now();
+    let passed: { count: PassCount; active: number } | undefined;
+    await sections.round(async () => {
+      passed = await this.#pass(true);
+    });
+    const { count, active } = passed!;
+    const duration = performance.now() - begun;
+    const forecast = convergence.take({ count, duration, active });
+    const decision = convergence.decide(forecast);
+    recorder.rounds++;
+    recorder.lastRound = {
+      round: recorder.rounds,
+      scanned: count.scanned,
+      dirty: count.dirty,
+      sent: count.dirty - count.zero,
+      duration,
+      'dirty-pages-rate': forecast.dirtyRate,
+      'expected-downtime': forecast.expectedDowntime ?? null,
+    };
+    checked.onRound(recorder.lastRound);
+    if (decision === 'throttle') {
+      recorder.throttled = convergence.throttle;
+      guest.throttle?.(convergence.throttle);
+    }
+    if (decision === 'give up' && checked.onMaxRounds === 'fail') {
+      const expected = forecast.expectedDowntime === undefined ? '' : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
+      throw new MultifdError('ERR_NOT_CONVERGED', `after ${recorder.rounds} rounds the program changes its memory as fast as it is sent${expected}. Raise downtimeLimit, slow the program down, or stop it all the same by onMaxRounds`);
+    }
+    return decision === 'switch over' || decision === 'give up';
+  }
+
+  async #pass(live: boolean): Promise<{ count: PassCount; active: number }> {
+    const { recorder } = this.#options;
+    const results = await Promise.all(this.#scanners.map((scanner) => scanner.pass({ extents: this.#extents, live })));
+    if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
+    for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
+    const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
+    for (const result of results) for (const key of ['scanned', 'dirty', 'zero'] as const) count[key] += result.count[key];
+    recorder.scanned += count.scanned;
+    return { count, active: Math.max(...results.map(({ active }) => active)) };
+  }
+
+  #hasGrown(): boolean {
+    const { guest } = this.#options;
+    return guest.blocks.some(({ memory }, block) => lengthOf(memory) > this.#extents[block]!.pages * guest.pageSize);
+  }
+
+  /** Follows memory that has grown. @throws what the target can't follow. */
+  async #grow(sections: Sections): Promise<void> {
+    if (!this.#hasGrown()) return;
+    const { guest } = this.#options;
+    const lengths = guest.blocks.map(({ memory }) => lengthOf(memory));
+    this.outgrown = true;
+    await sections.resize(lengths);
+    this.outgrown = false;
+    for (const [block, { known }] of this.#extents.entries()) this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
+  }
+
+  async #stop(): Promise<void> {
+    const { guest } = this.#options;
+    this.stopped = true;
+    this.#stoppedAt = performance.now();
+    // A program that does not stop must not hold up a migration that has failed meanwhile.
+    await this.#pump!.engine.group.race(Promise.resolve(guest.stop()));
+  }
+}
+
+/** Bytes of a block as it is now. */
+export function lengthOf(memory: LiveMemory): number {
+  return memory instanceof WebAssembly.Memory ? memory.buffer.byteLength : memory.byteLength;
+}
+
+function merge(one: Kept | undefined, other: Kept): Kept {
+  if (one === undefined || one.method === 'bitmap' || other.method === 'bitmap') return other;
+  return { ...other, segments: new Map([...one.segments, ...other.segments]) };
+}

@@ -1,0 +1,61 @@
+import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
+import { type CoreModules, isShared } from '../guest-memory.ts';
+import { hashArenaBytes } from '../tracking/hash.ts';
+import type { ScannedBlock, Scanner } from './scanner.ts';
+import { ThreadScanner } from './thread-scanner.ts';
+import { WorkerScanner } from './worker-scanner.ts';
+
+export interface ScanPlanOptions {
+  blocks: readonly ScannedBlock[];
+  modules: CoreModules;
+  pageSize: number;
+  /** How many threads look at shared memory; 0: this one does. */
+  threads: number;
+  sliceMs: number;
+  scanShare: number;
+  maxBandwidth: number;
+  transferred: () => number;
+}
+
+/** Who looks at what: this thread at what only it can see, and at a dirty log, which is a function of its; others at shared memory. */
+export class ScanPlan {
+  /** How many of the engine's clients it needs. */
+  readonly clients: number;
+  /** Bytes that it needs in the arena. */
+  readonly bytes: number;
+  readonly #options: ScanPlanOptions;
+  readonly #here: readonly ScannedBlock[];
+  readonly #elsewhere: readonly ScannedBlock[];
+  readonly #threads: number;
+
+  constructor(options: ScanPlanOptions) {
+    const { blocks, threads, pageSize } = options;
+    const movable = ({ memory, kept }: ScannedBlock): boolean => threads > 0 && isShared(memory) && kept.method !== 'bitmap';
+    this.#options = options;
+    this.#elsewhere = blocks.filter(movable);
+    this.#here = blocks.filter((block) => !movable(block));
+    this.#threads = this.#elsewhere.length > 0 ? threads : 0;
+    this.clients = 2 * (this.#threads + (this.#here.length > 0 ? 1 : 0));
+    this.bytes = hashArenaBytes(pageSize) * (this.#here.length + this.#threads * this.#elsewhere.length);
+  }
+
+  /** @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked. */
+  start(pump: Pump): Scanner[] {
+    const { modules, pageSize, sliceMs, scanShare, maxBandwidth, transferred } = this.#options;
+    const scanners: Scanner[] = [];
+    let client = FIRST_CLIENT;
+    let hashAddress = pump.extra;
+    const common = (blocks: readonly ScannedBlock[]) => {
+      const own = { pump, blocks, modules, pageSize, clients: [client, client + 1] as const, hashAddress };
+      client += 2;
+      hashAddress += blocks.length * hashArenaBytes(pageSize);
+      return own;
+    };
+    if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs, scanShare }));
+    for (let part = 0; part < this.#threads; part++) {
+      // What others hold of a block's past is of no use here, but does no harm.
+      scanners.push(new WorkerScanner({ ...common(this.#elsewhere), part, parts: this.#threads, maxBandwidth }));
+    }
+    return scanners;
+  }
+}

@@ -1,0 +1,33 @@
+import type { ErrorRecord } from '../../errors.ts';
+import type { ArenaHandle } from '../../engine/arena.ts';
+import type { CoreModules, LiveMemory } from '../guest-memory.ts';
+import type { Kept } from '../tracking/create.ts';
+import type { Extent, PassCount } from './pass.ts';
+
+/** What one of several scanning threads is told when it starts. */
+export interface ScanStart {
+  arena: ArenaHandle;
+  modules: CoreModules;
+  pageSize: number;
+  /** Indexes of its two clients: for pages with content, and for zero pages. */
+  clients: readonly [number, number];
+  /** Its share of the segments. */
+  part: number;
+  parts: number;
+  blocks: readonly { index: number; memory: LiveMemory; kept: Kept; scratch: number | undefined }[];
+  /** Address in the arena of what hashes need. */
+  hashAddress: number;
+  /** Bytes per second, for this thread (0: no limit). */
+  maxBandwidth: number;
+}
+
+export type ScanOrder =
+  | { kind: 'pass'; extents: readonly Extent[]; limited: boolean }
+  /** Nothing more comes: hand back what is kept. */
+  | { kind: 'end' };
+
+export type ScanEvent =
+  /** @param active milliseconds of work. */
+  | { kind: 'passed'; count: PassCount; active: number }
+  | { kind: 'ended'; kept: readonly Kept[] }
+  | { kind: 'failed'; error: ErrorRecord };

@@ -1,0 +1,43 @@
+import type { CoreModules } from '../guest-memory.ts';
+import type { Extent, PassCount } from './pass.ts';
+import type { LiveMemory } from '../guest-memory.ts';
+import type { Kept } from '../tracking/create.ts';
+
+/** A block that a scanner is to look at. */
+export interface ScannedBlock {
+  /** Its number in the migration's block list. */
+  index: number;
+  memory: LiveMemory;
+  kept: Kept;
+  scratch: number | undefined;
+}
+
+export interface PassOrder {
+  /** By block number. */
+  extents: readonly Extent[];
+  /** The guest runs: it gets its turns, and the bandwidth is limited. Else the guest waits for this pass to end. */
+  live: boolean;
+}
+
+export interface PassResult {
+  count: PassCount;
+  /** Milliseconds of work, and of waiting for channels. */
+  active: number;
+}
+
+/** Looks for changes in some of a guest's blocks, and sends what it finds. */
+export interface Scanner {
+  pass(order: PassOrder): Promise<PassResult>;
+  /** Ends it. @returns what is kept of its blocks, by block number; only right after a pass that has ended well. */
+  end(): Promise<ReadonlyMap<number, Kept>>;
+}
+
+export interface ScannerOptions {
+  blocks: readonly ScannedBlock[];
+  modules: CoreModules;
+  pageSize: number;
+  /** Indexes of the engine's clients that it may use. */
+  clients: readonly [number, number];
+  /** Address in the arena of `blocks.length` times what hashes need. */
+  hashAddress: number;
+}

@@ -1,0 +1,96 @@
+import { Worker } from 'node:worker_threads';
+import { MultifdError } from '../../errors.ts';
+import { GRACE_MS } from '../../engine/launch.ts';
+import type { Pump } from '../../migration/outgoing/pump.ts';
+import type { Kept } from '../tracking/create.ts';
+import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
+import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.ts';
+
+export interface WorkerScannerOptions extends ScannerOptions {
+  pump: Pump;
+  part: number;
+  parts: number;
+  maxBandwidth: number;
+}
+
+/** Looks at shared memory in a thread of its own. */
+export class WorkerScanner implements Scanner {
+  readonly #pump: Pump;
+  readonly #worker: Worker;
+  readonly #gone: Promise<void>;
+  readonly #numbers: readonly number[];
+  readonly #part: number;
+  readonly #parts: number;
+  #ending = false;
+  #answer: ((event: ScanEvent) => void) | undefined;
+
+  constructor({ pump, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth }: WorkerScannerOptions) {
+    const { arena } = pump.engine.group;
+    const start: ScanStart = {
+      arena: arena.handle,
+      modules: { ...modules, shared: pump.module },
+      pageSize,
+      clients,
+      part,
+      parts,
+      blocks: blocks.map(({ index, memory, kept, scratch }) => ({ index, memory, kept, scratch })),
+      hashAddress,
+      maxBandwidth,
+    };
+    this.#pump = pump;
+    this.#numbers = blocks.map(({ index }) => index);
+    this.#part = part;
+    this.#parts = parts;
+    this.#worker = new Worker(new URL('./scan-worker.js', import.meta.url), { workerData: start, name: `multifd scan ${part}` });
+    this.#worker.on('message', (event: ScanEvent) => {
+      if (event.kind === 'failed') pump.engine.group.fail(MultifdError.fromRecord(event.error));
+      else this.#answer?.(event);
+    });
+    const died = (why: unknown): void => pump.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
+    this.#worker.on('error', died);
+    this.#gone = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        if (!this.#ending) died(new MultifdError('ERR_ENGINE', 'a thread that looks for changes has ended before its work did'));
+        resolve();
+      });
+    });
+  }
+
+  async pass({ extents, live }: PassOrder): Promise<PassResult> {
+    const event = await this.#ask({ kind: 'pass', extents, limited: live });
+    if (event.kind !== 'passed') throw new MultifdError('ERR_INTERNAL', `a scanning thread answered ${event.kind}`);
+    return event;
+  }
+
+  async end(): Promise<ReadonlyMap<number, Kept>> {
+    this.#ending = true;
+    // A thread that is still in a pass, since the engine has failed, ends that first.
+    const overdue = setTimeout(() => void this.#worker.terminate(), GRACE_MS);
+    const ended = new Promise<ScanEvent | undefined>((resolve) => {
+      this.#answer = (event) => {
+        if (event.kind === 'ended') resolve(event);
+      };
+      void this.#gone.then(() => resolve(undefined));
+    });
+    this.#worker.postMessage({ kind: 'end' } satisfies ScanOrder);
+    const event = await ended;
+    await this.#gone;
+    clearTimeout(overdue);
+    if (event?.kind !== 'ended') return new Map();
+    return new Map(event.kept.map((kept, n) => [this.#numbers[n]!, ownPart(kept, this.#part, this.#parts)]));
+  }
+
+  #ask(order: ScanOrder): Promise<ScanEvent> {
+    const answered = new Promise<ScanEvent>((resolve) => {
+      this.#answer = resolve;
+    });
+    this.#worker.postMessage(order);
+    return this.#pump.engine.group.race(answered);
+  }
+}
+
+/** Without the segments that other threads have kept. */
+function ownPart(kept: Kept, part: number, parts: number): Kept {
+  if (kept.method === 'bitmap') return kept;
+  return { ...kept, segments: new Map([...kept.segments].filter(([number]) => number % parts === part)) };
+}

@@ -1,0 +1,27 @@
+import { randomFillSync } from 'node:crypto';
+import { hashKeyLength } from '../../core/index.ts';
+import type { GuestMemory } from '../guest-memory.ts';
+import { BitmapTracker, type DirtyBitmap } from './bitmap.ts';
+import { CompareTracker } from './compare.ts';
+import { type HashArena, HashTracker } from './hash.ts';
+import type { Segments, Tracker } from './tracker.ts';
+
+/** What is kept of a block between looks at it, from one migration to the next. Structured-cloneable, but for a caller's own dirty log. */
+export type Kept =
+  | { method: 'compare'; segments: Segments }
+  | { method: 'hash'; segments: Segments; key: Uint8Array }
+  | { method: 'bitmap'; log: DirtyBitmap };
+
+/** For a block of which nothing was sent yet. */
+export function keepNothing(tracking: 'compare' | 'hash' | DirtyBitmap, pageSize: number): Kept {
+  if (tracking === 'compare') return { method: 'compare', segments: new Map() };
+  if (tracking === 'hash') return { method: 'hash', segments: new Map(), key: randomFillSync(new Uint8Array(hashKeyLength(pageSize))) };
+  return { method: 'bitmap', log: tracking };
+}
+
+/** @throws MultifdError ERR_OPTION for a memory that can't be tracked like this. */
+export function createTracker(kept: Kept, memory: GuestMemory, pageSize: number, scratch: number | undefined, hashArena: HashArena): Tracker {
+  if (kept.method === 'bitmap') return new BitmapTracker(kept.log);
+  if (kept.method === 'compare') return new CompareTracker(memory, pageSize, kept.segments);
+  return new HashTracker({ memory, pageSize, segments: kept.segments, key: kept.key, arena: hashArena, scratch });
+}
