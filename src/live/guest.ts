@@ -57,7 +57,6 @@ export class Guest {
     return this.#carry({ machine: options.machine, checked, goesOn: false, toFile: isFile }, async (cargo, run, recorder) => {
       if (isFile) await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize }), checked, recorder, run);
       else await migrateToTarget(uri, tls, cargo, checked, recorder, run);
-      run.arrived();
     });
   }
 

@@ -40,7 +40,7 @@ export interface GuestOptions {
   pageSize?: number;
   /** The longest that the guest's thread is kept from the guest at a time while it is not stopped, in milliseconds (2). */
   sliceMs?: number;
-  /** The share of the guest's thread that looking for changes may take (0.2). */
+  /** The share of the guest's thread that looking for changes may take while the guest has work to do (0.1). */
   scanShare?: number;
   /** How many threads look for changes in shared memory (1). Memory that is not shared is looked at in the thread that has it. */
   scanThreads?: number;
@@ -116,7 +116,7 @@ export function checkGuest(options: GuestOptions): CheckedGuest {
     throttle: options.throttle && ((share) => options.throttle!(share)),
     pageSize,
     sliceMs: number('slice', options.sliceMs ?? 2, 0.1, 1000),
-    scanShare: number('scan share', options.scanShare ?? 0.2, 0.01, 1),
+    scanShare: number('scan share', options.scanShare ?? 0.1, 0.01, 1),
     scanThreads: integer('scan threads', options.scanThreads ?? 1, 1, 64),
   };
 }

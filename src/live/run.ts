@@ -69,18 +69,14 @@ export class Run implements CoursePlan, Course {
     await Promise.all([this.#pass(false), carry(guest.deviceState())]);
   }
 
-  async done(): Promise<void> {
+  /** The guest's time of standing still ends here. */
+  async arrived(): Promise<void> {
     const { guest, goesOn, recorder } = this.#options;
+    recorder.downtime = performance.now() - this.#stoppedAt;
     if (!goesOn) return;
-    this.arrived();
     this.stopped = false;
     if (recorder.throttled > 0) guest.throttle?.(0);
     await guest.resume();
-  }
-
-  /** The target has everything: the guest's time of standing still ends here. */
-  arrived(): void {
-    this.#options.recorder.downtime = performance.now() - this.#stoppedAt;
   }
 
   /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */

@@ -69,7 +69,7 @@ async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Prom
       for await (const state of states) deviceState.push(state);
     });
     await sync();
-    await course.done?.();
+    await course.arrived?.();
     await engine.finish();
   };
   const copied = copying();

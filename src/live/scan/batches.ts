@@ -29,25 +29,27 @@ export class Batches {
     this.#batch = new RamPayload(client.slot);
   }
 
-  /** Whether a page of `block` has room now; else {@link send} first. */
-  takes(block: number): boolean {
+  /** How many pages of `block` have room now; if none has, {@link send} first. */
+  room(block: number): number {
     const batch = this.#batch;
-    return batch.slot.type === NONE || (batch.block === block && !batch.full);
+    if (batch.slot.type === NONE) return this.#capacity;
+    return batch.block === block ? this.#capacity - batch.count : 0;
   }
 
   /**
-   * Adds a page to a batch that {@link takes} it.
+   * Adds `pages` neighbouring pages, which there is {@link room} for.
+   * @param offset bytes into the block, of the first.
    * @param content copied into the slot.
    * @returns the copy, and its address in the arena.
    */
-  add(block: number, offset: number, content?: Uint8Array): { copy: Uint8Array; address: number } {
+  add(block: number, offset: number, pageSize: number, pages: number, content?: Uint8Array): { copy: Uint8Array; address: number } {
     const batch = this.#batch;
     if (batch.slot.type === NONE) batch.reset(block, this.#capacity, this.#kind);
     const length = content?.length ?? 0;
-    const at = batch.count * length;
+    const at = batch.count * pageSize;
     const copy = batch.dataBytes(at, length);
     if (content !== undefined) copy.set(content);
-    batch.push(offset);
+    for (let page = 0; page < pages; page++) batch.push(offset + page * pageSize);
     return { copy, address: batch.data + at };
   }
 

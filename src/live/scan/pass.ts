@@ -90,32 +90,45 @@ async function passBlock(block: TrackedBlock, { pages, known }: Extent, options:
 async function sendPages(block: TrackedBlock, first: number, dirty: number, options: PassOptions, count: PassCount): Promise<boolean> {
   const { pageSize, normal, zero, slices } = options;
   const { index, memory, tracker } = block;
-  for (let left = dirty; left !== 0; left &= left - 1) {
-    const page = first + 31 - Math.clz32(left & -left);
-    const offset = page * pageSize;
-    for (;;) {
-      if (slices?.over === true) await slices.next();
-      // Asked again after each wait: the guest may have written to the page meanwhile.
-      const isZero = memory.core !== undefined && memory.core.zeroMask(offset, pageSize, 1) !== 0;
-      const batches = isZero ? zero : normal;
-      if (!batches.takes(index)) {
-        const sent = send(batches, options);
-        if (!(typeof sent === 'boolean' ? sent : await sent)) return false;
-        continue;
-      }
-      if (isZero) {
-        zero.add(index, offset);
-        tracker.sentZero(page);
-        count.zero++;
-      } else {
-        const { copy, address } = normal.add(index, offset, memory.bytes.subarray(offset, offset + pageSize));
-        tracker.sent(page, copy, address);
-      }
-      count.dirty++;
-      break;
+  for (let left = dirty; left !== 0; ) {
+    if (slices?.over === true) await slices.next();
+    // The first pages that follow each other, and are all zero or all not. Asked again after each wait: the guest may have written to them meanwhile.
+    const at = lowestBit(left);
+    const run = lowestBit(~(left >>> at));
+    const zeros = memory.core?.zeroMask((first + at) * pageSize, pageSize, run) ?? 0;
+    const isZero = (zeros & 1) !== 0;
+    const alike = Math.min(run, lowestBit(isZero ? ~zeros : zeros));
+    const batches = isZero ? zero : normal;
+    const pages = Math.min(alike, batches.room(index));
+    if (pages === 0) {
+      const sent = send(batches, options);
+      if (!(typeof sent === 'boolean' ? sent : await sent)) return false;
+      continue;
     }
+    const page = first + at;
+    const offset = page * pageSize;
+    if (isZero) {
+      zero.add(index, offset, pageSize, pages);
+      tracker.sentZero(page, pages);
+      count.zero += pages;
+    } else {
+      const { copy, address } = normal.add(index, offset, pageSize, pages, memory.bytes.subarray(offset, offset + pages * pageSize));
+      tracker.sent(page, pages, copy, address);
+    }
+    count.dirty += pages;
+    left &= ~(bits(pages) << at);
   }
   return true;
+}
+
+/** 32 for none. */
+function lowestBit(word: number): number {
+  return word === 0 ? 32 : 31 - Math.clz32(word & -word);
+}
+
+/** The lowest `count` bits. */
+function bits(count: number): number {
+  return count === 32 ? -1 : (1 << count) - 1;
 }
 
 function send(batches: Batches, { slices, allow }: PassOptions): boolean | Promise<boolean> {

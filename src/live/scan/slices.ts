@@ -1,4 +1,8 @@
+import { performance } from 'node:perf_hooks';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+
+/** A thread that does less than this is free. */
+const IDLE = 0.5;
 
 /**
  * Shares a thread with the guest that lives in it: work in slices, and between them the guest's turn. Time that passes while the thread waits for
@@ -35,12 +39,18 @@ export class Slices {
     return this.#own + performance.now() - this.#begun >= this.#length;
   }
 
-  /** Gives others their turn. */
+  /** Gives others their turn: as long as their share is, or until they have nothing to do. */
   async next(): Promise<void> {
     this.#pause();
-    const left = this.#own * this.#ratio - this.#others;
-    // A timer may be a millisecond late, a turn of the event loop is not: but it would keep a processor busy while the guest has nothing to do.
-    await (left >= 1 ? sleep(left) : turn());
+    const since = performance.now();
+    const left = (): number => this.#own * this.#ratio - this.#others - (performance.now() - since);
+    // A timer may be a millisecond late, a turn of the event loop is not; but it would keep a processor busy for nothing.
+    if (left() < 1) await turn();
+    for (let idle = false; !idle && left() >= 1; ) {
+      const before = performance.eventLoopUtilization();
+      await sleep(1);
+      idle = performance.eventLoopUtilization(before).utilization < IDLE;
+    }
     this.#own = 0;
     this.#others = 0;
     this.#begun = performance.now();

@@ -36,15 +36,11 @@ export class BitmapTracker implements Tracker {
     if (count % 32 !== 0) mask[count >> 5]! &= (1 << (count & 31)) - 1;
   }
 
-  sent(page: number): void {
-    this.#clear(page);
+  sent(page: number, pages: number): void {
+    for (let p = page; p < page + pages && p >> 3 < this.#dirty.length; p++) this.#dirty[p >> 3]! &= ~(1 << (p & 7));
   }
 
-  sentZero(page: number): void {
-    this.#clear(page);
-  }
-
-  #clear(page: number): void {
-    if (page >> 3 < this.#dirty.length) this.#dirty[page >> 3]! &= ~(1 << (page & 7));
+  sentZero(page: number, pages: number): void {
+    this.sent(page, pages);
   }
 }

@@ -41,7 +41,7 @@ export class CompareTracker implements Tracker {
     }
   }
 
-  sent(page: number, content: Uint8Array): void {
+  sent(page: number, _pages: number, content: Uint8Array): void {
     const number = Math.floor(page / SEGMENT_PAGES);
     let segment = this.#segments.get(number);
     if (segment === undefined) {
@@ -51,9 +51,9 @@ export class CompareTracker implements Tracker {
     segment.set(content, (page % SEGMENT_PAGES) * this.#pageSize);
   }
 
-  sentZero(page: number): void {
+  sentZero(page: number, pages: number): void {
     const at = (page % SEGMENT_PAGES) * this.#pageSize;
-    this.#segments.get(Math.floor(page / SEGMENT_PAGES))?.fill(0, at, at + this.#pageSize);
+    this.#segments.get(Math.floor(page / SEGMENT_PAGES))?.fill(0, at, at + pages * this.#pageSize);
   }
 }
 

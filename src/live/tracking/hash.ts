@@ -59,7 +59,7 @@ export class HashTracker implements Tracker {
     this.#key = options.key;
     new Uint8Array(arena.buffer).set(options.key, arena.address);
     this.#kept = new Uint8Array(bytes);
-    this.#zero = this.#hash(arena.address + hashScratchBytes(pageSize)).slice();
+    this.#zero = this.#hashOfZeros();
   }
 
   changed(page: number, count: number, mask: Uint32Array): void {
@@ -72,12 +72,17 @@ export class HashTracker implements Tracker {
     if (inFirstHalf < count) this.#borrow(0, (at) => this.#look(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask));
   }
 
-  sent(page: number, _content: Uint8Array, address: number): void {
-    this.#keep(page, this.#hash(address));
+  sent(page: number, pages: number, _content: Uint8Array, address: number): void {
+    const { arena, pageSize } = this.#options;
+    const out = arena.address + up16(this.#key.length);
+    arena.core.hashPages(address, pageSize, pages, arena.address, out);
+    this.#segment(page).set(new Uint32Array(arena.buffer, out, 4 * pages), 4 * (page % SEGMENT_PAGES));
   }
 
-  sentZero(page: number): void {
-    if (this.#options.segments.has(Math.floor(page / SEGMENT_PAGES))) this.#keep(page, this.#zero);
+  sentZero(page: number, pages: number): void {
+    if (!this.#options.segments.has(Math.floor(page / SEGMENT_PAGES))) return;
+    const segment = this.#segment(page);
+    for (let p = page % SEGMENT_PAGES, end = p + pages; p < end; p++) segment.set(this.#zero, 4 * p);
   }
 
   #borrow(at: number, work: (at: number) => void): void {
@@ -107,24 +112,24 @@ export class HashTracker implements Tracker {
     }
   }
 
-  #keep(page: number, hash: Uint32Array): void {
+  /** The hashes of the segment that a page is in. */
+  #segment(page: number): Uint32Array {
     const { segments, memory } = this.#options;
     const number = Math.floor(page / SEGMENT_PAGES);
-    let segment = segments.get(number);
-    if (segment === undefined) {
-      segment = newSegment(SEGMENT_PAGES * HASH_LENGTH, memory.shared);
-      const words = new Uint32Array(segment.buffer);
-      for (let i = 0; i < words.length; i += 4) words.set(this.#zero, i);
-      segments.set(number, segment);
-    }
-    new Uint32Array(segment.buffer, HASH_LENGTH * (page % SEGMENT_PAGES), 4).set(hash);
+    const there = segments.get(number);
+    if (there !== undefined) return new Uint32Array(there.buffer);
+    const bytes = newSegment(SEGMENT_PAGES * HASH_LENGTH, memory.shared);
+    segments.set(number, bytes);
+    const hashes = new Uint32Array(bytes.buffer);
+    for (let i = 0; i < hashes.length; i += 4) hashes.set(this.#zero, i);
+    return hashes;
   }
 
-  /** Of the page at `address` in the arena; only valid until the next call. */
-  #hash(address: number): Uint32Array {
+  /** Of the zero page that is behind the hashes in the arena. */
+  #hashOfZeros(): Uint32Array {
     const { arena, pageSize } = this.#options;
     const out = arena.address + up16(this.#key.length);
-    arena.core.hash(address, pageSize, arena.address, out);
-    return new Uint32Array(arena.buffer, out, 4);
+    arena.core.hash(arena.address + hashScratchBytes(pageSize), pageSize, arena.address, out);
+    return new Uint32Array(arena.buffer, out, 4).slice();
   }
 }

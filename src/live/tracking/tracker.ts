@@ -14,10 +14,10 @@ export interface Tracker {
    * @param count at most {@link GROUP_PAGES}; the pages are in the block.
    */
   changed(page: number, count: number, mask: Uint32Array): void;
-  /** The page is on its way: `content`, which nobody changes any more, at `address` in the arena. */
-  sent(page: number, content: Uint8Array, address: number): void;
-  /** The page is on its way as a zero page. */
-  sentZero(page: number): void;
+  /** The `pages` pages from `page` on, at most 32, are on their way: `content`, which nobody changes any more, at `address` in the arena. */
+  sent(page: number, pages: number, content: Uint8Array, address: number): void;
+  /** They are on their way as zero pages. */
+  sentZero(page: number, pages: number): void;
 }
 
 /** The parts of a tracker that last from one migration to the next, and go from thread to thread with it. Pages are kept by segments of this many. */

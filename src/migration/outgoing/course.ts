@@ -20,8 +20,8 @@ export interface Course {
   rounds(sections: Sections): Promise<void>;
   /** The last one, which is synced afterwards. @param carry hands device state over; resolves when it is on its way. */
   last(carry: (states: Iterable<DeviceState> | AsyncIterable<DeviceState>) => Promise<void>): Promise<void>;
-  /** Into a file: every page has been written, so the memory may change again. */
-  done?(): void | Promise<void>;
+  /** The target has said that it has everything; or, into a file, every page has been written, so that the memory may change again. */
+  arrived?(): void | Promise<void>;
 }
 
 /** A course before the engine is there. */

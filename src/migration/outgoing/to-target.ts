@@ -122,6 +122,7 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   await engine.start();
   recorder.setUp();
   const course = await plan.begin(pump);
+  void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
 
   await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
   // The target starts its channels with the block list, and stops them at the first flush.
