@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
@@ -60,6 +61,8 @@ export class ChannelGroup {
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
       }
+      // Starting a thread takes milliseconds of this one, which may have a program to run: it gets its turn between any two.
+      await turn();
     }
     await this.race(opened);
   }

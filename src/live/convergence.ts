@@ -39,7 +39,7 @@ export class Convergence {
   readonly #options: ConvergenceOptions;
   #rounds = 0;
   #before: RoundFacts | undefined;
-  #msPerDirtyPage = 0;
+  #msPerDirtyPage = Number.POSITIVE_INFINITY;
   #fruitless = 0;
 
   constructor(options: ConvergenceOptions) {
@@ -52,16 +52,15 @@ export class Convergence {
     this.#before = facts;
     this.#rounds++;
     const { count, duration, active } = facts;
-    if (before === undefined) {
-      // All pages were dirty: what one costs to find, copy and send, at the pace that the channels keep.
-      this.#msPerDirtyPage = count.dirty === 0 ? 0 : active / count.dirty;
-      return { dirtyRate: 0, expectedDowntime: undefined };
-    }
+    // What a dirty page costs to find, copy and send, at the pace that the channels keep: no more than in the round that had most for its time.
+    if (count.dirty > 0) this.#msPerDirtyPage = Math.min(this.#msPerDirtyPage, active / count.dirty);
+    if (before === undefined) return { dirtyRate: 0, expectedDowntime: undefined };
     // What this round found was changed since the last one had come by: about as long ago as that one took.
     const perMs = count.dirty / Math.max(before.duration, 1);
     const nextDirty = Math.min(count.scanned, perMs * duration);
     // The last round looks at as much as this one did, and sends what will have changed since.
-    const expectedDowntime = Math.max(0, active + (nextDirty - count.dirty) * this.#msPerDirtyPage);
+    const looking = count.dirty === 0 ? active : active - count.dirty * this.#msPerDirtyPage;
+    const expectedDowntime = looking + (count.dirty === 0 ? 0 : nextDirty * this.#msPerDirtyPage);
     this.#fruitless = expectedDowntime > this.#options.downtimeLimit && count.dirty > before.count.dirty * TRIGGER ? this.#fruitless + 1 : 0;
     return { dirtyRate: perMs * 1000, expectedDowntime };
   }

@@ -20,7 +20,10 @@ export interface LiveBlock {
   memory: LiveMemory;
   /** (compare) */
   tracking?: Tracking;
-  /** For `hash`: the offset of `hashScratchBytes()` bytes in the memory that nobody else uses, at a multiple of 16. Needed for shared memory only. */
+  /**
+   * For `hash`: the offset, a multiple of 16, of `hashScratchBytes(pageSize, scanThreads)` bytes in the memory that nobody else uses, here or at the
+   * target. Needed for shared memory only: in other memory they are borrowed between the guest's calls.
+   */
   scratch?: number;
 }
 

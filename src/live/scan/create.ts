@@ -1,6 +1,6 @@
 import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
 import { type CoreModules, isShared } from '../guest-memory.ts';
-import { hashArenaBytes } from '../tracking/hash.ts';
+import { hashArenaBytes, hashScratchBytes } from '../tracking/hash.ts';
 import type { ScannedBlock, Scanner } from './scanner.ts';
 import { ThreadScanner } from './thread-scanner.ts';
 import { WorkerScanner } from './worker-scanner.ts';
@@ -53,8 +53,9 @@ export class ScanPlan {
     };
     if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs, scanShare }));
     for (let part = 0; part < this.#threads; part++) {
-      // What others hold of a block's past is of no use here, but does no harm.
-      scanners.push(new WorkerScanner({ ...common(this.#elsewhere), part, parts: this.#threads, maxBandwidth }));
+      // Each has its own part of what a caller has lent.
+      const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));
+      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, maxBandwidth }));
     }
     return scanners;
   }

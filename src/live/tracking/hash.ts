@@ -5,9 +5,9 @@ import { GROUP_PAGES, newSegment, SEGMENT_PAGES, type Segments, setBit, type Tra
 
 const up16 = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
-/** Bytes that looking for changes by hashes needs in a guest's memory: the key, and the hashes of a group of pages. */
-export function hashScratchBytes(pageSize = 4096): number {
-  return up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH;
+/** Bytes that looking for changes by hashes needs in a guest's memory: for each thread that looks, the key, and the hashes of a group of pages. */
+export function hashScratchBytes(pageSize = 4096, threads = 1): number {
+  return threads * (up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH);
 }
 
 /** Bytes that it needs in the arena. */
