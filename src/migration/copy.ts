@@ -32,10 +32,11 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
       channelData: (basics): CopyChannelData => ({ ...basics, targets, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });
     const deviceState = await copyPages(pump, recorder, plan);
-    const bitmaps = blocks.flatMap(({ usedLength }, index) => (targets[index]!.kind === 'file' ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize))] : []));
+    const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
+      blocks.flatMap(({ usedLength }, index) => (targets[index]!.kind === 'file' ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)] : []));
     await sink.tail(cargo.tail);
     if (checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
-    await sink.commit({ deviceState, bitmaps });
+    await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
   } catch (thrown) {
     await sink.discard();
     throw thrown;

@@ -9,6 +9,7 @@ import { bitmapLength } from '../../stream/index.ts';
  * ```
  * shared   0                 block table      272 bytes a block
  *          bitmaps[i]        one bit a page, for blocks that have one, each 8-byte aligned
+ *          changes[i]        the same, for blocks of which is noted what was sent
  *          main              a scratch of the owner's own, as the channels have theirs
  * scratch  header            initial packet, RAM header or device-state packet
  *          mask              one bit a page of a batch
@@ -109,6 +110,8 @@ export interface BlockArea {
   usedLength: number;
   /** Whether a bitmap of present pages is kept for it. */
   bitmap: boolean;
+  /** Whether it is noted which of its pages were sent (false). */
+  changes?: boolean;
 }
 
 /** Where the parts of the shared area are, relative to its start. Structured-cloneable. */
@@ -116,19 +119,23 @@ export interface SharedAreas {
   blockCount: number;
   /** Byte offset of each block's bitmap, or -1. */
   bitmaps: number[];
+  /** Byte offset of each block's bitmap of pages that were sent, or -1. */
+  changes: number[];
   main: number;
   bytes: number;
 }
 
 export function layOutShared(blocks: readonly BlockArea[], pageSize: number): SharedAreas {
   let at = up8(BLOCK_ENTRY.length * blocks.length);
-  const bitmaps = blocks.map((block) => {
-    if (!block.bitmap) return -1;
+  const place = (wanted: boolean, { usedLength }: BlockArea): number => {
+    if (!wanted) return -1;
     const offset = at;
-    at += bitmapLength(block.usedLength, pageSize);
+    at += bitmapLength(usedLength, pageSize);
     return offset;
-  });
-  return { blockCount: blocks.length, bitmaps, main: at, bytes: at + scratchBytes(pageSize) };
+  };
+  const bitmaps = blocks.map((block) => place(block.bitmap, block));
+  const changes = blocks.map((block) => place(block.changes ?? false, block));
+  return { blockCount: blocks.length, bitmaps, changes, main: at, bytes: at + scratchBytes(pageSize) };
 }
 
 /** Address of block `index`'s id in the block table. */
@@ -136,8 +143,8 @@ export function blockIdAddress(arena: Arena, index: number): number {
   return arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.id;
 }
 
-/** Address of a bitmap in the arena, or undefined. */
-export function bitmapAddress(arena: Arena, areas: SharedAreas, block: number): number | undefined {
-  const offset = areas.bitmaps[block]!;
+/** Address of a block's bitmap in the arena, or undefined. @param of which: of the pages that are present, or of those that were sent. */
+export function bitmapAddress(arena: Arena, areas: SharedAreas, block: number, of: 'bitmaps' | 'changes' = 'bitmaps'): number | undefined {
+  const offset = areas[of][block]!;
   return offset < 0 ? undefined : arena.layout.shared + offset;
 }

@@ -1,4 +1,5 @@
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
+import { bitmapAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
@@ -29,6 +30,8 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
         async (slot) => {
           const { batch, normal, zero, content } = batcher.prepare(slot, true);
           const target = targets[batch.block]!;
+          const changes = bitmapAddress(arena, areas, batch.block, 'changes');
+          if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
           if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
           if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
           counters[Counter.BYTES]! += normal * pageSize;

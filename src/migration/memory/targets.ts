@@ -17,6 +17,15 @@ export interface IncomingBlock {
 /** What a sink says of a block: a target, or for images a region of the file, whose bitmap the migration keeps in its own memory. */
 export type SinkTarget = BlockTarget | { readonly fd: number; readonly position: number };
 
+/** What a sink gets with the last page. */
+export interface SinkEnd {
+  deviceState: readonly DeviceState[];
+  /** Of blocks that are regions of a file: which pages are present. */
+  bitmaps: readonly Uint8Array[];
+  /** Of the same, where that is known: which pages were sent, present or zero. */
+  changed?: readonly Uint8Array[];
+}
+
 /** Where a whole incoming migration goes. The calls come in this order, and `discard` at most once, instead of or during any but the first. */
 export interface IncomingSink {
   configuration(configuration: Configuration): void | Promise<void>;
@@ -24,8 +33,8 @@ export interface IncomingSink {
   blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
   /** A piece of what follows the RAM, verbatim; only valid during the call. */
   tail(chunk: Uint8Array): void | Promise<void>;
-  /** Everything is there: make it last. `bitmaps` has those of blocks that are regions of a file. */
-  commit(end: { deviceState: readonly DeviceState[]; bitmaps: readonly Uint8Array[] }): void | Promise<void>;
+  /** Everything is there: make it last. */
+  commit(end: SinkEnd): void | Promise<void>;
   discard(): void | Promise<void>;
 }
 

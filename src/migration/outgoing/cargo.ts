@@ -65,8 +65,8 @@ export async function imageCargo(path: string, offset: number, pageSize: number)
   }
 }
 
-/** The shared area for a cargo's blocks. @param writesBitmaps whether every block needs one, since it is an image that is written. */
+/** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */
 export function cargoAreas({ blocks, usedLengths }: Cargo, pageSize: number, writesBitmaps: boolean): SharedAreas {
-  const areas = blocks.map(({ id, bitmap }, index) => ({ id, usedLength: usedLengths[index]!, bitmap: writesBitmaps || bitmap !== undefined }));
+  const areas = blocks.map(({ id, bitmap }, index) => ({ id, usedLength: usedLengths[index]!, bitmap: writesBitmaps || bitmap !== undefined, changes: writesBitmaps }));
   return layOutShared(areas, pageSize);
 }

@@ -141,10 +141,10 @@ export class Pump {
     return this.engine.group.arena.layout.shared + this.areas.bytes + BATCH_BYTES;
   }
 
-  /** A block's bitmap of present pages. */
-  bitmap(block: number, length: number): Uint8Array {
+  /** A block's bitmap of the pages that are present, or of those that were sent. */
+  bitmap(block: number, length: number, of: 'bitmaps' | 'changes'): Uint8Array {
     const { arena } = this.engine.group;
-    return new Uint8Array(arena.buffer, bitmapAddress(arena, this.areas, block)!, length);
+    return new Uint8Array(arena.buffer, bitmapAddress(arena, this.areas, block, of)!, length);
   }
 
   async #fail(): Promise<never> {
