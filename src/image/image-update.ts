@@ -51,7 +51,8 @@ export interface UpdateContent {
  *
  * What runs out of room does so in 1 or 3, as 4 writes only where something has been before; up to there the old image is
  * brought back after any failure. When 4 or 5 fails, or the process ends in 2 to 5, both hidden files stay, and
- * {@link finishImageUpdate} makes the new image of them. Ended in 1, a process leaves a sidecar that nobody needs.
+ * {@link finishImageUpdate} makes the new image of them. A sidecar alone is of no use to anyone: a process that ended in 1, or last in 5,
+ * leaves it.
  *
  * The pages that changed are written twice. That beats a copy of the image, which costs all of its pages where the file system
  * can't clone files (ext4 can't), and an undo log, which would need the pages to be written a third time, and the old ones
@@ -64,18 +65,20 @@ export class ImageUpdate {
   readonly #path: string;
   readonly #stamp: Stamp;
   readonly #image: FileHandle;
+  readonly #before: readonly Uint8Array[];
   readonly #sidecar: FileHandle;
   readonly #hidden: string;
   #open = true;
   #kept = false;
 
-  private constructor(path: string, stamp: Stamp, plan: ImagePlan, image: FileHandle, sidecar: FileHandle, hidden: string) {
+  private constructor(path: string, stamp: Stamp, plan: ImagePlan, image: FileHandle, before: readonly Uint8Array[], hidden: string, sidecar: FileHandle) {
     this.#path = path;
     this.#stamp = stamp;
     this.plan = plan;
     this.#image = image;
-    this.#sidecar = sidecar;
+    this.#before = before;
     this.#hidden = hidden;
+    this.#sidecar = sidecar;
   }
 
   /**
@@ -83,7 +86,8 @@ export class ImageUpdate {
    *
    * @returns undefined if it can't be updated and has to be written anew: it is not there, has been changed or replaced since, or
    *   is of another configuration, other blocks, or blocks of other lengths.
-   * @throws MultifdError what planImage throws; ERR_IO if it can't be read and written, or its folder not written to.
+   * @throws MultifdError what planImage throws; ERR_IO if it can't be read and written, or its folder not written to; ERR_IMAGE if a
+   *   bitmap has bits past its block's end.
    */
   static async open(path: string, { stamp, ...shape }: ImageUpdateOptions): Promise<ImageUpdate | undefined> {
     const plan = planImage(shape);
@@ -91,10 +95,11 @@ export class ImageUpdate {
     if (image === undefined) return undefined;
     try {
       if (await hasLayout(image, plan, stamp)) {
+        const before = await readBitmaps(image, plan);
         const hidden = hiddenName(path);
         // Memory can hold anything secret: like the image, the sidecar is its owner's alone.
         const sidecar = await io(`create a file beside ${path}`, open(hidden + SIDECAR, 'wx+', 0o600));
-        return new ImageUpdate(path, stamp, plan, image, sidecar, hidden);
+        return new ImageUpdate(path, stamp, plan, image, before, hidden, sidecar);
       }
     } catch (error) {
       await image.close();
@@ -109,23 +114,9 @@ export class ImageUpdate {
     return this.#sidecar.fd;
   }
 
-  /**
-   * The bitmaps of the image as it is, one per block: set for each page that is present.
-   *
-   * @throws MultifdError ERR_IO; ERR_IMAGE if one has bits past its block's end.
-   */
-  async bitmaps(): Promise<Uint8Array[]> {
-    const { blocks, pageSize } = this.plan;
-    const bitmaps: Uint8Array[] = [];
-    for (const { id, usedLength, bitmapLength, bitmapOffset } of blocks) {
-      const bitmap = new Uint8Array(bitmapLength);
-      await readFully(this.#image, bitmap, bitmapOffset);
-      if (hasBitsPast(bitmap, usedLength / pageSize)) {
-        throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
-      }
-      bitmaps.push(bitmap);
-    }
-    return bitmaps;
+  /** The bitmaps of the image as it is, one per block: set for each page that is present. The caller's to change. */
+  bitmaps(): Uint8Array[] {
+    return this.#before.map((bitmap) => bitmap.slice());
   }
 
   /**
@@ -139,12 +130,12 @@ export class ImageUpdate {
     if (!this.#open) throw new MultifdError('ERR_INTERNAL', 'an update was to be committed that is over');
     let written: Stamp;
     try {
-      const before = await this.bitmaps();
-      const redo = this.#redo(content, before);
+      await this.#checkUnchanged();
+      const redo = this.#redo(content);
       await this.#record(redo, content);
       await this.#setAside();
-      await this.#addPages(redo, before);
-      written = await this.#finish(redo, before);
+      await this.#addPages(redo);
+      written = await this.#finish(redo);
     } catch (error) {
       await this.discard();
       throw error;
@@ -160,14 +151,14 @@ export class ImageUpdate {
     if (!this.#kept) await this.#removeSidecar();
   }
 
-  #redo({ changed, bitmaps, tail }: UpdateContent, before: readonly Uint8Array[]): Redo {
+  #redo({ changed, bitmaps, tail }: UpdateContent): Redo {
     const { blocks, pageSize, tailOffset } = this.plan;
     if (tail.length === 0) throw new MultifdError('ERR_INTERNAL', 'the image was to be updated without its end');
     const pages = blocks.map(({ id, usedLength, bitmapLength }, index) => {
       const [differing, present] = [changed[index], bitmaps[index]];
       const fits = (bitmap: Uint8Array | undefined): bitmap is Uint8Array => bitmap?.length === bitmapLength && !hasBitsPast(bitmap, usedLength / pageSize);
       if (!fits(differing) || !fits(present)) throw new MultifdError('ERR_INTERNAL', `a bitmap of ${id} does not fit the block`);
-      const page = firstDifference(present, before[index]!, differing, usedLength / pageSize);
+      const page = firstDifference(present, this.#before[index]!, differing, usedLength / pageSize);
       if (page !== undefined) throw new MultifdError('ERR_INTERNAL', `page ${page} of ${id} came or went, and is not among those that changed`);
       return bothOf(differing, present);
     });
@@ -186,8 +177,7 @@ export class ImageUpdate {
 
   /** Step 2. */
   async #setAside(): Promise<void> {
-    const found = stampOf(await io(`look for ${this.#path}`, lstat(this.#path, { bigint: true })));
-    if (!sameStamp(found, this.#stamp)) throw changedSince(this.#path);
+    await this.#checkUnchanged();
     const aside = this.#hidden + SET_ASIDE;
     await io(`rename ${this.#path}`, rename(this.#path, aside));
     await this.#orBringBack(async () => {
@@ -198,10 +188,10 @@ export class ImageUpdate {
   }
 
   /** Step 3. What has the place of pages that are not present, or comes after the end, means nothing. */
-  async #addPages(redo: Redo, before: readonly Uint8Array[]): Promise<void> {
+  async #addPages(redo: Redo): Promise<void> {
     const size = Number(this.#stamp.size);
     const extended = redo.tailOffset + redo.tailLength - size;
-    const added = redo.pages.map((pages, index) => exceptOf(pages, before[index]!));
+    const added = redo.pages.map((pages, index) => exceptOf(pages, this.#before[index]!));
     if (extended <= 0 && added.every((pages) => pages.every((byte) => byte === 0))) return;
     const add = async (): Promise<void> => {
       if (extended > 0) await copyRange(this.#sidecar, this.#image, size, extended);
@@ -214,9 +204,9 @@ export class ImageUpdate {
   }
 
   /** Steps 4 and 5, but for the sidecar. */
-  async #finish(redo: Redo, before: readonly Uint8Array[]): Promise<Stamp> {
+  async #finish(redo: Redo): Promise<Stamp> {
     try {
-      await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, before[index]!)) });
+      await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)) });
       const written = stampOf(await io('look at the image', this.#image.stat({ bigint: true })));
       await this.#close();
       await giveName(this.#hidden + SET_ASIDE, this.#path, false);
@@ -224,6 +214,11 @@ export class ImageUpdate {
     } catch (error) {
       throw this.#keep(error);
     }
+  }
+
+  async #checkUnchanged(): Promise<void> {
+    const found = stampOf(await io(`look for ${this.#path}`, lstat(this.#path, { bigint: true })));
+    if (!sameStamp(found, this.#stamp)) throw changedSince(this.#path);
   }
 
   /** After a failure, undoes what there is to undo, and gives the image its name back. */
@@ -284,6 +279,19 @@ async function hasLayout(image: FileHandle, { pieces, tailOffset }: ImagePlan, {
     if (Buffer.compare(found, bytes) !== 0) return false;
   }
   return true;
+}
+
+async function readBitmaps(image: FileHandle, { blocks, pageSize }: ImagePlan): Promise<Uint8Array[]> {
+  const bitmaps: Uint8Array[] = [];
+  for (const { id, usedLength, bitmapLength, bitmapOffset } of blocks) {
+    const bitmap = new Uint8Array(bitmapLength);
+    await readFully(image, bitmap, bitmapOffset);
+    if (hasBitsPast(bitmap, usedLength / pageSize)) {
+      throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
+    }
+    bitmaps.push(bitmap);
+  }
+  return bitmaps;
 }
 
 function changedSince(path: string): MultifdError {
