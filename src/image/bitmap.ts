@@ -41,6 +41,23 @@ export function* runsOf(bitmap: Uint8Array, pages: number): Generator<PageRun> {
   }
 }
 
+/** The bits that are set in both; of the same length. */
+export function bothOf(one: Uint8Array, other: Uint8Array): Uint8Array {
+  return one.map((byte, index) => byte & other[index]!);
+}
+
+/** The bits that are set in the first and not in the second; of the same length. */
+export function exceptOf(one: Uint8Array, other: Uint8Array): Uint8Array {
+  return one.map((byte, index) => byte & ~other[index]!);
+}
+
+/** The first page below `pages` whose bits differ and that has none in `allowed`; undefined if there is none. */
+export function firstDifference(one: Uint8Array, other: Uint8Array, allowed: Uint8Array, pages: number): number | undefined {
+  const differing = one.map((byte, index) => (byte ^ other[index]!) & ~allowed[index]!);
+  const found = findBit(viewOf(differing), 0, pages, true);
+  return found < pages ? found : undefined;
+}
+
 /** The first bit from `from` on that is set (or clear, by `wanted`); `end` if none is before it. */
 function findBit(words: DataView, from: number, end: number, wanted: boolean): number {
   const invert = wanted ? 0 : -1;

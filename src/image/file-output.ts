@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { link, lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MultifdError } from '../errors.ts';
-import { io, systemCode } from './io.ts';
+import { io, statIfThere, systemCode } from './io.ts';
+import { type Stamp, stampOf, stampOnceNamed } from './stamp.ts';
 
 export interface FileOutputOptions {
   /** Replace a file that is there already; default false. */
@@ -36,7 +37,7 @@ export class FileOutput {
   static async create(path: string, options: FileOutputOptions = {}): Promise<FileOutput> {
     const force = options.force ?? false;
     await refuseToReplace(path, force);
-    const temporary = join(dirname(path), `.multifd-${process.pid}-${randomBytes(6).toString('hex')}.part`);
+    const temporary = `${hiddenName(path)}.part`;
     const handle = await io(`create a file beside ${path}`, open(temporary, 'wx+', options.mode ?? 0o666));
     return new FileOutput(path, temporary, handle, force);
   }
@@ -44,18 +45,22 @@ export class FileOutput {
   /**
    * Puts the content on the disk and gives the file its name. On failure the hidden file is removed.
    *
+   * @returns what the file can be known by later.
    * @throws MultifdError ERR_EXISTS if another file took the name meanwhile; ERR_IO.
    */
-  async commit(): Promise<void> {
+  async commit(): Promise<Stamp> {
+    let written: Stamp;
     try {
       await io(`write ${this.path} to the disk`, this.handle.sync());
+      written = stampOf(await io(`look at ${this.path}`, this.handle.stat({ bigint: true })));
       await this.#close();
-      await this.#takeName();
+      await giveName(this.#temporary, this.path, this.#force);
     } catch (error) {
       await this.discard();
       throw error;
     }
     await syncFolder(dirname(this.path));
+    return stampOnceNamed(this.path, written);
   }
 
   /** Removes the hidden file, if it is there still. Never throws, so that it can follow any error. */
@@ -69,30 +74,38 @@ export class FileOutput {
     this.#open = false;
     await io(`close ${this.path}`, this.handle.close());
   }
+}
 
-  async #takeName(): Promise<void> {
-    const what = `give the file its name ${this.path}`;
-    if (!this.#force) {
-      // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
-      const refused = await link(this.#temporary, this.path).then(() => undefined, systemCodeOrThrow);
-      if (refused === undefined) return io(what, rm(this.#temporary));
-      if (refused === 'EEXIST') throw taken(this.path);
-      // This file system has no links; what is left is to look, then rename.
+/** The beginning of a name, in the same folder, that nobody else has and no list of files shows. */
+export function hiddenName(path: string): string {
+  return join(dirname(path), `.multifd-${process.pid}-${randomBytes(6).toString('hex')}`);
+}
+
+/**
+ * Gives a hidden file its name.
+ *
+ * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set; ERR_IO.
+ */
+export async function giveName(temporary: string, path: string, force: boolean): Promise<void> {
+  const what = `give the file its name ${path}`;
+  if (!force) {
+    // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
+    const refused = await link(temporary, path).then(() => undefined, systemCodeOrThrow);
+    if (refused === undefined) {
+      // It has its name, which is what counts; a second, hidden one does no harm.
+      await rm(temporary).catch(() => undefined);
+      return;
     }
-    await refuseToReplace(this.path, this.#force);
-    await io(what, rename(this.#temporary, this.path));
+    if (refused === 'EEXIST') throw taken(path);
+    // This file system has no links; what is left is to look, then rename.
   }
+  await refuseToReplace(path, force);
+  await io(what, rename(temporary, path));
 }
 
 async function refuseToReplace(path: string, force: boolean): Promise<void> {
   if (basename(path) === '') throw new MultifdError('ERR_IO', `"${path}" is not the name of a file`);
-  const found = await io(
-    `look for ${path}`,
-    lstat(path).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }),
-  );
+  const found = await statIfThere(path);
   if (found === undefined) return;
   if (!found.isFile()) throw new MultifdError('ERR_IO', `${path} is there and is not a regular file; choose another name`);
   if (!force) throw taken(path);

@@ -5,6 +5,7 @@ import { hasBitsPast } from './bitmap.ts';
 import { FileOutput } from './file-output.ts';
 import { io, systemCode, writeFully } from './io.ts';
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
+import type { Stamp } from './stamp.ts';
 
 export interface ImageWriterOptions {
   /** Replace a file that is there already; default false. */
@@ -97,13 +98,14 @@ export class ImageWriter {
   /**
    * Puts the file on the disk and gives it its name.
    *
+   * @returns what an update of the image knows it by.
    * @throws MultifdError ERR_INTERNAL if bitmaps or tail are missing; ERR_EXISTS if another file took the name; ERR_IO.
    */
-  async commit(): Promise<void> {
+  async commit(): Promise<Stamp> {
     if (!this.#bitmapsWritten || this.#tailLength === 0) {
       throw new MultifdError('ERR_INTERNAL', 'the image was to be committed without its bitmaps or its end');
     }
-    await this.#output.commit();
+    return this.#output.commit();
   }
 
   /** Removes what was written. Never throws. */

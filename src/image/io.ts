@@ -1,4 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { lstat, type FileHandle } from 'node:fs/promises';
 import { MultifdError } from '../errors.ts';
 import type { ByteSource } from '../stream/index.ts';
 
@@ -15,6 +16,17 @@ export async function io<T>(what: string, operation: Promise<T>): Promise<T> {
 /** The `code` of a file system error, such as `ENOENT`; undefined for anything else. */
 export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** What has the name, a link not followed; undefined if nothing has. Throws MultifdError ERR_IO. */
+export async function statIfThere(path: string): Promise<BigIntStats | undefined> {
+  return io(
+    `look for ${path}`,
+    lstat(path, { bigint: true }).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }),
+  );
 }
 
 /**
