@@ -4,7 +4,7 @@ export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from '.
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { ImageUpdate, type ImageUpdateOptions, type UpdateContent } from './image-update.ts';
 export { finishImageUpdate } from './finish-update.ts';
-export type { Stamp } from './stamp.ts';
+export { hasStamp, type Stamp } from './stamp.ts';
 export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 export { blockLengthFor, fileLengthRecord } from './records.ts';
 export { extractBlock, extractCore, type CoreReport, type ExtractOptions } from './extract.ts';

@@ -36,3 +36,8 @@ export async function stampOnceNamed(path: string, before: Stamp): Promise<Stamp
   const found = await lstat(path, { bigint: true }).then(stampOf, () => before);
   return sameContent(found, before) ? found : before;
 }
+
+/** Whether the file under that name still has the stamp. */
+export async function hasStamp(path: string, stamp: Stamp): Promise<boolean> {
+  return lstat(path, { bigint: true }).then((found) => sameStamp(stampOf(found), stamp), () => false);
+}

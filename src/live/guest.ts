@@ -1,6 +1,9 @@
+import { resolve } from 'node:path';
 import { MultifdError } from '../errors.ts';
+import { hasStamp, ImageUpdate, type Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/copy.ts';
 import { imageSink } from '../migration/memory/image-sink.ts';
+import { updateSink } from '../migration/memory/update-sink.ts';
 import type { Cargo } from '../migration/outgoing/cargo.ts';
 import { migrateToTarget } from '../migration/outgoing/to-target.ts';
 import { buildTail } from '../stream/index.ts';
@@ -12,10 +15,17 @@ import { type CheckedGuest, type CheckedLive, checkGuest, checkLive, type GuestO
 import { lengthOf, Run } from './run.ts';
 import { ScanPlan } from './scan/create.ts';
 import { LiveRecorder, type LiveStatistics } from './statistics.ts';
-import { keepNothing } from './tracking/create.ts';
+import { type Kept, keepNothing } from './tracking/create.ts';
 
 /** Takes a guest's pages and state to where they go. */
 type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
+
+/** The last snapshot, and what was kept of each block's pages, by block number, when it was made; nothing if that is lost. */
+interface LastSnapshot {
+  path: string;
+  stamp: Stamp;
+  kept?: ReadonlyMap<number, Kept>;
+}
 
 interface Journey {
   machine: string | undefined;
@@ -34,6 +44,7 @@ interface Journey {
 export class Guest {
   readonly #options: CheckedGuest;
   #busy = false;
+  #last: LastSnapshot | undefined;
 
   /** @throws MultifdError ERR_OPTION. */
   constructor(options: GuestOptions) {
@@ -61,15 +72,35 @@ export class Guest {
   }
 
   /**
-   * Writes a mapped-ram image of the running program, which is stopped for the last round only and then goes on.
+   * Writes a mapped-ram image of the running program, which is stopped for the last round only and then goes on. Where `path` has this guest's last
+   * snapshot, only what has changed since is written, into the same file; until all of that is on the disk the file is the old snapshot.
    * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there then.
    */
   async snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
-    const { path, force = false } = options;
+    const { path, force = false, machine = 'none' } = options;
     const checked = checkLive({ ...options, uri: '' }, pageSize);
-    return this.#carry({ machine: options.machine, checked, goesOn: true, toFile: true }, async (cargo, run, recorder) => {
-      await copyToSink(cargo, await imageSink({ path, force, pageSize }), checked, recorder, run);
+    const name = resolve(path);
+    const before = this.#last?.path === name ? this.#last : undefined;
+    // What is there is this guest's own: it may be replaced, also where it can't be updated.
+    const own = before !== undefined && (await hasStamp(path, before.stamp));
+    return this.#carry({ machine, checked, goesOn: true, toFile: true }, async (cargo, run, recorder) => {
+      const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
+      // What is kept goes on with the program: until this snapshot is complete it fits none.
+      this.#last = own ? { path: name, stamp: before.stamp } : undefined;
+      let stamp: Stamp | undefined;
+      const onCommitted = (made: Stamp): void => void (stamp = made);
+      const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
+      const update = last && (await ImageUpdate.open(path, { stamp: last.stamp, configuration: cargo.configuration, blocks, pageSize }));
+      if (update === undefined) {
+        await copyToSink(cargo, await imageSink({ path, force: force || own, pageSize, onCommitted }), checked, recorder, run);
+      } else {
+        run.trustAll();
+        const bitmaps = update.bitmaps();
+        const known = { ...cargo, blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })) };
+        await copyToSink(known, updateSink(update, pageSize, onCommitted), checked, recorder, run);
+      }
+      this.#last = { path: name, stamp: stamp!, kept: await run.end() };
     });
   }
 
@@ -110,7 +141,9 @@ export class Guest {
     const guest = this.#options;
     const { blocks, pageSize, sliceMs, scanShare, scanThreads } = guest;
     const usedLengths = blocks.map(({ id, memory }) => wholePages(id, lengthOf(memory), pageSize));
-    const kept = blocks.map(({ tracking = 'compare' }) => keepNothing(tracking, pageSize));
+    // Of use to an update of the last snapshot; whoever sends all pages overwrites it.
+    const kept = blocks.map(({ tracking = 'compare' }, index) => this.#last?.kept?.get(index) ?? keepNothing(tracking, pageSize));
+    if (!goesOn) delete this.#last?.kept;
     const scan = new ScanPlan({
       blocks: blocks.map(({ memory, scratch }, index) => ({ index, memory, kept: kept[index]!, scratch })),
       modules: await compileCores(blocks.map(({ memory }) => memory)),

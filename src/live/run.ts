@@ -32,7 +32,7 @@ export class Run implements CoursePlan, Course {
   outgrown = false;
   readonly #options: RunOptions;
   readonly #extents: Extent[];
-  #scanners: Scanner[] = [];
+  readonly #scanners: Scanner[] = [];
   #pump: Pump | undefined;
   #stoppedAt = 0;
 
@@ -45,8 +45,13 @@ export class Run implements CoursePlan, Course {
 
   begin(pump: Pump): Course {
     this.#pump = pump;
-    this.#scanners = this.#options.scan.start(pump);
+    this.#options.scan.start(pump, this.#scanners);
     return this;
+  }
+
+  /** The target holds all pages already as what was kept of them says: only those that have changed since are sent. */
+  trustAll(): void {
+    for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
   }
 
   async rounds(sections: Sections): Promise<void> {
@@ -82,7 +87,7 @@ export class Run implements CoursePlan, Course {
   /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
   async end(): Promise<Map<number, Kept>> {
     const kept = new Map<number, Kept>();
-    for (const part of await Promise.all(this.#scanners.map((scanner) => scanner.end()))) {
+    for (const part of await Promise.all(this.#scanners.splice(0).map((scanner) => scanner.end()))) {
       for (const [block, own] of part) kept.set(block, merge(kept.get(block), own));
     }
     return kept;
@@ -93,11 +98,6 @@ export class Run implements CoursePlan, Course {
     const { guest, recorder } = this.#options;
     if (recorder.throttled > 0) guest.throttle?.(0);
     if (this.stopped) await guest.resume();
-  }
-
-  /** How many pages of each block the target has. */
-  get extents(): readonly Extent[] {
-    return this.#extents;
   }
 
   /** @returns whether it is time to stop the guest. */

@@ -39,10 +39,12 @@ export class ScanPlan {
     this.bytes = hashArenaBytes(pageSize) * (this.#here.length + this.#threads * this.#elsewhere.length);
   }
 
-  /** @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked. */
-  start(pump: Pump): Scanner[] {
+  /**
+   * @param scanners get one each, also before an error.
+   * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
+   */
+  start(pump: Pump, scanners: Scanner[]): void {
     const { modules, pageSize, sliceMs, scanShare, maxBandwidth, transferred } = this.#options;
-    const scanners: Scanner[] = [];
     let client = FIRST_CLIENT;
     let hashAddress = pump.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
@@ -57,6 +59,5 @@ export class ScanPlan {
       const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));
       scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, maxBandwidth }));
     }
-    return scanners;
   }
 }

@@ -1,5 +1,5 @@
 import { MultifdError } from '../../errors.ts';
-import { type ImagePlan, ImageWriter } from '../../image/index.ts';
+import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
 import { withDeviceState } from '../device-records.ts';
 import type { IncomingSink } from './targets.ts';
@@ -11,13 +11,15 @@ export interface ImageSinkOptions {
   pageSize: number;
   /** Where the stream starts in the file (0). */
   offset?: number;
+  /** Gets what an update of the image would know it by. */
+  onCommitted?: (stamp: Stamp) => void;
 }
 
 /**
  * A sink that writes a mapped-ram image, which has its name only once it is complete and on the disk.
  * @throws MultifdError ERR_EXISTS, ERR_IO.
  */
-export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<IncomingSink> {
+export async function imageSink({ path, force, pageSize, offset = 0, onCommitted = () => {} }: ImageSinkOptions): Promise<IncomingSink> {
   const writer = await ImageWriter.create(path, { force, offset });
   const tail: Uint8Array[] = [];
   let configuration: Configuration | undefined;
@@ -37,7 +39,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
       await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
-      await writer.commit();
+      onCommitted(await writer.commit());
     },
     discard: () => writer.discard(),
   };
