@@ -1,7 +1,7 @@
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
-import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
+import { PageTargets, type TargetDescriptor } from './page-targets.ts';
 import { RAM } from './payloads.ts';
 
 export interface CopyChannelData extends ChannelBasics {
@@ -18,7 +18,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
   const { pageSize, areas } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
-  const targets = data.targets.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
+  const targets = new PageTargets(data.targets, { core, scratch, pageSize, arena, areas });
 
   return {
     kind: 'send',
@@ -28,7 +28,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
         RAM,
         async (slot) => {
           const { batch, normal, zero, content } = batcher.prepare(slot, true);
-          const target = targets[batch.block]!;
+          const target = targets.of(batch.block);
           if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
           if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
           counters[Counter.BYTES]! += normal * pageSize;
