@@ -35,6 +35,11 @@ export function openReturnPath(): Uint8Array {
   return new ByteWriter().u8(Section.COMMAND).u16(Command.OPEN_RETURN_PATH).u16(0).finish();
 }
 
+/** Asks the target to answer with a PONG of the same value, once it has come this far. @param value 32 bits. */
+export function ping(value: number): Uint8Array {
+  return new ByteWriter().u8(Section.COMMAND).u16(Command.PING).u16(4).u32(value).finish();
+}
+
 /**
  * The START header of "ram" and its MEM_SIZE word; {@link blockEntry} for each block comes next.
  *

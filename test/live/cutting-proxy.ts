@@ -23,17 +23,17 @@ export class CuttingProxy {
   cut = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #letThrough: (number: number) => boolean;
+  readonly #letThrough: (number: number, message: Seen) => boolean;
   readonly #inside: boolean;
 
-  private constructor(server: Server, letThrough: (number: number) => boolean, inside: boolean) {
+  private constructor(server: Server, letThrough: (number: number, message: Seen) => boolean, inside: boolean) {
     this.#server = server;
     this.#letThrough = letThrough;
     this.#inside = inside;
   }
 
   /** @param inside cut in the middle of the message, not before it. */
-  static async open(targetUri: string, letThrough: (number: number) => boolean, inside = false): Promise<{ proxy: CuttingProxy; uri: string }> {
+  static async open(targetUri: string, letThrough: (number: number, message: Seen) => boolean, inside = false): Promise<{ proxy: CuttingProxy; uri: string }> {
     const target = Number(targetUri.split(':').at(-1));
     const server = createServer({ allowHalfOpen: true });
     const proxy = new CuttingProxy(server, letThrough, inside);
@@ -89,7 +89,7 @@ export class CuttingProxy {
     if (this.cut) return false;
     if (this.counting) {
       this.seen.push(message);
-      if (!this.#letThrough(this.seen.length - 1)) {
+      if (!this.#letThrough(this.seen.length - 1, message)) {
         this.cut = true;
         if (this.#inside) to.write(bytes.subarray(0, bytes.length >> 1));
         for (const socket of this.#sockets) socket.destroySoon();

@@ -10,7 +10,7 @@ export interface Sections {
   round(work: (zeroPage: ZeroPageTaker) => Promise<void>): Promise<void>;
   /** Announces that blocks have grown. No page of what is new may be sent before. @param usedLengths bytes, by block. */
   resize(usedLengths: readonly number[]): Promise<void>;
-  /** Waits until the target allows the switch-over, if it is asked. */
+  /** Waits until the target has followed all growth, and allows the switch-over if it is asked. */
   ready(): Promise<void>;
 }
 

@@ -18,6 +18,8 @@ export class ReturnPath {
   readonly #socket: Socket;
   readonly #input: SocketInput;
   #acknowledge!: () => void;
+  /** PONGs that are waited for, by value. */
+  readonly #pongs = new Map<number, () => void>();
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -30,6 +32,11 @@ export class ReturnPath {
     this.#input = new SocketInput(socket, 'main', new Uint8Array(0), 0);
     this.verdict = this.#read().catch((thrown: unknown) => MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }));
     void this.verdict.then((error) => refuse(error ?? new MultifdError('ERR_STREAM', 'the target never said that the source may switch over', { channel: 'main' })));
+  }
+
+  /** Resolves when the target has answered the PING of that value; a migration that fails before is heard of elsewhere. */
+  pong(value: number): Promise<void> {
+    return new Promise((resolve) => this.#pongs.set(value, resolve));
   }
 
   /** The target's own account of a failure, when it comes soon; else `seen`, what was seen of it from here. */
@@ -63,6 +70,7 @@ export class ReturnPath {
       }
       this.messages++;
       if (message.type === 'switchover-ack') this.#acknowledge();
+      if (message.type === 'pong') this.#pongs.get(message.value)?.();
       if (message.type !== 'shut') continue;
       if (message.status === 0) return undefined;
       return new MultifdError('ERR_REMOTE', `the target failed (status ${message.status}): its own output says why`, { channel: 'main', offset: reader.position });

@@ -1,6 +1,6 @@
 import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
-import { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
+import { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
 import { connect } from '../../transport/connect.ts';
 import type { ClientTls } from '../../transport/tls-credentials.ts';
 import type { SocketUri } from '../../transport/uri.ts';
@@ -130,6 +130,9 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   await endSection();
 
   let last: number | undefined;
+  // Answered once the target has made room for what has grown.
+  let resizes = 0;
+  let followed: Promise<void> | undefined;
   await course.rounds({
     async round(work) {
       await main.put(ramPart());
@@ -148,13 +151,19 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
       // No page is on its way since the last round's sync, and none before this one.
       await main.put(ramPart(), ramResize(grown, checked.pageSize));
       await sync();
-      await endSection();
+      await main.put(ramSectionEnd());
+      if (returnPath !== undefined) {
+        resizes++;
+        followed = returnPath.pong(resizes);
+        await main.put(ping(resizes));
+      }
+      await main.flush();
       recorder.blocks = grown;
     },
     async ready() {
-      if (!checked.switchoverAck) return;
       await main.flush();
-      await returnPath?.acknowledged;
+      if (checked.switchoverAck) await returnPath?.acknowledged;
+      if (followed !== undefined) await engine.group.race(followed);
     },
   });
 
