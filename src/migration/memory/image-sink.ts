@@ -1,5 +1,5 @@
 import { MultifdError } from '../../errors.ts';
-import { type ImagePlan, ImageWriter } from '../../image/index.ts';
+import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
 import { withDeviceState } from '../device-records.ts';
 import type { IncomingSink } from './targets.ts';
@@ -13,16 +13,26 @@ export interface ImageSinkOptions {
   offset?: number;
 }
 
+/** {@link imageSink}'s. */
+export interface ImageSink extends IncomingSink {
+  /** What an update of the image knows it by; there once `commit` has resolved. */
+  readonly stamp: Stamp | undefined;
+}
+
 /**
  * A sink that writes a mapped-ram image, which has its name only once it is complete and on the disk.
  * @throws MultifdError ERR_EXISTS, ERR_IO.
  */
-export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<IncomingSink> {
+export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<ImageSink> {
   const writer = await ImageWriter.create(path, { force, offset });
   const tail: Uint8Array[] = [];
   let configuration: Configuration | undefined;
   let plan: ImagePlan | undefined;
+  let stamp: Stamp | undefined;
   return {
+    get stamp() {
+      return stamp;
+    },
     configuration(announced) {
       configuration = announced;
     },
@@ -37,7 +47,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
       await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
-      await writer.commit();
+      stamp = await writer.commit();
     },
     discard: () => writer.discard(),
   };
