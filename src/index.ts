@@ -25,6 +25,7 @@ export type { Compression } from './compression/index.ts';
 export {
   extractBlock,
   extractCore,
+  finishImageUpdate,
   inspectDevices,
   inspectImage,
   isImage,
@@ -33,6 +34,7 @@ export {
   type ExtractOptions,
   type ImageReport,
   type InspectDevicesOptions,
+  type Stamp,
 } from './image/index.ts';
 export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './stream/index.ts';
 export {

@@ -1,4 +1,3 @@
-import { constants } from 'node:fs';
 import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { MultifdError } from '../errors.ts';
@@ -91,15 +90,20 @@ export class ImageUpdate {
    */
   static async open(path: string, { stamp, ...shape }: ImageUpdateOptions): Promise<ImageUpdate | undefined> {
     const plan = planImage(shape);
-    const image = await openUnchanged(path, stamp);
-    if (image === undefined) return undefined;
+    const found = await statIfThere(path);
+    if (found === undefined || !found.isFile() || !sameStamp(stampOf(found), stamp)) return undefined;
+    const image = await io(`open ${path}`, open(path, 'r+'));
     try {
       if (await hasLayout(image, plan, stamp)) {
         const before = await readBitmaps(image, plan);
-        const hidden = hiddenName(path);
-        // Memory can hold anything secret: like the image, the sidecar is its owner's alone.
-        const sidecar = await io(`create a file beside ${path}`, open(hidden + SIDECAR, 'wx+', 0o600));
-        return new ImageUpdate(path, stamp, plan, image, before, hidden, sidecar);
+        // Only now: what was read is the image's as it was if it still is that.
+        const read = stampOf(await io(`look at ${path}`, image.stat({ bigint: true })));
+        if (sameStamp(read, stamp)) {
+          const hidden = hiddenName(path);
+          // Memory can hold anything secret: like the image, the sidecar is its owner's alone.
+          const sidecar = await io(`create a file beside ${path}`, open(hidden + SIDECAR, 'wx+', 0o600));
+          return new ImageUpdate(path, stamp, plan, image, before, hidden, sidecar);
+        }
       }
     } catch (error) {
       await image.close();
@@ -130,7 +134,6 @@ export class ImageUpdate {
     if (!this.#open) throw new MultifdError('ERR_INTERNAL', 'an update was to be committed that is over');
     let written: Stamp;
     try {
-      await this.#checkUnchanged();
       const redo = this.#redo(content);
       await this.#record(redo, content);
       await this.#setAside();
@@ -177,7 +180,8 @@ export class ImageUpdate {
 
   /** Step 2. */
   async #setAside(): Promise<void> {
-    await this.#checkUnchanged();
+    const found = stampOf(await io(`look for ${this.#path}`, lstat(this.#path, { bigint: true })));
+    if (!sameStamp(found, this.#stamp)) throw changedSince(this.#path);
     const aside = this.#hidden + SET_ASIDE;
     await io(`rename ${this.#path}`, rename(this.#path, aside));
     await this.#orBringBack(async () => {
@@ -216,11 +220,6 @@ export class ImageUpdate {
     }
   }
 
-  async #checkUnchanged(): Promise<void> {
-    const found = stampOf(await io(`look for ${this.#path}`, lstat(this.#path, { bigint: true })));
-    if (!sameStamp(found, this.#stamp)) throw changedSince(this.#path);
-  }
-
   /** After a failure, undoes what there is to undo, and gives the image its name back. */
   async #orBringBack(action: () => Promise<void>, undo: () => Promise<void> = async () => {}): Promise<void> {
     try {
@@ -254,20 +253,6 @@ export class ImageUpdate {
     await this.#sidecar.close().catch(() => undefined);
     await io('close the image', this.#image.close());
   }
-}
-
-/** The file if it is there and still the one it was. */
-async function openUnchanged(path: string, stamp: Stamp): Promise<FileHandle | undefined> {
-  const found = await statIfThere(path);
-  if (found === undefined || !found.isFile() || !sameStamp(stampOf(found), stamp)) return undefined;
-  const image = await io(`open ${path}`, open(path, constants.O_RDWR));
-  const opened = await io(`look at ${path}`, image.stat({ bigint: true })).catch(async (error: unknown) => {
-    await image.close();
-    throw error;
-  });
-  if (sameStamp(stampOf(opened), stamp)) return image;
-  await image.close();
-  return undefined;
 }
 
 /** Whether the file has, around bitmaps and pages, exactly what it would be given now. */

@@ -3,7 +3,7 @@ import { MultifdError } from '../errors.ts';
 import { hasStamp, ImageUpdate, type Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/copy.ts';
 import { imageSink } from '../migration/memory/image-sink.ts';
-import { updateSink } from '../migration/memory/update-sink.ts';
+import { imageUpdateSink } from '../migration/memory/image-update-sink.ts';
 import type { Cargo } from '../migration/outgoing/cargo.ts';
 import { migrateToTarget } from '../migration/outgoing/to-target.ts';
 import { buildTail } from '../stream/index.ts';
@@ -88,19 +88,12 @@ export class Guest {
       const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
       // What is kept goes on with the program: until this snapshot is complete it fits none.
       this.#last = own ? { path: name, stamp: before.stamp } : undefined;
-      let stamp: Stamp | undefined;
-      const onCommitted = (made: Stamp): void => void (stamp = made);
       const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
       const update = last && (await ImageUpdate.open(path, { stamp: last.stamp, configuration: cargo.configuration, blocks, pageSize }));
-      if (update === undefined) {
-        await copyToSink(cargo, await imageSink({ path, force: force || own, pageSize, onCommitted }), checked, recorder, run);
-      } else {
-        run.trustAll();
-        const bitmaps = update.bitmaps();
-        const known = { ...cargo, blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })) };
-        await copyToSink(known, updateSink(update, pageSize, onCommitted), checked, recorder, run);
-      }
-      this.#last = { path: name, stamp: stamp!, kept: await run.end() };
+      const sink = update === undefined ? await imageSink({ path, force: force || own, pageSize }) : imageUpdateSink(update);
+      if (update !== undefined) run.trustAll();
+      await copyToSink(update === undefined ? cargo : withBitmaps(cargo, update.bitmaps()), sink, checked, recorder, run);
+      this.#last = { path: name, stamp: sink.stamp!, kept: await run.end() };
     });
   }
 
@@ -166,6 +159,11 @@ export class Guest {
     };
     return { cargo, run };
   }
+}
+
+/** Blocks of which an image has some pages already. */
+function withBitmaps(cargo: Cargo, bitmaps: readonly Uint8Array[]): Cargo {
+  return { ...cargo, blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })) };
 }
 
 /** A live block's pages are handed over by the scan. */

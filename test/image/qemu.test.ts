@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { open, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { extractBlock, ImageWriter, inspectImage, openImage, runsOf } from '../../src/image/index.ts';
+import { extractBlock, ImageUpdate, ImageWriter, inspectImage, openImage, runsOf, type Stamp } from '../../src/image/index.ts';
 import { seeded } from '../stream/support.ts';
 import { Qemu, qemuAvailable } from '../support/qemu.ts';
 import { folder, PAGE, patch } from './support.ts';
@@ -37,7 +37,7 @@ async function recordImage(machine: string, ram: string, uri: string): Promise<v
 }
 
 /** Copies an image by way of ImageReader and ImageWriter. */
-async function rewrite(from: string, to: string, offset: number): Promise<void> {
+async function rewrite(from: string, to: string, offset: number): Promise<Stamp> {
   const image = await openImage(from);
   const writer = await ImageWriter.create(to, { offset });
   try {
@@ -54,9 +54,32 @@ async function rewrite(from: string, to: string, offset: number): Promise<void> 
     }
     await writer.writeBitmaps(bitmaps);
     await writer.appendTail(await image.readTail());
-    await writer.commit();
+    return await writer.commit();
   } finally {
     await writer.discard();
+    await image.close();
+  }
+}
+
+/** Updates `to`, which is like the image `from`, with the given pages of the RAM as they are now. */
+async function updateRam(from: string, to: string, stamp: Stamp, ram: Uint8Array, pages: readonly number[]): Promise<void> {
+  const image = await openImage(from);
+  try {
+    const { configuration, blocks, pageSize } = image;
+    const update = (await ImageUpdate.open(to, { stamp, configuration, blocks, pageSize }))!;
+    const index = blocks.findIndex(({ id }) => id === 'pc.ram');
+    const bitmaps = update.bitmaps();
+    const changed = bitmaps.map((bitmap) => new Uint8Array(bitmap.length));
+    for (const page of pages) {
+      const content = ram.subarray(page * PAGE, (page + 1) * PAGE);
+      const present = content.some((byte) => byte !== 0);
+      if (present) writeSync(update.fd, content, 0, PAGE, update.plan.blocks[index]!.pagesOffset + page * PAGE);
+      const bit = 1 << (page & 7);
+      changed[index]![page >> 3]! |= bit;
+      bitmaps[index]![page >> 3]! = (bitmaps[index]![page >> 3]! & ~bit) | (present ? bit : 0);
+    }
+    await update.commit({ changed, bitmaps, tail: await image.readTail() });
+  } finally {
     await image.close();
   }
 }
@@ -100,5 +123,29 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
     expect(await target.migrationEnd(), target.stderr).toBe('completed');
     expect(await target.command('query-status')).toMatchObject({ status: 'prelaunch' });
     expect(Buffer.compare(await readFile(loaded), await readFile(ram)), `seed ${seed}`).toBe(0);
+  });
+
+  test('updated with the RAM of another moment is loaded by QEMU', async () => {
+    const where = await folder();
+    const [image, ram, again, loaded] = [join(where, 'image'), join(where, 'ram'), join(where, 'again'), join(where, 'loaded')];
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    await prepareRam(ram, seed);
+    await recordImage('pc', ram, `file:${image}`);
+    const stamp = await rewrite(image, again, 0);
+
+    const random = seeded(seed + 1);
+    const later = await readFile(ram);
+    const written = Array.from({ length: 500 }, () => 256 + Math.floor(random() * (MEMORY / PAGE - 256)));
+    for (const page of written) {
+      if (random() < 0.3) later.fill(0, page * PAGE, (page + 1) * PAGE);
+      else later[page * PAGE + Math.floor(random() * PAGE)] = 1 + Math.floor(random() * 255);
+    }
+    await updateRam(image, again, stamp, later, written);
+
+    const target = await startMachine('pc', loaded, '-incoming', 'defer');
+    await target.capabilities('multifd', 'mapped-ram');
+    await target.command('migrate-incoming', { uri: `file:${again}` });
+    expect(await target.migrationEnd(), target.stderr).toBe('completed');
+    expect(Buffer.compare(await readFile(loaded), later), `seed ${seed}`).toBe(0);
   });
 });

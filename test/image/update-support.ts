@@ -105,6 +105,7 @@ export async function whichIs<Name extends string>(path: string, memories: Reado
   const image = await openImage(path, { offset });
   try {
     const tail = await image.readTail();
+    if ((await image.sizes()).fileSize !== image.tail.offset + tail.length) return 'other';
     const contents = await Promise.all(
       image.blocks.map(async (block) => {
         const content = new Uint8Array(block.usedLength);

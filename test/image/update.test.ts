@@ -1,4 +1,4 @@
-import { appendFileSync, renameSync } from 'node:fs';
+import { appendFileSync, existsSync, linkSync, renameSync } from 'node:fs';
 import { appendFile, link, readdir, readFile, rename, rm, stat, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { countBits, extractBlock, ImageUpdate, inspectImage, type Stamp } from '
 import { Random, SEED } from '../support/random.ts';
 import { watchOperations } from './faults.ts';
 import { CONFIGURATION, folder, PAGE } from './support.ts';
-import { bitmapsOf, changesOf, fillUpdate, hiddenIn, later, type Memory, openUpdate, randomMemory, shapesOf, updateImage, whichIs, writeWhole } from './update-support.ts';
+import { bitmapsOf, changesOf, fillUpdate, hiddenIn, later, type Memory, openUpdate, randomMemory, randomTail, shapesOf, updateImage, whichIs, writeWhole } from './update-support.ts';
 
 let where: string;
 let image: string;
@@ -53,24 +53,41 @@ describe(`an image that was updated, seed ${SEED}`, () => {
     for (const { id, content } of after.blocks) expect(Buffer.compare(targets[id]!, content), id).toBe(0);
   });
 
-  test('was written only where something changed', async () => {
-    const before = randomMemory(random, [20_000]);
-    const after = later(random, before, 0.002);
+  test('in runs longer than any buffer', async () => {
+    const dense = (): Memory => {
+      const content = new Uint8Array(900 * PAGE);
+      for (let at = 0; at < content.length; at += PAGE) content[at] = 1 + random.below(255);
+      return { blocks: [{ id: 'dense', content }], tail: randomTail(random) };
+    };
+    const [before, after] = [dense(), dense()];
+    const stamp = await writeWhole(image, before);
+    const update = (await openUpdate(image, stamp, after))!;
+    const changed = bitmapsOf(after);
+    fillUpdate(update, after, changed);
+    await update.commit({ changed, bitmaps: changed, tail: after.tail });
+    expect(await whichIs(image, { before, after })).toBe('after');
+  });
+
+  test('was written only where there is something new', async () => {
+    const before = { ...randomMemory(random, [10_000]), tail: randomTail(random, 100) };
+    const after = { ...later(random, before, 0.004), tail: randomTail(random, 100) };
+    after.blocks[0]!.content.fill(0, 0, 100 * PAGE);
     const stamp = await writeWhole(image, before);
     const update = (await openUpdate(image, stamp, after))!;
     const changed = changesOf(before, after);
+    const bitmaps = bitmapsOf(after);
     fillUpdate(update, after, changed);
-    const pages = countBits(changed[0]!);
-    expect(pages).toBeGreaterThan(10);
+    const pages = countBits(changed[0]!.map((byte, index) => byte & bitmaps[0]![index]!));
+    expect(pages).toBeGreaterThan(5);
     const sidecar = (await readdir(where)).find((name) => name.endsWith('.update'))!;
     expect((await stat(join(where, sidecar))).blocks * 512).toBeLessThan((pages + 8) * PAGE);
 
     let written = 0;
     const end = await watchOperations(({ length }) => void (written += length));
-    await update.commit({ changed, bitmaps: bitmapsOf(after), tail: after.tail }).finally(end);
+    await update.commit({ changed, bitmaps, tail: after.tail }).finally(end);
     expect(await whichIs(image, { after })).toBe('after');
     // Bitmaps and tail go into the sidecar and into the image, and the record has a bitmap once more.
-    const around = 3 * (20_000 / 8 + 8) + 3 * after.tail.length + 4096;
+    const around = 3 * changed[0]!.length + 2 * after.tail.length + 512;
     expect(written).toBeLessThan(pages * PAGE + around);
   });
 
@@ -209,6 +226,16 @@ describe('an update that does not come to its end', () => {
     await expect(update.commit(content).finally(end)).rejects.toMatchObject({ code: 'ERR_EXISTS' });
     expect(await whichIs(image, { before, after, other })).toBe('other');
     expect(await hiddenIn(where)).toEqual([]);
+  });
+
+  test('because the image got a second name meanwhile', async () => {
+    const second = join(where, 'second');
+    const end = await watchOperations(({ name }) => {
+      if (name === 'sync' && !existsSync(second)) linkSync(image, second);
+    });
+    await expect(update.commit(content).finally(end)).rejects.toMatchObject({ code: 'ERR_EXISTS' });
+    expect(await whichIs(second, { before, after })).toBe('before');
+    await untouched();
   });
 
   test('because a longer file got the name in the last moment, which keeps its length', async () => {

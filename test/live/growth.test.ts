@@ -101,9 +101,9 @@ describe(`a memory that grows while it is moved, SEED ${SEED}`, () => {
       },
       resume: program.start,
     });
-    const moving = guest.migrate({ uri: incoming.uri, inline: true, onRound: ({ round }) => void (round === 2 && program.memory.grow(1)) });
+    const failed = errorOf(guest.migrate({ uri: incoming.uri, inline: true, onRound: ({ round }) => void (round === 2 && program.memory.grow(1)) }));
     expect(await errorOf(incoming.completed)).toMatchObject({ code: 'ERR_BLOCK_LENGTH' });
-    expect(await errorOf(moving)).toMatchObject({ code: 'ERR_REMOTE' });
+    expect(await failed).toMatchObject({ code: 'ERR_REMOTE' });
     expect({ stops, running: program.running }).toEqual({ stops: 0, running: true });
     program.stop();
   });

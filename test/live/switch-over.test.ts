@@ -118,9 +118,9 @@ describe(`a switch-over that is cut, SEED ${SEED}`, () => {
       },
     });
     const guest = new Guest({ blocks: [{ id: 'ram', memory: program.memory }], stop: program.stop, resume: program.start });
-    const moving = guest.migrate({ uri: incoming.uri, inline: true });
+    const failed = errorOf(guest.migrate({ uri: incoming.uri, inline: true }));
     expect(await errorOf(incoming.completed)).toMatchObject({ message: expect.stringContaining('no licence here') });
-    expect(await errorOf(moving)).toMatchObject({ code: 'ERR_REMOTE' });
+    expect(await failed).toMatchObject({ code: 'ERR_REMOTE' });
     expect(program.running).toBe(true);
     program.stop();
   });

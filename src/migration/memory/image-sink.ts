@@ -11,20 +11,28 @@ export interface ImageSinkOptions {
   pageSize: number;
   /** Where the stream starts in the file (0). */
   offset?: number;
-  /** Gets what an update of the image would know it by. */
-  onCommitted?: (stamp: Stamp) => void;
+}
+
+/** {@link imageSink}'s. */
+export interface ImageSink extends IncomingSink {
+  /** What an update of the image knows it by; there once `commit` has resolved. */
+  readonly stamp: Stamp | undefined;
 }
 
 /**
  * A sink that writes a mapped-ram image, which has its name only once it is complete and on the disk.
  * @throws MultifdError ERR_EXISTS, ERR_IO.
  */
-export async function imageSink({ path, force, pageSize, offset = 0, onCommitted = () => {} }: ImageSinkOptions): Promise<IncomingSink> {
+export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<ImageSink> {
   const writer = await ImageWriter.create(path, { force, offset });
   const tail: Uint8Array[] = [];
   let configuration: Configuration | undefined;
   let plan: ImagePlan | undefined;
+  let stamp: Stamp | undefined;
   return {
+    get stamp() {
+      return stamp;
+    },
     configuration(announced) {
       configuration = announced;
     },
@@ -46,7 +54,7 @@ export async function imageSink({ path, force, pageSize, offset = 0, onCommitted
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
       await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
-      onCommitted(await writer.commit());
+      stamp = await writer.commit();
     },
     discard: () => writer.discard(),
   };
