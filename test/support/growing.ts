@@ -89,7 +89,7 @@ export class GrowingSource {
     main.put(end());
     this.#sync();
     main.put(endOfSection(), endOfFile());
-    main.end();
+    for (const wire of [...this.#source.channels, main]) wire.end();
     return Uint8Array.from(await main.rest());
   }
 
