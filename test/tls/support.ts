@@ -71,10 +71,12 @@ export function migrate({ source, target, socket = 'tcp', common = {}, returnPat
     from.set(randomBytes('tls', length / 2), length / 4);
     const strangers: string[] = [];
     const abort = new AbortController();
+    let starts = 0;
     const listening: IncomingOptions = {
       uri: socket === 'tcp' ? 'tcp:127.0.0.1:0' : `unix:${folder}/socket`,
       blocks: { ram: to },
       signal: abort.signal,
+      start: () => void starts++,
       onStranger: (why) => strangers.push(why),
       ...common,
       ...(target && { tls: target }),
@@ -83,6 +85,7 @@ export function migrate({ source, target, socket = 'tcp', common = {}, returnPat
     const failed = await ended(send({ uri: incoming.uri, blocks: [{ id: 'ram', source: from }], returnPath, ...common, ...(source && { tls: source }) }));
     if (failed !== undefined) abort.abort();
     const refused = await ended(incoming.completed);
+    expect(starts).toBe(refused === undefined ? 1 : 0);
     if (failed === undefined && refused === undefined) expect(Buffer.compare(from, to)).toBe(0);
     return { source: failed, target: refused, strangers };
   });

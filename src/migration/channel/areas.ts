@@ -4,7 +4,8 @@ import { bitmapLength } from '../../stream/index.ts';
 
 /**
  * Where a migration keeps its things in an arena's shared area and in each channel's scratch. The owner lays the shared area out and
- * fills the block table before any channel starts; from then on it is only read, but for the bitmaps, which the core changes atomically.
+ * fills the block table before any channel starts; from then on it is only read, but for the bitmaps, which the core changes atomically, and for
+ * lengths, which at a receiving end the owner makes larger between two rounds.
  *
  * ```
  * shared   0                 block table      272 bytes a block

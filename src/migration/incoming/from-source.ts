@@ -104,6 +104,12 @@ export class FromSource {
   /** From here on there may be a program that runs, so that nothing but its own start fails the migration any more. */
   async #start(sink: IncomingSink): Promise<void> {
     const socket = this.#socket!;
+    // A source that had said all it had to say, and then gave up, is silent about that: only who writes to it is told, and TCP tells it at the next write.
+    for (let again = 0; again < 2; again++) {
+      this.#say({ type: 'pong', value: 0 });
+      await turn();
+      await turn();
+    }
     if (this.#checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
     // Whoever has lost its target goes on at the source.
