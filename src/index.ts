@@ -8,6 +8,7 @@ export { MultifdError, type ErrorCode, type ErrorRecord } from './errors.ts';
 export { send, type OutgoingOptions, type ZeroPageDetection } from './migration/outgoing/index.ts';
 export { receive, type IncomingMigration, type IncomingOptions } from './migration/incoming/index.ts';
 export { Guest } from './live/guest.ts';
+export { reactorGuest, reactorTarget, type Reactor, type ReactorGuestOptions, type ReactorTarget, type ReactorTargetOptions } from './live/reactor/index.ts';
 export { hashScratchBytes } from './live/tracking/hash.ts';
 export type { LiveMemory } from './live/guest-memory.ts';
 export type { GuestOptions, LiveBlock, LiveMigrationOptions, SnapshotOptions, Tracking } from './live/options.ts';

@@ -178,6 +178,7 @@ async function parseImage(handle: FileHandle, offset: number): Promise<ImageCont
     command: ignore,
     endOfSection: ignore,
     // The parser refuses these in a mapped-ram file.
+    resize: ignore,
     zeroPage: ignore,
     page: ignore,
     flush: ignore,

@@ -71,7 +71,8 @@ export class Run implements CoursePlan, Course {
 
   async last(carry: Parameters<Course['last']>[0]): Promise<void> {
     const { guest } = this.#options;
-    await Promise.all([this.#pass(false), carry(guest.deviceState())]);
+    const state = async (): Promise<void> => carry(guest.deviceState());
+    await Promise.all([this.#pass(false), state()]);
   }
 
   /** The guest's time of standing still ends here. */

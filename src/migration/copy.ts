@@ -3,7 +3,7 @@ import { MultifdError } from '../errors.ts';
 import { bitmapLength } from '../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from './channel/copy-program.ts';
 import type { DeviceState } from './channel/payloads.ts';
-import { describeTarget, type IncomingSink, isShareable } from './memory/targets.ts';
+import { describeTargets, type IncomingSink, isShareable } from './memory/targets.ts';
 import type { Cargo } from './outgoing/cargo.ts';
 import type { CoursePlan } from './outgoing/course.ts';
 import type { CheckedOutgoing } from './outgoing/options.ts';
@@ -19,7 +19,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
   try {
     await sink.configuration(cargo.configuration);
     const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
-    const targets = (await sink.blocks(blocks)).map((target, index) => describeTarget(target, blocks[index]!));
+    const targets = describeTargets(await sink.blocks(blocks), blocks);
     const inline = checked.inline || !targets.every(isShareable);
     const pump = await Pump.create({
       cargo,
@@ -37,9 +37,11 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
     await sink.tail(cargo.tail);
     if (checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
+    if (sink.start !== undefined && checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    await sink.start?.();
   } catch (thrown) {
     await sink.discard();
-    throw thrown;
+    throw MultifdError.from(thrown);
   }
 }
 

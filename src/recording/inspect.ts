@@ -41,6 +41,7 @@ export async function readRecordingTail(path: string, { pageSize }: InspectRecor
       configuration: ignored,
       command: ignored,
       blocks: ignored,
+      resize: ignored,
       zeroPage: ignored,
       page: ignored,
       flush: ignored,
@@ -127,6 +128,7 @@ class Inspection {
         if (command === Command.OPEN_RETURN_PATH) this.#returnPath = true;
       },
       blocks: (blocks) => this.#openChannels(blocks),
+      resize: (blocks) => this.#resize(blocks),
       zeroPage: (block) => page(block, 'mainZero'),
       page: (block) => page(block, 'mainNormal'),
       flush: () => this.#sync(),
@@ -159,6 +161,12 @@ class Inspection {
         this.#noteIn(thrown);
       }
     }
+  }
+
+  /** Every channel has been read to the sync before, so that no packet is held against lengths that are not its round's. */
+  #resize(blocks: readonly RamBlock[]): void {
+    for (const [index, { usedLength }] of blocks.entries()) this.#blocks[index]!.usedLength = usedLength;
+    this.#checker!.resize(blocks);
   }
 
   /** Gives the uuid in it. */

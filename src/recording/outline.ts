@@ -29,6 +29,7 @@ export async function readOutline(main: RecordedFile, whole: boolean): Promise<O
       begun = true;
       if (!whole) throw new Enough();
     },
+    resize() {},
     zeroPage() {},
     page() {},
     flush() {},

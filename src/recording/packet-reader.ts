@@ -48,6 +48,7 @@ export class PacketChecker {
   /** Where a header to be checked has to be. */
   readonly header: Uint8Array;
   readonly #core: CoreExports;
+  readonly #memory: WebAssembly.Memory;
   readonly #view: DataView;
   readonly #pageSize: number;
   readonly #blocks: number;
@@ -55,17 +56,23 @@ export class PacketChecker {
 
   private constructor(core: CoreExports, memory: WebAssembly.Memory, blocks: readonly RamBlock[], pageSize: number) {
     this.#core = core;
+    this.#memory = memory;
     this.#view = new DataView(memory.buffer);
     this.#pageSize = pageSize;
     this.#blocks = blocks.length;
     this.pagesPerPacket = pagesPerPacket(pageSize);
     this.header = new Uint8Array(memory.buffer, HEADER_AT, INFO_AT);
-    new Uint8Array(memory.buffer).set(blockTable(blocks), TABLE_AT);
+    this.resize(blocks);
   }
 
   static async create(blocks: readonly RamBlock[], pageSize: number): Promise<PacketChecker> {
     const memory = new WebAssembly.Memory({ initial: Math.ceil((TABLE_AT + blockTable(blocks).length) / WASM_PAGE) });
     return new PacketChecker(await instantiateCore(memory), memory, blocks, pageSize);
+  }
+
+  /** Takes the lengths of blocks that have grown. @param blocks the same ones as before. */
+  resize(blocks: readonly RamBlock[]): void {
+    new Uint8Array(this.#memory.buffer).set(blockTable(blocks), TABLE_AT);
   }
 
   /** What the first packet with pages was compressed with; undefined until then. */

@@ -169,6 +169,7 @@ export class RecordSession {
         if (socket.writable) socket.write(pong);
       },
       blocks() {},
+      resize() {},
       zeroPage() {},
       page() {},
       flush() {},

@@ -5,7 +5,7 @@ import type { SyncMode } from '../stream/index.ts';
 /** A block in a report. Pages are counted each time they were sent. */
 export interface RecordedBlockReport {
   id: string;
-  /** Bytes. */
+  /** Bytes, at the end: a block may have grown on the way. */
   usedLength: number;
   /** Pages with content, in packets of the channels. */
   normal: number;

@@ -83,6 +83,25 @@ export async function parseBlocks(reader: ByteReader, total: number, limits: Blo
   return blocks;
 }
 
+/**
+ * The block list once more, in a later section: the same blocks, none of them shorter.
+ *
+ * @throws MultifdError as {@link parseBlocks}; ERR_BLOCK for other blocks or another order, ERR_BLOCK_LENGTH for one that has become shorter.
+ */
+export async function parseGrownBlocks(reader: ByteReader, total: number, limits: BlockLimits, before: readonly RamBlock[]): Promise<RamBlock[]> {
+  const at = reader.position;
+  const blocks = await parseBlocks(reader, total, limits);
+  for (const [index, { id, usedLength }] of before.entries()) {
+    const block = blocks[index];
+    if (block?.id !== id) {
+      throw reader.error('ERR_BLOCK', `block ${index} was ${id}, and is ${block?.id ?? 'missing'} in a later block list, where lengths are all that may change`, at);
+    }
+    if (block.usedLength < usedLength) throw reader.error('ERR_BLOCK_LENGTH', `the block ${id} shrinks from ${usedLength} to ${block.usedLength} bytes; blocks can only grow`, at);
+  }
+  if (blocks.length > before.length) throw reader.error('ERR_BLOCK', `a later block list has ${blocks.length} blocks, the first one ${before.length}`, at);
+  return blocks;
+}
+
 /** The header, its bitmap and its pages must follow one another, so that no two regions of the file can overlap. */
 async function parseMappedRegion(
   reader: ByteReader,

@@ -18,6 +18,11 @@ export interface MainStreamHandler {
   command(command: StreamCommand): void | Promise<void>;
   /** The block list, once, before any page. `blockIndex` below counts in it. */
   blocks(blocks: readonly RamBlock[]): void | Promise<void>;
+  /**
+   * The same blocks again, of which some have become longer, between two rounds (`per-round` only). The pages that are new are none before the
+   * next flush, which comes right after this.
+   */
+  resize(blocks: readonly RamBlock[]): void | Promise<void>;
   /** A page of zeros at byte `offset` of the block. */
   zeroPage(blockIndex: number, offset: number): void | Promise<void>;
   /** A page's content, as many bytes as a page has. */

@@ -5,8 +5,7 @@ export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 export { parseMainStream, parseStreamHeader, type ParseOptions, type StreamSummary } from './parser.ts';
-export { blockEntry, flushWord, openReturnPath, ramEnd, ramPart,
-  ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from './writer.ts';
+export { blockEntry, flushWord, openReturnPath, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from './writer.ts';
 export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
 export { buildTail, readTail, type DeviceRecord, type DeviceTail } from './device-sections.ts';
 export type { TailSection } from './tail-walk.ts';

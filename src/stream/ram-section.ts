@@ -1,4 +1,4 @@
-import { parseBlocks, type BlockLimits, type RamBlock } from './blocks.ts';
+import { parseBlocks, parseGrownBlocks, type BlockLimits, type RamBlock } from './blocks.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { MIN_PAGE_SIZE, RAM_WORD_ALIGNMENT, RamFlag } from './constants.ts';
 import type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
@@ -28,6 +28,8 @@ export class RamSection {
   /** The block that CONTINUE means. */
   #current: number | undefined;
   #syncMode: SyncMode = 'per-section';
+  /** Blocks have grown, and the flush that lets the channels know has not come yet. */
+  #unflushed = false;
 
   constructor(reader: ByteReader, handler: MainStreamHandler, limits: BlockLimits) {
     this.#reader = reader;
@@ -44,7 +46,7 @@ export class RamSection {
   /**
    * Reads one section's content, be64 words and what belongs to them, up to and with its EOS.
    *
-   *     MEM_SIZE | total bytes                  then the block list; START only
+   *     MEM_SIZE | total bytes                  then the block list; in a PART: of blocks that have grown, and a flush is next
    *     ZERO | offset,  u8 length, id,  00      no id with CONTINUE
    *     PAGE | offset,  u8 length, id,  page    no id with CONTINUE
    *     MULTIFD_FLUSH
@@ -57,6 +59,9 @@ export class RamSection {
       const buffered = reader.ensure(8);
       if (buffered !== undefined) await buffered;
       this.#take(word);
+      if (this.#unflushed && word.flags !== RamFlag.MULTIFD_FLUSH) {
+        throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH has to come right after the MEM_SIZE of blocks that have grown', word.at);
+      }
       switch (word.flags) {
         case RamFlag.ZERO:
         case RamFlag.ZERO | RamFlag.CONTINUE: {
@@ -73,6 +78,7 @@ export class RamSection {
           this.#refuseValue(word);
           if (this.#blocks === undefined) throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH before the block list', word.at);
           if (kind === 'start') this.#syncMode = 'per-round';
+          this.#unflushed = false;
           await this.#handler.flush();
           break;
         case RamFlag.EOS:
@@ -81,7 +87,7 @@ export class RamSection {
           await this.#handler.endOfSection(kind, this.#syncMode);
           return;
         case RamFlag.MEM_SIZE:
-          await this.#memSize(word, kind);
+          await (this.#blocks === undefined ? this.#memSize(word) : this.#resize(word, kind, this.#blocks));
           break;
         default:
           this.#refuseFlags(word);
@@ -99,15 +105,24 @@ export class RamSection {
     word.value = high * TWO_TO_32 + (low - word.flags);
   }
 
-  async #memSize(word: Word, kind: RamSectionKind): Promise<void> {
-    if (kind !== 'start' || this.#blocks !== undefined) {
-      throw this.#reader.error('ERR_STREAM', 'a second MEM_SIZE, or one outside the START section', word.at);
-    }
+  async #memSize(word: Word): Promise<void> {
     const blocks = await parseBlocks(this.#reader, word.value, this.#limits);
     blocks.forEach(({ id }, index) => this.#indexes.set(id, index));
     this.#pageSize = blocks[0]?.mapped?.pageSize ?? this.#pageSize;
     this.#blocks = blocks;
     await this.#handler.blocks(blocks);
+  }
+
+  /** Between two rounds blocks may grow. Without a flush per round nothing would tell where the round before ends. */
+  async #resize(word: Word, kind: RamSectionKind, before: readonly RamBlock[]): Promise<void> {
+    this.#refuseIn(word, 'a second MEM_SIZE');
+    if (kind !== 'part' || this.#syncMode !== 'per-round') {
+      throw this.#reader.error('ERR_STREAM', 'a second MEM_SIZE, which only a PART section of a stream with a MULTIFD_FLUSH per round may have', word.at);
+    }
+    const blocks = await parseGrownBlocks(this.#reader, word.value, this.#limits, before);
+    await this.#handler.resize(blocks);
+    this.#blocks = blocks;
+    this.#unflushed = true;
   }
 
   /** Synchronous as long as everything is buffered: a source without multifd's zero pages sends millions of these. */

@@ -20,7 +20,7 @@ import {
  *
  *     streamHeader, [openReturnPath],
  *     ramStart, blockEntry per block, [flushWord], ramSectionEnd,
- *     per round: ramPart, zeroPage..., [flushWord], ramSectionEnd,
+ *     per round: ramPart, [ramResize, flushWord], zeroPage..., [flushWord], ramSectionEnd,
  *     ramEnd, zeroPage..., [flushWord], ramSectionEnd,
  *     and what buildTail gives, or another stream's tail verbatim
  */
@@ -44,6 +44,31 @@ export function openReturnPath(): Uint8Array {
  *   ends where the lengths add up, so that no reader would see it.
  */
 export function ramStart(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
+  return new ByteWriter()
+    .u8(Section.START)
+    .u32(RAM_SECTION_ID)
+    .name(RAM_IDSTR)
+    .u32(0)
+    .u32(RAM_VERSION)
+    .bytes(memSize(blocks, pageSize))
+    .finish();
+}
+
+/**
+ * What a PART section tells of blocks that have grown: MEM_SIZE and the whole list again, with the new lengths; same blocks, same order, none
+ * shorter than before. It belongs between two rounds: every channel has sent its SYNC since the last page, and {@link flushWord} has said so;
+ * and then every channel sends another, and {@link flushWord} comes right behind this.
+ *
+ * @throws MultifdError what {@link ramStart} and {@link blockEntry} throw.
+ */
+export function ramResize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
+  const writer = new ByteWriter().bytes(memSize(blocks, pageSize));
+  for (const block of blocks) writer.bytes(blockEntry(block));
+  return writer.finish();
+}
+
+/** The MEM_SIZE word, once the blocks are known to be such that a reader takes them. */
+function memSize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
   if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `a page size of ${pageSize} bytes; it must be a power of two from 4096 to 524288`);
   const ids = new Set<string>();
   let total = 0;
@@ -56,14 +81,7 @@ export function ramStart(blocks: readonly RamBlock[], pageSize: number): Uint8Ar
     }
   }
   if (blocks.at(-1)?.usedLength === 0) throw new MultifdError('ERR_BLOCK_LENGTH', 'the last block has no bytes; give it a page at least');
-  return new ByteWriter()
-    .u8(Section.START)
-    .u32(RAM_SECTION_ID)
-    .name(RAM_IDSTR)
-    .u32(0)
-    .u32(RAM_VERSION)
-    .u64(total + RamFlag.MEM_SIZE)
-    .finish();
+  return new ByteWriter().u64(total + RamFlag.MEM_SIZE).finish();
 }
 
 /**
@@ -108,12 +126,4 @@ export function zeroPage(blockId: string | undefined, offset: number): Uint8Arra
 /** The end of a section's content, and its footer. */
 export function ramSectionEnd(): Uint8Array {
   return new ByteWriter().u64(RamFlag.EOS).u8(Section.FOOTER).u32(RAM_SECTION_ID).finish();
-}
-
-/** TEMP until branch target. */
-export function ramResize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
-  void pageSize;
-  const writer = new ByteWriter().u64(blocks.reduce((sum, { usedLength }) => sum + usedLength, 0) + RamFlag.MEM_SIZE);
-  for (const block of blocks) writer.bytes(blockEntry(block));
-  return writer.finish();
 }

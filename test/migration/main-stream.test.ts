@@ -85,7 +85,7 @@ describe('a main channel is refused that has', () => {
       for (const [blocks, code] of [
         [{}, 'ERR_BLOCK'],
         [{ ram: new Uint8Array(16 * PAGE - 1) }, 'ERR_BLOCK_LENGTH'],
-        [{ ram: new WebAssembly.Memory({ initial: 0 }) }, 'ERR_BLOCK_LENGTH'],
+        [{ ram: new WebAssembly.Memory({ initial: 0, maximum: 0 }) }, 'ERR_BLOCK_LENGTH'],
       ] as const) {
         const error = await refusal({ blocks }, (source) => source.main.put(H, S));
         expect(error.code).toBe(code);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Command, parseMainStream } from '../../src/stream/index.ts';
+import { Command, flushWord, parseMainStream, ramResize, zeroPage } from '../../src/stream/index.ts';
 import { MultifdError } from '../../src/errors.ts';
 import { bytes, parse, PIECES, readerOf, recorder, seeded, stream } from './support.ts';
 
@@ -95,6 +95,33 @@ describe('a small stream, per-round', () => {
     };
     await parseMainStream(readerOf(stream()), { ...handler, flush: () => enter('flush'), zeroPage: () => enter('zeroPage') });
     expect(called).toEqual(['flush', 'zeroPage', 'zeroPage', 'zeroPage', 'flush', 'flush']);
+  });
+
+  test.each([1, 7, 4096])('blocks grow between two rounds, any number of times, %i bytes at a time', async (step) => {
+    const list = (one: number, two: number) => [
+      { id: 'one!', usedLength: one },
+      { id: 'a/two', usedLength: two },
+    ];
+    const grow = (one: number, two: number): Uint8Array => bytes(ramResize(list(one, two), 4096), flushWord());
+    const partContent = bytes(zeroPage('one!', 0x2000), flushWord(), grow(0x5000, 0x2000), zeroPage('one!', 0x4000), flushWord(), grow(0x5000, 0x2000), grow(0x6000, 0x10000), zeroPage(undefined, 0x5000), zeroPage('a/two', 0xf000), flushWord());
+    const { events } = await parse(stream({ partContent }), { step, maxBytes: 0x16000 });
+    expect(events.slice(4, -2)).toEqual([
+      ['end', 'start', 'per-round'],
+      ['zero', 0, 0x2000],
+      ['flush'],
+      ['resize', list(0x5000, 0x2000)],
+      ['flush'],
+      ['zero', 0, 0x4000],
+      ['flush'],
+      ['resize', list(0x5000, 0x2000)],
+      ['flush'],
+      ['resize', list(0x6000, 0x10000)],
+      ['flush'],
+      ['zero', 0, 0x5000],
+      ['zero', 1, 0xf000],
+      ['flush'],
+      ['end', 'part', 'per-round'],
+    ]);
   });
 
   test('a handler that throws ends the parse with its error', async () => {

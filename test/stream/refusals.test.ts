@@ -11,6 +11,9 @@ const capability = (name: string): Uint8Array =>
 const named = (length: number, id: string | Uint8Array, used: string): Uint8Array =>
   bytes(length, typeof id === 'string' ? `'${id}` : id, used);
 
+/** MEM_SIZE in a later section: the first block is two pages longer. */
+const GROWN = bytes('0000000000007004', named(4, 'one!', '0000000000005000'), named(5, 'a/two', '0000000000002000'));
+
 const cases: Case[] = [
   ['other magic', 'ERR_MAGIC', { magic: bytes("'QEVN", '00000003') }],
   ['other version', 'ERR_VERSION', { magic: bytes("'QEVM", '00000002') }],
@@ -49,7 +52,21 @@ const cases: Case[] = [
   ['no MEM_SIZE', 'ERR_STREAM', { memSize: bytes(), blocks: bytes(), startContent: bytes() }],
   ['a flush before the block list', 'ERR_STREAM', { memSize: bytes(PIECES.startContent, PIECES.memSize) }],
   ['MEM_SIZE twice', 'ERR_STREAM', { startContent: PIECES.memSize }],
-  ['MEM_SIZE in a PART', 'ERR_STREAM', { partContent: PIECES.memSize }],
+  ['MEM_SIZE in a PART of a stream that flushes per section', 'ERR_STREAM', { startContent: bytes(), partContent: GROWN, endContent: bytes() }],
+  ['MEM_SIZE in an END', 'ERR_STREAM', { endContent: GROWN }],
+  ['MEM_SIZE and a page before the flush', 'ERR_STREAM', { partContent: bytes(GROWN, '0000000000001002 04', "'one!", '00', PIECES.startContent) }],
+  ['MEM_SIZE and no flush', 'ERR_STREAM', { partContent: GROWN }],
+  ['MEM_SIZE twice without a flush between', 'ERR_STREAM', { partContent: bytes(GROWN, GROWN, PIECES.startContent) }],
+  ['a block that shrinks', 'ERR_BLOCK_LENGTH', { partContent: bytes('0000000000006004', named(4, 'one!', '0000000000002000'), named(5, 'a/two', '0000000000004000')) }],
+  ['a block that is another one later', 'ERR_BLOCK', { partContent: bytes('0000000000005004', named(4, 'one?', '0000000000003000'), named(5, 'a/two', '0000000000002000')) }],
+  ['blocks in another order later', 'ERR_BLOCK', { partContent: bytes('0000000000005004', named(5, 'a/two', '0000000000002000'), named(4, 'one!', '0000000000003000')) }],
+  ['a block less later', 'ERR_BLOCK', { partContent: bytes('0000000000003004', named(4, 'one!', '0000000000003000')) }],
+  ['no blocks at all later', 'ERR_BLOCK', { partContent: bytes('0000000000000004') }],
+  ['a block more later', 'ERR_BLOCK', { partContent: bytes('0000000000006004', PIECES.blocks, named(1, 'x', '0000000000001000')) }],
+  ['a later length that is no page multiple', 'ERR_BLOCK_LENGTH', { partContent: bytes('0000000000006004', named(4, 'one!', '0000000000003800'), named(5, 'a/two', '0000000000002800')) }],
+  ['growth beyond what is allowed', 'ERR_BLOCK_LENGTH', { partContent: GROWN }, { maxBytes: 0x6fff }],
+  ['a page beyond the length before the growth', 'ERR_PAGE_OFFSET', { partContent: bytes('0000000000003002 04', "'one!", '00', GROWN, PIECES.startContent) }],
+  ['a page beyond the length after the growth', 'ERR_PAGE_OFFSET', { partContent: bytes(GROWN, PIECES.startContent, '0000000000005002 04', "'one!", '00') }],
   ['lengths beyond the total', 'ERR_BLOCK_LENGTH', { memSize: bytes('0000000000004004') }],
   ['lengths short of the total', 'ERR_BLOCK', { memSize: bytes('0000000000006004') }],
   ['a length that is no page multiple', 'ERR_BLOCK_LENGTH', { blocks: named(1, 'x', '0000000000001800') }],

@@ -57,6 +57,7 @@ export function recorder(): { events: StreamEvent[]; handler: MainStreamHandler;
       configuration: (configuration) => later('configuration', configuration),
       command: ({ command, data }) => later('command', command, [...data]),
       blocks: (blocks) => later('blocks', blocks),
+      resize: (blocks) => later('resize', blocks),
       zeroPage: (block, offset) => void events.push(['zero', block, offset]),
       page: (block, offset, content) => later('page', block, offset, [content.length, content[0], content.at(-1)]),
       flush: () => later('flush'),

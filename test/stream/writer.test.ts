@@ -6,6 +6,7 @@ import {
   openReturnPath,
   ramEnd,
   ramPart,
+  ramResize,
   ramSectionEnd,
   ramStart,
   streamHeader,
@@ -29,6 +30,7 @@ describe('the writer', () => {
     expect(openReturnPath()).toEqual(PIECES.command);
     expect(ramStart(BLOCKS, 4096)).toEqual(bytes(PIECES.start, PIECES.memSize));
     expect(bytes(...BLOCKS.map(blockEntry))).toEqual(PIECES.blocks);
+    expect(ramResize(BLOCKS, 4096)).toEqual(bytes(PIECES.memSize, PIECES.blocks));
     expect(flushWord()).toEqual(PIECES.startContent);
     expect(ramPart()).toEqual(PIECES.part);
     expect(bytes(zeroPage('one!', 0x1000), zeroPage(undefined, 0x2000), zeroPage('a/two', 0), flushWord())).toEqual(PIECES.partContent);
@@ -79,6 +81,10 @@ describe('the writer', () => {
     ['ERR_BLOCK_LENGTH', () => ramStart([{ id: 'x', usedLength: 100 }], 4096)],
     ['ERR_BLOCK_LENGTH', () => ramStart([...BLOCKS, { id: 'x', usedLength: 0 }], 4096)],
     ['ERR_BLOCK_LENGTH', () => ramStart([{ id: 'x', usedLength: 2 ** 53 }], 4096)],
+    ['ERR_OPTION', () => ramResize(BLOCKS, 5000)],
+    ['ERR_BLOCK', () => ramResize([...BLOCKS, ...BLOCKS], 4096)],
+    ['ERR_BLOCK_LENGTH', () => ramResize([{ id: 'x', usedLength: 100 }], 4096)],
+    ['ERR_OPTION', () => ramResize([{ id: '', usedLength: 4096 }], 4096)],
     ['ERR_OPTION', () => blockEntry({ id: '', usedLength: 0 })],
     ['ERR_OPTION', () => blockEntry({ id: 'é'.repeat(128), usedLength: 0 })],
     ['ERR_OPTION', () => blockEntry({ id: 'a\0b', usedLength: 0 })],

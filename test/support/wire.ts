@@ -138,17 +138,14 @@ export function word(value: number | bigint, flags: number): Uint8Array {
   return be64(BigInt(value) | BigInt(flags));
 }
 
+/** MEM_SIZE and the block list. */
+export function memSize(blocks: readonly Block[], total = blocks.reduce((sum, { length }) => sum + length, 0)): Uint8Array {
+  return concat(word(total, Word.MEM_SIZE), ...blocks.map(({ id, length }) => concat(name(id), be64(length))));
+}
+
 /** START of "ram" and its block list, without EOS. */
-export function start(blocks: readonly Block[], total = blocks.reduce((sum, { length }) => sum + length, 0)): Uint8Array {
-  return concat(
-    Uint8Array.of(1),
-    be32(RAM_ID),
-    name('ram'),
-    be32(0),
-    be32(4),
-    word(total, Word.MEM_SIZE),
-    ...blocks.map(({ id, length }) => concat(name(id), be64(length))),
-  );
+export function start(blocks: readonly Block[], total?: number): Uint8Array {
+  return concat(Uint8Array.of(1), be32(RAM_ID), name('ram'), be32(0), be32(4), memSize(blocks, total));
 }
 
 export const part = (): Uint8Array => concat(Uint8Array.of(2), be32(RAM_ID));

@@ -2,7 +2,7 @@ import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { bitmapAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
-import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
+import { PageTargets, type TargetDescriptor } from './page-targets.ts';
 import { RAM } from './payloads.ts';
 
 export interface CopyChannelData extends ChannelBasics {
@@ -19,7 +19,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
   const { pageSize, areas } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
-  const targets = data.targets.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
+  const targets = new PageTargets(data.targets, { core, scratch, pageSize, arena, areas });
 
   return {
     kind: 'send',
@@ -29,7 +29,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
         RAM,
         async (slot) => {
           const { batch, normal, zero, content } = batcher.prepare(slot, true);
-          const target = targets[batch.block]!;
+          const target = targets.of(batch.block);
           const changes = bitmapAddress(arena, areas, batch.block, 'changes');
           if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
           if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);

@@ -1,5 +1,6 @@
 import type { CoreExports } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
+import { MultifdError } from '../../errors.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import { writeAt } from './positioned.ts';
 
@@ -10,9 +11,11 @@ export interface PageSink {
   zero(offset: number, length: number): void | Promise<void>;
 }
 
-/** How a channel gets a block's pages to where they belong. All but `sink`, and `memory` over unshared memory, can be posted to another thread. */
+/** How a channel gets a block's pages to where they belong. All but `sink`, and memory that is not shared, can be posted to another thread. */
 export type TargetDescriptor =
-  | { kind: 'memory'; bytes: Uint8Array }
+  /** From the memory's start on. It may grow between two rounds. */
+  | { kind: 'memory'; memory: WebAssembly.Memory }
+  | { kind: 'bytes'; bytes: Uint8Array }
   /** A region of a mapped-ram image: block offset 0 is at `position`. Which pages are present is kept in the block's bitmap in the arena. */
   | { kind: 'file'; fd: number; position: number }
   | { kind: 'sink'; sink: PageSink };
@@ -40,15 +43,39 @@ export interface TargetContext {
   areas: SharedAreas;
 }
 
-/** @param block the block's index. */
-export function createPageTarget(descriptor: TargetDescriptor, block: number, { core, scratch, pageSize, arena, areas }: TargetContext): PageTarget {
+/**
+ * Every block's target. In the owner's own thread the list is the owner's: a descriptor that it exchanges between two rounds is the one that counts
+ * from then on.
+ */
+export class PageTargets {
+  readonly #descriptors: readonly TargetDescriptor[];
+  readonly #context: TargetContext;
+  readonly #made: { descriptor: TargetDescriptor; target: PageTarget }[] = [];
+
+  constructor(descriptors: readonly TargetDescriptor[], context: TargetContext) {
+    this.#descriptors = descriptors;
+    this.#context = context;
+  }
+
+  /** @param block the block's index. */
+  of(block: number): PageTarget {
+    const descriptor = this.#descriptors[block]!;
+    let made = this.#made[block];
+    if (made?.descriptor !== descriptor) made = this.#made[block] = { descriptor, target: createPageTarget(descriptor, block, this.#context) };
+    return made.target;
+  }
+}
+
+function createPageTarget(descriptor: TargetDescriptor, block: number, { core, scratch, pageSize, arena, areas }: TargetContext): PageTarget {
   const eachRun = (pages: PageList): [offset: number, bytes: number][] => {
     const count = core.runs(pages.offsets, pages.count, pageSize, scratch.runs);
     return Array.from({ length: count }, (_, run) => [scratch.runOffset(run), scratch.runBytes(run)]);
   };
   switch (descriptor.kind) {
     case 'memory':
-      return memoryTarget(descriptor.bytes, pageSize, eachRun);
+      return memoryTarget(growingBytes(descriptor.memory), pageSize, eachRun);
+    case 'bytes':
+      return memoryTarget(fixedBytes(descriptor.bytes), pageSize, eachRun);
     case 'file':
       return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, eachRun);
     case 'sink':
@@ -58,19 +85,47 @@ export function createPageTarget(descriptor: TargetDescriptor, block: number, { 
 
 type Runs = (pages: PageList) => [offset: number, bytes: number][];
 
-function memoryTarget(bytes: Uint8Array, pageSize: number, runs: Runs): PageTarget {
+/** The bytes of a block's memory, `end` of them or more. @throws MultifdError ERR_BLOCK_LENGTH when there are not that many any more. */
+type Reach = (end: number) => Uint8Array;
+
+function fixedBytes(bytes: Uint8Array): Reach {
+  return (end) => {
+    if (end > bytes.length) throw tooShort(end, bytes);
+    return bytes;
+  };
+}
+
+function growingBytes(memory: WebAssembly.Memory): Reach {
+  let bytes = new Uint8Array(memory.buffer);
+  return (end) => {
+    if (end <= bytes.length) return bytes;
+    // Memory that is not shared has given up its old buffer, whose views have no length now. Shared memory that another thread has grown can be as
+    // short as before in this one, until it is asked to grow here.
+    if (memory.buffer instanceof SharedArrayBuffer) memory.grow(0);
+    bytes = new Uint8Array(memory.buffer);
+    if (end > bytes.length) throw tooShort(end, bytes);
+    return bytes;
+  };
+}
+
+function tooShort(end: number, { length }: Uint8Array): MultifdError {
+  return new MultifdError('ERR_BLOCK_LENGTH', `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone until the migration has ended`);
+}
+
+function memoryTarget(reach: Reach, pageSize: number, runs: Runs): PageTarget {
   const zeroPage = new Uint8Array(pageSize);
   return {
-    place: (offset, length) => bytes.subarray(offset, offset + length),
+    place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
     write(pages, content) {
       let at = 0;
       for (const [offset, length] of runs(pages)) {
-        bytes.set(content.subarray(at, at + length), offset);
+        reach(offset + length).set(content.subarray(at, at + length), offset);
         at += length;
       }
     },
     zero(pages) {
       for (const [offset, length] of runs(pages)) {
+        const bytes = reach(offset + length);
         for (let page = offset; page < offset + length; page += pageSize) {
           // A page that is zero already is only read: memory that was never touched stays so.
           if (Buffer.compare(bytes.subarray(page, page + pageSize), zeroPage) !== 0) bytes.fill(0, page, page + pageSize);

@@ -19,7 +19,7 @@ import { MultifdError } from '../../errors.ts';
 import type { Input } from '../../transport/input.ts';
 import { BATCH_BYTES, Scratch } from './areas.ts';
 import { type ChannelBasics, Counter } from './batcher.ts';
-import { createPageTarget, type TargetDescriptor } from './page-targets.ts';
+import { PageTargets, type TargetDescriptor } from './page-targets.ts';
 import type { DeviceState } from './payloads.ts';
 
 export interface ReceiveChannelData extends ChannelBasics {
@@ -38,7 +38,7 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   const { module, pageSize, areas, compression, targets: descriptors, deviceStateLimit } = data;
   const core = instantiateCoreSync(arena.handle.memory, module);
   const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
-  const targets = descriptors.map((target, block) => createPageTarget(target, block, { core, scratch, pageSize, arena, areas }));
+  const targets = new PageTargets(descriptors, { core, scratch, pageSize, arena, areas });
   const decoder = await createDecoder(compression);
   const { payload, payloadOffset } = arena.channelSlot(id);
   counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
@@ -79,20 +79,30 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     const normal = info(RAM_INFO.normal);
     const zero = info(RAM_INFO.zero);
     if (normal > 0) await takePages(info(RAM_INFO.block), normal, info(RAM_INFO.payload));
-    if (zero > 0) await targets[info(RAM_INFO.block)]!.zero({ offsets: offsets + 8 * normal, count: zero });
+    if (zero > 0) await targets.of(info(RAM_INFO.block)).zero({ offsets: offsets + 8 * normal, count: zero });
     counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += zero;
     return flags;
   }
 
   async function takePages(block: number, count: number, bytes: number): Promise<void> {
-    const target = targets[block]!;
+    const target = targets.of(block);
     const pages = { offsets, count };
     const content = payload.subarray(0, count * pageSize);
     if (decoder !== undefined) await unpack(decoder, bytes, content);
-    else if (target.place !== undefined) return fill(...runsInPlace(target.place, count));
+    else if (target.place !== undefined) return fillInPlace(runsInPlace(target.place, count));
     else await fill(content);
     await target.write(pages, content);
+  }
+
+  /** A source that sends pages while its blocks grow can have them moved under a read. Views of what was there before have no length then. */
+  async function fillInPlace(views: Uint8Array[]): Promise<void> {
+    const at = input.offset;
+    const moved = (): boolean => views[0]!.length === 0;
+    await fill(...views).catch((thrown: unknown) => {
+      if (!moved()) throw thrown;
+    });
+    if (moved()) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
   }
 
   async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {

@@ -27,6 +27,7 @@ export class FromSource {
   #hasReturnPath = false;
   #socket: Socket | undefined;
   #input: SocketInput | undefined;
+  #broke: (cause: Error) => void = () => {};
   #error: MultifdError | undefined;
 
   constructor(connections: Connections, sink: IncomingSink, checked: CheckedIncoming, recorder: Recorder) {
@@ -94,9 +95,21 @@ export class FromSource {
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
     try {
       await this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() });
+      if (this.#sink.start !== undefined) await this.#start(this.#sink);
     } finally {
       clearInterval(alive);
     }
+  }
+
+  /** From here on there may be a program that runs, so that nothing but its own start fails the migration any more. */
+  async #start(sink: IncomingSink): Promise<void> {
+    const socket = this.#socket!;
+    if (this.#checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (this.#error !== undefined) throw this.#error;
+    // Whoever has lost its target goes on at the source.
+    if (socket.destroyed) throw new MultifdError('ERR_PEER_CLOSED', 'the source has closed the connection before it could be told that all is well', { channel: 'main' });
+    socket.off('error', this.#broke);
+    await sink.start?.();
   }
 
   async #parse({ socket, rest }: Connection): Promise<void> {
@@ -108,9 +121,9 @@ export class FromSource {
     this.#socket = socket;
     this.#input = input;
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
-    const broke = (cause: Error): void => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause }));
-    if (socket.errored) broke(socket.errored);
-    else socket.once('error', broke);
+    this.#broke = (cause: Error): void => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause }));
+    if (socket.errored) this.#broke(socket.errored);
+    else socket.once('error', this.#broke);
     const hasUuid = uuid.some((byte) => byte !== 0);
     await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
   }
@@ -140,6 +153,11 @@ export class FromSource {
         void landing.receivers.group.failure.then((error) => this.#fail(error));
         await landing.start();
         this.#recorder.setUp();
+      },
+      resize: async (blocks) => {
+        await this.#landing!.resize(blocks, this.#sink);
+        if (this.#error !== undefined) throw this.#error;
+        this.#recorder.blocks = [...blocks];
       },
       zeroPage: (block, offset) => {
         this.#recorder.mainDuplicate++;

@@ -1,4 +1,4 @@
-import { blockTable, compileCore, DEVICE_STATE_LENGTH, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
+import { BLOCK_ENTRY, blockTable, compileCore, DEVICE_STATE_LENGTH, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
 import { type Launcher, inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import type { ChannelContext } from '../../engine/program.ts';
 import { Receivers } from '../../engine/receivers.ts';
@@ -7,10 +7,10 @@ import { bitmapLength } from '../../stream/index.ts';
 import { takeDescriptor } from '../../transport/descriptor-input.ts';
 import { SocketInput } from '../../transport/socket-input.ts';
 import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes, type SharedAreas } from '../channel/areas.ts';
-import { createPageTarget, type PageTarget } from '../channel/page-targets.ts';
+import { PageTargets, type TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import { createReceiveChannel, type ReceiveChannelData } from '../channel/receive-program.ts';
-import { describeTarget, type IncomingBlock, isShareable, type SinkTarget } from '../memory/targets.ts';
+import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, type SinkTarget } from '../memory/targets.ts';
 import type { ReceiveWorkerData } from '../receive-worker.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
@@ -23,9 +23,11 @@ export class Landing {
   readonly receivers: Receivers;
   /** What came in DEVICE_STATE packets; complete once the receivers have finished. */
   readonly deviceState: DeviceState[] = [];
-  readonly #blocks: readonly IncomingBlock[];
+  #blocks: readonly IncomingBlock[];
   readonly #areas: SharedAreas;
-  readonly #targets: readonly PageTarget[];
+  /** Those of channels in this thread are the same list; workers have copies. */
+  readonly #descriptors: TargetDescriptor[];
+  readonly #targets: PageTargets;
   readonly #scratch: Scratch;
   readonly #offset: DataView;
   readonly #data: readonly unknown[];
@@ -38,7 +40,7 @@ export class Landing {
       blocks.map((block, index) => ({ ...block, bitmap: 'fd' in targets[index]! })),
       pageSize,
     );
-    const descriptors = targets.map((target, index) => describeTarget(target, blocks[index]!));
+    const descriptors = describeTargets(targets, blocks);
     const data: ReceiveChannelData = { module, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
     const worker = checked.inline || !descriptors.every(isShareable) ? undefined : workerChannels(connections, data);
     this.receivers = new Receivers({
@@ -56,7 +58,8 @@ export class Landing {
     new Uint8Array(arena.buffer).set(blockTable(blocks), arena.layout.shared);
     const core = instantiateCoreSync(arena.handle.memory, module);
     this.#scratch = new Scratch(arena.buffer, arena.layout.shared + areas.main, pageSize);
-    this.#targets = descriptors.map((target, block) => createPageTarget(target, block, { core, scratch: this.#scratch, pageSize, arena, areas }));
+    this.#descriptors = descriptors;
+    this.#targets = new PageTargets(descriptors, { core, scratch: this.#scratch, pageSize, arena, areas });
     this.#offset = new DataView(arena.buffer, this.#scratch.spare, 8);
     this.#blocks = blocks;
     this.#areas = areas;
@@ -64,7 +67,7 @@ export class Landing {
     this.#pageSize = pageSize;
   }
 
-  /** @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block. */
+  /** @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow. */
   static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming): Promise<Landing> {
     return new Landing(blocks, targets, connections, await compileCore('shared'), checked);
   }
@@ -74,14 +77,44 @@ export class Landing {
     await this.receivers.start(this.#data);
   }
 
+  /**
+   * Blocks have grown, between two rounds: every channel has passed the sync before, and the one that comes next publishes what is done here.
+   *
+   * @param blocks all of them, as before but for the lengths.
+   * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow; ERR_UNSUPPORTED when the sink, or a channel's
+   *   thread, can't follow.
+   */
+  async resize(blocks: readonly IncomingBlock[], sink: IncomingSink): Promise<void> {
+    const grown = [...blocks.keys()].filter((index) => blocks[index]!.usedLength > this.#blocks[index]!.usedLength);
+    if (grown.length === 0) return;
+    const list = grown.map((index) => blocks[index]!);
+    const descriptors = describeTargets(await sink.resize(list), list);
+    for (const [n, descriptor] of descriptors.entries()) this.#exchange(grown[n]!, descriptor, list[n]!);
+    const { arena } = this.receivers.group;
+    const words = new BigUint64Array(arena.buffer);
+    // In one piece: a source that sends pages where it must not has them held against either length.
+    for (const index of grown) Atomics.store(words, (arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.usedLength) / 8, BigInt(blocks[index]!.usedLength));
+    this.#blocks = blocks;
+  }
+
+  #exchange(index: number, descriptor: TargetDescriptor, block: IncomingBlock): void {
+    if (this.receivers.group.inline) this.#descriptors[index] = descriptor;
+    else if (!reachesAll(this.#descriptors[index]!, descriptor, block)) {
+      throw new MultifdError(
+        'ERR_UNSUPPORTED',
+        `the block ${JSON.stringify(block.id)} grew to ${block.usedLength} bytes, to where the channels' threads can't follow: give its WebAssembly.Memory itself for a target, or memory with room for it, or let the channels run inline`,
+      );
+    }
+  }
+
   /** A page that came on the main channel. */
   page(block: number, offset: number, content: Uint8Array): void | Promise<void> {
-    return this.#targets[block]!.write(this.#list(offset), content);
+    return this.#targets.of(block).write(this.#list(offset), content);
   }
 
   /** A zero page that came on the main channel. */
   zeroPage(block: number, offset: number): void | Promise<void> {
-    return this.#targets[block]!.zero(this.#list(offset));
+    return this.#targets.of(block).zero(this.#list(offset));
   }
 
   /** The bitmaps of blocks that are regions of a file, in the order of the blocks. */

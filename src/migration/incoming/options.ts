@@ -20,6 +20,11 @@ export interface IncomingOptions extends MigrationOptions {
   deviceStateLimit?: number;
   /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
   onDeviceState?: (state: DeviceState) => void | Promise<void>;
+  /**
+   * Called last, once every page is in place and `onDeviceState` has had everything, and before the source is told: the program may run here now. If it
+   * throws, the migration fails with that, and the program goes on at the source. Not with `image`.
+   */
+  start?: () => void | Promise<void>;
   /** TLS on every connection (none). The source has to use it too. */
   tls?: IncomingTls;
   /** Told of connections that were dropped because they were no migration's, and of those that failed their TLS handshake. */
@@ -37,6 +42,7 @@ const MIB = 2 ** 20;
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkIncoming(options: IncomingOptions): CheckedIncoming {
+  if (options.start !== undefined && options.image !== undefined) throw new MultifdError('ERR_OPTION', 'nothing starts from an image that is being written: leave start out, or give blocks');
   return {
     ...checkOptions(options),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
@@ -46,7 +52,7 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
-export async function openSink({ blocks, image, force = false, onDeviceState = () => {} }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
+export async function openSink({ blocks, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  return image === undefined ? memorySink(blocks!, pageSize, onDeviceState) : imageSink({ path: image, force, pageSize });
+  return image === undefined ? memorySink(blocks!, pageSize, onDeviceState, start) : imageSink({ path: image, force, pageSize });
 }

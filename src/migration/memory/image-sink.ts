@@ -33,6 +33,13 @@ export async function imageSink({ path, force, pageSize, offset = 0, onCommitted
       plan = await writer.begin(configuration, blocks, pageSize);
       return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
     },
+    resize(grown) {
+      const [first] = grown;
+      throw new MultifdError(
+        'ERR_UNSUPPORTED',
+        `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, but an image has its place for each block from the beginning: migrate again, now that it has grown, or receive into memory, or record the migration`,
+      );
+    },
     tail(chunk) {
       tail.push(chunk.slice());
     },

@@ -4,7 +4,12 @@ import type { PageSink, TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import { ownRecords } from '../device-records.ts';
 
-/** Where one block's pages go. Memory of any kind has to have room for the block's used length. */
+const WASM_PAGE = 65536;
+
+/**
+ * Where one block's pages go. Memory of any kind has to have room for the block's used length; a WebAssembly.Memory is grown to have it, as far as its
+ * maximum allows.
+ */
 export type BlockTarget = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array | PageSink;
 
 /** A block that the source announced. */
@@ -33,28 +38,37 @@ export interface IncomingSink {
   blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
   /** A piece of what follows the RAM, verbatim; only valid during the call. */
   tail(chunk: Uint8Array): void | Promise<void>;
+  /** Blocks that have grown, between two rounds; the answer has a target for each, which has what came so far. May come before the first `tail`. */
+  resize(grown: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
   /** Everything is there: make it last. */
   commit(end: SinkEnd): void | Promise<void>;
+  /** Last of all, and only for those that have it: what was moved begins to run here. */
+  start?(): void | Promise<void>;
   discard(): void | Promise<void>;
 }
 
-/** Targets for an incoming migration's blocks: by name, or by a function that is asked for each. */
+/**
+ * Targets for an incoming migration's blocks: by name, or by a function that is asked for each. It is asked again, with the new length, for one that
+ * grows while it is on its way, and has to answer with the same memory, or with memory that has the block's bytes already.
+ */
 export type BlockTargets = Readonly<Record<string, BlockTarget>> | ((block: IncomingBlock) => BlockTarget | Promise<BlockTarget>);
 
 /** A sink over memories. Pages arrive in place; a failed migration leaves them as they were filled so far. */
-export function memorySink(targets: BlockTargets, pageSize: number, onDeviceState: (state: DeviceState) => void | Promise<void>): IncomingSink {
+export function memorySink(targets: BlockTargets, pageSize: number, onDeviceState: (state: DeviceState) => void | Promise<void>, start?: () => void | Promise<void>): IncomingSink {
   const tail: Uint8Array[] = [];
+  const choose = async (blocks: readonly IncomingBlock[]): Promise<BlockTarget[]> => {
+    const chosen: BlockTarget[] = [];
+    for (const block of blocks) {
+      const target = typeof targets === 'function' ? await targets(block) : Object.hasOwn(targets, block.id) ? targets[block.id] : undefined;
+      if (target === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)} of ${block.usedLength} bytes, but there is no target for it`);
+      chosen.push(target);
+    }
+    return chosen;
+  };
   return {
     configuration() {},
-    async blocks(blocks) {
-      const chosen: BlockTarget[] = [];
-      for (const block of blocks) {
-        const target = typeof targets === 'function' ? await targets(block) : Object.hasOwn(targets, block.id) ? targets[block.id] : undefined;
-        if (target === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)} of ${block.usedLength} bytes, but there is no target for it`);
-        chosen.push(target);
-      }
-      return chosen;
-    },
+    blocks: choose,
+    resize: choose,
     tail(chunk) {
       tail.push(chunk.slice());
     },
@@ -62,23 +76,43 @@ export function memorySink(targets: BlockTargets, pageSize: number, onDeviceStat
       const records = ownRecords(Buffer.concat(tail), pageSize) ?? [];
       for (const state of [...records, ...deviceState]) await onDeviceState(state);
     },
+    ...(start !== undefined && { start }),
     discard() {},
   };
 }
 
-/** @throws MultifdError ERR_BLOCK_LENGTH when the target is too small. */
-export function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock): TargetDescriptor {
+/**
+ * How channels get at the targets, one for each block.
+ * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small, and is no memory that can grow.
+ */
+export function describeTargets(targets: readonly SinkTarget[], blocks: readonly IncomingBlock[]): TargetDescriptor[] {
+  // A memory that grows may take its buffer from under another target: that one is looked at afterwards.
+  for (const [index, target] of targets.entries()) if (target instanceof WebAssembly.Memory) makeRoom(target, blocks[index]!);
+  return targets.map((target, index) => describeTarget(target, blocks[index]!));
+}
+
+function makeRoom(memory: WebAssembly.Memory, { id, usedLength }: IncomingBlock): void {
+  const { byteLength } = memory.buffer;
+  if (byteLength >= usedLength) return;
+  try {
+    memory.grow(Math.ceil((usedLength - byteLength) / WASM_PAGE));
+  } catch (cause) {
+    throw new MultifdError('ERR_BLOCK_LENGTH', `the source's block ${JSON.stringify(id)} has ${usedLength} bytes, its target ${byteLength}, and it can't grow to that: give the memory a larger maximum`, { cause });
+  }
+}
+
+function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock): TargetDescriptor {
   if ('fd' in target) return { kind: 'file', fd: target.fd, position: target.position };
-  const bytes = memoryOf(target);
+  if (target instanceof WebAssembly.Memory) return { kind: 'memory', memory: target };
+  const bytes = bytesOf(target);
   if (bytes === undefined) return { kind: 'sink', sink: target as PageSink };
   if (bytes.length < usedLength) {
     throw new MultifdError('ERR_BLOCK_LENGTH', `the source's block ${JSON.stringify(id)} has ${usedLength} bytes, its target ${bytes.length}: give it more room`);
   }
-  return { kind: 'memory', bytes: bytes.subarray(0, usedLength) };
+  return { kind: 'bytes', bytes };
 }
 
-function memoryOf(target: BlockTarget): Uint8Array | undefined {
-  if (target instanceof WebAssembly.Memory) return new Uint8Array(target.buffer);
+function bytesOf(target: BlockTarget): Uint8Array | undefined {
   if (target instanceof Uint8Array) return target;
   if (target instanceof SharedArrayBuffer || target instanceof ArrayBuffer) return new Uint8Array(target);
   return undefined;
@@ -86,5 +120,21 @@ function memoryOf(target: BlockTarget): Uint8Array | undefined {
 
 /** Whether a thread other than this one can reach the target. */
 export function isShareable(descriptor: TargetDescriptor): boolean {
-  return descriptor.kind === 'file' || (descriptor.kind === 'memory' && descriptor.bytes.buffer instanceof SharedArrayBuffer);
+  switch (descriptor.kind) {
+    case 'file':
+      return true;
+    case 'memory':
+      return descriptor.memory.buffer instanceof SharedArrayBuffer;
+    case 'bytes':
+      return descriptor.bytes.buffer instanceof SharedArrayBuffer;
+    case 'sink':
+      return false;
+  }
+}
+
+/** Whether a thread that was posted the one descriptor of a block reaches all of what the other describes. */
+export function reachesAll(posted: TargetDescriptor, grown: TargetDescriptor, { usedLength }: IncomingBlock): boolean {
+  if (posted.kind === 'memory') return grown.kind === 'memory' && grown.memory === posted.memory;
+  if (posted.kind !== 'bytes' || grown.kind !== 'bytes') return false;
+  return grown.bytes.buffer === posted.bytes.buffer && grown.bytes.byteOffset === posted.bytes.byteOffset && posted.bytes.length >= usedLength;
 }

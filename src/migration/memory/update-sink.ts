@@ -13,6 +13,9 @@ export function updateSink(update: ImageUpdate, pageSize: number, onCommitted: (
   return {
     configuration() {},
     blocks: () => update.plan.blocks.map(({ pagesOffset }) => ({ fd: update.fd, position: pagesOffset })),
+    resize() {
+      throw new MultifdError('ERR_UNSUPPORTED', 'an image has its place for each block from the beginning: write it anew');
+    },
     tail(chunk) {
       tail.push(chunk.slice());
     },

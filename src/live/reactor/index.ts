@@ -1,0 +1,89 @@
+import { isDeepStrictEqual } from 'node:util';
+import { MultifdError } from '../../errors.ts';
+import type { DeviceState } from '../../migration/channel/payloads.ts';
+import type { IncomingBlock } from '../../migration/memory/targets.ts';
+import { Guest } from '../guest.ts';
+import type { GuestOptions, LiveBlock } from '../options.ts';
+import { type Reactor, ReactorProgram } from './program.ts';
+import { ReactorPieces, toPieces } from './state.ts';
+
+export type { Reactor } from './program.ts';
+
+const BLOCK_ID = 'memory';
+
+export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>, Pick<LiveBlock, 'tracking' | 'scratch'> {
+  /** The RAM block's name (memory). */
+  id?: string;
+  /** What the host has of the program's state, asked for once it has stopped. */
+  saveHost?(): Uint8Array | Promise<Uint8Array>;
+}
+
+/**
+ * The source end of a reactor: a {@link Guest} that carries its memory, its exported mutable globals, and the host's own bytes.
+ *
+ * What it can see that can't be moved it refuses, before anything stops where it can: globals that hold references, and tables that have changed since this
+ * call. What can't be seen from outside is the caller's to know: globals that are not exported, calls that are under way, what the host has elsewhere.
+ * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
+ */
+export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Guest {
+  const { id = BLOCK_ID, tracking, scratch, saveHost, ...rest } = options;
+  const program = new ReactorProgram(reactor);
+  return new Guest({
+    ...rest,
+    blocks: [{ id, memory: program.memory, ...(tracking && { tracking }), ...(scratch !== undefined && { scratch }) }],
+    check: () => program.check(),
+    async *deviceState() {
+      const host = (await saveHost?.()) ?? new Uint8Array(0);
+      yield* toPieces({ description: program.description, globals: program.globals(), host });
+    },
+  });
+}
+
+export interface ReactorTargetOptions {
+  /** The RAM block's name (memory). */
+  id?: string;
+  /** Called last: the program is there, and may run. */
+  start(): void | Promise<void>;
+  /** Takes what the source's `saveHost` gave. */
+  loadHost?(host: Uint8Array): void | Promise<void>;
+  /** Grows the memory to at least so many bytes, by the program's own allocator where its host has views that have to follow (memory.grow). */
+  grow?(bytes: number): void;
+}
+
+/** What `receive` needs to know of a reactor. */
+export interface ReactorTarget {
+  blocks(block: IncomingBlock): WebAssembly.Memory;
+  onDeviceState(state: DeviceState): void;
+  start(): Promise<void>;
+}
+
+/**
+ * The target end: options for `receive`, for an instance of the same program, freshly made in the same way. It is used once.
+ *
+ * Before anything but the memory is set, the source's program is compared with this one: exports, tables, kind of memory.
+ * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
+ */
+export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
+  const { id = BLOCK_ID, start, loadHost, grow } = options;
+  const program = new ReactorProgram(reactor);
+  const { memory } = program;
+  const pieces = new ReactorPieces();
+  return {
+    blocks(block) {
+      if (block.id !== id) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)}, this program only ${JSON.stringify(id)}`);
+      if (memory.buffer.byteLength < block.usedLength) grow?.(block.usedLength);
+      // What lies behind the source's end is nobody's.
+      new Uint8Array(memory.buffer).fill(0, block.usedLength);
+      return memory;
+    },
+    onDeviceState: (state) => pieces.take(state),
+    async start() {
+      const { description, globals, host } = pieces.join();
+      program.check();
+      if (!isDeepStrictEqual(description, program.description)) throw new MultifdError('ERR_GUEST', 'the source runs another program: its exports, tables or kind of memory differ from those of this one');
+      program.setGlobals(globals);
+      await loadHost?.(host);
+      await start();
+    },
+  };
+}
