@@ -14,8 +14,7 @@ const TARGET = new URL('./sqlite-target.js', import.meta.url);
 const BEFORE_MS = 1000;
 
 /** @returns whether all was well. */
-async function run(mib: number, tracking: 'compare' | 'hash', target: TargetProcess): Promise<boolean> {
-  const source = await Source.open(mib * 2 ** 20);
+async function run(source: Source, tracking: 'compare' | 'hash', target: TargetProcess): Promise<boolean> {
   const { writer } = source;
   console.log(`${source.filled} rows in ${megabytes(source.memory.buffer.byteLength)} of WebAssembly memory; the writer starts`);
   writer.start();
@@ -50,11 +49,13 @@ function readArguments(): { mib: number; tracking: 'compare' | 'hash' } {
   return { mib, tracking: values.tracking };
 }
 
+let source: Source | undefined;
 let target: TargetProcess | undefined;
 try {
   const { mib, tracking } = readArguments();
   target = new TargetProcess(TARGET);
-  const well = await run(mib, tracking, target);
+  source = await Source.open(mib * 2 ** 20);
+  const well = await run(source, tracking, target);
   console.log(well ? 'All is there, and the writer goes on.' : 'Something is wrong!');
   process.exitCode = well ? 0 : 1;
 } catch (error) {
@@ -63,5 +64,6 @@ try {
   await target?.outcome.catch(({ message }: Error) => console.error(message));
   process.exitCode = 1;
 } finally {
+  source?.writer.stop();
   target?.stop();
 }

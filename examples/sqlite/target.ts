@@ -27,16 +27,15 @@ async function run(): Promise<Outcome> {
     },
     onDeviceState({ data }: DeviceState) {
       carried = JSON.parse(Buffer.from(data).toString()) as Carried;
-      start();
     },
-  });
-  function start(): void {
+    start() {
       if (carried === undefined || !isDeepStrictEqual(carried.host, host)) {
         throw new Error(`the source's SQLite was not booted as this one was: ${JSON.stringify(carried?.host)}, here ${JSON.stringify(host)}`);
       }
       writer = new Writer((seq) => ledger.transact(seq), carried.committed);
       writer.start();
-  }
+    },
+  });
   say({ kind: 'listening', uri: incoming.uri });
   await incoming.completed;
 
