@@ -1,0 +1,38 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Outcome, TargetMessage } from './messages.ts';
+
+/** The target's process, as its parent sees it. */
+export class TargetProcess {
+  readonly child: ChildProcess;
+  /** Where it waits for the source. */
+  readonly listening: Promise<string>;
+  /** What became of the database there. */
+  readonly outcome: Promise<Outcome>;
+
+  constructor(program: URL) {
+    this.child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' });
+    const ended = new Promise<never>((_, reject) => {
+      this.child.once('error', reject);
+      this.child.once('exit', (status, signal) => reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)));
+    });
+    const said = <Kind extends TargetMessage['kind']>(kind: Kind): Promise<Extract<TargetMessage, { kind: Kind }>> => {
+      const message = new Promise<Extract<TargetMessage, { kind: Kind }>>((resolve, reject) => {
+        this.child.on('message', (message: TargetMessage) => {
+          if (message.kind === kind) resolve(message as Extract<TargetMessage, { kind: Kind }>);
+          if (message.kind === 'failed') reject(new Error(`the target: ${message.message}`));
+        });
+      });
+      const either = Promise.race([message, ended]);
+      either.catch(() => {}); // whoever waits for it is told
+      return either;
+    };
+    this.listening = said('listening').then(({ uri }) => uri);
+    this.outcome = said('verified').then(({ outcome }) => outcome);
+    this.listening.catch(() => {});
+    this.outcome.catch(() => {});
+  }
+
+  stop(): void {
+    this.child.kill();
+  }
+}
