@@ -21,6 +21,8 @@ export interface ConvergenceOptions {
   maxRounds: number;
   /** Whether the guest can be throttled. */
   autoConverge: boolean;
+  /** Of the guest's thread, for looking at its memory, to begin with. */
+  scanShare: number;
 }
 
 /** QEMU's cpu-throttle-initial, cpu-throttle-increment and max-cpu-throttle. */
@@ -31,11 +33,15 @@ const THROTTLE_MOST = 0.99;
 const TRIGGER = 0.5;
 /** Such rounds in a row before the guest is throttled. */
 const PATIENCE = 2;
+/** After each such round the look gets twice the share of the guest's thread, up to this. */
+const MOST_SHARE = 0.5;
 
 /** Decides, round by round, when a running guest is near enough to its copy. */
 export class Convergence {
   /** The share of time that the guest should leave unused. */
   throttle = 0;
+  /** The share of the guest's thread that looking at its memory may take. */
+  share: number;
   readonly #options: ConvergenceOptions;
   #rounds = 0;
   #before: RoundFacts | undefined;
@@ -44,6 +50,7 @@ export class Convergence {
 
   constructor(options: ConvergenceOptions) {
     this.#options = options;
+    this.share = options.scanShare;
   }
 
   /** Takes in a round's facts. @returns what to expect. */
@@ -61,7 +68,9 @@ export class Convergence {
     // The last round looks at as much as this one did, and sends what will have changed since.
     const looking = count.dirty === 0 ? active : active - count.dirty * this.#msPerDirtyPage;
     const expectedDowntime = looking + (count.dirty === 0 ? 0 : nextDirty * this.#msPerDirtyPage);
-    this.#fruitless = expectedDowntime > this.#options.downtimeLimit && count.dirty > before.count.dirty * TRIGGER ? this.#fruitless + 1 : 0;
+    const helped = expectedDowntime <= this.#options.downtimeLimit || count.dirty <= before.count.dirty * TRIGGER;
+    this.#fruitless = helped ? 0 : this.#fruitless + 1;
+    if (!helped) this.share = Math.max(this.share, Math.min(MOST_SHARE, 2 * this.share));
     return { dirtyRate: perMs * 1000, expectedDowntime };
   }
 

@@ -143,11 +143,10 @@ export class Guest {
       pageSize,
       threads: checked.inline ? 0 : scanThreads,
       sliceMs,
-      scanShare,
       maxBandwidth: checked.maxBandwidth,
       transferred: () => recorder.transferred,
     });
-    const convergence = new Convergence({ ...checked, autoConverge: checked.autoConverge && guest.throttle !== undefined });
+    const convergence = new Convergence({ ...checked, scanShare, autoConverge: checked.autoConverge && guest.throttle !== undefined });
     const extents = usedLengths.map((length) => ({ pages: length / pageSize, known: 0 }));
     const run = new Run({ guest, checked, recorder, convergence, scan, extents, goesOn });
     const cargo: Cargo = {

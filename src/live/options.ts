@@ -43,7 +43,10 @@ export interface GuestOptions {
   pageSize?: number;
   /** The longest that the guest's thread is kept from the guest at a time while it is not stopped, in milliseconds (2). */
   sliceMs?: number;
-  /** The share of the guest's thread that looking for changes may take while the guest has work to do (0.1). */
+  /**
+   * The share of the guest's thread that looking for changes may take while the guest has work to do (0.1). After a round that brought the end no nearer it is
+   * doubled, up to a half.
+   */
   scanShare?: number;
   /** How many threads look for changes in shared memory (1). Memory that is not shared is looked at in the thread that has it. */
   scanThreads?: number;

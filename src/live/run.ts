@@ -136,8 +136,8 @@ export class Run implements CoursePlan, Course {
   }
 
   async #pass(live: boolean): Promise<{ count: PassCount; active: number }> {
-    const { recorder } = this.#options;
-    const results = await Promise.all(this.#scanners.map((scanner) => scanner.pass({ extents: this.#extents, live })));
+    const { recorder, convergence } = this.#options;
+    const results = await Promise.all(this.#scanners.map((scanner) => scanner.pass({ extents: this.#extents, live, share: convergence.share })));
     if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
     for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
     const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };

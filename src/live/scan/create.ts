@@ -12,7 +12,6 @@ export interface ScanPlanOptions {
   /** How many threads look at shared memory; 0: this one does. */
   threads: number;
   sliceMs: number;
-  scanShare: number;
   maxBandwidth: number;
   transferred: () => number;
 }
@@ -44,7 +43,7 @@ export class ScanPlan {
    * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
    */
   start(pump: Pump, scanners: Scanner[]): void {
-    const { modules, pageSize, sliceMs, scanShare, maxBandwidth, transferred } = this.#options;
+    const { modules, pageSize, sliceMs, maxBandwidth, transferred } = this.#options;
     let client = FIRST_CLIENT;
     let hashAddress = pump.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
@@ -53,7 +52,7 @@ export class ScanPlan {
       hashAddress += blocks.length * hashArenaBytes(pageSize);
       return own;
     };
-    if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs, scanShare }));
+    if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs }));
     for (let part = 0; part < this.#threads; part++) {
       // Each has its own part of what a caller has lent.
       const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));

@@ -17,6 +17,8 @@ export interface PassOrder {
   extents: readonly Extent[];
   /** The guest runs: it gets its turns, and the bandwidth is limited. Else the guest waits for this pass to end. */
   live: boolean;
+  /** Of the guest's thread, where that is the scanner's too. */
+  share: number;
 }
 
 export interface PassResult {

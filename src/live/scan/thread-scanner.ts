@@ -16,7 +16,6 @@ export interface ThreadScannerOptions extends ScannerOptions {
   pump: Pump;
   transferred: () => number;
   sliceMs: number;
-  scanShare: number;
 }
 
 /** Looks at memory that only this thread has, between the guest's calls. */
@@ -49,9 +48,9 @@ export class ThreadScanner implements Scanner {
     this.#zero = new Batches(engine.client(clients[1]), capacity, { zero: true }, hand);
   }
 
-  async pass({ extents, live }: PassOrder): Promise<PassResult> {
-    const { pump, pageSize, transferred, sliceMs, scanShare } = this.#options;
-    const slices = live ? new Slices(sliceMs, scanShare) : new Slices(FINAL_SLICE_MS, 1);
+  async pass({ extents, live, share }: PassOrder): Promise<PassResult> {
+    const { pump, pageSize, transferred, sliceMs } = this.#options;
+    const slices = live ? new Slices(sliceMs, share) : new Slices(FINAL_SLICE_MS, 1);
     const count = await pass({
       blocks: this.#blocks,
       extents,
