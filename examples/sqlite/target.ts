@@ -32,6 +32,7 @@ async function run(): Promise<Outcome> {
       if (carried === undefined || !isDeepStrictEqual(carried.host, host)) {
         throw new Error(`the source's SQLite was not booted as this one was: ${JSON.stringify(carried?.host)}, here ${JSON.stringify(host)}`);
       }
+      ledger.accounts = carried.accounts;
       writer = new Writer((seq) => ledger.transact(seq), carried.committed);
       writer.start();
     },
@@ -42,7 +43,7 @@ async function run(): Promise<Outcome> {
   await Promise.race([sleep(AFTER_MS), writer!.failure]);
   const pace = writer!.pace();
   writer!.stop();
-  return { arrived: carried!.committed, firstCommit: writer!.firstCommit!, pace, checks: ledger.verify(carried!.filled, writer!.committed) };
+  return { arrived: carried!.committed, firstCommit: writer!.firstCommit!, pace, checks: ledger.verify(writer!.committed) };
 }
 
 function say(message: TargetMessage): void {
