@@ -35,12 +35,13 @@ export class Source {
       resume: () => writer.start(),
       throttle: (share) => writer.throttle(share),
       check: () => this.#machine.check(),
-      deviceState: () => [{ idstr: BLOCK, instanceId: 0, data: Buffer.from(JSON.stringify(this.#carried())) }],
+      deviceState: () => [{ idstr: BLOCK, instanceId: 0, data: this.carry() }],
     });
     return guest.migrate({ channels: CHANNELS, ...options });
   }
 
-  #carried(): Carried {
-    return { host: this.#host, accounts: this.ledger.accounts, committed: this.writer.committed };
+  /** What goes with the memory. */
+  carry(): Uint8Array {
+    return Buffer.from(JSON.stringify({ host: this.#host, accounts: this.ledger.accounts, committed: this.writer.committed } satisfies Carried));
   }
 }
