@@ -38,10 +38,10 @@ export interface HostState {
   functions: number;
 }
 
-/** Boots SQLite. One in a process: sql.js keeps its first module for all later calls. */
+/** Boots SQLite. @throws when it was booted in this process before: sql.js keeps its first module for all later calls. */
 export async function boot(): Promise<Machine> {
   const wasm = await readFile(WASM);
-  let instance!: WebAssembly.Instance;
+  let instance: WebAssembly.Instance | undefined;
   const settings = {
     // The process's own would end up in linear memory, where its length moves what comes after it.
     thisProgram: 'sqlite',
@@ -54,6 +54,7 @@ export async function boot(): Promise<Machine> {
     },
   };
   const sql = await initSqlJs(settings);
+  if (instance === undefined) throw new Error('SQLite was booted in this process already: boot another one in a process of its own');
   const memory = theOne(instance, WebAssembly.Memory);
   const table = theOne(instance, WebAssembly.Table);
   const functions = table.length;

@@ -16,7 +16,7 @@ const BEFORE_MS = 1000;
 /** @returns whether all was well. */
 async function run(source: Source, tracking: 'compare' | 'hash', target: TargetProcess): Promise<boolean> {
   const { writer } = source;
-  console.log(`${source.filled} rows in ${megabytes(source.memory.buffer.byteLength)} of WebAssembly memory; the writer starts`);
+  console.log(`${source.ledger.accounts} accounts in ${megabytes(source.memory.buffer.byteLength)} of WebAssembly memory; the writer starts`);
   writer.start();
   await Promise.race([sleep(BEFORE_MS), writer.failure]);
   const uri = await target.listening;

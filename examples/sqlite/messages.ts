@@ -5,8 +5,8 @@ import type { Pace } from './writer.ts';
 /** What goes with the pages: the state that is not in linear memory. */
 export interface Carried {
   host: HostState;
-  /** Rows of the first filling. */
-  filled: number;
+  /** How many the ledger has. */
+  accounts: number;
   /** The last transaction's number. */
   committed: number;
 }

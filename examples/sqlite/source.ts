@@ -9,12 +9,10 @@ export class Source {
   readonly ledger: Ledger;
   readonly writer: Writer;
   readonly memory: WebAssembly.Memory;
-  /** Rows of the first filling. */
-  readonly filled: number;
   readonly #machine: Machine;
   readonly #host: HostState;
 
-  /** @param bytes of rows. */
+  /** @param bytes of accounts. */
   static async open(bytes: number): Promise<Source> {
     return new Source(await boot(), bytes);
   }
@@ -24,8 +22,8 @@ export class Source {
     this.memory = machine.memory;
     this.ledger = new Ledger(machine);
     this.#host = machine.host();
-    this.filled = this.ledger.fill(bytes);
-    this.writer = new Writer((seq) => this.ledger.transact(seq), this.filled);
+    this.ledger.fill(bytes);
+    this.writer = new Writer((seq) => this.ledger.transact(seq), 0);
   }
 
   /** Moves the database, with its writer, while that works. After a failure it works on here. */
@@ -37,12 +35,13 @@ export class Source {
       resume: () => writer.start(),
       throttle: (share) => writer.throttle(share),
       check: () => this.#machine.check(),
-      deviceState: () => [{ idstr: BLOCK, instanceId: 0, data: Buffer.from(JSON.stringify(this.#carried())) }],
+      deviceState: () => [{ idstr: BLOCK, instanceId: 0, data: this.carry() }],
     });
     return guest.migrate({ channels: CHANNELS, ...options });
   }
 
-  #carried(): Carried {
-    return { host: this.#host, filled: this.filled, committed: this.writer.committed };
+  /** What goes with the memory. */
+  carry(): Uint8Array {
+    return Buffer.from(JSON.stringify({ host: this.#host, accounts: this.ledger.accounts, committed: this.writer.committed } satisfies Carried));
   }
 }
