@@ -47,6 +47,7 @@ export class Convergence {
   #before: RoundFacts | undefined;
   #msPerDirtyPage = Number.POSITIVE_INFINITY;
   #fruitless = 0;
+  #sprinting = false;
 
   constructor(options: ConvergenceOptions) {
     this.#options = options;
@@ -77,8 +78,15 @@ export class Convergence {
   /** What to do after that round. `throttle` says as well that {@link throttle} has gone up. */
   decide({ expectedDowntime }: Forecast): 'switch over' | 'go on' | 'throttle' | 'give up' {
     const { downtimeLimit, maxRounds, autoConverge } = this.#options;
-    if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit) return 'switch over';
+    if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit && (this.#sprinting || this.#rounds >= maxRounds)) return 'switch over';
     if (this.#rounds >= maxRounds) return 'give up';
+    if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit) {
+      // Near enough: one more round, as quick as may be, leaves the guest the least time to change anything in.
+      this.#sprinting = true;
+      this.share = Math.max(this.share, MOST_SHARE);
+      return 'go on';
+    }
+    this.#sprinting = false;
     if (autoConverge && this.#fruitless >= PATIENCE && this.throttle < THROTTLE_MOST) {
       this.throttle = this.throttle === 0 ? THROTTLE_FIRST : Math.min(THROTTLE_MOST, Math.round((this.throttle + THROTTLE_STEP) * 100) / 100);
       this.#fruitless = 0;
