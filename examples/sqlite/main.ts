@@ -24,7 +24,7 @@ async function run(source: Source, tracking: 'compare' | 'hash', target: TargetP
   const before = writer.pace();
   console.log(`moving to ${uri}\n\n${roundsHead}`);
   const statistics = await Promise.race([
-    source.migrate({ uri, downtimeLimit: 100, maxRounds: 30, onMaxRounds: 'stop', autoConverge: true, onRound: (round) => console.log(roundLine(round)) }, tracking),
+    source.migrate({ uri, downtimeLimit: 50, maxRounds: 20, onMaxRounds: 'stop', autoConverge: true, onRound: (round) => console.log(roundLine(round)) }, tracking),
     writer.failure,
   ]);
   const during = writer.pace();
