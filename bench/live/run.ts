@@ -13,6 +13,8 @@ export interface Result {
   /** The longest time that the source's thread was kept from the guest, alone and while it was moved. */
   gapAlone: number;
   gapMoving: number;
+  /** How often it was kept for longer than 5 ms. */
+  longGaps: number;
 }
 
 const SOURCE = new URL('./live/source.js', import.meta.url);
@@ -42,6 +44,7 @@ export async function measureOnce(measure: Measure): Promise<Result> {
       throughput: moving.transactions / moving.duration / (alone.transactions / alone.duration),
       gapAlone: alone.longestGap,
       gapMoving: moving.longestGap,
+      longGaps: moving.longGaps,
     };
   } finally {
     for (const child of children) child.kill();

@@ -7,7 +7,7 @@ export interface Series {
   results: Result[];
 }
 
-const HEAD = ['guest', 'pages/s', 'method', 'downtime, ms', 'of naive', 'total, ms', 'rounds', 'throughput', 'longest gap, ms', 'alone'] as const;
+const HEAD = ['guest', 'pages/s', 'method', 'downtime, ms', 'of naive', 'total, ms', 'rounds', 'throughput', 'longest gap, ms', 'over 5 ms', 'longest alone, ms'] as const;
 
 /** @returns lines: medians with the least and the most. Ratios are of the same round. */
 export function table(all: readonly Series[]): string[] {
@@ -25,6 +25,7 @@ export function table(all: readonly Series[]): string[] {
       spread(of('rounds'), 0),
       measure.method === 'naive' ? '' : percent(of('throughput')),
       measure.method === 'naive' ? '' : spread(of('gapMoving'), 1),
+      measure.method === 'naive' ? '' : spread(of('longGaps'), 0),
       measure.method === 'naive' ? '' : spread(of('gapAlone'), 1),
     ];
   });

@@ -55,14 +55,15 @@ export class Ledger {
     this.#change = database.prepare('UPDATE live.account SET changes = changes + 1, amount = amount + ?2, body = ?3, copy = ?3 WHERE id = ?1');
   }
 
-  /** Opens accounts of so many bytes together. */
+  /** Opens more accounts, of so many bytes together. */
   fill(bytes: number): void {
-    this.accounts = Math.ceil(bytes / ACCOUNT_BYTES);
+    const more = Math.ceil(bytes / ACCOUNT_BYTES);
     this.#database.run(`
       WITH RECURSIVE row(id, body) AS (
-        SELECT 1, randomblob(${BODY_BYTES}) UNION ALL SELECT id + 1, randomblob(${BODY_BYTES}) FROM row LIMIT ${this.accounts}
+        SELECT ${this.accounts + 1}, randomblob(${BODY_BYTES}) UNION ALL SELECT id + 1, randomblob(${BODY_BYTES}) FROM row LIMIT ${more}
       )
       INSERT INTO live.account SELECT id, 0, ${AMOUNT}, body, body FROM row`);
+    this.accounts += more;
   }
 
   /** One transaction, of some 100 microseconds. @param seq the number of its transfer: one more than there are. @throws when it reads what can't be. */

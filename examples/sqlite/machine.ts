@@ -1,21 +1,18 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import initSqlJs, { type Database } from 'sql.js';
+import initSqlJs, { type Database, type SqlJsStatic } from 'sql.js';
 
 const WASM = createRequire(import.meta.url).resolve('sql.js/dist/sql-wasm.wasm');
-
-/** What emscripten's module object has beside what the types say. */
-interface Allocator {
-  _malloc(bytes: number): number;
-  _free(address: number): void;
-}
 
 /** A SQLite in WebAssembly: everything it has lies in its linear memory, but for what {@link HostState} says. */
 export interface Machine {
   readonly memory: WebAssembly.Memory;
   readonly database: Database;
-  /** Makes the memory at least so large. By the module's own allocator, so that all of emscripten's views of the memory follow. */
+  /**
+   * Makes the memory at least so large, and changes nothing in it: it may be half another machine's already, so that no C code can run over it. By the
+   * function that C code asks for more memory, so that all of emscripten's views of it follow.
+   */
   grow(bytes: number): void;
   /** Asked once all that JavaScript will ever hold of the database is there: its Statements. */
   host(): HostState;
@@ -40,53 +37,22 @@ export interface HostState {
 
 /** Boots SQLite. @throws when it was booted in this process before: sql.js keeps its first module for all later calls. */
 export async function boot(): Promise<Machine> {
-  const wasm = await readFile(WASM);
-  let instance: WebAssembly.Instance | undefined;
-  const settings = {
-    // The process's own would end up in linear memory, where its length moves what comes after it.
-    thisProgram: 'sqlite',
-    instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
-      void WebAssembly.instantiate(wasm, imports).then((result) => {
-        instance = result.instance;
-        done(instance);
-      });
-      return {};
-    },
-  };
-  const sql = await initSqlJs(settings);
-  if (instance === undefined) throw new Error('SQLite was booted in this process already: boot another one in a process of its own');
-  const memory = theOne(instance, WebAssembly.Memory);
-  const table = theOne(instance, WebAssembly.Table);
+  const { sql, memory, table, build, resizer } = await instantiate();
   const functions = table.length;
-  const allocator = sql as unknown as Allocator;
-
-  /** sql.js names the file of `main` at random, and the name is in linear memory too. */
-  class NamedDatabase extends sql.Database {
-    get filename(): string {
-      return 'main';
-    }
-    set filename(_: string) {}
-  }
-  const database = new NamedDatabase();
-  const build = createHash('sha256').update(wasm).digest('hex');
-
+  // As much as there is can't be free: the memory grows.
+  sql._free(sql._malloc(memory.buffer.byteLength));
+  const resize = resizer();
+  const database = new (named(sql))();
   return {
     memory,
     database,
     grow(bytes) {
-      const pieces: number[] = [];
-      // The first pieces may find room that is there already.
-      while (memory.buffer.byteLength < bytes) {
-        const piece = allocator._malloc(bytes - memory.buffer.byteLength);
-        if (piece === 0) break;
-        pieces.push(piece);
-      }
-      pieces.forEach((piece) => allocator._free(piece));
+      if (memory.buffer.byteLength < bytes) resize(bytes);
       if (memory.buffer.byteLength < bytes) throw new Error(`SQLite's memory would not grow from ${memory.buffer.byteLength} to ${bytes} bytes`);
     },
     host() {
-      const heap = allocator._malloc(2 ** 20);
-      allocator._free(heap);
+      const heap = sql._malloc(2 ** 20);
+      sql._free(heap);
       return { build, database: (database as unknown as { db: number }).db, heap, functions };
     },
     check() {
@@ -95,9 +61,80 @@ export async function boot(): Promise<Machine> {
   };
 }
 
-/** The only export of its kind: their names are one letter each, and change from build to build. */
+/** sql.js, with what emscripten's module object has beside what the types say. */
+type Sql = SqlJsStatic & { _malloc(bytes: number): number; _free(address: number): void };
+
+type Imported = (...args: number[]) => unknown;
+
+interface Instantiated {
+  sql: Sql;
+  memory: WebAssembly.Memory;
+  table: WebAssembly.Table;
+  build: string;
+  /** The function that C code asks for more memory, once it has: its argument is how many bytes there are to be. */
+  resizer(): Imported;
+}
+
+async function instantiate(): Promise<Instantiated> {
+  const wasm = await readFile(WASM);
+  let instance: WebAssembly.Instance | undefined;
+  let memory: WebAssembly.Memory | undefined;
+  let resizer: Imported | undefined;
+  /** Names are one letter each, and change from build to build: what makes the memory larger is the one. */
+  const watched = (imported: Imported): Imported => (...args) => {
+    if (resizer !== undefined || memory === undefined) return imported(...args);
+    const before = memory.buffer.byteLength;
+    const result = imported(...args);
+    if (memory.buffer.byteLength > before) resizer = imported;
+    return result;
+  };
+  const settings = {
+    // The process's own would end up in linear memory, where its length moves what comes after it.
+    thisProgram: 'sqlite',
+    instantiateWasm(imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) {
+      void WebAssembly.instantiate(wasm, watchAll(imports, watched)).then((result) => {
+        instance = result.instance;
+        memory = theOne(instance, WebAssembly.Memory);
+        done(instance);
+      });
+      return {};
+    },
+  };
+  const sql = (await initSqlJs(settings)) as Sql;
+  if (instance === undefined || memory === undefined) throw new Error('SQLite was booted in this process already: boot another one in a process of its own');
+  return {
+    sql,
+    memory,
+    table: theOne(instance, WebAssembly.Table),
+    build: createHash('sha256').update(wasm).digest('hex'),
+    resizer() {
+      if (resizer === undefined) throw new Error('this build of sql.js does not let its memory grow');
+      return resizer;
+    },
+  };
+}
+
+function watchAll(imports: WebAssembly.Imports, watched: (imported: Imported) => Imported): WebAssembly.Imports {
+  const modules = Object.entries(imports).map(([module, own]) => {
+    const values = Object.entries(own).map(([name, value]) => [name, typeof value === 'function' ? watched(value as Imported) : value]);
+    return [module, Object.fromEntries(values)];
+  });
+  return Object.fromEntries(modules) as WebAssembly.Imports;
+}
+
+/** The only export of its kind. */
 function theOne<Kind>(instance: WebAssembly.Instance, kind: new (...args: never[]) => Kind): Kind {
   const found = Object.values(instance.exports).filter((value) => value instanceof kind);
   if (found.length !== 1) throw new Error(`this build of sql.js exports ${found.length} of ${kind.name}, not one`);
   return found[0] as Kind;
+}
+
+/** sql.js names the file of `main` at random, and the name is in linear memory too. */
+function named({ Database }: Sql): typeof Database {
+  return class extends Database {
+    get filename(): string {
+      return 'main';
+    }
+    set filename(_: string) {}
+  };
 }

@@ -22,9 +22,9 @@ async function run(source: Source, tracking: 'compare' | 'hash', target: TargetP
   const uri = await target.listening;
 
   const before = writer.pace();
-  console.log(`moving to ${uri}\n\n${roundsHead}`);
+  console.log(`moving to ${uri}; in pages:\n\n${roundsHead}`);
   const statistics = await Promise.race([
-    source.migrate({ uri, downtimeLimit: 100, maxRounds: 30, onMaxRounds: 'stop', autoConverge: true, onRound: (round) => console.log(roundLine(round)) }, tracking),
+    source.migrate({ uri, downtimeLimit: 50, maxRounds: 20, onMaxRounds: 'stop', autoConverge: true, onRound: (round) => console.log(roundLine(round)) }, tracking),
     writer.failure,
   ]);
   const during = writer.pace();

@@ -4,17 +4,19 @@ import type { Pace } from './writer.ts';
 
 const COLUMNS = ['round', 'scanned', 'dirty', 'sent', 'time', 'dirty rate', 'expected downtime'] as const;
 
-/** Text for people, in columns that can be printed line by line. */
+/** Pages, and pages per second. Columns that are printed line by line, as the rounds go. */
 export const roundsHead = columns(COLUMNS);
 
 export function roundLine(round: Round): string {
   const { scanned, dirty, sent, duration } = round;
   const expected = round['expected-downtime'];
-  return columns([round.round, pages(scanned), pages(dirty), pages(sent), milliseconds(duration), `${pages(Math.round(round['dirty-pages-rate']))}/s`, expected === null ? '' : milliseconds(expected)]);
+  // The first round sends all, and knows nothing yet.
+  const outlook = expected === null ? [] : [`${thousands(round['dirty-pages-rate'])}/s`, milliseconds(expected)];
+  return columns([round.round, thousands(scanned), thousands(dirty), thousands(sent), milliseconds(duration), ...outlook]);
 }
 
 export function paceLine(when: string, { transactions, duration, longestGap }: Pace): string {
-  return `${when.padEnd(8)}${thousands(Math.round((1000 * transactions) / duration)).padStart(8)} transactions/s, ${transactions} in ${milliseconds(duration)}; kept waiting for ${milliseconds(longestGap)} at most`;
+  return `${when.padEnd(8)}${thousands((1000 * transactions) / duration).padStart(8)} transactions/s, ${thousands(transactions)} in ${milliseconds(duration)}; kept waiting for ${milliseconds(longestGap)} at most`;
 }
 
 export function checkLine({ name, expected, found }: Check): string {
@@ -33,12 +35,8 @@ export function milliseconds(time: number): string {
   return `${time.toFixed(time < 10 ? 1 : 0)} ms`;
 }
 
-function pages(count: number): string {
-  return thousands(count);
-}
-
 function thousands(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ' ');
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ');
 }
 
 function columns(cells: readonly (string | number)[]): string {

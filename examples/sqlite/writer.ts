@@ -7,7 +7,11 @@ export interface Pace {
   duration: number;
   /** The longest time that the event loop was kept from the writer, in milliseconds. */
   longestGap: number;
+  /** How often it was kept for longer than {@link LONG_GAP_MS}. */
+  longGaps: number;
 }
+
+export const LONG_GAP_MS = 5;
 
 /** Writes as fast as it can: one transaction in each turn of the event loop. */
 export class Writer {
@@ -30,6 +34,7 @@ export class Writer {
   #since = 0;
   #before = 0;
   #longestGap = 0;
+  #longGaps = 0;
 
   /** @param committed the number of the last transaction so far. */
   constructor(transact: (number: number) => void, committed: number) {
@@ -64,16 +69,22 @@ export class Writer {
 
   /** What was done since the last time that this was asked. */
   pace(): Pace {
-    const pace = { transactions: this.committed - this.#before, duration: now() - this.#since, longestGap: this.#longestGap };
+    const pace = { transactions: this.committed - this.#before, duration: now() - this.#since, longestGap: this.#longestGap, longGaps: this.#longGaps };
     this.#since = now();
     this.#before = this.committed;
     this.#longestGap = 0;
+    this.#longGaps = 0;
     return pace;
+  }
+
+  #note(gap: number): void {
+    this.#longestGap = Math.max(this.#longestGap, gap);
+    if (gap > LONG_GAP_MS) this.#longGaps++;
   }
 
   readonly #write = (): void => {
     const begun = now();
-    if (this.#idleShare === 0) this.#longestGap = Math.max(this.#longestGap, begun - this.#left);
+    if (this.#idleShare === 0) this.#note(begun - this.#left);
     try {
       this.#transact(this.committed + 1);
     } catch (error) {
