@@ -100,6 +100,21 @@ describe('what a reactor has beside its memory', () => {
     await expect(take({ instance, memory: memory! }, await piecesOf(here.reactor))).rejects.toMatchObject({ code: 'ERR_GUEST', message: expect.stringContaining('a global "import counter"') });
   });
 
+  test('finds zeros behind its end in a target that has grown further', async () => {
+    const here = await boot(program);
+    const there = await boot(program);
+    new Uint8Array(here.exports.memory.buffer).fill(5);
+    there.exports.memory.grow(2);
+    new Uint8Array(there.exports.memory.buffer).fill(6);
+    const incoming = await receive({ uri: 'tcp:127.0.0.1:0', inline: true, ...reactorTarget(there, { start() {} }) });
+    await reactorGuest(here, IGNORE).migrate({ uri: incoming.uri, inline: true });
+    await incoming.completed;
+    const bytes = Buffer.from(there.exports.memory.buffer);
+    const end = here.exports.memory.buffer.byteLength;
+    expect(bytes.length).toBe(end + 2 * 65536);
+    expect(bytes.equals(Buffer.concat([Buffer.alloc(end, 5), Buffer.alloc(2 * 65536)]))).toBe(true);
+  });
+
   test('may be several memories, of which each has to have a name', async () => {
     const make = (fill: number): Record<'one' | 'two' | 'three', WebAssembly.Memory> => {
       const [one, two, three] = [1, 2, 3].map((initial) => {
