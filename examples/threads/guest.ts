@@ -8,7 +8,7 @@
  * 8      i32  microseconds that a thread pauses for after each few pages
  * 64 * (1 + t)      i32  thread t's next page
  * 64 * (1 + t) + 4  i32  the pass over its pages that it is in, from 1 on
- * page p, from 4096 on: i32 at offset p % 4096 & ~3: the last pass that came by
+ * page p, from 4096 on: i32 at offset p % 4096 & ~3: how many passes have come by
  * ```
  *
  * So at any moment the pages of a thread have its pass up to its next page, and the one before from there on.
@@ -34,7 +34,9 @@ export function work(thread: i32, first: i32, step: i32, end: i32): void {
   let page = max(first, load<i32>(at));
   let pass = max(1, load<i32>(at, 4));
   for (let n = 1; !atomic.load<i32>(REST); n++) {
-    store<i32>(place(page), pass);
+    const count = place(page);
+    // Up by one, and not to the pass's number: a page that was lost on its way stays wrong for good.
+    store<i32>(count, load<i32>(count) + 1);
     page += step;
     if (page >= end) {
       page = first;

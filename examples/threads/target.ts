@@ -1,25 +1,32 @@
 /** The process that has the guest afterwards. */
 import { receive } from 'multifd';
 import { CHANNELS, Crew } from './crew.ts';
+import type { TargetMessage } from './target-process.ts';
 
-const crew = await Crew.hire(Number(process.argv[2]));
+function say(message: TargetMessage): void {
+  process.send!(message);
+}
+
+// Without a source there is nothing to wait for.
+const alone = (): never => process.exit(1);
+process.once('disconnect', alone);
+
+const crew = await Crew.hire(Number(process.argv[2]), new URL('.', import.meta.url));
 const incoming = await receive({
   uri: 'tcp:127.0.0.1:0',
   channels: CHANNELS,
   blocks: { ram: crew.memory },
   start() {
-    const arrived = crew.passes;
-    process.send!({ arrived, wrong: crew.wrong });
+    say({ kind: 'arrived', content: crew.state });
     crew.start();
   },
 });
-process.send!({ uri: incoming.uri });
+say({ kind: 'listening', content: incoming.uri });
 await incoming.completed;
 
-// Until every thread has been through all its pages once more.
-const arrived = crew.passes;
-while (crew.passes.some((pass, thread) => pass < arrived[thread]! + 2)) await new Promise((resolve) => setTimeout(resolve, 10));
+// Each page has a count then that was counted up here.
+await crew.onceAround();
 await crew.rest();
-process.send!({ passes: crew.passes, wrong: crew.wrong });
+say({ kind: 'ended', content: crew.state });
 await crew.leave();
-process.disconnect();
+process.off('disconnect', alone).disconnect();
