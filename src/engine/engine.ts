@@ -51,9 +51,9 @@ export class Engine {
     });
   }
 
-  /** Opens every channel. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
-  async start(): Promise<void> {
-    await this.group.start(this.#channels);
+  /** Opens every channel; `gently`, one after the other. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
+  async start({ gently = false }: { gently?: boolean } = {}): Promise<void> {
+    await this.group.start(this.#channels, gently);
   }
 
   /**

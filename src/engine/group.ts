@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
@@ -29,7 +28,7 @@ export class ChannelGroup {
   readonly #onValue: (channel: number, value: unknown) => void;
   readonly #channels: LaunchedChannel[] = [];
   #open = 0;
-  #allOpen: (() => void) | undefined;
+  #onOpen: (() => void) | undefined;
 
   constructor({ geometry, launcher, onValue = () => {} }: GroupOptions) {
     let resolveFailure: (error: MultifdError) => void = () => {};
@@ -45,15 +44,13 @@ export class ChannelGroup {
 
   /**
    * Starts every channel, each with its own data, and waits until all are open.
+   * @param gently one after the other: a thread that starts takes a processor for some ten milliseconds, which this thread may have better use for.
    * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece of data a channel, or on a second call.
    */
-  async start(data: readonly unknown[]): Promise<void> {
+  async start(data: readonly unknown[], gently = false): Promise<void> {
     const count = this.arena.channels.length;
     if (data.length !== count) throw new MultifdError('ERR_ENGINE', `data for ${data.length} channels: the group has ${count}`);
     if (this.#channels.length > 0) throw new MultifdError('ERR_ENGINE', 'the channels were started already: make a new group');
-    const opened = new Promise<void>((resolve) => {
-      this.#allOpen = resolve;
-    });
     for (const [id, own] of data.entries()) {
       if (this.error !== undefined) break;
       try {
@@ -61,10 +58,9 @@ export class ChannelGroup {
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
       }
-      // Starting a thread takes milliseconds of this one, which may have a program to run: it gets its turn between any two.
-      await turn();
+      if (gently) await this.#isOpen(id + 1);
     }
-    await this.race(opened);
+    await this.#isOpen(count);
   }
 
   /** `work`, or the group's first error thrown as soon as there is one. */
@@ -138,7 +134,22 @@ export class ChannelGroup {
   #hear(id: number, event: ChannelEvent): void {
     if (event.kind === 'failed') this.fail(MultifdError.fromRecord(event.error));
     else if (event.kind === 'value') this.#pass(id, event.value);
-    else if (event.kind === 'open' && ++this.#open === this.arena.channels.length) this.#allOpen?.();
+    else if (event.kind === 'open') {
+      this.#open++;
+      this.#onOpen?.();
+    }
+  }
+
+  /** Waits until so many channels are open. */
+  #isOpen(count: number): Promise<void> {
+    return this.race(
+      new Promise((resolve) => {
+        this.#onOpen = () => {
+          if (this.#open >= count) resolve();
+        };
+        this.#onOpen();
+      }),
+    );
   }
 
   #pass(id: number, value: unknown): void {

@@ -145,6 +145,7 @@ export class Guest {
       sliceMs,
       maxBandwidth: checked.maxBandwidth,
       transferred: () => recorder.transferred,
+      onScanned: (pages) => void (recorder.scanned += pages),
     });
     const convergence = new Convergence({ ...checked, scanShare, autoConverge: checked.autoConverge && guest.throttle !== undefined });
     const extents = usedLengths.map((length) => ({ pages: length / pageSize, known: 0 }));

@@ -26,6 +26,7 @@ export interface RunOptions {
 export class Run implements CoursePlan, Course {
   readonly clients: number;
   readonly extraBytes: number;
+  readonly gently = true;
   /** Whether the guest was asked to stop. */
   stopped = false;
   /** Whether a block has grown further than the target can follow. */
@@ -136,13 +137,12 @@ export class Run implements CoursePlan, Course {
   }
 
   async #pass(live: boolean): Promise<{ count: PassCount; active: number }> {
-    const { recorder, convergence } = this.#options;
+    const { convergence } = this.#options;
     const results = await Promise.all(this.#scanners.map((scanner) => scanner.pass({ extents: this.#extents, live, share: convergence.share })));
     if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
     for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
     const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
     for (const result of results) for (const key of ['scanned', 'dirty', 'zero'] as const) count[key] += result.count[key];
-    recorder.scanned += count.scanned;
     return { count, active: Math.max(...results.map(({ active }) => active)) };
   }
 

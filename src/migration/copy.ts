@@ -55,7 +55,7 @@ async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Prom
     recorder.syncs++;
   };
   const copying = async (): Promise<void> => {
-    await engine.start();
+    await engine.start(plan);
     recorder.setUp();
     const course = await plan.begin(pump);
     await course.rounds({

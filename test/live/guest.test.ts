@@ -1,4 +1,7 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Guest, hashScratchBytes, type LiveBlock, type LiveMigrationOptions, type Round, receive } from 'multifd';
 import { describe, expect, test } from 'vitest';
@@ -185,5 +188,29 @@ describe(`a running guest, SEED ${SEED}`, () => {
     const first = busy.migrate({ uri: 'tcp:127.0.0.1:1', timeout: 1000 });
     expect(await errorOf(busy.migrate({ uri: 'tcp:127.0.0.1:1' }))).toMatchObject({ code: 'ERR_GUEST' });
     expect(await errorOf(first)).toMatchObject({ code: 'ERR_CONNECT' });
+  });
+});
+
+describe('a running guest, to a target that is no program', () => {
+  test('into an image, over connections: what the last rounds say holds', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
+    const image = join(folder, 'image');
+    const program = new Program(new WebAssembly.Memory({ initial: 20 }), new Random(SEED));
+    program.start();
+    const incoming = await receive({ uri: 'tcp:127.0.0.1:0', channels: 3, image });
+    const guest = new Guest({
+      blocks: [{ id: 'ram', memory: program.memory, tracking: 'hash' }],
+      stop: program.stop,
+      resume: program.start,
+      deviceState: () => [{ idstr: 'state', instanceId: 3, data: Buffer.from('hello') }],
+    });
+    await guest.migrate({ uri: incoming.uri, channels: 3, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop' });
+    await incoming.completed;
+    const woken = new WebAssembly.Memory({ initial: 20 });
+    const states: string[] = [];
+    await (await receive({ uri: `file:${image}`, blocks: { ram: woken }, onDeviceState: ({ data }) => void states.push(Buffer.from(data).toString()) })).completed;
+    expect(Buffer.from(woken.buffer).equals(Buffer.from(program.memory.buffer))).toBe(true);
+    expect(states).toEqual(['hello']);
+    await rm(folder, { recursive: true });
   });
 });

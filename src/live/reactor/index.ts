@@ -46,7 +46,10 @@ export interface ReactorTargetOptions {
   start(): void | Promise<void>;
   /** Takes what the source's `saveHost` gave. */
   loadHost?(host: Uint8Array): void | Promise<void>;
-  /** Grows the memory to at least so many bytes, by the program's own allocator where its host has views that have to follow (memory.grow). */
+  /**
+   * Grows the memory to at least so many bytes, where the host has views of it that have to follow (memory.grow). Called also when half of the source's memory
+   * is there: it must not run the program's own code.
+   */
   grow?(bytes: number): void;
 }
 

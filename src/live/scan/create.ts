@@ -14,6 +14,7 @@ export interface ScanPlanOptions {
   sliceMs: number;
   maxBandwidth: number;
   transferred: () => number;
+  onScanned: (pages: number) => void;
 }
 
 /** Who looks at what: this thread at what only it can see, and at a dirty log, which is a function of its; others at shared memory. */
@@ -43,11 +44,11 @@ export class ScanPlan {
    * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
    */
   start(pump: Pump, scanners: Scanner[]): void {
-    const { modules, pageSize, sliceMs, maxBandwidth, transferred } = this.#options;
+    const { modules, pageSize, sliceMs, maxBandwidth, transferred, onScanned } = this.#options;
     let client = FIRST_CLIENT;
     let hashAddress = pump.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
-      const own = { pump, blocks, modules, pageSize, clients: [client, client + 1] as const, hashAddress };
+      const own = { pump, blocks, modules, pageSize, clients: [client, client + 1] as const, hashAddress, onScanned };
       client += 2;
       hashAddress += blocks.length * hashArenaBytes(pageSize);
       return own;

@@ -32,6 +32,8 @@ export interface PassOptions {
   /** Called before a batch goes: may wait, so that no more is sent than may be. */
   allow: () => Promise<void> | undefined;
   alive: () => boolean;
+  /** Told of each group of pages that was looked at. */
+  onScanned: (pages: number) => void;
   /** This thread's part of all segments: those whose number leaves the remainder `part` when divided by `parts`. */
   part: number;
   parts: number;
@@ -79,6 +81,7 @@ async function passBlock(block: TrackedBlock, { pages, known }: Extent, options:
     if (old > 0) block.tracker.changed(page, old, mask);
     for (let i = old; i < inGroup; i++) mask[i >> 5]! |= 1 << (i & 31);
     count.scanned += inGroup;
+    options.onScanned(inGroup);
     for (let word = 0; word < GROUP_WORDS; word++) {
       if (mask[word] !== 0 && !(await sendPages(block, page + 32 * word, mask[word]!, options, count))) return false;
     }

@@ -42,4 +42,6 @@ export interface ScannerOptions {
   clients: readonly [number, number];
   /** Address in the arena of `blocks.length` times what hashes need. */
   hashAddress: number;
+  /** Told of pages that were looked at, as a sign of life. */
+  onScanned: (pages: number) => void;
 }

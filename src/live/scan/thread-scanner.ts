@@ -49,7 +49,7 @@ export class ThreadScanner implements Scanner {
   }
 
   async pass({ extents, live, share }: PassOrder): Promise<PassResult> {
-    const { pump, pageSize, transferred, sliceMs } = this.#options;
+    const { pump, pageSize, transferred, sliceMs, onScanned } = this.#options;
     const slices = live ? new Slices(sliceMs, share) : new Slices(FINAL_SLICE_MS, 1);
     const count = await pass({
       blocks: this.#blocks,
@@ -60,6 +60,7 @@ export class ThreadScanner implements Scanner {
       slices,
       allow: () => (live ? pump.bandwidth.wait(transferred()) : undefined),
       alive: pump.engine.group.arena.running,
+      onScanned,
       part: 0,
       parts: 1,
     });

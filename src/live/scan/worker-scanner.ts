@@ -19,12 +19,13 @@ export class WorkerScanner implements Scanner {
   readonly #worker: Worker;
   readonly #gone: Promise<void>;
   readonly #numbers: readonly number[];
+  readonly #onScanned: (pages: number) => void;
   readonly #part: number;
   readonly #parts: number;
   #ending = false;
   #answer: ((event: ScanEvent) => void) | undefined;
 
-  constructor({ pump, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth }: WorkerScannerOptions) {
+  constructor({ pump, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth, onScanned }: WorkerScannerOptions) {
     const { arena } = pump.engine.group;
     const start: ScanStart = {
       arena: arena.handle,
@@ -39,6 +40,7 @@ export class WorkerScanner implements Scanner {
     };
     this.#pump = pump;
     this.#numbers = blocks.map(({ index }) => index);
+    this.#onScanned = onScanned;
     this.#part = part;
     this.#parts = parts;
     this.#worker = new Worker(new URL('./scan-worker.js', import.meta.url), { workerData: start, name: `multifd scan ${part}` });
@@ -59,6 +61,7 @@ export class WorkerScanner implements Scanner {
   async pass({ extents, live }: PassOrder): Promise<PassResult> {
     const event = await this.#ask({ kind: 'pass', extents, limited: live });
     if (event.kind !== 'passed') throw new MultifdError('ERR_INTERNAL', `a scanning thread answered ${event.kind}`);
+    this.#onScanned(event.count.scanned);
     return event;
   }
 

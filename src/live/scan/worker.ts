@@ -59,6 +59,7 @@ async function obey(blocks: readonly TrackedBlock[], order: ScanOrder): Promise<
       return wait?.then(() => void (waited += performance.now() - since));
     },
     alive: arena.running,
+    onScanned() {},
     part: start.part,
     parts: start.parts,
   });

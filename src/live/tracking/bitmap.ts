@@ -9,7 +9,7 @@ export interface DirtyBitmap {
   take(): Uint8Array | undefined;
 }
 
-/** The caller's dirty log, and what of it is still to be sent. */
+/** The caller's dirty log, and what of it this look has still to send. */
 export class BitmapTracker implements Tracker {
   readonly #log: DirtyBitmap;
   #dirty = new Uint8Array(0);
@@ -19,14 +19,8 @@ export class BitmapTracker implements Tracker {
   }
 
   begin(): void {
-    const written = this.#log.take();
-    if (written === undefined) return;
-    if (written.length > this.#dirty.length) {
-      const longer = new Uint8Array(written.length);
-      longer.set(this.#dirty);
-      this.#dirty = longer;
-    }
-    for (let i = 0; i < written.length; i++) this.#dirty[i]! |= written[i]!;
+    // A look that has come to its end has sent all of the one before.
+    this.#dirty = Uint8Array.from(this.#log.take() ?? []);
   }
 
   changed(page: number, count: number, mask: Uint32Array): void {

@@ -30,6 +30,8 @@ export interface CoursePlan {
   clients: number;
   /** Bytes that it needs in the arena, at {@link Pump.extra}. */
   extraBytes: number;
+  /** There is a program in this thread, which is not to be kept from its work. */
+  gently: boolean;
   begin(pump: Pump): Course | Promise<Course>;
 }
 
@@ -38,6 +40,7 @@ export function onceOver(deviceState: Iterable<DeviceState> | AsyncIterable<Devi
   return {
     clients: 1,
     extraBytes: 0,
+    gently: false,
     begin: (pump) => ({
       async rounds(sections) {
         await sections.round((zeroPage) => pump.sendPages(zeroPage));

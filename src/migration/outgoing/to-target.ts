@@ -119,7 +119,7 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   await main.put(streamHeader(configuration));
   if (returnPath !== undefined) await main.put(openReturnPath());
   await main.flush();
-  await engine.start();
+  await engine.start(plan);
   recorder.setUp();
   const course = await plan.begin(pump);
   void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
