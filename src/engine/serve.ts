@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
@@ -21,5 +21,10 @@ export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
     if (order.kind === 'stop') channel.stop();
   });
   // With the port closed and the program's handles gone, nothing keeps the thread.
-  void channel.closed.then(() => port.close());
+  void channel.closed.then(() => endOf(port)());
+}
+
+/** What lets this thread end: Deno's ports can't be closed, its threads can. */
+export function endOf(port: MessagePort): () => void {
+  return typeof port.close === 'function' ? () => port.close() : () => (globalThis as unknown as { close(): void }).close();
 }
