@@ -1,9 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
 import { MultifdError } from '../../errors.ts';
 import type { DeviceState } from '../../migration/channel/payloads.ts';
 import type { IncomingBlock } from '../../migration/memory/targets.ts';
 import { Guest } from '../guest.ts';
-import type { GuestOptions, LiveBlock } from '../options.ts';
+import type { GuestOptions, LiveBlock, Tracking } from '../options.ts';
 import { type Reactor, ReactorProgram } from './program.ts';
 import { ReactorPieces, toPieces } from './state.ts';
 
@@ -11,15 +10,17 @@ export type { Reactor } from './program.ts';
 
 const BLOCK_ID = 'memory';
 
-export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>, Pick<LiveBlock, 'tracking' | 'scratch'> {
+export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>, Pick<LiveBlock, 'scratch'> {
   /** The RAM block's name (memory). */
   id?: string;
+  /** For the program's own memory (compare). Changes in `memories` are found by compare. */
+  tracking?: Tracking;
   /** What the host has of the program's state, asked for once it has stopped. */
   saveHost?(): Uint8Array | Promise<Uint8Array>;
 }
 
 /**
- * The source end of a reactor: a {@link Guest} that carries its memory, its exported mutable globals, and the host's own bytes.
+ * The source end of a reactor: a {@link Guest} that carries its memories, its exported mutable globals, and the host's own bytes.
  *
  * What it can see that can't be moved it refuses, before anything stops where it can: globals that hold references, and tables that have changed since this
  * call. What can't be seen from outside is the caller's to know: globals that are not exported, calls that are under way, what the host has elsewhere.
@@ -27,10 +28,11 @@ export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'devi
  */
 export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Guest {
   const { id = BLOCK_ID, tracking, scratch, saveHost, ...rest } = options;
-  const program = new ReactorProgram(reactor);
+  const program = new ReactorProgram(reactor, id);
+  const own = { ...(tracking && { tracking }), ...(scratch !== undefined && { scratch }) };
   return new Guest({
     ...rest,
-    blocks: [{ id, memory: program.memory, ...(tracking && { tracking }), ...(scratch !== undefined && { scratch }) }],
+    blocks: [...program.memories].map(([name, memory]) => ({ id: name, memory, ...(name === id && own) })),
     check: () => program.check(),
     async *deviceState() {
       const host = (await saveHost?.()) ?? new Uint8Array(0);
@@ -50,7 +52,7 @@ export interface ReactorTargetOptions {
    * Grows the memory to at least so many bytes, where the host has views of it that have to follow (memory.grow). Called also when half of the source's memory
    * is there: it must not run the program's own code.
    */
-  grow?(bytes: number): void;
+  grow?(bytes: number, id: string): void;
 }
 
 /** What `receive` needs to know of a reactor. */
@@ -63,27 +65,30 @@ export interface ReactorTarget {
 /**
  * The target end: options for `receive`, for an instance of the same program, freshly made in the same way. It is used once.
  *
- * Before anything but the memory is set, the source's program is compared with this one: exports, tables, kind of memory.
+ * Before anything but the memory is set, the source's program is compared with this one: exports, constants, tables, kinds of memory, types of globals.
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
   const { id = BLOCK_ID, start, loadHost, grow } = options;
-  const program = new ReactorProgram(reactor);
-  const { memory } = program;
+  const program = new ReactorProgram(reactor, id);
   const pieces = new ReactorPieces();
+  const announced = new Set<string>();
   return {
     blocks(block) {
-      if (block.id !== id) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)}, this program only ${JSON.stringify(id)}`);
-      if (memory.buffer.byteLength < block.usedLength) grow?.(block.usedLength);
+      const memory = program.memories.get(block.id);
+      if (memory === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)}, this program only ${[...program.memories.keys()].map((name) => JSON.stringify(name)).join(', ')}`);
+      announced.add(block.id);
+      if (memory.buffer.byteLength < block.usedLength) grow?.(block.usedLength, block.id);
       // What lies behind the source's end is nobody's.
-      new Uint8Array(memory.buffer).fill(0, block.usedLength);
+      if (memory.buffer.byteLength > block.usedLength) new Uint8Array(memory.buffer).fill(0, block.usedLength);
       return memory;
     },
     onDeviceState: (state) => pieces.take(state),
     async start() {
       const { description, globals, host } = pieces.join();
+      for (const name of program.memories.keys()) if (!announced.has(name)) throw new MultifdError('ERR_GUEST', `the source sent no block ${JSON.stringify(name)}, which is a memory of this program`);
       program.check();
-      if (!isDeepStrictEqual(description, program.description)) throw new MultifdError('ERR_GUEST', 'the source runs another program: its exports, tables or kind of memory differ from those of this one');
+      program.compare(description);
       program.setGlobals(globals);
       await loadHost?.(host);
       await start();

@@ -1,67 +1,70 @@
 import { MultifdError } from '../../errors.ts';
+import { bitsOf, checkGlobal, type GlobalKind, type GlobalValue, kindOfGlobal, readGlobal, setGlobals } from './globals.ts';
+import { KnownTable } from './tables.ts';
 
 /** A program without a stack of its own between calls: a WebAssembly instance that is only ever called from outside. */
 export interface Reactor {
   instance: WebAssembly.Instance;
   /** Its memory, where that is imported or one of several. */
   memory?: WebAssembly.Memory;
+  /** Its further memories, by their block ids. Each that the instance exports has to be here, or be `memory`. */
+  memories?: Readonly<Record<string, WebAssembly.Memory>>;
   /** Mutable globals and tables that it imports, by any names: the same ones at both ends. */
   imports?: Readonly<Record<string, WebAssembly.Global | WebAssembly.Table>>;
 }
 
-/** What a global holds, in a way that keeps every number as it is. */
-export type GlobalValue = { type: 'number' | 'bigint'; /** 64 bits, in hex. */ bits: string } | { type: 'null' };
+/**
+ * What can be seen of a reactor from outside, one line each, sorted: its exports, memories, tables, and constant globals with their values. Two instances
+ * with the same description are taken for the same program.
+ */
+export type Description = readonly string[];
 
-/** What can be seen of a reactor from outside. Two instances with the same description are taken for the same program. */
-export interface Description {
-  /** `kind name` of each export, sorted. */
-  exports: readonly string[];
-  /** Lengths of the tables, by name. */
-  tables: Readonly<Record<string, number>>;
-  shared: boolean;
-}
-
-/** A reactor's outside, looked at once: its tables must be what they were then. */
+/** A reactor's outside, looked at once: its tables must stay what they were then. */
 export class ReactorProgram {
-  readonly memory: WebAssembly.Memory;
-  readonly #globals = new Map<string, WebAssembly.Global>();
-  readonly #tables = new Map<string, { table: WebAssembly.Table; entries: readonly unknown[] }>();
-  readonly #exports: readonly string[];
+  /** By block id; the first is the program's own. */
+  readonly memories: ReadonlyMap<string, WebAssembly.Memory>;
+  readonly description: Description;
+  readonly #globals = new Map<string, { global: WebAssembly.Global; kind: GlobalKind }>();
+  readonly #tables: readonly KnownTable[];
 
-  /** @throws MultifdError ERR_OPTION without a memory, or with several to choose from; ERR_GUEST for what can't be moved. */
-  constructor({ instance, memory, imports = {} }: Reactor) {
+  /**
+   * @param id the block id of its own memory.
+   * @throws MultifdError ERR_OPTION without a memory, with one that is not named, or for a name given twice; ERR_GUEST for what can't be moved.
+   */
+  constructor({ instance, memory, memories = {}, imports = {} }: Reactor, id: string) {
     const exported = Object.entries(instance.exports);
-    this.memory = memory ?? onlyMemory(exported);
-    this.#exports = exported.map(([name, value]) => `${kindOf(value)} ${name}`).sort();
-    for (const [name, value] of [...exported, ...Object.entries(imports).map(([name, value]) => [`import ${name}`, value] as const)]) {
-      if (value instanceof WebAssembly.Global && isMutable(name, value)) this.#globals.set(name, value);
-      if (value instanceof WebAssembly.Table) this.#tables.set(name, { table: value, entries: entriesOf(value) });
-    }
-    this.check();
-  }
+    this.memories = nameMemories(exported, memory, id, memories);
+    const lines = exported.map(([name, value]) => `${kindOf(value)} ${name}`);
+    for (const [name, { buffer }] of this.memories) lines.push(`memory of block ${name}: ${buffer instanceof SharedArrayBuffer ? 'shared' : 'not shared'}`);
 
-  get description(): Description {
-    const tables = Object.fromEntries([...this.#tables].map(([name, { entries }]) => [name, entries.length]));
-    return { exports: this.#exports, tables, shared: this.memory.buffer instanceof SharedArrayBuffer };
+    const tables = new Map<string, KnownTable>();
+    for (const [name, value] of [...exported, ...Object.entries(imports).map(([name, value]) => [`import ${name}`, value] as const)]) {
+      if (this.#globals.has(name) || tables.has(name)) throw new MultifdError('ERR_OPTION', `an import and an export are both called ${JSON.stringify(name)}: give the import another name`);
+      if (value instanceof WebAssembly.Table) tables.set(name, new KnownTable(name, value));
+      if (!(value instanceof WebAssembly.Global)) continue;
+      const kind = kindOfGlobal(name, value);
+      if (kind !== 'constant') this.#globals.set(name, { global: value, kind });
+      else if (typeof value.value === 'number' || typeof value.value === 'bigint') lines.push(`constant ${name}: ${typeof value.value} ${bitsOf(value.value)}`);
+    }
+    for (const [name, table] of tables) lines.push(`table ${name}: ${table.describe()}`);
+    this.#tables = [...tables.values()];
+    this.description = lines.sort();
+    this.check();
   }
 
   /** @throws MultifdError ERR_GUEST when a table has changed, or a global holds a reference. */
   check(): void {
-    for (const [name, { table, entries }] of this.#tables) {
-      const now = entriesOf(table);
-      if (now.length !== entries.length || now.some((entry, i) => entry !== entries[i])) {
-        throw new MultifdError('ERR_GUEST', `the table ${JSON.stringify(name)} has changed since the program was described: functions that were added can't be moved`);
-      }
-    }
-    for (const [name, { value }] of this.#globals) {
-      if (value !== null && typeof value !== 'number' && typeof value !== 'bigint') {
-        throw new MultifdError('ERR_GUEST', `the global ${JSON.stringify(name)} holds a reference, which can't be moved`);
-      }
-    }
+    for (const table of this.#tables) table.check();
+    for (const [name, { global, kind }] of this.#globals) checkGlobal(name, global, kind);
   }
 
-  globals(): Record<string, GlobalValue> {
-    return Object.fromEntries([...this.#globals].map(([name, { value }]) => [name, pack(value)]));
+  /**
+   * Those that may change, and what they hold.
+   * @throws MultifdError ERR_GUEST as `check` does.
+   */
+  globals(): Map<string, GlobalValue> {
+    this.check();
+    return new Map([...this.#globals].map(([name, { global }]) => [name, readGlobal(global)]));
   }
 
   /**
@@ -69,21 +72,30 @@ export class ReactorProgram {
    * @throws MultifdError ERR_GUEST when they are not those of this program.
    */
   setGlobals(values: ReadonlyMap<string, GlobalValue>): void {
-    const set: (() => void)[] = [];
-    for (const [name, global] of this.#globals) {
-      const value = values.get(name);
-      if (value === undefined || value.type !== pack(global.value).type) throw new MultifdError('ERR_GUEST', `the source's global ${JSON.stringify(name)} is not what this program has`);
-      set.push(() => (global.value = unpack(value)));
-    }
-    if (values.size !== set.length) throw new MultifdError('ERR_GUEST', `the source has ${values.size} globals, this program ${set.length}`);
-    for (const setOne of set) setOne();
+    setGlobals(new Map([...this.#globals].map(([name, { global }]) => [name, global])), values);
+  }
+
+  /** @throws MultifdError ERR_GUEST when the source's program, as it describes it, is another one. */
+  compare(source: Description): void {
+    const there = new Set(source);
+    const here = new Set(this.description);
+    const more = source.find((line) => !here.has(line));
+    const less = this.description.find((line) => !there.has(line));
+    const differences = [...(more === undefined ? [] : [`there is ${quote(more)}`]), ...(less === undefined ? [] : [`here is ${quote(less)}`])];
+    if (differences.length > 0) throw new MultifdError('ERR_GUEST', `the source runs another program: ${differences.join(', ')}. Make both instances of the same module, and in the same way`);
   }
 }
 
-function onlyMemory(exported: readonly (readonly [string, unknown])[]): WebAssembly.Memory {
-  const memories = exported.flatMap(([, value]) => (value instanceof WebAssembly.Memory ? [value] : []));
-  if (memories.length === 1) return memories[0]!;
-  throw new MultifdError('ERR_OPTION', `the instance exports ${memories.length} memories: say which one is the program's`);
+/** All of a program's memories by block id: what is not named would be left behind. */
+function nameMemories(exported: readonly (readonly [string, unknown])[], memory: WebAssembly.Memory | undefined, id: string, further: Readonly<Record<string, WebAssembly.Memory>>): Map<string, WebAssembly.Memory> {
+  const named = new Set(Object.values(further));
+  const rest = exported.filter((entry): entry is [string, WebAssembly.Memory] => entry[1] instanceof WebAssembly.Memory && entry[1] !== memory && !named.has(entry[1]));
+  const own = memory ?? (rest.length === 1 ? rest.pop()![1] : undefined);
+  if (rest.length > 0) throw new MultifdError('ERR_OPTION', `the instance exports the memories ${rest.map(([name]) => JSON.stringify(name)).join(', ')}: say which one is the program's own, as memory, and name the others in memories`);
+  if (own === undefined) throw new MultifdError('ERR_OPTION', 'the instance exports no memory: give the one that it imports');
+  const all = new Map([[id, own], ...Object.entries(further)]);
+  if (new Set(all.values()).size !== 1 + Object.keys(further).length) throw new MultifdError('ERR_OPTION', 'a memory, or a block id, is given twice');
+  return all;
 }
 
 function kindOf(value: unknown): string {
@@ -93,37 +105,7 @@ function kindOf(value: unknown): string {
   return value instanceof WebAssembly.Global ? 'global' : 'tag';
 }
 
-function isMutable(name: string, global: WebAssembly.Global): boolean {
-  let value: unknown;
-  try {
-    value = global.value;
-  } catch (cause) {
-    // Of v128: no JavaScript can read it.
-    throw new MultifdError('ERR_GUEST', `the global ${JSON.stringify(name)} can't be read from JavaScript, so it can't be moved`, { cause });
-  }
-  try {
-    global.value = value;
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function entriesOf(table: WebAssembly.Table): unknown[] {
-  return Array.from({ length: table.length }, (_, i) => table.get(i) as unknown);
-}
-
-function pack(value: unknown): GlobalValue {
-  if (value === null) return { type: 'null' };
-  const view = new DataView(new ArrayBuffer(8));
-  if (typeof value === 'bigint') view.setBigInt64(0, value);
-  else view.setFloat64(0, value as number);
-  return { type: typeof value as 'number' | 'bigint', bits: view.getBigUint64(0).toString(16).padStart(16, '0') };
-}
-
-function unpack(value: GlobalValue): number | bigint | null {
-  if (value.type === 'null') return null;
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, BigInt(`0x${value.bits}`));
-  return value.type === 'bigint' ? view.getBigInt64(0) : view.getFloat64(0);
+/** A line that may have come over a wire. */
+function quote(line: string): string {
+  return JSON.stringify(line.length > 200 ? `${line.slice(0, 200)}...` : line);
 }

@@ -1,6 +1,7 @@
 import { MultifdError } from '../../errors.ts';
 import { DEVICE_STATE_BYTES, type DeviceState } from '../../migration/channel/payloads.ts';
-import type { Description, GlobalValue } from './program.ts';
+import { type GlobalValue, isGlobalValue } from './globals.ts';
+import type { Description } from './program.ts';
 
 /** Whose device state it is. */
 export const REACTOR_IDSTR = 'multifd/reactor';
@@ -9,10 +10,12 @@ const VERSION = 1;
 const HEADER_BYTES = 16;
 /** More than this of a description would be none. */
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
+/** With the JSON it stays below what a migration takes of device state in all. */
+const MAX_HOST_BYTES = 200 * 1024 * 1024;
 
 export interface ReactorState {
   description: Description;
-  globals: Readonly<Record<string, GlobalValue>>;
+  globals: ReadonlyMap<string, GlobalValue>;
   /** The host's own. */
   host: Uint8Array;
 }
@@ -25,17 +28,19 @@ export interface ReactorState {
  * 4   u32  pieces
  * 8   u32  bytes of JSON
  * 12  u32  bytes of the host's own
- * 16       JSON: { description, globals }, in UTF-8
+ * 16       JSON: { description: [line, ...], globals: [[name, type, bits], ...] }, in UTF-8
  *          the host's own
  * ```
  *
  * @throws MultifdError ERR_GUEST for more than a migration takes.
  */
 export function toPieces({ description, globals, host }: ReactorState): DeviceState[] {
-  const json = new TextEncoder().encode(JSON.stringify({ description, globals }));
+  const values = [...globals].map(([name, value]) => ('bits' in value ? [name, value.type, value.bits] : [name, value.type]));
+  const json = new TextEncoder().encode(JSON.stringify({ description, globals: values }));
+  if (json.length > MAX_JSON_BYTES) throw new MultifdError('ERR_GUEST', `the program's exports and globals take ${json.length} bytes to describe: at most ${MAX_JSON_BYTES} can go along`);
+  if (host.length > MAX_HOST_BYTES) throw new MultifdError('ERR_GUEST', `the program's host has ${host.length} bytes of its own: at most ${MAX_HOST_BYTES} can go along`);
   const bytes = new Uint8Array(HEADER_BYTES + json.length + host.length);
   const pieces = Math.ceil(bytes.length / DEVICE_STATE_BYTES);
-  if (json.length > MAX_JSON_BYTES || pieces > 400) throw new MultifdError('ERR_GUEST', `the program's host has ${host.length} bytes of its own: at most 200 MiB can go along`);
   const view = new DataView(bytes.buffer);
   for (const [i, value] of [VERSION, pieces, json.length, host.length].entries()) view.setUint32(4 * i, value);
   bytes.set(json, HEADER_BYTES);
@@ -71,7 +76,7 @@ export class ReactorPieces {
     const bytes = Buffer.concat(pieces as Uint8Array[]);
     if (jsonLength > MAX_JSON_BYTES || HEADER_BYTES + jsonLength + hostLength !== bytes.length) throw broken('its lengths do not add up');
     const { description, globals } = parse(bytes.subarray(HEADER_BYTES, HEADER_BYTES + jsonLength));
-    return { description, globals, host: Uint8Array.from(bytes.subarray(HEADER_BYTES + jsonLength)) };
+    return { description, globals, host: new Uint8Array(bytes.subarray(HEADER_BYTES + jsonLength)) };
   }
 }
 
@@ -83,29 +88,20 @@ function parse(json: Uint8Array): { description: Description; globals: Map<strin
     throw broken('it is no JSON', cause);
   }
   const { description, globals } = (isObject(parsed) ? parsed : {}) as Record<string, unknown>;
-  if (!isDescription(description) || !isObject(globals)) throw broken('it does not describe a program');
+  if (!Array.isArray(description) || !description.every((line) => typeof line === 'string')) throw broken('it does not describe a program');
+  if (!Array.isArray(globals)) throw broken('it has no globals');
   const values = new Map<string, GlobalValue>();
-  for (const [name, value] of Object.entries(globals)) {
-    if (!isGlobalValue(value)) throw broken(`the global ${JSON.stringify(name)} has no value`);
-    values.set(name, value);
+  for (const entry of globals as unknown[]) {
+    const [name, type, bits, ...more] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (typeof name !== 'string' || more.length > 0 || !isGlobalValue(type, bits)) throw broken(`global ${values.size} has no name or no value`);
+    if (values.has(name)) throw broken(`the global ${JSON.stringify(name.slice(0, 100))} is there twice`);
+    values.set(name, { type, bits } as GlobalValue);
   }
   return { description, globals: values };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isDescription(value: unknown): value is Description {
-  if (!isObject(value)) return false;
-  const { exports, tables, shared } = value;
-  return Array.isArray(exports) && exports.every((one) => typeof one === 'string') && isObject(tables) && Object.values(tables).every((one) => typeof one === 'number') && typeof shared === 'boolean';
-}
-
-function isGlobalValue(value: unknown): value is GlobalValue {
-  if (!isObject(value)) return false;
-  if (value['type'] === 'null') return true;
-  return (value['type'] === 'number' || value['type'] === 'bigint') && typeof value['bits'] === 'string' && /^[0-9a-f]{16}$/.test(value['bits']);
 }
 
 function broken(why: string, cause?: unknown): MultifdError {
