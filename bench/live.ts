@@ -5,7 +5,7 @@
  * Each measurement has fresh processes; the measures take turns, in one order and then in the other, so that what the machine does besides meets all of them.
  */
 import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { GUESTS, type Measure, METHODS } from './live/measure.ts';
 import { measureOnce } from './live/run.ts';
@@ -46,6 +46,8 @@ function measures(): Measure[] {
 async function run(): Promise<void> {
   const all: Series[] = measures().map((measure) => ({ measure, results: [] }));
   const rounds = Number(values.rounds);
+  // What else the machine has to do shows in gaps first.
+  const [load] = loadavg();
   for (let round = 0; round < rounds; round++) {
     for (const { measure, results } of round % 2 === 0 ? all : all.toReversed()) {
       results.push(await measureOnce(measure));
@@ -53,9 +55,9 @@ async function run(): Promise<void> {
     }
   }
   process.stderr.write('\n');
-  console.log(`Node ${process.versions.node}, ${cpus().length} processors, ${rounds} rounds: medians (least-most)\n\n${table(all).join('\n')}`);
+  console.log(`Node ${process.versions.node}, ${cpus().length} processors, a load of ${load!.toFixed(1)} before; ${rounds} rounds: medians (least-most)\n\n${table(all).join('\n')}`);
   for (const line of verdicts(all)) console.log(line);
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ node: process.versions.node, processors: cpus().length, series: all }, null, 2)}\n`);
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ node: process.versions.node, processors: cpus().length, load, series: all }, null, 2)}\n`);
 }
 
 /** What is aimed at, for a database with a steady writer. */

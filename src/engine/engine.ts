@@ -51,7 +51,7 @@ export class Engine {
     });
   }
 
-  /** Opens every channel; `gently`, one after the other. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
+  /** Opens every channel; `gently`, one after the other, in threads that give way to others. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
   async start({ gently = false }: { gently?: boolean } = {}): Promise<void> {
     await this.group.start(this.#channels, gently);
   }

@@ -44,7 +44,8 @@ export class ChannelGroup {
 
   /**
    * Starts every channel, each with its own data, and waits until all are open.
-   * @param gently one after the other: a thread that starts takes a processor for some ten milliseconds, which this thread may have better use for.
+   * @param gently this thread has other work, which is not to suffer: threads start one after the other, as each takes a processor for some ten milliseconds,
+   *   and give way from then on.
    * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece of data a channel, or on a second call.
    */
   async start(data: readonly unknown[], gently = false): Promise<void> {
@@ -54,7 +55,7 @@ export class ChannelGroup {
     for (const [id, own] of data.entries()) {
       if (this.error !== undefined) break;
       try {
-        this.#channels.push(this.#launcher.launch({ arena: this.arena.handle, id, data: own }, (event) => this.#hear(id, event)));
+        this.#channels.push(this.#launcher.launch({ arena: this.arena.handle, id, data: own, gently }, (event) => this.#hear(id, event)));
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
       }

@@ -6,6 +6,8 @@ export interface ChannelStart {
   arena: ArenaHandle;
   id: number;
   data: unknown;
+  /** The thread gives way to others. */
+  gently: boolean;
 }
 
 /** Channel to owner. */

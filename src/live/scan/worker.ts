@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { instantiateCoreSync } from '../../core/index.ts';
 import { Arena } from '../../engine/arena.ts';
 import { Client } from '../../engine/client.ts';
+import { endOf } from '../../engine/serve.ts';
 import { MultifdError } from '../../errors.ts';
 import { bytesOf } from '../../migration/statistics.ts';
 import { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
@@ -41,7 +42,7 @@ async function obey(blocks: readonly TrackedBlock[], order: ScanOrder): Promise<
   if (order.kind === 'end') {
     report({ kind: 'ended', kept: start.blocks.map(({ kept }) => kept) });
     gone.abort();
-    port.close();
+    endOf(port)();
     return;
   }
   const begun = performance.now();
@@ -73,5 +74,5 @@ try {
   port.on('message', (order: ScanOrder) => void obey(blocks, order).catch(fail));
 } catch (thrown) {
   fail(thrown);
-  port.close();
+  endOf(port)();
 }
