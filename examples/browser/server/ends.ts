@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { once } from 'node:events';
-import { MultifdError, receive, send } from 'multifd';
+import { MultifdError, type OutgoingOptions, receive, send } from 'multifd';
 import type { OfferedSource, ServerEnd } from '../page/server.ts';
 import { Program } from './program.ts';
 
+/** At a port that is free. */
+const ANYWHERE = 'ws://127.0.0.1:0/';
 const CHANNELS = 4;
 /** Bytes per second, so that there is time to look at it. */
 const PROGRAM_BANDWIDTH = 24 * 2 ** 20;
@@ -41,28 +41,28 @@ export class Ends {
   async source(name: string): Promise<ServerEnd | undefined> {
     const image = this.#images[Number(name)];
     if (name !== 'program' && image === undefined) return undefined;
-    const end = await this.#end();
-    const options = { ...end, listen: true, signal: this.#closing.signal };
-    this.#watch(`source of ${image ?? 'the program'}`, image === undefined ? migrateProgram(options) : send({ ...options, image }));
-    return end;
+    const token = randomUUID();
+    const uri = await new Promise<string>((onListening, reject) => {
+      const options = { uri: ANYWHERE, listen: true, onListening, channels: CHANNELS, token, signal: this.#closing.signal };
+      const work = image === undefined ? migrateProgram(options) : send({ ...options, image });
+      work.catch(reject);
+      this.#watch(`source of ${image ?? 'the program'}`, work);
+    });
+    return { uri, channels: CHANNELS, token };
   }
 
   /** A target that waits for the page, and writes an image. */
   async target(): Promise<ServerEnd> {
-    const { uri, channels, token } = await this.#end();
+    const token = randomUUID();
     const path = join(this.#folder, `received-${++this.#targets}.img`);
-    const incoming = await receive({ uri, channels, token, image: path, signal: this.#closing.signal });
-    this.#watch(path, incoming.completed);
-    return { uri: incoming.uri, channels, token, path };
+    const { uri, completed } = await receive({ uri: ANYWHERE, channels: CHANNELS, token, image: path, signal: this.#closing.signal });
+    this.#watch(path, completed);
+    return { uri, channels: CHANNELS, token, path };
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#working);
-  }
-
-  async #end(): Promise<ServerEnd> {
-    return { uri: `ws://127.0.0.1:${await freePort()}/`, channels: CHANNELS, token: randomUUID() };
   }
 
   #watch(what: string, work: Promise<unknown>): void {
@@ -75,7 +75,7 @@ export class Ends {
   }
 }
 
-async function migrateProgram(options: ServerEnd & { listen: boolean; signal: AbortSignal }): Promise<void> {
+async function migrateProgram(options: OutgoingOptions): Promise<void> {
   const program = new Program();
   program.start();
   try {
@@ -83,13 +83,4 @@ async function migrateProgram(options: ServerEnd & { listen: boolean; signal: Ab
   } finally {
     program.stop();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
