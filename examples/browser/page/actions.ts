@@ -1,4 +1,4 @@
-import { type Compression, MultifdError, send } from 'multifd';
+import { type Compression, type MigrationStatistics, MultifdError, send } from 'multifd';
 import type { Display } from './display.ts';
 import { byId, make } from './dom.ts';
 import { bytes, count, seconds } from './format.ts';
@@ -8,21 +8,21 @@ import { startReceiving } from './receiver.ts';
 import type { ReceiveSettings } from './reception.ts';
 import { offeredSources, type ServerEnd, startSource, startTarget } from './server.ts';
 
-type State = 'idle' | 'busy' | 'done' | 'failed';
+type State = 'busy' | 'done' | 'failed';
 
 /** What somebody can do on the page: receive, open, send. One thing at a time. */
 export class Actions {
   readonly #display: Display;
   readonly #cancel = byId('cancel', HTMLButtonElement);
-  #onCancel = (): void => {};
+  #cancelling = new AbortController();
 
   constructor(display: Display) {
     this.#display = display;
-    this.#cancel.addEventListener('click', () => this.#onCancel());
-    onSubmit('receive', (form) => this.receive(settingsOf(form)));
-    onSubmit('send', (form) => this.#send(settingsOf(form), `sent to ${String(form.get('uri'))}`));
-    onSubmit('open-url', (form) => this.#open(new URL(String(form.get('url')))));
-    byId('send-home', HTMLButtonElement).addEventListener('click', () => void this.#sendHome());
+    this.#cancel.addEventListener('click', () => this.#cancelling.abort());
+    this.#onSubmit('receive', (form, signal) => this.#receive(settingsOf(form), signal));
+    this.#onSubmit('send', (form, signal) => this.#send(settingsOf(form), `sent to ${String(form.get('uri'))}`, signal));
+    this.#onSubmit('open-url', (form) => this.#open(new URL(String(form.get('url')))));
+    byId('send-home', HTMLButtonElement).addEventListener('click', () => void this.#run((signal) => this.#sendHome(signal)));
     this.#takeFiles();
   }
 
@@ -32,96 +32,60 @@ export class Actions {
     byId('send-home', HTMLButtonElement).hidden = sources === undefined;
     for (const { name, about } of sources ?? []) {
       const button = make('button', { type: 'button', 'data-source': name }, about);
-      button.addEventListener('click', () => void this.#receiveFromServer(name));
+      button.addEventListener('click', () => void this.#run(async (signal) => this.#receive(settingsFor(await startSource(name, signal)), signal)));
       byId('sources', HTMLElement).append(button);
     }
   }
 
-  async receive(settings: ReceiveSettings): Promise<void> {
+  async #receive(settings: ReceiveSettings, signal: AbortSignal): Promise<string> {
     const display = this.#display;
-    this.#begin(`Receiving from ${settings.uri} …`);
+    this.#say('busy', `Receiving from ${settings.uri} …`);
     display.clear();
     display.show(showReceived(settings.uri, []));
     display.start();
-    await new Promise<void>((resolve) => {
-      this.#onCancel = startReceiving(settings, (report) => {
-        if (report.kind === 'blocks') display.show(showReceived(settings.uri, report.blocks));
-        else if (report.kind === 'failed') {
-          this.#end('failed', `${report.code}: ${report.message}`);
-          resolve();
-        } else {
+    try {
+      const { ram, channels, 'total-time': time } = await new Promise<MigrationStatistics>((resolve, reject) => {
+        startReceiving(settings, signal, (report) => {
+          if (report.kind === 'failed') return reject(new Error(`${report.code}: ${report.message}`));
+          if (report.kind === 'blocks') return display.show(showReceived(settings.uri, report.blocks));
           display.showProgress(report.statistics);
-          if (report.kind === 'progress') return;
-          display.showDevices(report.devices);
-          const { ram, 'total-time': time } = report.statistics;
-          this.#end('done', `Received ${bytes(ram.total)} in ${seconds(time)}: ${count(ram.normal)} pages with content and ${count(ram.duplicate)} zero ones came, over ${report.statistics.channels.length} channels.`);
-          resolve();
-        }
+          if (report.kind === 'completed') resolve(report.statistics);
+        });
       });
-    });
-    display.stop();
-  }
-
-  async #receiveFromServer(name: string): Promise<void> {
-    this.#begin('Asking the server for a source …');
-    try {
-      await this.receive(settingsFor(await startSource(name)));
-    } catch (error) {
-      this.#end('failed', (error as Error).message);
+      return `Received ${bytes(ram.total)} in ${seconds(time)}: ${count(ram.normal)} pages with content and ${count(ram.duplicate)} zero ones came, over ${channels.length} channels.`;
+    } finally {
+      display.stop();
     }
   }
 
-  async #open(source: File | URL): Promise<void> {
-    this.#begin(`Opening ${source instanceof File ? source.name : source.href} …`);
-    try {
-      const { shown, machine, devices } = await openImageSource(source);
-      this.#display.clear();
-      this.#display.show(shown);
-      this.#display.showDevices(devices);
-      const total = shown.blocks.reduce((sum, { usedLength }) => sum + usedLength, 0);
-      this.#end('done', `${shown.name}: ${bytes(total)} in ${count(shown.blocks.length)} block${shown.blocks.length === 1 ? '' : 's'}, pages of ${bytes(shown.pageSize)}, machine ${machine}.`);
-    } catch (thrown) {
-      const { code, message } = MultifdError.from(thrown);
-      this.#end('failed', `${code}: ${message}`);
-    }
+  async #open(source: File | URL): Promise<string> {
+    this.#say('busy', `Opening ${source instanceof File ? source.name : source.href} …`);
+    const { shown, machine, devices } = await openImageSource(source);
+    this.#display.clear();
+    this.#display.show(shown);
+    this.#display.showDevices(devices);
+    const { name, blocks, pageSize } = shown;
+    const total = blocks.reduce((sum, { usedLength }) => sum + usedLength, 0);
+    return `${name}: ${bytes(total)} in ${count(blocks.length)} block${blocks.length === 1 ? '' : 's'}, pages of ${bytes(pageSize)}, machine ${machine}.`;
   }
 
-  async #sendHome(): Promise<void> {
-    this.#begin('Asking the server for a target …');
-    try {
-      const end = await startTarget();
-      await this.#send(settingsFor(end), `sent back; the server has written ${end.path ?? 'it'}`);
-    } catch (error) {
-      this.#end('failed', (error as Error).message);
-    }
+  async #sendHome(signal: AbortSignal): Promise<string> {
+    const end = await startTarget(signal);
+    return this.#send(settingsFor(end), `sent back; the server has written ${end.path ?? 'it'}`, signal);
   }
 
-  async #send(settings: ReceiveSettings, done: string): Promise<void> {
-    const { shown } = this.#display;
-    if (shown === undefined) return;
-    const cancelling = new AbortController();
-    this.#begin(`Sending ${shown.name} …`);
-    this.#onCancel = () => cancelling.abort();
-    try {
-      const { ram, 'total-time': time } = await send({
-        ...settings,
-        ...shown.outgoing(),
-        pageSize: shown.pageSize,
-        signal: cancelling.signal,
-        onProgress: ({ ram }) => this.#say('busy', `Sending ${shown.name}: ${bytes(ram.total - ram.remaining)} of ${bytes(ram.total)} …`),
-      });
-      this.#end('done', `${bytes(ram.total)} in ${seconds(time)} ${done}: ${count(ram.normal)} pages with content, ${count(ram.duplicate)} zero ones.`);
-    } catch (thrown) {
-      const { code, message } = MultifdError.from(thrown);
-      this.#end('failed', `${code}: ${message}`);
-    }
+  async #send(settings: ReceiveSettings, done: string, signal: AbortSignal): Promise<string> {
+    const { name, pageSize, outgoing } = this.#display.shown!;
+    const onProgress = ({ ram }: MigrationStatistics): void => this.#say('busy', `Sending ${name}: ${bytes(ram.total - ram.remaining)} of ${bytes(ram.total)} …`);
+    const { ram, 'total-time': time } = await send({ ...settings, ...outgoing(), pageSize, signal, onProgress });
+    return `${bytes(ram.total)} in ${seconds(time)} ${done}: ${count(ram.normal)} pages with content, ${count(ram.duplicate)} zero ones.`;
   }
 
   #takeFiles(): void {
     const input = byId('file', HTMLInputElement);
     const drop = byId('drop', HTMLElement);
     const take = (file: File | undefined): void => {
-      if (file !== undefined && !document.body.hasAttribute('data-busy')) void this.#open(file);
+      if (file !== undefined && !document.body.hasAttribute('data-busy')) void this.#run(() => this.#open(file));
     };
     input.addEventListener('change', () => {
       take(input.files?.[0]);
@@ -139,19 +103,26 @@ export class Actions {
     });
   }
 
-  #begin(what: string): void {
-    this.#say('busy', what);
-    document.body.dataset['busy'] = '';
-    this.#cancel.hidden = false;
-    this.#onCancel = () => {};
-    this.#enable();
+  #onSubmit(id: string, action: (form: FormData, signal: AbortSignal) => Promise<string>): void {
+    const form = byId(id, HTMLFormElement);
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#run((signal) => action(new FormData(form), signal));
+    });
   }
 
-  #end(state: State, what: string): void {
-    this.#say(state, what);
-    delete document.body.dataset['busy'];
-    this.#cancel.hidden = true;
-    this.#enable();
+  /** Does it, and says how it ended. @param action resolves with what to say. */
+  async #run(action: (signal: AbortSignal) => Promise<string>): Promise<void> {
+    this.#cancelling = new AbortController();
+    const { signal } = this.#cancelling;
+    this.#say('busy', 'Asking …');
+    this.#setBusy(true);
+    try {
+      this.#say('done', await action(signal));
+    } catch (thrown) {
+      this.#say('failed', signal.aborted ? 'Cancelled.' : thrown instanceof MultifdError ? `${thrown.code}: ${thrown.message}` : (thrown as Error).message);
+    }
+    this.#setBusy(false);
   }
 
   #say(state: State, what: string): void {
@@ -160,22 +131,15 @@ export class Actions {
     status.textContent = what;
   }
 
-  #enable(): void {
-    const busy = document.body.hasAttribute('data-busy');
+  #setBusy(busy: boolean): void {
+    document.body.toggleAttribute('data-busy', busy);
+    this.#cancel.hidden = !busy;
+    byId('file', HTMLInputElement).disabled = busy;
     const nothing = (this.#display.shown?.blocks.length ?? 0) === 0;
     for (const button of document.querySelectorAll<HTMLButtonElement>('.actions button')) {
       if (button !== this.#cancel) button.disabled = busy || (nothing && button.closest('[data-needs-memory]') !== null);
     }
-    byId('file', HTMLInputElement).disabled = busy;
   }
-}
-
-function onSubmit(id: string, action: (form: FormData) => Promise<void>): void {
-  const form = byId(id, HTMLFormElement);
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    void action(new FormData(form));
-  });
 }
 
 function settingsOf(form: FormData): ReceiveSettings {

@@ -2,7 +2,7 @@ import type { DeviceReport, MigrationStatistics } from 'multifd';
 import { BlocksView } from './blocks-view.ts';
 import { ChartView } from './chart-view.ts';
 import { showDevices } from './devices-view.ts';
-import { byId } from './dom.ts';
+import { byId, make } from './dom.ts';
 import { HexView } from './hex-view.ts';
 import { MapView } from './map-view.ts';
 import { NumbersView } from './numbers-view.ts';
@@ -51,7 +51,7 @@ export class Display {
   /** Another memory is to come: nothing is known of its channels and devices. */
   clear(): void {
     this.#chart.clear();
-    byId('devices', HTMLElement).replaceChildren();
+    byId('devices', HTMLElement).replaceChildren(make('p', { class: 'hint' }, 'Of an image: its virtual machine\'s devices, with all their fields.'));
   }
 
   /** A memory, or the one that is shown with more or longer blocks. */

@@ -53,8 +53,10 @@ export class HexView {
     caption.textContent = '';
     this.#place = undefined;
     this.#enable();
+    if (shown.blocks.length === 0) return;
     // A block that grows is shown anew: whoever looks into it goes on looking.
-    if (before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0)) this.open(before);
+    const there = before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0);
+    this.#go(there ? before : { block: 0, offset: 0 });
   }
 
   /** Shows the page with that byte. */
@@ -92,7 +94,8 @@ export class HexView {
       this.#dump(new Uint8Array(0), start, offset);
       text = (error as Error).message;
     }
-    this.#elements.caption.textContent = text;
+    // A text that is set again would be read out again.
+    if (this.#elements.caption.textContent !== text) this.#elements.caption.textContent = text;
   }
 
   /** Rows that are there already stay, so that what somebody has marked in them stays marked. */

@@ -1,14 +1,10 @@
 import { type ReceiveSettings, type Report, runReception } from './reception.ts';
 
-/**
- * Receives in a thread of its own, which this one shares memory with, and where there is none in this one.
- * @returns a function that cancels it.
- */
-export function startReceiving(settings: ReceiveSettings, onReport: (report: Report) => void): () => void {
+/** Receives in a thread of its own, which this one shares memory with, and where there is none in this one. The last report is `completed` or `failed`. */
+export function startReceiving(settings: ReceiveSettings, signal: AbortSignal, onReport: (report: Report) => void): void {
   if (!crossOriginIsolated) {
-    const cancelling = new AbortController();
-    void runReception(settings, false, cancelling.signal, onReport);
-    return () => cancelling.abort();
+    void runReception(settings, false, signal, onReport);
+    return;
   }
   const worker = new Worker(new URL('./reception-worker.js', import.meta.url), { type: 'module' });
   worker.addEventListener('message', ({ data }: MessageEvent<Report>) => {
@@ -20,5 +16,5 @@ export function startReceiving(settings: ReceiveSettings, onReport: (report: Rep
     onReport({ kind: 'failed', code: 'ERR_INTERNAL', message });
   });
   worker.postMessage(settings);
-  return () => worker.postMessage('cancel');
+  signal.addEventListener('abort', () => worker.postMessage('cancel'));
 }

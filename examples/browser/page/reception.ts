@@ -1,4 +1,4 @@
-import { type Compression, type DeviceReport, type IncomingBlock, type MigrationStatistics, MultifdError, type PageSink, receive } from 'multifd';
+import { type Compression, type IncomingBlock, type MigrationStatistics, MultifdError, type PageSink, receive } from 'multifd';
 import { PageStates } from './states.ts';
 
 export interface ReceiveSettings {
@@ -22,7 +22,7 @@ export type Report =
   /** A block has been announced, or has grown: all there are so far. */
   | { kind: 'blocks'; blocks: readonly ReceivedBlock[] }
   | { kind: 'progress'; statistics: MigrationStatistics }
-  | { kind: 'completed'; statistics: MigrationStatistics; devices: DeviceReport[] | undefined }
+  | { kind: 'completed'; statistics: MigrationStatistics }
   | { kind: 'failed'; code: string; message: string };
 
 /** The library's default. */
@@ -49,7 +49,7 @@ export async function runReception(settings: ReceiveSettings, shared: boolean, s
       },
     });
     const statistics = await incoming.completed;
-    report({ kind: 'completed', statistics, devices: undefined });
+    report({ kind: 'completed', statistics });
   } catch (thrown) {
     const { code, message } = MultifdError.from(thrown);
     report({ kind: 'failed', code, message });

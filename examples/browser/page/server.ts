@@ -20,16 +20,16 @@ export async function offeredSources(): Promise<OfferedSource[] | undefined> {
   return response?.ok ? ((await response.json()) as OfferedSource[]) : undefined;
 }
 
-export function startSource(name: string): Promise<ServerEnd> {
-  return post(`sources/${encodeURIComponent(name)}`);
+export function startSource(name: string, signal: AbortSignal): Promise<ServerEnd> {
+  return post(`sources/${encodeURIComponent(name)}`, signal);
 }
 
-export function startTarget(): Promise<ServerEnd> {
-  return post('targets');
+export function startTarget(signal: AbortSignal): Promise<ServerEnd> {
+  return post('targets', signal);
 }
 
-async function post(path: string): Promise<ServerEnd> {
-  const response = await fetch(path, { method: 'POST' });
+async function post(path: string, signal: AbortSignal): Promise<ServerEnd> {
+  const response = await fetch(path, { method: 'POST', signal });
   if (!response.ok) throw new Error(await response.text());
   return (await response.json()) as ServerEnd;
 }
