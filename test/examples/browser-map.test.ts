@@ -68,19 +68,6 @@ test('a page that comes again says that its round is over, before the statistics
   expect([...states.codes].map(stateText)).toEqual(['zero', 'sent again in round 3', 'sent again in round 2', 'normal']);
 });
 
-test('pages that a block has grown by are new, in whatever round', () => {
-  const before = statesOf(2);
-  before.mark(0, 2, true, 1);
-  before.mark(1, 1, true, 2);
-  const { version } = before;
-  const states = statesOf(4);
-  states.takeOver(before);
-  expect(states.version).toBe(version);
-  states.mark(2, 1, true, 2);
-  expect([...states.codes].map(stateText)).toEqual(['normal', 'sent again in round 2', 'normal', 'never sent']);
-  expect([states.round, states.normal, states.again]).toEqual([2, 3, 1]);
-});
-
 test('rounds past what a byte holds are all the last one', () => {
   const states = statesOf(1);
   for (let round = 1; round < 400; round++) states.mark(0, 1, true, round);

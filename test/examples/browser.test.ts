@@ -8,7 +8,7 @@ import { extractBlock, inspectImage, receive, replay, send } from 'multifd';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { pageText } from '../../examples/browser/server/program.ts';
 import { ALL_REQUIRED, locate } from '../runtimes/locate.ts';
-import { type Browser, chromium, type Page } from '../runtimes/node_modules/playwright-core/index.mjs';
+import playwright, { type Browser, type Page } from '../runtimes/node_modules/playwright-core/index.js';
 import { randomBytes } from '../support/bytes.ts';
 import { temporaryFolder } from '../support/command.ts';
 
@@ -27,7 +27,7 @@ let browser: Browser | undefined;
 beforeAll(async () => {
   if ('missing' in found) return;
   mkdirSync(ARTEFACTS, { recursive: true });
-  browser = await chromium.launch({ executablePath: found.path, args: OPTIONS });
+  browser = await playwright.chromium.launch({ executablePath: found.path, args: OPTIONS });
 });
 
 afterAll(() => browser?.close());

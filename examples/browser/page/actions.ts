@@ -3,7 +3,7 @@ import type { Display } from './display.ts';
 import { byId, make } from './dom.ts';
 import { bytes, count, seconds } from './format.ts';
 import { openImageSource } from './image-source.ts';
-import { showReceived } from './received.ts';
+import { showNothing, showReceived } from './received.ts';
 import { startReceiving } from './receiver.ts';
 import type { ReceiveSettings } from './reception.ts';
 import { offeredSources, type ServerEnd, startSource, startTarget } from './server.ts';
@@ -40,14 +40,13 @@ export class Actions {
   async #receive(settings: ReceiveSettings, signal: AbortSignal): Promise<string> {
     const display = this.#display;
     this.#say('busy', `Receiving from ${settings.uri} …`);
-    display.clear();
-    display.show(showReceived(settings.uri, []));
+    display.show(showNothing(settings.uri));
     display.start();
     try {
       const { ram, channels, 'total-time': time } = await new Promise<MigrationStatistics>((resolve, reject) => {
         startReceiving(settings, signal, (report) => {
           if (report.kind === 'failed') return reject(new Error(`${report.code}: ${report.message}`));
-          if (report.kind === 'blocks') return display.show(showReceived(settings.uri, report.blocks));
+          if (report.kind === 'received') return display.show(showReceived(settings.uri, report.received));
           display.showProgress(report.statistics);
           if (report.kind === 'completed') resolve(report.statistics);
         });
@@ -60,10 +59,8 @@ export class Actions {
 
   async #open(source: File | URL): Promise<string> {
     this.#say('busy', `Opening ${source instanceof File ? source.name : source.href} …`);
-    const { shown, machine, devices } = await openImageSource(source);
-    this.#display.clear();
+    const { shown, machine } = await openImageSource(source);
     this.#display.show(shown);
-    this.#display.showDevices(devices);
     const { name, blocks, pageSize } = shown;
     const total = blocks.reduce((sum, { usedLength }) => sum + usedLength, 0);
     return `${name}: ${bytes(total)} in ${count(blocks.length)} block${blocks.length === 1 ? '' : 's'}, pages of ${bytes(pageSize)}, machine ${machine}.`;

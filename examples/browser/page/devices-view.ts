@@ -1,6 +1,7 @@
 import type { DeviceContent, DeviceField, DeviceReport } from 'multifd';
 import { make } from './dom.ts';
 import { bytes, count, hex } from './format.ts';
+import type { Shown } from './shown.ts';
 
 /** Bytes of a field that are shown. */
 const SHOWN_BYTES = 64;
@@ -8,9 +9,10 @@ const SHOWN_BYTES = 64;
 const SHOWN_ELEMENTS = 128;
 
 /** A tree of devices: each opens to its fields, which are made only then, for a machine has some ten thousand. */
-export function showDevices(into: HTMLElement, devices: readonly DeviceReport[] | undefined): void {
-  if (devices === undefined) into.replaceChildren(make('p', { class: 'hint' }, 'There are device sections, but no description that tells them apart.'));
-  else if (devices.length === 0) into.replaceChildren(make('p', { class: 'hint' }, 'It has no devices: the memory is no virtual machine\'s.'));
+export function showDevices(into: HTMLElement, devices: Shown['devices']): void {
+  if (devices === undefined) into.replaceChildren(make('p', { class: 'hint' }, 'They come last.'));
+  else if (devices === 'not described') into.replaceChildren(make('p', { class: 'hint' }, 'There are device sections, but no description that tells them apart.'));
+  else if (devices.length === 0) into.replaceChildren(make('p', { class: 'hint' }, 'There are none: the memory is no virtual machine\'s.'));
   else into.replaceChildren(...devices.map(deviceBranch));
 }
 

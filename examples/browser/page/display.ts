@@ -1,8 +1,8 @@
-import type { DeviceReport, MigrationStatistics } from 'multifd';
+import type { MigrationStatistics } from 'multifd';
 import { BlocksView } from './blocks-view.ts';
 import { ChartView } from './chart-view.ts';
 import { showDevices } from './devices-view.ts';
-import { byId, make } from './dom.ts';
+import { byId } from './dom.ts';
 import { HexView } from './hex-view.ts';
 import { MapView } from './map-view.ts';
 import { NumbersView } from './numbers-view.ts';
@@ -48,24 +48,16 @@ export class Display {
     return this.#shown;
   }
 
-  /** Another memory is to come: nothing is known of its channels and devices. */
-  clear(): void {
-    this.#chart.clear();
-    byId('devices', HTMLElement).replaceChildren(make('p', { class: 'hint' }, 'Of an image: its virtual machine\'s devices, with all their fields.'));
-  }
-
-  /** A memory, or the one that is shown with more or longer blocks. */
+  /** Another memory, or the same with more that is known of it. */
   show(shown: Shown): void {
     this.#shown = shown;
+    if (shown.blocks.length === 0) this.#chart.clear();
     document.body.dataset['memory'] = shown.blocks.length === 0 ? 'none' : shown.kind;
     this.#map.show(shown);
     this.#hex.show(shown);
     this.#blocks.show(shown);
     this.#numbers.showMemory(shown);
-  }
-
-  showDevices(devices: readonly DeviceReport[] | undefined): void {
-    showDevices(byId('devices', HTMLElement), devices);
+    showDevices(byId('devices', HTMLElement), shown.devices);
   }
 
   showProgress(statistics: MigrationStatistics): void {

@@ -54,7 +54,7 @@ export class HexView {
     this.#place = undefined;
     this.#enable();
     if (shown.blocks.length === 0) return;
-    // A block that grows is shown anew: whoever looks into it goes on looking.
+    // When a memory is complete it is shown anew: whoever looks into it goes on looking.
     const there = before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0);
     this.#go(there ? before : { block: 0, offset: 0 });
   }

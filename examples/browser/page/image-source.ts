@@ -1,11 +1,10 @@
-import { type DeviceReport, type ImageBlock, type ImageReader, inspectDevices, openImage, runsOf } from 'multifd';
+import { type ImageBlock, type ImageReader, inspectDevices, openImage, runsOf } from 'multifd';
 import type { Shown, ShownBlock } from './shown.ts';
 import { FIRST, PageStates } from './states.ts';
 
 export interface OpenedImage {
   shown: Shown;
   machine: string;
-  devices: DeviceReport[] | undefined;
 }
 
 /** Opens a mapped-ram image: a file that somebody picked, or the address of one whose server answers range requests. Pages are read when they are looked at. */
@@ -15,12 +14,12 @@ export async function openImageSource(source: File | URL): Promise<OpenedImage> 
   for (const block of image.blocks) blocks.push({ id: block.id, usedLength: block.usedLength, states: await statesOf(image, block) });
   return {
     machine: image.configuration.machine,
-    devices: (await inspectDevices(source)) ?? undefined,
     shown: {
       kind: 'image',
       name: source instanceof File ? source.name : source.href,
       pageSize: image.pageSize,
       blocks,
+      devices: (await inspectDevices(source)) ?? 'not described',
       read: (block, offset) => readPage(image, image.blocks[block]!, blocks[block]!.states, offset),
       outgoing: () => ({ image: source }),
     },

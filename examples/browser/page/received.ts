@@ -1,22 +1,32 @@
-import { PAGE_SIZE, type ReceivedBlock } from './reception.ts';
+import { describeDevices } from 'multifd';
+import { receivedImage } from './received-image.ts';
+import type { Received } from './reception.ts';
 import type { Shown } from './shown.ts';
 import { PageStates } from './states.ts';
 
-/** A memory that was received, or is being. */
-export function showReceived(name: string, received: readonly ReceivedBlock[]): Shown {
-  const blocks = received.map(({ id, usedLength, states }) => ({ id, usedLength, states: new PageStates(states, usedLength / PAGE_SIZE) }));
-  const view = (block: number, offset: number, length: number): Uint8Array<ArrayBufferLike> => {
-    const { memory, usedLength } = received[block]!;
-    // Memory that has been grown by another thread can be as short as before in this one, until it is asked to grow here.
-    if (memory.buffer.byteLength < usedLength) memory.grow(0);
-    return new Uint8Array(memory.buffer, offset, length);
-  };
+/** A memory that was received, or is being. @param name where it comes from. */
+export function showReceived(name: string, received: Received): Shown {
+  const { plan, blocks, tail } = received;
+  const { pageSize } = plan;
+  const states = blocks.map((block, index) => new PageStates(block.states, plan.blocks[index]!.usedLength / pageSize));
+  const bytes = blocks.map(({ memory }, index) => new Uint8Array(memory.buffer, 0, plan.blocks[index]!.usedLength));
+  const devices = tail && describeDevices(tail);
   return {
     kind: 'received',
     name,
-    pageSize: PAGE_SIZE,
-    blocks,
-    read: async (block, offset) => view(block, offset, PAGE_SIZE).slice(),
-    outgoing: () => ({ blocks: received.map(({ id, usedLength }, block) => ({ id, source: view(block, 0, usedLength) })) }),
+    pageSize,
+    blocks: plan.blocks.map(({ id, usedLength }, index) => ({ id, usedLength, states: states[index]! })),
+    ...(tail && { devices: devices ?? 'not described' }),
+    read: async (block, offset) => bytes[block]!.slice(offset, offset + pageSize),
+    outgoing() {
+      // Memory alone can be sent from where it is; a virtual machine is an image, with its devices.
+      const bare = tail === undefined || devices?.length === 0;
+      return bare ? { blocks: plan.blocks.map(({ id }, index) => ({ id, source: bytes[index]! })) } : { image: receivedImage(name, plan, bytes, states, tail) };
+    },
   };
+}
+
+/** A memory that is still to come. */
+export function showNothing(name: string): Shown {
+  return { kind: 'received', name, pageSize: 1, blocks: [], read: async () => new Uint8Array(0), outgoing: () => ({ blocks: [] }) };
 }

@@ -1,4 +1,4 @@
-import type { OutgoingOptions } from 'multifd';
+import type { DeviceReport, OutgoingOptions } from 'multifd';
 import type { PageStates } from './states.ts';
 
 /** A block that the page shows. */
@@ -16,6 +16,8 @@ export interface Shown {
   readonly name: string;
   readonly pageSize: number;
   readonly blocks: readonly ShownBlock[];
+  /** Once they are known. */
+  readonly devices?: readonly DeviceReport[] | 'not described';
   /** The page at byte `offset` of a block. */
   read(block: number, offset: number): Promise<Uint8Array>;
   /** The same for sending. */

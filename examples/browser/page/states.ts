@@ -80,7 +80,7 @@ export class PageStates {
         if (before === ZERO) zero--;
         else normal--;
       }
-      // What comes for the first time is no change, in whatever round: all of memory is sent once, and a block can have grown.
+      // What comes for the first time is no change, in whatever round: all of memory is sent once.
       this.codes[page] = content ? (before === NEVER ? FIRST : Math.min(FIRST - 1 + current, LAST)) : ZERO;
       this.#rounds[page] = Math.min(current, LAST);
       if (content) normal++;
@@ -91,13 +91,6 @@ export class PageStates {
     Atomics.add(this.#words, Word.normal, normal);
     Atomics.add(this.#words, Word.again, again);
     Atomics.add(this.#words, Word.version, 1);
-  }
-
-  /** Takes over what another one knows of the first pages, when their block has grown. */
-  takeOver(shorter: PageStates): void {
-    this.#words.set(shorter.#words);
-    this.codes.set(shorter.codes);
-    this.#rounds.set(shorter.#rounds);
   }
 }
 
