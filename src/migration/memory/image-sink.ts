@@ -1,3 +1,4 @@
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
@@ -53,7 +54,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
     },
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
-      await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
+      await writer.appendTail(withDeviceState(concat(tail), deviceState, pageSize));
       stamp = await writer.commit();
     },
     discard: () => writer.discard(),

@@ -1,5 +1,6 @@
+import { openImage } from '#host/images';
 import { MultifdError } from '../../errors.ts';
-import { blockLengthFor, fileLengthRecord, openImage } from '../../image/index.ts';
+import { blockLengthFor, fileLengthRecord } from '../../image/records.ts';
 import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../channel/areas.ts';
 import { type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
