@@ -5,6 +5,7 @@
  * (the WebAssembly kernels).
  */
 export * from './web.ts';
+export { proxy, type Proxy, type ProxyOptions, type ProxyStatistics } from './proxy/index.ts';
 export {
   extractBlock,
   extractCore,

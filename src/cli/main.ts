@@ -6,6 +6,7 @@ import { addExtract } from './extract.ts';
 import { addInspect } from './inspect.ts';
 import { printResult } from './json.ts';
 import { noStatistics } from './migrate.ts';
+import { addProxy } from './proxy.ts';
 import { addReceive } from './receive.ts';
 import { addRecord } from './record.ts';
 import { addReplay } from './replay.ts';
@@ -42,6 +43,7 @@ function createProgram(): Command {
   addExtract(program);
   addRecord(program);
   addReplay(program);
+  addProxy(program);
   return program;
 }
 

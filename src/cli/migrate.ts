@@ -1,5 +1,6 @@
 import { MultifdError } from '../errors.ts';
 import { type MigrationStatistics, Recorder } from '../migration/statistics.ts';
+import { printable } from './format.ts';
 import type { OutputOptions } from './options.ts';
 import { interruptible } from './run.ts';
 import { createView, type View } from './view.ts';
@@ -8,6 +9,13 @@ import { createView, type View } from './view.ts';
 export interface Surroundings {
   signal: AbortSignal;
   onProgress: (statistics: MigrationStatistics) => void;
+}
+
+/** Tells of connections that were refused or dropped. */
+export function reportStranger({ quiet }: OutputOptions): (why: string) => void {
+  return (why) => {
+    if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
+  };
 }
 
 /** Statistics of a migration that has not begun. */

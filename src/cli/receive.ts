@@ -1,11 +1,13 @@
 import { type Command, Option } from 'commander';
 import { receive } from '../migration/incoming/index.ts';
-import { printable } from './format.ts';
-import { runMigration } from './migrate.ts';
+import { reportStranger, runMigration } from './migrate.ts';
 import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions } from './options.ts';
+import { addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
 interface ReceiveOptions extends EndOptions, TlsOptions {
+  connect?: true;
+  tokenFile?: string;
   tlsAuthz?: string[];
   /** Bytes. */
   maxSize: number;
@@ -17,6 +19,7 @@ Examples:
   $ multifd receive tcp:127.0.0.1:0 guest.mapped    a free port, which is printed
   $ multifd receive unix:/run/target.sock guest.mapped --compression zstd
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --tls-creds-dir /etc/pki/qemu
+  $ multifd receive ws://0.0.0.0:8080/vm guest.mapped --token-file token
   $ multifd receive file:guest.mapped copy.mapped   copy an image
 `;
 
@@ -25,9 +28,10 @@ export function addReceive(program: Command): void {
     .command('receive')
     .summary('receive a migration into an image')
     .description('Listens for one migration, and writes it as a mapped-ram image, which is complete or absent.')
-    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, or file:PATH[,offset=N] to read an image')
-    .argument('<image>', 'the image to write');
-  addEndOptions(command).addOption(
+    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to read an image')
+    .argument('<image>', 'the image to write')
+    .option('--connect', 'connect to the URI: it is the source that listens');
+  addTokenOption(addEndOptions(command)).addOption(
     new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
   );
   addTlsOptions(command, "the source's certificate").addOption(
@@ -39,13 +43,11 @@ export function addReceive(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (uri: string, image: string, options: ReceiveOptions) => {
-      const { json, quiet, maxSize, tlsCredsDir, tlsVerifyPeer, tlsAuthz, ...migration } = options;
-      const onStranger = (why: string): void => {
-        if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
-      };
+      const { json, quiet, maxSize, tlsCredsDir, tlsVerifyPeer, tlsAuthz, tokenFile, ...migration } = options;
       process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
-        const incoming = await receive({ ...migration, ...surroundings, ...tlsOf(options, { authz: tlsAuthz }), uri, image, maxBytes: maxSize, onStranger });
-        if (!incoming.uri.startsWith('file:')) view.listening(incoming.uri);
+        const token = await tokenIn(tokenFile);
+        const incoming = await receive({ ...migration, ...surroundings, ...tlsOf(options, { authz: tlsAuthz }), uri, image, maxBytes: maxSize, onStranger: reportStranger(options), ...(token !== undefined && { token }) });
+        if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);
         return incoming.completed;
       });
     });

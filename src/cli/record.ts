@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import { record } from '../recording/index.ts';
-import { printable } from './format.ts';
+import { reportStranger } from './migrate.ts';
 import { addForceOption, addOutputOptions, addPageSizeOption, addTimeoutOption, type OutputOptions, wholeNumber } from './options.ts';
 import { runRecording } from './recording-run.ts';
+import { addTokenOption, tokenIn } from './token.ts';
 
 interface RecordCommandOptions extends OutputOptions {
   channels?: number;
@@ -11,6 +12,7 @@ interface RecordCommandOptions extends OutputOptions {
   timeout: number;
   keep?: true;
   force?: true;
+  tokenFile?: string;
 }
 
 const EXAMPLES = `
@@ -26,20 +28,19 @@ export function addRecord(program: Command): void {
     .command('record')
     .summary('keep a migration as it comes')
     .description('Listens for one migration, and keeps the bytes of each of its connections in a file of its own, with times.')
-    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one) or unix:PATH')
+    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH or http://HOST:PORT/PATH')
     .argument('<folder>', 'the recording to write')
     .addOption(new Option('--channels <n>', 'multifd channels that have to come (default: as many as come)').argParser(wholeNumber))
     .option('--keep', 'keep what came of a migration that fails or is cancelled');
-  addTimeoutOption(addPageSizeOption(command));
+  addTokenOption(addTimeoutOption(addPageSizeOption(command)));
   addForceOption(command, 'a recording');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
-    .action(async (uri: string, path: string, { json, quiet, ...options }: RecordCommandOptions) => {
-      const onStranger = (why: string): void => {
-        if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
-      };
+    .action(async (uri: string, path: string, { json, quiet, tokenFile, ...options }: RecordCommandOptions) => {
       process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'recording', async ({ listening, ...surroundings }) => {
-        const incoming = await record({ ...options, ...surroundings, uri, path, onStranger });
+        const token = await tokenIn(tokenFile);
+        const onStranger = reportStranger({ ...(quiet && { quiet }) });
+        const incoming = await record({ ...options, ...surroundings, uri, path, onStranger, ...(token !== undefined && { token }) });
         listening(incoming.uri);
         return incoming.completed;
       });

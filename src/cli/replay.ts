@@ -2,9 +2,11 @@ import type { Command } from 'commander';
 import { replay } from '../recording/index.ts';
 import { addOutputOptions, addTimeoutOption, type OutputOptions } from './options.ts';
 import { runRecording } from './recording-run.ts';
+import { addTokenOption, tokenIn } from './token.ts';
 
 interface ReplayCommandOptions extends OutputOptions {
   timing?: true;
+  tokenFile?: string;
   /** Milliseconds. */
   timeout: number;
 }
@@ -21,13 +23,15 @@ export function addReplay(program: Command): void {
     .summary('play a recorded migration to a target')
     .description('Sends the bytes of a recorded migration to a target that listens, each connection as it came.')
     .argument('<folder>', 'a recording')
-    .argument('<uri>', 'tcp:HOST:PORT or unix:PATH')
+    .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH or http://HOST:PORT/PATH')
     .option('--timing', 'send when it came, not as fast as the target takes it');
-  addOutputOptions(addTimeoutOption(command))
+  addOutputOptions(addTokenOption(addTimeoutOption(command)))
     .addHelpText('after', EXAMPLES)
-    .action(async (path: string, uri: string, { json, quiet, ...options }: ReplayCommandOptions) => {
-      process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'replaying', ({ signal, onProgress }) =>
-        replay({ ...options, signal, onProgress, uri, path }),
+    .action(async (path: string, uri: string, { json, quiet, tokenFile, ...options }: ReplayCommandOptions) => {
+      process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'replaying', async ({ signal, onProgress }) => {
+        const token = await tokenIn(tokenFile);
+        return replay({ ...options, signal, onProgress, uri, path, ...(token !== undefined && { token }) });
+      },
       );
     });
 }

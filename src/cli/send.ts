@@ -1,11 +1,14 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
-import { runMigration } from './migrate.ts';
+import { reportStranger, runMigration } from './migrate.ts';
 import { addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
 import { describeSource } from './source.ts';
+import { addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
 interface SendOptions extends EndOptions, TlsOptions {
+  listen?: true;
+  tokenFile?: string;
   tlsHostname?: string;
   tlsPskUsername?: string;
   zlibLevel: number;
@@ -23,6 +26,8 @@ Examples:
   $ multifd send guest.mapped unix:/run/target.sock --compression zstd
   $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
   $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
+  $ multifd send disk.img wss://edge.example.com/vm --token-file token
+  $ multifd send disk.img ws://0.0.0.0:8080/ --listen     a target connects, such as a page
   $ multifd send disk.img file:disk.mapped          write an image without a target
 `;
 
@@ -32,8 +37,9 @@ export function addSend(program: Command): void {
     .summary('send a file or an image to a target')
     .description('Sends a mapped-ram image, or any other file as one RAM block named after it, to a target that listens.')
     .argument('<source>', 'a mapped-ram image, or any other file')
-    .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, or file:PATH[,offset=N] to write an image');
-  addEndOptions(command)
+    .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to write an image')
+    .option('--listen', 'listen at the URI: it is the target that connects');
+  addTokenOption(addEndOptions(command))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
     .addOption(new Option('--zstd-level <n>', '1 to 20').argParser(wholeNumber).default(1))
     .addOption(
@@ -49,9 +55,12 @@ export function addSend(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, uri: string, options: SendOptions) => {
-      const { json, quiet, offset, tlsCredsDir, tlsVerifyPeer, tlsHostname, tlsPskUsername, ...migration } = options;
-      process.exitCode = await runMigration(options, 'sending', async (surroundings) =>
-        send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }), uri }),
+      const { json, quiet, offset, tlsCredsDir, tlsVerifyPeer, tlsHostname, tlsPskUsername, tokenFile, ...migration } = options;
+      process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
+        const token = await tokenIn(tokenFile);
+        const way = { uri, onListening: view.listening, onStranger: reportStranger(options), ...(token !== undefined && { token }) };
+        return send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }), ...way });
+      }
       );
     });
 }

@@ -121,7 +121,9 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
 
   await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
-  // The target starts its channels with the block list, and stops them at the first flush.
+  // The target starts its channels with the block list, and stops them at the first flush. Before, it reads none of them: a carrier that buffers nothing
+  // could take no SYNC.
+  await main.flush();
   await sync();
   await endSection();
 

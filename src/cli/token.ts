@@ -1,0 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { MultifdError } from '../errors.ts';
+
+/** A token is read from a file, for what is said in a command is there for everybody on the machine to see. */
+export function addTokenOption(command: Command): Command {
+  return command.option('--token-file <file>', 'with the token that a client shows over ws: and http:; the same at both ends');
+}
+
+/** @throws MultifdError ERR_IO. */
+export async function tokenIn(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (cause) {
+    throw new MultifdError('ERR_IO', `can't read the token in ${file}: ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,0 +1,145 @@
+import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
+import { MultifdError } from '../errors.ts';
+import { integer } from '../migration/options.ts';
+import { checkToken } from '../transport/carriers/token.ts';
+import type { Door } from '../transport/dial.ts';
+import { join } from '../transport/join.ts';
+import type { Link } from '../transport/link.ts';
+import type { IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
+import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
+import { Pairing } from './pairing.ts';
+
+export interface ProxyOptions {
+  /** Where the proxy listens: any URI but `file:`. */
+  from: string;
+  /** Where it connects to, once for each connection that comes; with `rendezvous`, where it listens too. */
+  to: string;
+  /** Listen at both, and join the connections of either side in the order in which they come (false): for two ends that can both only connect. */
+  rendezvous?: boolean;
+  /** For ws: and http:, what a client has to show at `from` (none). */
+  token?: string;
+  /** For ws: and http:, what is shown at `to`, or with `rendezvous` has to be shown there (none). */
+  toToken?: string;
+  /** TLS at `from` (none). */
+  tls?: IncomingTls;
+  /** TLS at `to` (none). */
+  toTls?: OutgoingTls;
+  /** Connections at a time (512). */
+  maxConnections?: number;
+  /** Milliseconds for connecting, and for handshakes (30000). */
+  timeout?: number;
+  /** Told of connections that were refused, dropped, or could not be passed on. */
+  onStranger?: (why: string) => void;
+}
+
+export interface ProxyStatistics {
+  /** Pairs of connections so far. */
+  connections: number;
+  /** Of those, joined now. */
+  open: number;
+  /** Bytes passed on, both ways together. */
+  transferred: number;
+}
+
+export interface Proxy {
+  /** Where it listens, with the port it got. */
+  readonly uri: string;
+  /** The same of `to`, with `rendezvous`. */
+  readonly toUri: string;
+  readonly statistics: ProxyStatistics;
+  /** Lets no more in, and closes what is open. */
+  close(): Promise<void>;
+}
+
+/**
+ * Joins any two transports, connection by connection, without looking at what they carry: a QEMU that knows sockets reaches a page that knows WebSockets, and
+ * N channels cross one port.
+ *
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
+ */
+export async function proxy(options: ProxyOptions): Promise<Proxy> {
+  const { rendezvous = false, token, toToken, tls, toTls, onStranger = () => {} } = options;
+  const from = linkUri(options.from);
+  const to = linkUri(options.to);
+  const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
+  const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
+  checkToken(token);
+  checkToken(toToken);
+  const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
+  const closing = new AbortController();
+  const open = new Set<Link>();
+  const joined = new Set<Promise<void>>();
+
+  const carry = (a: Link, b: Link): void => {
+    statistics.connections++;
+    statistics.open++;
+    const work = join(a, b, (bytes) => void (statistics.transferred += bytes)).finally(() => {
+      statistics.open--;
+      joined.delete(work);
+      open.delete(a);
+      open.delete(b);
+    });
+    joined.add(work);
+  };
+  /** @returns whether there is room for it. */
+  const admit = (link: Link): boolean => {
+    const room = !closing.signal.aborted && open.size < 2 * maxConnections;
+    if (room) {
+      open.add(link);
+      link.onBroken(() => open.delete(link)); // also of those that wait still
+    } else {
+      link.destroy();
+      onStranger(`dropped a connection from ${link.peer}: ${maxConnections} are open`);
+    }
+    return room;
+  };
+
+  const doorOptions = { timeout, maxConnections, onStranger };
+  const serverTls = tls && (await loadServerTls(tls));
+  const doors: Door[] = [];
+  try {
+    if (rendezvous) {
+      const pairing = new Pairing(carry);
+      const theirs = toTls && (await loadServerTls(toTls));
+      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink: (link) => void (admit(link) && pairing.left(link)) }));
+      doors.push(await openDoor(to, { ...doorOptions, tls: theirs, token: toToken, onLink: (link) => void (admit(link) && pairing.right(link)) }));
+    } else {
+      const clientTls = toTls && (await loadClientTls(toTls, hostOf(to)));
+      const onLink = (link: Link): void => {
+        if (!admit(link)) return;
+        dial(to, { timeout, tls: clientTls, token: toToken, channel: 'main', signal: closing.signal }).then(
+          (other) => {
+            open.add(other);
+            carry(link, other);
+          },
+          (error: Error) => {
+            link.destroy();
+            open.delete(link);
+            onStranger(`dropped a connection from ${link.peer}: ${error.message}`);
+          },
+        );
+      };
+      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink }));
+    }
+  } catch (error) {
+    for (const door of doors) door.close();
+    throw error;
+  }
+  return {
+    uri: formatUri(doors[0]!.uri),
+    toUri: formatUri(doors[1]?.uri ?? to),
+    statistics,
+    async close() {
+      closing.abort();
+      for (const door of doors) door.close();
+      for (const link of open) link.destroy();
+      await Promise.all(joined);
+    },
+  };
+}
+
+function linkUri(text: string): LinkUri {
+  const uri = parseUri(text);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${text}: a proxy joins connections; a file is none`);
+  return uri;
+}
