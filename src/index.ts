@@ -23,17 +23,29 @@ export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './mi
 export type { IncomingTls, OutgoingTls } from './transport/tls-credentials.ts';
 export type { Compression } from './compression/index.ts';
 export {
+  countBits,
   extractBlock,
   extractCore,
   finishImageUpdate,
   inspectDevices,
   inspectImage,
   isImage,
+  openImage,
+  planImage,
+  runsOf,
   type BlockReport,
   type CoreReport,
   type ExtractOptions,
+  type ImageBlock,
+  type ImageOptions,
+  type ImagePlan,
+  type ImageReader,
   type ImageReport,
+  type ImageSource,
   type InspectDevicesOptions,
+  type PageRun,
+  type PlannedBlock,
+  type RandomAccess,
   type Stamp,
 } from './image/index.ts';
 export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './stream/index.ts';

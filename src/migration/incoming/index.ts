@@ -57,7 +57,7 @@ async function listenFor(uri: SocketUri, options: IncomingOptions, checked: Chec
 async function load(path: string, offset: number, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {
   const { uri, channels, timeout, pageSize, signal, onProgress, inline } = { ...options, ...checked };
   const outgoing = checkOutgoing({ uri, channels, timeout, pageSize, signal, onProgress, inline });
-  const cargo = await imageCargo(path, offset, pageSize);
+  const cargo = await imageCargo(path, { offset }, pageSize);
   try {
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
       throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);

@@ -1,7 +1,6 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
-import { MultifdError } from '../../errors.ts';
+import { BlockContent, type ImageBlock, type ImageReader } from '../../image/index.ts';
 import type { SourceDescriptor } from '../channel/page-sources.ts';
-import { readAt } from '../channel/positioned.ts';
+import { fileBlock } from './file-block.ts';
 
 /** A user's own pages: read once per round, in any order, in pieces of whole pages. */
 export interface PageSource {
@@ -71,37 +70,14 @@ function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memor
   };
 }
 
-function fileBlock(id: string, path: string): OpenBlock {
-  try {
-    const fd = openSync(path, 'r');
-    return openFileBlock({ id, fd, position: 0, byteLength: fstatSync(fd).size, close: () => closeSync(fd) });
-  } catch (cause) {
-    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-export interface FileRegion {
-  id: string;
-  fd: number;
-  /** Where block offset 0 is in the file. */
-  position: number;
-  byteLength: number;
-  bitmap?: Uint8Array;
-  close(): void;
-}
-
-/** A block that is a region of an open file. */
-export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: FileRegion): OpenBlock {
+/** A block of an image that only this thread can read, without the pages that are zero. */
+export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
+  const content = new BlockContent(image, block, bitmap);
   return {
-    id,
-    byteLength,
-    descriptor: { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined },
-    ...(bitmap && { bitmap }),
-    read(offset, into) {
-      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
-      readAt(fd, into.subarray(0, inside), position + offset);
-      into.fill(0, inside);
-    },
-    close,
+    id: block.id,
+    byteLength: block.usedLength,
+    descriptor: { kind: 'staged' },
+    read: (offset, into) => content.read(offset, into),
+    close() {},
   };
 }
