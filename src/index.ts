@@ -16,6 +16,7 @@ export type { LiveStatistics, Round } from './live/statistics.ts';
 export type { DirtyBitmap } from './live/tracking/bitmap.ts';
 export type { DeviceState } from './migration/channel/payloads.ts';
 export type { PageSink } from './migration/channel/page-targets.ts';
+export type { ImageStore } from './migration/memory/store-sink.ts';
 export type { BlockSource, OutgoingBlock, PageSource } from './migration/memory/sources.ts';
 export type { BlockTarget, BlockTargets, IncomingBlock } from './migration/memory/targets.ts';
 export type { MigrationOptions } from './migration/options.ts';
