@@ -1,6 +1,8 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { MultifdError } from '../../errors.ts';
 import { BlockContent, type ImageBlock, type ImageReader } from '../../image/index.ts';
 import type { SourceDescriptor } from '../channel/page-sources.ts';
-import { fileBlock } from './file-block.ts';
+import { readAt } from '../channel/positioned.ts';
 
 /** A user's own pages: read once per round, in any order, in pieces of whole pages. */
 export interface PageSource {
@@ -67,6 +69,41 @@ function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memor
       into.fill(0, bytes.length);
     },
     close() {},
+  };
+}
+
+function fileBlock(id: string, path: string): OpenBlock {
+  try {
+    const fd = openSync(path, 'r');
+    return openFileBlock({ id, fd, position: 0, byteLength: fstatSync(fd).size, close: () => closeSync(fd) });
+  } catch (cause) {
+    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export interface FileRegion {
+  id: string;
+  fd: number;
+  /** Where block offset 0 is in the file. */
+  position: number;
+  byteLength: number;
+  bitmap?: Uint8Array;
+  close(): void;
+}
+
+/** A block that is a region of an open file. */
+export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: FileRegion): OpenBlock {
+  return {
+    id,
+    byteLength,
+    descriptor: { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined },
+    ...(bitmap && { bitmap }),
+    read(offset, into) {
+      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
+      readAt(fd, into.subarray(0, inside), position + offset);
+      into.fill(0, inside);
+    },
+    close,
   };
 }
 

@@ -2,8 +2,7 @@ import { MultifdError } from '../../errors.ts';
 import { blockLengthFor, fileLengthRecord, type ImageOptions, type ImageSource, openImage } from '../../image/index.ts';
 import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../channel/areas.ts';
-import { openFileBlock } from '../memory/file-block.ts';
-import { imageBlock, type OpenBlock, openBlock } from '../memory/sources.ts';
+import { imageBlock, type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
 import type { OutgoingOptions } from './options.ts';
 
 /** All that an outgoing migration carries, opened. */
