@@ -3,14 +3,15 @@ import type { ImageBlock, ImageReader } from './image-reader.ts';
 
 /** At least the largest page. */
 const PIECE = 1024 * 1024;
-/** Reads on their way at a time. Over a network each takes a round trip, and browsers make no more than six to a server. */
-const LANES = 6;
+/** Reads on their way at a time: of a file, one while the other is being used; over a network each takes a round trip, and browsers make no more than six to a server. */
+const LANES = { file: 2, other: 6 } as const;
 
 /** Neighbouring pages of a block. */
 export interface Pages {
   /** Where in the block, in bytes. */
   readonly offset: number;
-  readonly bytes: Uint8Array;
+  /** Valid until the next ones are asked for. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /**
@@ -21,15 +22,20 @@ export interface Pages {
  * @throws what readPages throws.
  */
 export async function* readAhead(image: ImageReader, block: ImageBlock, bitmap: Uint8Array, from = 0): AsyncGenerator<Pages> {
+  const lanes = image.fd === undefined ? LANES.other : LANES.file;
   const reads: Promise<Pages>[] = [];
+  const free: ArrayBuffer[] = [];
   for (const { offset, length } of pieces(bitmap, block.usedLength, image.pageSize)) {
     if (offset + length <= from) continue;
     const start = Math.max(offset, from);
-    const bytes = new Uint8Array(offset + length - start);
+    const bytes = new Uint8Array(free.pop() ?? new ArrayBuffer(PIECE), 0, offset + length - start);
     const read = image.readPages(block, start, bytes).then(() => ({ offset: start, bytes }));
     read.catch(() => {}); // whoever takes it is told
     reads.push(read);
-    if (reads.length === LANES) yield reads.shift()!;
+    if (reads.length < lanes) continue;
+    const taken = await reads.shift()!;
+    yield taken;
+    free.push(taken.bytes.buffer);
   }
   yield* reads;
 }
