@@ -134,6 +134,15 @@ describe('a URL', () => {
     await expect(inspectImage(new URL('ftp://127.0.0.1/image'))).rejects.toMatchObject({ code: 'ERR_URI' });
   });
 
+  test('a redirection to another server is followed, without the token', async () => {
+    const other = await rangeServer(bytes);
+    server.misbehave = (response) => !!response.writeHead(307, { location: other.url }).end();
+    expect((await inspectImage(server.url, { token: 'secret' })).totals.present).toBe(present.length);
+    expect(server.requests.every(({ headers }) => headers.authorization === 'Bearer secret')).toBe(true);
+    expect(other.requests.length).toBe(server.requests.length);
+    expect(other.requests.some(({ headers }) => headers.authorization !== undefined)).toBe(false);
+  });
+
   test.each([
     ['a strong ETag', { etag: '"1"' }, { etag: '"2"' }],
     ['a weak ETag', { etag: 'W/"1"' }, { etag: 'W/"2"' }],
