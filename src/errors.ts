@@ -7,7 +7,7 @@
 export type ErrorCode =
   // what the caller asked for
   | 'ERR_OPTION' //          an option's value is out of range
-  | 'ERR_URI' //             a URI that is not tcp:, unix: or file:
+  | 'ERR_URI' //             a URI of a kind that is not known, or that does not fit the call
   | 'ERR_EXISTS' //          the output file is there already, and overwriting was not asked for
   | 'ERR_NO_BLOCK' //        the image holds no block of that name
   | 'ERR_NO_DEVICE' //       the image holds no device of that name
@@ -19,6 +19,7 @@ export type ErrorCode =
   // the way to the peer
   | 'ERR_CONNECT' //         the peer could not be reached
   | 'ERR_LISTEN' //          the address can't be listened on
+  | 'ERR_AUTH' //            the other end wants another token
   | 'ERR_TLS' //             TLS credentials that can't be used, or a handshake that one end refused
   | 'ERR_TIMEOUT' //         connecting, the handshake, or no progress at all for the time-out
   | 'ERR_PEER_CLOSED' //     a connection ended or was reset before the migration was complete

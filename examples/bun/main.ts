@@ -25,7 +25,7 @@ async function next(): Promise<string> {
   return value;
 }
 
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
+async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, undefined> {
   let rest = '';
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
     const pieces = (rest + text).split('\n');

@@ -1,6 +1,6 @@
 import { instantiate, instantiateSync } from '@assemblyscript/loader';
-import plainBytes from '../../build/core.plain.wasm';
-import sharedBytes from '../../build/core.shared.wasm';
+import { coreModule } from '#host/core-modules';
+import { isSharedBuffer } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import type { CoreExports } from './exports.ts';
 
@@ -9,17 +9,15 @@ export type CoreKind = 'shared' | 'plain';
 
 /** Which build of the core a memory needs. */
 export function coreKind(memory: WebAssembly.Memory): CoreKind {
-  // Browsers hide the class from pages that are not cross-origin isolated; those have no shared memory either.
-  const shared = typeof SharedArrayBuffer !== 'undefined' && memory.buffer instanceof SharedArrayBuffer;
-  return shared ? 'shared' : 'plain';
+  return isSharedBuffer(memory.buffer) ? 'shared' : 'plain';
 }
 
-/**
- * Compiles one of the two builds. The module can be posted to workers and instantiated any number of times; keep it,
- * for each call compiles anew.
- */
+/** Compiled cores: for whoever may not compile bytes (a strict content policy), or has them already. Structured-cloneable. */
+export type CoreModules = Partial<Record<CoreKind, WebAssembly.Module>>;
+
+/** One of the two builds, compiled when it is first asked for. The module can be posted to workers and instantiated any number of times. */
 export function compileCore(kind: CoreKind): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(kind === 'shared' ? sharedBytes : plainBytes);
+  return coreModule(kind);
 }
 
 /**

@@ -1,12 +1,16 @@
+import { isSharedBuffer } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { ChannelWord, ClientWord, COUNTERS, COUNTERS_OFFSET, EngineWord, type Geometry, type Layout, layOut, State } from './layout.ts';
-import { Mutex, Semaphore } from './semaphore.ts';
+import { Mutex, Semaphore, type Words } from './semaphore.ts';
+import { Sleepers } from './sleepers.ts';
 import { Slot } from './slot.ts';
 
-/** What another thread needs to see the same arena. Structured-cloneable. */
+/** What another thread needs to see the same arena. Structured-cloneable where the memory is shared. */
 export interface ArenaHandle {
   memory: WebAssembly.Memory;
   geometry: Geometry;
+  /** Who waits in memory that is not shared. */
+  sleepers?: Sleepers;
 }
 
 /** The words of a channel that are 0 or 1. */
@@ -17,7 +21,7 @@ export interface ChannelWords {
   readonly sem: Semaphore;
   readonly semSync: Semaphore;
   /** {@link COUNTERS} values. Only the channel writes them; a reader in another thread gets a recent value, and the last one once the channel has been joined. */
-  readonly counters: Float64Array<SharedArrayBuffer>;
+  readonly counters: Float64Array;
 }
 
 /**
@@ -27,28 +31,28 @@ export interface ChannelWords {
 export class Arena {
   readonly handle: ArenaHandle;
   readonly layout: Layout;
-  readonly buffer: SharedArrayBuffer;
-  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly buffer: ArrayBufferLike;
+  readonly words: Words;
   readonly channelsReady: Semaphore;
   readonly sendLock: Mutex;
   readonly channels: readonly ChannelWords[];
   readonly slots: readonly Slot[];
 
   constructor(handle: ArenaHandle) {
-    const { memory, geometry } = handle;
+    const { memory, geometry, sleepers } = handle;
     const layout = layOut(geometry);
-    // A shared memory's buffer is a SharedArrayBuffer; the arena is never grown, so its length stays.
-    const buffer = memory.buffer as ArrayBufferLike as SharedArrayBuffer;
+    // The arena is never grown, so the buffer stays.
+    const buffer: ArrayBufferLike = memory.buffer;
     const words = new Int32Array(buffer);
     this.handle = handle;
     this.layout = layout;
     this.buffer = buffer;
     this.words = words;
-    this.channelsReady = new Semaphore(words, EngineWord.CHANNELS_READY);
-    this.sendLock = new Mutex(words, EngineWord.SEND_LOCK);
+    this.channelsReady = new Semaphore(words, EngineWord.CHANNELS_READY, sleepers);
+    this.sendLock = new Mutex(words, EngineWord.SEND_LOCK, sleepers);
     this.channels = Array.from({ length: geometry.channels }, (_, id) => ({
-      sem: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM),
-      semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC),
+      sem: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM, sleepers),
+      semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC, sleepers),
       counters: new Float64Array(buffer, layout.channel(id) + COUNTERS_OFFSET, COUNTERS),
     }));
     this.slots = Array.from({ length: layout.slotCount }, (_, n) => new Slot(buffer, layout.slots + n * layout.slotBytes, layout.slotBytes));
@@ -56,9 +60,10 @@ export class Arena {
 
   /**
    * A new arena in which channel i owns slot i and client j owns slot channels + j, all empty.
+   * @param shared whether other threads are to see it.
    * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory, or has sizes that are none.
    */
-  static create(geometry: Geometry): Arena {
+  static create(geometry: Geometry, shared = true): Arena {
     for (const [name, size] of Object.entries(geometry)) {
       if (!Number.isInteger(size) || size < 0) throw new MultifdError('ERR_OPTION', `an arena with ${name} ${size}: give a whole number`);
     }
@@ -68,11 +73,16 @@ export class Arena {
     } catch (cause) {
       throw MultifdError.from(cause, 'ERR_OPTION');
     }
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    const arena = new Arena({ memory, geometry });
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    const arena = new Arena({ memory, geometry, ...(!shared && { sleepers: new Sleepers() }) });
     for (let id = 0; id < geometry.channels; id++) arena.setChannelSlot(id, arena.slots[id]!);
     for (let n = 0; n < geometry.clients; n++) arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
     return arena;
+  }
+
+  /** Whether other threads can see it. */
+  get shared(): boolean {
+    return isSharedBuffer(this.buffer);
   }
 
   get state(): number {
@@ -122,7 +132,7 @@ export class Arena {
       const state = this.state;
       if (state >= to) return false;
       if (Atomics.compareExchange(this.words, EngineWord.STATE, state, to) !== state) continue;
-      Atomics.notify(this.words, EngineWord.STATE);
+      if (this.shared) Atomics.notify(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE);
       this.sendLock.rouse();
       this.channelsReady.flood();
       for (const { sem, semSync } of this.channels) {
@@ -135,7 +145,7 @@ export class Arena {
 
   /** Sleeps at most `milliseconds`, less when the state changes meanwhile. Blocks: for worker threads. */
   sleepWhileRunning(milliseconds: number): void {
-    Atomics.wait(this.words, EngineWord.STATE, State.RUNNING, milliseconds);
+    Atomics.wait(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE, State.RUNNING, milliseconds);
   }
 
   /** The slot whose offset a word holds. */

@@ -13,6 +13,16 @@ export interface GroupOptions {
 }
 
 /**
+ * Whether the arena can be memory that other threads see. Channels inside the owner's thread do without, where a runtime has no such memory, or no
+ * way to wait for it without blocking.
+ */
+export function canShare(inline: boolean): boolean {
+  if (typeof SharedArrayBuffer === 'function' && (!inline || typeof Atomics.waitAsync === 'function')) return true;
+  if (inline) return false;
+  throw new MultifdError('ERR_UNSUPPORTED', 'there is no shared memory here, so channels can be no threads: let them run inline (a page has it when it is served with COOP and COEP)');
+}
+
+/**
  * N channels over one arena, and the one answer to how they ended. Whatever fails first, here or in any channel, is the group's error; all
  * later ones are consequences and are dropped.
  */
@@ -36,8 +46,8 @@ export class ChannelGroup {
       resolveFailure = resolve;
     });
     this.#resolveFailure = resolveFailure;
-    this.arena = Arena.create(geometry);
     this.inline = launcher.inline;
+    this.arena = Arena.create(geometry, canShare(launcher.inline));
     this.#launcher = launcher;
     this.#onValue = onValue;
   }

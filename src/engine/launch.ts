@@ -1,9 +1,10 @@
-import { Worker } from 'node:worker_threads';
+import { startThread } from '#host/threads';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
+import { begin, type WorkerModule } from './threads.ts';
 
 /** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
 export const GRACE_MS = 5_000;
@@ -25,35 +26,40 @@ export interface Launcher {
   launch(start: ChannelStart, report: (event: ChannelEvent) => void): LaunchedChannel;
 }
 
-/** Channels as worker threads. The module at `url` has to call {@link serveChannel}. */
-export function workerLauncher(url: URL): Launcher {
+/**
+ * Channels as worker threads. The module has to call {@link serveChannel}.
+ * @param module its URL, or a function that starts a worker of it.
+ * @param transferOf what of a channel's data is handed over to its thread, instead of copied.
+ */
+export function workerLauncher(module: WorkerModule, transferOf: (data: unknown) => readonly object[] = () => []): Launcher {
   return {
     inline: false,
     launch(start, report) {
-      const worker = new Worker(url, { workerData: start, name: `multifd channel ${start.id}` });
       let closed = false;
-      let lingering: NodeJS.Timeout | undefined;
-      worker.on('message', (event: ChannelEvent) => {
-        if (event.kind === 'closed') {
-          closed = true;
-          // Some handle that its program has left open may keep the thread.
-          lingering = setTimeout(() => void worker.terminate(), GRACE_MS);
-        }
-        report(event);
-      });
+      let lingering: ReturnType<typeof setTimeout> | undefined;
       const died = (why: unknown): void => report({ kind: 'failed', error: MultifdError.from(why, 'ERR_ENGINE', { channel: start.id }).toRecord() });
-      worker.on('error', died);
-      const gone = new Promise<void>((resolve) => {
-        worker.once('exit', (status) => {
-          clearTimeout(lingering);
-          if (!closed) died(new MultifdError('ERR_ENGINE', `the channel's thread ended with status ${status} before its work did`, { channel: start.id }));
-          resolve();
-        });
+      const thread = startThread(module, {
+        name: `multifd channel ${start.id}`,
+        onMessage(message) {
+          const event = message as ChannelEvent;
+          if (event.kind === 'closed') {
+            closed = true;
+            // Some handle that its program has left open may keep the thread.
+            lingering = setTimeout(() => thread.terminate(), GRACE_MS);
+          }
+          report(event);
+        },
+        onError: died,
       });
+      const gone = thread.gone.then((status) => {
+        clearTimeout(lingering);
+        if (!closed) died(new MultifdError('ERR_ENGINE', `the channel's thread ended with status ${status} before its work did`, { channel: start.id }));
+      });
+      begin(thread, { kind: 'start', start } satisfies ChannelOrder, transferOf(start.data));
       return {
         gone,
-        stop: () => worker.postMessage({ kind: 'stop' } satisfies ChannelOrder),
-        kill: () => void worker.terminate(),
+        stop: () => thread.post({ kind: 'stop' } satisfies ChannelOrder),
+        kill: () => thread.terminate(),
       };
     },
   };

@@ -1,7 +1,7 @@
 import type { ErrorRecord } from '../errors.ts';
 import type { ArenaHandle } from './arena.ts';
 
-/** What a worker gets to start with (its workerData). */
+/** What a worker gets to start with. */
 export interface ChannelStart {
   arena: ArenaHandle;
   id: number;
@@ -13,5 +13,5 @@ export interface ChannelStart {
 /** Channel to owner. */
 export type ChannelEvent = { kind: 'open' } | { kind: 'value'; value: unknown } | { kind: 'failed'; error: ErrorRecord } | { kind: 'closed' };
 
-/** Owner to channel: make what you wait for end. */
-export type ChannelOrder = { kind: 'stop' };
+/** Owner to channel. The first one starts it; `stop`: make what you wait for end. */
+export type ChannelOrder = { kind: 'start'; start: ChannelStart } | { kind: 'stop' };

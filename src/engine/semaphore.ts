@@ -1,7 +1,13 @@
+import type { Sleepers } from './sleepers.ts';
+
 /**
  * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may block (`wait`, `lock`) and from those
- * that may not (`waitAsync`, `lockAsync`: a browser's main thread, workerd, anything with an event loop to keep alive).
+ * that may not (`waitAsync`, `lockAsync`: a browser's main thread, workerd, anything with an event loop to keep alive). In memory that is not shared
+ * only the latter work, by {@link Sleepers}.
  */
+
+/** The words of an arena. */
+export type Words = Int32Array<ArrayBufferLike>;
 
 /** Added to a semaphore when the engine ends or fails: more than there can ever be waiters, so that none is left asleep. */
 const FLOOD = 1 << 20;
@@ -16,25 +22,30 @@ const LOOKS = 1000;
 export type Alive = () => boolean;
 
 export class Semaphore {
-  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #words: Words;
   readonly #index: number;
+  readonly #sleepers: Sleepers | undefined;
 
-  /** @param index the word's index; its value is the count. */
-  constructor(words: Int32Array<SharedArrayBuffer>, index: number) {
+  /**
+   * @param index the word's index; its value is the count.
+   * @param sleepers for words that are not shared.
+   */
+  constructor(words: Words, index: number, sleepers?: Sleepers) {
     this.#words = words;
     this.#index = index;
+    this.#sleepers = sleepers;
   }
 
   /** Publishes everything this thread wrote before to whoever takes the count. */
   post(): void {
     Atomics.add(this.#words, this.#index, 1);
-    Atomics.notify(this.#words, this.#index, 1);
+    wake(this.#words, this.#index, this.#sleepers, 1);
   }
 
   /** Wakes every waiter, now and later: for an end or a failure that {@link Alive} reports from before this call on. */
   flood(): void {
     Atomics.add(this.#words, this.#index, FLOOD);
-    Atomics.notify(this.#words, this.#index);
+    wake(this.#words, this.#index, this.#sleepers);
   }
 
   /** Takes one if there is one. @returns false as well when `alive` says no. */
@@ -48,7 +59,7 @@ export class Semaphore {
     while (alive()) {
       if (this.#take()) return alive();
       lookOut(this.#words, this.#index, 0);
-      Atomics.wait(this.#words, this.#index, 0);
+      Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, 0);
     }
     return false;
   }
@@ -57,7 +68,7 @@ export class Semaphore {
   waitFor(alive: Alive, milliseconds: number): boolean {
     if (this.tryWait(alive)) return true;
     if (!alive()) return false;
-    Atomics.wait(this.#words, this.#index, 0, milliseconds);
+    Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, 0, milliseconds);
     return this.tryWait(alive);
   }
 
@@ -65,8 +76,7 @@ export class Semaphore {
   async waitAsync(alive: Alive): Promise<boolean> {
     while (alive()) {
       if (this.#take()) return alive();
-      const wait = Atomics.waitAsync(this.#words, this.#index, 0);
-      if (wait.async) await wait.value;
+      await change(this.#words, this.#index, 0, this.#sleepers);
     }
     return false;
   }
@@ -80,8 +90,20 @@ export class Semaphore {
   }
 }
 
+/** Waits, without blocking the thread, until the word may have become another than `value`. */
+function change(words: Words, index: number, value: number, sleepers: Sleepers | undefined): Promise<unknown> | undefined {
+  if (sleepers !== undefined) return words[index] === value ? sleepers.sleep(index) : undefined;
+  const wait = Atomics.waitAsync(words as Int32Array<SharedArrayBuffer>, index, value);
+  return wait.async ? wait.value : undefined;
+}
+
+function wake(words: Words, index: number, sleepers: Sleepers | undefined, count?: number): void {
+  if (sleepers === undefined) Atomics.notify(words as Int32Array<SharedArrayBuffer>, index, count);
+  else sleepers.wake(index, count);
+}
+
 /** Returns when the word is not `value` any more, or after {@link LOOKS} looks. */
-function lookOut(words: Int32Array<SharedArrayBuffer>, index: number, value: number): void {
+function lookOut(words: Words, index: number, value: number): void {
   for (let look = 0; look < LOOKS && Atomics.load(words, index) === value; look++);
 }
 
@@ -98,12 +120,15 @@ const ROUSED = 4;
  * waiters give up when `alive` says no and {@link rouse} has been called.
  */
 export class Mutex {
-  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #words: Words;
   readonly #index: number;
+  readonly #sleepers: Sleepers | undefined;
 
-  constructor(words: Int32Array<SharedArrayBuffer>, index: number) {
+  /** @param sleepers for words that are not shared. */
+  constructor(words: Words, index: number, sleepers?: Sleepers) {
     this.#words = words;
     this.#index = index;
+    this.#sleepers = sleepers;
   }
 
   /** Blocks until it has the lock (true) or `alive` says no (false). */
@@ -113,7 +138,7 @@ export class Mutex {
       const seen = this.#claim();
       if (seen === FREE) return true;
       if (!alive()) return false; // roused before it was claimed: `seen` would not show that anything has changed
-      Atomics.wait(this.#words, this.#index, seen);
+      Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, seen);
     }
     return false;
   }
@@ -125,20 +150,19 @@ export class Mutex {
       const seen = this.#claim();
       if (seen === FREE) return true;
       if (!alive()) return false;
-      const wait = Atomics.waitAsync(this.#words, this.#index, seen);
-      if (wait.async) await wait.value;
+      await change(this.#words, this.#index, seen, this.#sleepers);
     }
     return false;
   }
 
   unlock(): void {
-    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0) Atomics.notify(this.#words, this.#index, 1);
+    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0) wake(this.#words, this.#index, this.#sleepers, 1);
   }
 
   /** Makes every waiter ask its `alive` again, which is for ever false from before the first such call on. */
   rouse(): void {
     Atomics.or(this.#words, this.#index, ROUSED);
-    Atomics.notify(this.#words, this.#index);
+    wake(this.#words, this.#index, this.#sleepers);
   }
 
   #tryLock(): boolean {

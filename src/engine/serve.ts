@@ -1,9 +1,8 @@
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { giveWay, threadPort } from '#host/threads';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
-import { runChannel } from './channel.ts';
-import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
-import { giveWay } from './priority.ts';
+import { runChannel, type RunningChannel } from './channel.ts';
+import type { ChannelOrder } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
 
 /**
@@ -12,19 +11,16 @@ import type { ProgramFactory } from './program.ts';
  * @throws MultifdError ERR_ENGINE when this is not such a worker.
  */
 export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
-  const port = parentPort;
-  if (port === null) throw new MultifdError('ERR_ENGINE', 'serveChannel() runs in a channel worker: start it with workerLauncher()');
-  const { arena, id, data, gently } = workerData as ChannelStart;
-  if (gently) giveWay();
-  const channel = runChannel(new Arena(arena), id, data, true, factory as ProgramFactory, (event: ChannelEvent) => port.postMessage(event));
-  port.on('message', (order: ChannelOrder) => {
-    if (order.kind === 'stop') channel.stop();
+  const port = threadPort();
+  if (port === undefined) throw new MultifdError('ERR_ENGINE', 'serveChannel() runs in a channel worker: start it with workerLauncher()');
+  let channel: RunningChannel | undefined;
+  port.onMessage((message) => {
+    const order = message as ChannelOrder;
+    if (order.kind === 'stop') return channel?.stop();
+    const { arena, id, data, gently } = order.start;
+    if (gently) giveWay();
+    channel = runChannel(new Arena(arena), id, data, true, factory as ProgramFactory, (event) => port.post(event));
+    // With the port closed and the program's handles gone, nothing keeps the thread.
+    void channel.closed.then(() => port.close());
   });
-  // With the port closed and the program's handles gone, nothing keeps the thread.
-  void channel.closed.then(() => endOf(port)());
-}
-
-/** What lets this thread end: Deno's ports can't be closed, its threads can. */
-export function endOf(port: MessagePort): () => void {
-  return typeof port.close === 'function' ? () => port.close() : () => (globalThis as unknown as { close(): void }).close();
 }

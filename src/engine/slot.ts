@@ -21,12 +21,12 @@ export class Slot {
   /** Byte offset of the payload area in the arena. */
   readonly payloadOffset: number;
   /** The payload area. */
-  readonly payload: Uint8Array<SharedArrayBuffer>;
+  readonly payload: Uint8Array;
   /** The type's own 15 words. */
-  readonly fields: Uint32Array<SharedArrayBuffer>;
-  readonly #type: Uint32Array<SharedArrayBuffer>;
+  readonly fields: Uint32Array;
+  readonly #type: Uint32Array;
 
-  constructor(buffer: SharedArrayBuffer, offset: number, slotBytes: number) {
+  constructor(buffer: ArrayBufferLike, offset: number, slotBytes: number) {
     this.offset = offset;
     this.payloadOffset = offset + SLOT_HEADER_BYTES;
     this.#type = new Uint32Array(buffer, offset, 1);

@@ -1,3 +1,4 @@
+import { concat } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import {
   bitmapLength,
@@ -178,7 +179,7 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
     page: ignore,
     flush: ignore,
   });
-  const tail = readTail(joined(tailChunks, summary.tailLength));
+  const tail = readTail(concat(tailChunks));
   const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
   return {
     configuration: summary.configuration,
@@ -192,16 +193,6 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
 function regionOf({ id, mapped }: RamBlock): MappedRegion {
   if (mapped === undefined) throw new MultifdError('ERR_INTERNAL', `the block ${id} was read without its places`);
   return mapped;
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }
 
 function ignore(): void {}

@@ -1,3 +1,4 @@
+import { toHex } from '../bytes.ts';
 import { countBits } from './bitmap.ts';
 import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 import type { ImageSource } from './open-source.ts';
@@ -90,6 +91,6 @@ async function reportBlock(image: ImageReader, block: ImageBlock): Promise<Block
 
 /** 16 bytes in the usual form with dashes. */
 export function formatUuid(uuid: Uint8Array): string {
-  const hex = Array.from(uuid, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const hex = toHex(uuid);
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

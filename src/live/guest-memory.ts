@@ -1,13 +1,12 @@
-import { compileCore, type CoreExports, coreKind, instantiateCoreSync } from '../core/index.ts';
+import { isSharedBuffer } from '../bytes.ts';
+import { compileCore, type CoreExports, coreKind, type CoreModules, instantiateCoreSync } from '../core/index.ts';
 
 /** What a block of a guest can be. WebAssembly memories may grow while they are looked at. */
 export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array;
 
-/** A compiled core of each kind that a guest's memories need. Structured-cloneable. */
-export type CoreModules = Partial<Record<'shared' | 'plain', WebAssembly.Module>>;
-
-export async function compileCores(memories: readonly LiveMemory[]): Promise<CoreModules> {
-  const modules: CoreModules = {};
+/** A compiled core of each kind that a guest's memories need. @param given those that there are already. */
+export async function compileCores(memories: readonly LiveMemory[], given: CoreModules): Promise<CoreModules> {
+  const modules: CoreModules = { ...given };
   for (const memory of memories) {
     if (memory instanceof WebAssembly.Memory) modules[coreKind(memory)] ??= await compileCore(coreKind(memory));
   }
@@ -16,7 +15,7 @@ export async function compileCores(memories: readonly LiveMemory[]): Promise<Cor
 
 export function isShared(memory: LiveMemory): boolean {
   const buffer = memory instanceof WebAssembly.Memory || memory instanceof Uint8Array ? memory.buffer : memory;
-  return buffer instanceof SharedArrayBuffer;
+  return isSharedBuffer(buffer);
 }
 
 /** A block's memory as it is now, in one thread. */
@@ -25,7 +24,7 @@ export class GuestMemory {
   /** The core over the guest's own memory, where that is a WebAssembly one: it looks at pages where they are. */
   readonly core: CoreExports | undefined;
   readonly #memory: LiveMemory;
-  #bytes: Buffer;
+  #bytes: Uint8Array;
 
   constructor(memory: LiveMemory, modules: CoreModules) {
     this.#memory = memory;
@@ -35,7 +34,7 @@ export class GuestMemory {
   }
 
   /** All of it; a new view once the memory has grown. */
-  get bytes(): Buffer {
+  get bytes(): Uint8Array {
     const memory = this.#memory;
     if (memory instanceof WebAssembly.Memory && memory.buffer !== this.#bytes.buffer) this.#bytes = bytesOf(memory);
     return this.#bytes;
@@ -47,7 +46,7 @@ export class GuestMemory {
   }
 }
 
-function bytesOf(memory: LiveMemory): Buffer {
-  if (memory instanceof Uint8Array) return Buffer.from(memory.buffer, memory.byteOffset, memory.byteLength);
-  return Buffer.from((memory instanceof WebAssembly.Memory ? memory.buffer : memory) as ArrayBuffer);
+function bytesOf(memory: LiveMemory): Uint8Array {
+  if (memory instanceof Uint8Array) return memory;
+  return new Uint8Array(memory instanceof WebAssembly.Memory ? memory.buffer : memory);
 }

@@ -1,13 +1,12 @@
-import { resolve } from 'node:path';
+import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#host/images';
 import { MultifdError } from '../errors.ts';
-import { hasStamp, ImageUpdate, type Stamp } from '../image/index.ts';
+import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/copy.ts';
-import { imageSink } from '../migration/memory/image-sink.ts';
-import { imageUpdateSink } from '../migration/memory/image-update-sink.ts';
 import type { Cargo } from '../migration/outgoing/cargo.ts';
+import { demandPlainFile, openLinks } from '../migration/outgoing/index.ts';
 import { migrateToTarget } from '../migration/outgoing/to-target.ts';
 import { buildTail } from '../stream/index.ts';
-import { loadClientTls } from '../transport/tls-credentials.ts';
+import { checkWay } from '../migration/way.ts';
 import { parseUri } from '../transport/uri.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
@@ -58,17 +57,20 @@ export class Guest {
    */
   async migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
-    const uri = parseUri(options.uri);
+    checkWay(options);
+    const uri = options.uri === undefined ? undefined : parseUri(options.uri);
     const checked = checkLive(options, pageSize);
-    const isFile = uri.kind === 'file';
-    if (isFile && (checked.compression !== 'none' || options.tls !== undefined)) {
-      throw new MultifdError('ERR_OPTION', 'mapped-ram images have no compression and no TLS: leave both out for file:');
+    const file = uri?.kind === 'file' ? uri : undefined;
+    if (file !== undefined) demandPlainFile(options);
+    const links = file === undefined ? await openLinks(options, checked) : undefined;
+    try {
+      return await this.#carry({ machine: options.machine, checked, goesOn: false, toFile: file !== undefined }, async (cargo, run, recorder) => {
+        if (links === undefined) await copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize }), checked, recorder, run);
+        else await migrateToTarget(links, cargo, checked, recorder, run);
+      });
+    } finally {
+      links?.close();
     }
-    const tls = options.tls && (await loadClientTls(options.tls, uri.kind === 'tcp' ? uri.host || '127.0.0.1' : undefined));
-    return this.#carry({ machine: options.machine, checked, goesOn: false, toFile: isFile }, async (cargo, run, recorder) => {
-      if (isFile) await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize }), checked, recorder, run);
-      else await migrateToTarget(uri, tls, cargo, checked, recorder, run);
-    });
   }
 
   /**
@@ -79,8 +81,8 @@ export class Guest {
   async snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
     const { path, force = false, machine = 'none' } = options;
-    const checked = checkLive({ ...options, uri: '' }, pageSize);
-    const name = resolve(path);
+    const checked = checkLive(options, pageSize);
+    const name = absolutePath(path);
     const before = this.#last?.path === name ? this.#last : undefined;
     // What is there is this guest's own: it may be replaced, also where it can't be updated.
     const own = before !== undefined && (await hasStamp(path, before.stamp));
@@ -139,9 +141,10 @@ export class Guest {
     if (!goesOn) delete this.#last?.kept;
     const scan = new ScanPlan({
       blocks: blocks.map(({ memory, scratch }, index) => ({ index, memory, kept: kept[index]!, scratch })),
-      modules: await compileCores(blocks.map(({ memory }) => memory)),
+      modules: await compileCores(blocks.map(({ memory }) => memory), checked.modules),
       pageSize,
       threads: checked.inline ? 0 : scanThreads,
+      worker: checked.worker('scan'),
       sliceMs,
       maxBandwidth: checked.maxBandwidth,
       transferred: () => recorder.transferred,

@@ -27,7 +27,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
       checked: { ...checked, zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd' },
       recorder,
       plan,
-      launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(new URL('./copy-worker.js', import.meta.url)),
+      launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(checked.worker('copy')),
       writesBitmaps: true,
       channelData: (basics): CopyChannelData => ({ ...basics, targets, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });

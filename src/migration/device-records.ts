@@ -1,3 +1,4 @@
+import { equal } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { buildTail, readTail } from '../stream/index.ts';
 import type { DeviceState } from './channel/payloads.ts';
@@ -7,7 +8,7 @@ import type { DeviceState } from './channel/payloads.ts';
 /** The records of a tail that this project built; undefined for any other, such as a VM's, whose sections belong to its devices. */
 export function ownRecords(tail: Uint8Array, pageSize: number): readonly DeviceState[] | undefined {
   const records = readTail(tail).records();
-  return Buffer.compare(buildTail(records, pageSize), tail) === 0 ? records : undefined;
+  return equal(buildTail(records, pageSize), tail) ? records : undefined;
 }
 
 /**

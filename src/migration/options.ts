@@ -1,7 +1,16 @@
+import { fromHex } from '../bytes.ts';
+import type { CoreModules } from '../core/index.ts';
 import { COMPRESSIONS, type Compression } from '../compression/index.ts';
+import { hasThreads } from '#host/threads';
+import type { RunningWorker, WorkerModule } from '../engine/threads.ts';
 import { MultifdError } from '../errors.ts';
 import { isPageSize } from '../stream/index.ts';
+import type { Connectable } from '../transport/connectable.ts';
+import type { Inbox } from '../transport/inbox.ts';
 import type { MigrationStatistics } from './statistics.ts';
+
+/** The parts of a migration that run in threads of their own. */
+export type WorkerRole = 'send' | 'receive' | 'copy' | 'scan';
 
 /** What both ends of a migration have to agree on, and how this one behaves. Names and defaults are QEMU's where QEMU has them. */
 export interface MigrationOptions {
@@ -20,9 +29,22 @@ export interface MigrationOptions {
   signal?: AbortSignal;
   /** Called about five times a second from the first connection on, and once at the end. */
   onProgress?: (statistics: MigrationStatistics) => void;
-  /** Run the channels as tasks of this thread instead of workers (false). */
+  /** Run the channels as tasks of this thread instead of workers (false; where there are no workers, or no shared memory, true). */
   inline?: boolean;
+  /** Instead of `uri`: the connections that an inbox gets, with which somebody else's server is in front of us. */
+  inbox?: Inbox;
+  /** For ws: and http: URIs, the token that a client has to show, as `Authorization: Bearer` (none). The same at both ends. */
+  token?: string;
+  /** Handshakes under way at a time, and connections that have not said yet what they are (512). */
+  maxConnections?: number;
+  /** Cores that are compiled already: for where bytes may not be compiled. */
+  modules?: CoreModules;
+  /** Starts a worker with the package's module `ROLE-worker.js`: for bundlers, and for where workers need an origin of their own. */
+  createWorker?: (role: WorkerRole) => RunningWorker;
 }
+
+/** A connection that the caller makes for each channel, instead of `uri`. */
+export type ConnectChannel = (channel: number | 'main') => Connectable | Promise<Connectable>;
 
 export interface CheckedOptions {
   channels: number;
@@ -34,6 +56,9 @@ export interface CheckedOptions {
   signal: AbortSignal;
   onProgress: (statistics: MigrationStatistics) => void;
   inline: boolean;
+  maxConnections: number;
+  modules: CoreModules;
+  worker: (role: WorkerRole) => WorkerModule;
 }
 
 /** @throws MultifdError ERR_OPTION. */
@@ -51,7 +76,10 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
     timeout: integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     signal: options.signal ?? new AbortController().signal,
     onProgress: options.onProgress ?? (() => {}),
-    inline: options.inline ?? false,
+    inline: options.inline === true || !hasThreads(),
+    maxConnections: integer('max connections', options.maxConnections ?? 512, 1, 65536),
+    modules: options.modules ?? {},
+    worker: workerOf(options.createWorker),
   };
 }
 
@@ -61,11 +89,22 @@ export function integer(name: string, value: number, least: number, most: number
   return value;
 }
 
+function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOptions['worker'] {
+  if (createWorker !== undefined) return (role) => () => createWorker(role);
+  const modules = {
+    send: () => new URL('./send-worker.js', import.meta.url),
+    receive: () => new URL('./receive-worker.js', import.meta.url),
+    copy: () => new URL('./copy-worker.js', import.meta.url),
+    scan: () => new URL('./scan-worker.js', import.meta.url),
+  };
+  return (role) => modules[role]();
+}
+
 function parseUuid(uuid: Uint8Array | string | undefined): Uint8Array {
   if (uuid === undefined) return new Uint8Array(16);
   if (typeof uuid === 'string') {
     if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i.test(uuid)) throw new MultifdError('ERR_OPTION', `${JSON.stringify(uuid)} is no uuid such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69`);
-    return Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex'));
+    return fromHex(uuid.replaceAll('-', ''));
   }
   if (uuid.length !== 16) throw new MultifdError('ERR_OPTION', `a uuid has 16 bytes, not ${uuid.length}`);
   return Uint8Array.from(uuid);

@@ -1,13 +1,23 @@
+import { openDescriptor } from '#host/descriptors';
+import { INITIAL_LENGTH } from '../core/index.ts';
 import { serveChannel } from '../engine/serve.ts';
-import { type Descriptor, DescriptorInput } from '../transport/descriptor-input.ts';
-import { createReceiveChannel, type ReceiveChannelData } from './channel/receive-program.ts';
+import { LinkInput } from '../transport/link-input.ts';
+import { linkOfPort } from './channel/port-launcher.ts';
+import { createReceiveChannel } from './channel/receive-program.ts';
+import type { ReceiveWorkerData } from './incoming/channel-links.ts';
 
-/** A receiving channel in a thread of its own reads its connection's descriptor. */
-export interface ReceiveWorkerData extends ReceiveChannelData {
-  descriptor: Descriptor;
-}
-
-serveChannel<ReceiveWorkerData>((context) => {
+// Either way the accepting thread has read the initial packet, and maybe more.
+serveChannel<ReceiveWorkerData>(async (context) => {
   const { id, arena, data } = context;
-  return createReceiveChannel(context, (onBytes) => new DescriptorInput(data.descriptor, id, arena.running, (milliseconds) => arena.sleepWhileRunning(milliseconds), onBytes));
+  const { descriptor } = data;
+  if (descriptor !== undefined) return createReceiveChannel(context, (onBytes) => openDescriptor(descriptor, id, arena, onBytes));
+  const link = linkOfPort(data);
+  const program = await createReceiveChannel(context, (onBytes) => new LinkInput(link, id, data.rest, INITIAL_LENGTH, onBytes));
+  return {
+    ...program,
+    async close(failed) {
+      await program.close(failed);
+      link.destroy(); // an open port would keep the thread
+    },
+  };
 });

@@ -16,7 +16,7 @@ const LOOK_MS = 200;
 /** Looks after a migration from outside: cancels it, and fails it when nothing moves any more. */
 export class Watch {
   readonly #options: WatchOptions;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: ReturnType<typeof setInterval>;
   #seen: number | undefined;
   #since = 0;
 

@@ -4,13 +4,15 @@ import type { RecordingStatistics } from './statistics.ts';
 
 /** What recording and replaying have in common. */
 export interface RecordingRunOptions {
-  /** `tcp:HOST:PORT` (port 0 for recording: any free one) or `unix:PATH`. */
+  /** `tcp:HOST:PORT` (port 0 for recording: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH`. */
   uri: string;
   /** The recording's folder. */
   path: string;
   /** Milliseconds for connecting, and for no progress at all (30000). */
   timeout?: number;
   signal?: AbortSignal;
+  /** For ws: and http: URIs, what a client has to show (none). */
+  token?: string;
   /** Called about five times a second from the first connection on, and once at the end. */
   onProgress?: (statistics: RecordingStatistics) => void;
 }
@@ -29,10 +31,11 @@ export interface RecordOptions extends RecordingRunOptions {
 }
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
-export function checkRun({ timeout, signal, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; onProgress: (statistics: RecordingStatistics) => void } {
+export function checkRun({ timeout, signal, token, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; token: string | undefined; onProgress: (statistics: RecordingStatistics) => void } {
   return {
     timeout: integer('timeout', timeout ?? 30_000, 1, 2 ** 31 - 1),
     signal: signal ?? new AbortController().signal,
+    token,
     onProgress: onProgress ?? (() => {}),
   };
 }

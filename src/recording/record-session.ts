@@ -1,14 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
-import type { Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError } from '../errors.ts';
 import { writeFully } from '../image/index.ts';
 import type { InitialChecker } from '../migration/incoming/connections.ts';
-import { farewell } from '../migration/incoming/farewell.ts';
 import { Watch } from '../migration/watch.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../stream/index.ts';
-import type { Arrival } from '../transport/listen.ts';
-import { SocketInput } from '../transport/socket-input.ts';
+import { turn } from '../timing.ts';
+import { LinkInput } from '../transport/link-input.ts';
+import type { Link } from '../transport/link.ts';
+import type { Arrival } from '../transport/reception.ts';
 import { FirstError } from './first-error.ts';
 import { type ConnectionId, RETURN_PATH } from './names.ts';
 import type { OutputFolder } from './output-folder.ts';
@@ -23,8 +22,8 @@ const LAST_BYTES_MS = 1_000;
 
 /** A connection that is being recorded. */
 interface Recorded {
-  socket: Socket;
-  input: SocketInput;
+  link: Link;
+  input: LinkInput;
   /** Resolves when all that came of it is in its file; never rejects. */
   drained: Promise<void>;
 }
@@ -37,7 +36,7 @@ export class RecordSession {
   readonly #traffic = new Traffic();
   readonly #connections = new Map<ConnectionId, Recorded>();
   /** Connections that are refused are closed with all others. */
-  readonly #refused: Socket[] = [];
+  readonly #refused: Link[] = [];
   readonly #first = new FirstError();
   readonly #streamed: Promise<void>;
   #endStream!: () => void;
@@ -59,7 +58,7 @@ export class RecordSession {
     try {
       this.#open(arrival);
     } catch (thrown) {
-      this.#refused.push(arrival.socket);
+      this.#refused.push(arrival.link);
       this.#first.fail(thrown);
     }
   }
@@ -87,17 +86,17 @@ export class RecordSession {
     return this.#traffic.snapshot();
   }
 
-  #open({ kind, socket, read }: Arrival): void {
+  #open({ kind, link, read }: Arrival): void {
     const id = kind === 'main' ? 'main' : this.#checkInitial(read);
     if (this.#connections.has(id)) {
       throw id === 'main'
         ? new MultifdError('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: id })
         : new MultifdError('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id });
     }
-    const input = new SocketInput(socket, id, read, 0, (bytes) => this.#traffic.add(id, bytes));
+    const input = new LinkInput(link, id, read, 0, (bytes) => this.#traffic.add(id, bytes));
     this.#traffic.open(id);
-    const drained = this.#drain(id, socket, input).catch(this.#first.fail);
-    this.#connections.set(id, { socket, input, drained });
+    const drained = this.#drain(id, link, input).catch(this.#first.fail);
+    this.#connections.set(id, { link, input, drained });
     if (this.#first.error !== undefined) input.stop();
   }
 
@@ -127,7 +126,7 @@ export class RecordSession {
     }
   }
 
-  async #drain(id: ConnectionId, socket: Socket, input: SocketInput): Promise<void> {
+  async #drain(id: ConnectionId, link: Link, input: LinkInput): Promise<void> {
     const file = await StreamFile.create(this.#folder, id);
     const read = async (into: Uint8Array): Promise<number> => {
       const count = await input.read(into);
@@ -135,30 +134,32 @@ export class RecordSession {
       return count;
     };
     try {
-      if (id === 'main') await this.#follow(socket, read);
+      if (id === 'main') await this.#follow(link, read);
       const chunk = new Uint8Array(CHUNK);
       while ((await read(chunk)) > 0);
     } finally {
       await file.finish();
     }
     // What comes after the stream is recorded, but a source that has heard that all is well may end its main connection as it likes.
-    if (socket.errored && id !== 'main') {
-      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${socket.errored.message}`, { channel: id, offset: input.offset, cause: socket.errored });
+    const { broken } = link;
+    if (broken !== undefined && id !== 'main') {
+      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, { channel: id, offset: input.offset, cause: broken });
     }
   }
 
   /** Reads the main stream to its end, for what it asks, and says that it has come. */
-  async #follow(socket: Socket, read: (into: Uint8Array) => Promise<number>): Promise<void> {
+  async #follow(link: Link, read: (into: Uint8Array) => Promise<number>): Promise<void> {
     const { pageSize } = this.#checked;
     // Nothing is kept of the blocks, so that they may have any length.
-    await parseMainStream(new ByteReader({ read }), this.#answering(socket), { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) });
+    await parseMainStream(new ByteReader({ read }), this.#answering(link), { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) });
     if (this.#first.error !== undefined) return;
-    await this.#keepAnswer(returnMessage({ type: 'shut', status: 0 }));
-    if (this.#answers !== undefined) await farewell(socket, 0);
+    const shut = returnMessage({ type: 'shut', status: 0 });
+    await this.#keepAnswer(shut);
+    if (this.#answers !== undefined) await link.farewell(shut, false);
     this.#endStream();
   }
 
-  #answering(socket: Socket): MainStreamHandler {
+  #answering(link: Link): MainStreamHandler {
     return {
       configuration() {},
       command: async ({ command, data }) => {
@@ -166,7 +167,7 @@ export class RecordSession {
         if (command !== Command.PING || this.#answers === undefined) return;
         const pong = returnMessage({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
         await this.#keepAnswer(pong);
-        if (socket.writable) socket.write(pong);
+        if (link.writable) await link.write([pong], () => {}).catch(() => {}); // whoever reads is told
       },
       blocks() {},
       resize() {},
@@ -203,7 +204,7 @@ export class RecordSession {
     for (const { input } of this.#connections.values()) input.stop();
     await this.#drained();
     const main = this.#connections.get('main');
-    if (main !== undefined && this.#answers !== undefined) await farewell(main.socket, 1);
+    if (main !== undefined && this.#answers !== undefined) await main.link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
     this.#hangUp();
     // The error that counts is there already.
     if (keep && this.#connections.size > 0) await this.#folder.commit().catch(() => {});
@@ -215,8 +216,8 @@ export class RecordSession {
   }
 
   #hangUp(): void {
-    for (const { socket } of this.#connections.values()) socket.destroy();
-    for (const socket of this.#refused) socket.destroy();
+    for (const { link } of this.#connections.values()) link.destroy();
+    for (const link of this.#refused) link.destroy();
   }
 }
 

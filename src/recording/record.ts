@@ -1,14 +1,15 @@
-import { INITIAL_LENGTH, MAGIC } from '../core/index.ts';
 import { MultifdError } from '../errors.ts';
-import { initialChecker } from '../migration/incoming/connections.ts';
-import { STREAM_MAGIC } from '../stream/index.ts';
-import { Listener } from '../transport/listen.ts';
-import { formatUri, parseUri } from '../transport/uri.ts';
+import { initialChecker, migrationReception } from '../migration/incoming/connections.ts';
+import { type IncomingLinks, incomingLinks, type IncomingWay } from '../migration/way.ts';
+import { parseUri } from '../transport/uri.ts';
 import { MAX_CHANNELS } from './names.ts';
 import { OutputFolder } from './output-folder.ts';
 import { checkRecord, type RecordOptions } from './record-options.ts';
 import { RecordSession } from './record-session.ts';
 import type { RecordingStatistics } from './statistics.ts';
+
+/** Those that have not said yet what they are, at a time. */
+const MAX_CONNECTIONS = 512;
 
 /** A recorder that is ready for its source. */
 export interface IncomingRecording {
@@ -29,25 +30,25 @@ export interface IncomingRecording {
  */
 export async function record(options: RecordOptions): Promise<IncomingRecording> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: only connections can be recorded; give tcp:HOST:PORT or unix:PATH`);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: only connections can be recorded; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
   const checked = checkRecord(options);
   const checkInitial = await initialChecker({ uuid: undefined, channels: checked.channels ?? MAX_CHANNELS });
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
-  let listener: Listener;
+  const { timeout, onStranger, token } = checked;
+  const way: IncomingWay = { uri: options.uri, token, tls: undefined, dials: undefined, timeout, maxConnections: MAX_CONNECTIONS, onStranger };
+  const reception = migrationReception(way, (arrival) => session.take(arrival));
+  let links: IncomingLinks;
   try {
-    listener = await Listener.open(uri, {
-      timeout: checked.timeout,
-      magics: { main: STREAM_MAGIC, multifd: MAGIC },
-      initialBytes: INITIAL_LENGTH,
-      onArrival: (arrival) => session.take(arrival),
-      onStranger: checked.onStranger,
-    });
+    links = await incomingLinks(way, (link) => reception.take(link));
   } catch (error) {
     await folder.discard();
     throw error;
   }
-  const completed = session.run(() => listener.close());
+  const completed = session.run(() => {
+    links.close();
+    reception.close();
+  });
   completed.catch(() => {}); // whoever looks at it is told
-  return { uri: formatUri(listener.uri), completed };
+  return { uri: links.uri, completed };
 }

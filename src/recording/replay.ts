@@ -1,10 +1,10 @@
 import { MultifdError } from '../errors.ts';
 import { ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watch } from '../migration/watch.ts';
-import { connect } from '../transport/connect.ts';
-import { SocketOutput } from '../transport/socket-output.ts';
-import { parseUri, type SocketUri } from '../transport/uri.ts';
-import type { Socket } from 'node:net';
+import { dial } from '#host/links';
+import { LinkOutput } from '../transport/link-output.ts';
+import type { Link } from '../transport/link.ts';
+import { type LinkUri, parseUri } from '../transport/uri.ts';
 import { FirstError } from './first-error.ts';
 import type { ConnectionId } from './names.ts';
 import { type Outline, readOutline } from './outline.ts';
@@ -30,7 +30,7 @@ const CHUNK = 256 * 1024;
  */
 export async function replay(options: ReplayOptions): Promise<RecordingStatistics> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: a recording is replayed over connections; give tcp:HOST:PORT or unix:PATH`);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: a recording is replayed over connections; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
   const checked = checkRun(options);
   const recording = await openRecording(options.path);
   try {
@@ -44,18 +44,18 @@ export async function replay(options: ReplayOptions): Promise<RecordingStatistic
 type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean };
 
 class ReplaySession {
-  readonly #uri: SocketUri;
+  readonly #uri: LinkUri;
   readonly #recording: Recording;
   readonly #checked: CheckedReplay;
   readonly #total: number;
   readonly #traffic: Traffic;
   readonly #first = new FirstError();
-  readonly #sockets: Socket[] = [];
+  readonly #links: Link[] = [];
   readonly #pumps: Promise<unknown>[] = [];
   #sleeping = 0;
   #returnPath: ReturnPath | undefined;
 
-  constructor(uri: SocketUri, recording: Recording, checked: CheckedReplay) {
+  constructor(uri: LinkUri, recording: Recording, checked: CheckedReplay) {
     this.#uri = uri;
     this.#recording = recording;
     this.#checked = checked;
@@ -82,7 +82,7 @@ class ReplaySession {
       throw (await this.#returnPath?.explain(error)) ?? error;
     } finally {
       watch.stop();
-      for (const socket of this.#sockets) socket.destroy();
+      for (const link of this.#links) link.destroy();
       // They read the recording's files, which are closed next.
       await Promise.allSettled(this.#pumps);
       this.#traffic.end();
@@ -101,22 +101,23 @@ class ReplaySession {
     // without an end keeps nobody waiting: its target may not read the channels any more.
     await Promise.all([rest, this.#start('main', main, async () => output, this.#checked.complete ? rest : undefined)]);
     // A recording that was broken off may leave its target waiting on any connection: all of them end.
-    for (const socket of this.#sockets) if (!socket.destroyed) socket.end();
+    for (const link of this.#links) link.end();
     const error = await this.#returnPath?.verdict;
     if (error !== undefined) throw error;
   }
 
-  async #connect(channel: ConnectionId): Promise<SocketOutput> {
-    const socket = await connect(this.#uri, { timeout: this.#checked.timeout, signal: this.#first.signal, channel });
-    this.#sockets.push(socket);
+  async #connect(channel: ConnectionId): Promise<LinkOutput> {
+    const { timeout, token } = this.#checked;
+    const link = await dial(this.#uri, { timeout, token, signal: this.#first.signal, channel });
+    this.#links.push(link);
     if (this.#first.error !== undefined) {
-      socket.destroy();
+      link.destroy();
       throw this.#first.error;
     }
     this.#traffic.open(channel);
-    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(socket));
-    else socket.resume(); // what the target says is not asked for, but must not fill up
-    return new SocketOutput(socket, channel, (bytes) => this.#traffic.add(channel, bytes));
+    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(link));
+    else link.drain(); // what the target says is not asked for, but must not fill up
+    return new LinkOutput(link, channel, (bytes) => this.#traffic.add(channel, bytes));
   }
 
   /** A target that gives up says so, or just goes: either ends the replay at once. */
@@ -130,7 +131,7 @@ class ReplaySession {
     });
   }
 
-  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: Promise<unknown>): Promise<void> {
     const pump = this.#pump(connection, file, open, beforeLast);
     pump.catch(this.#first.fail);
     this.#pumps.push(pump);
@@ -138,7 +139,7 @@ class ReplaySession {
   }
 
   /** @param beforeLast what the last byte waits for. */
-  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<SocketOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: Promise<unknown>): Promise<void> {
     const clock: Clock = {
       now: () => this.#traffic.milliseconds,
       signal: this.#first.signal,

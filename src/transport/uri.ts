@@ -1,27 +1,33 @@
 import { MultifdError } from '../errors.ts';
 
-/** Where a migration goes to or comes from, as QEMU's migration URIs name it. */
+/** Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and HTTP, which QEMU has not. */
 export type MigrationUri =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'file'; readonly path: string; readonly offset: number };
+  | { readonly kind: 'file'; readonly path: string; readonly offset: number }
+  /** A connection is one WebSocket, or one POST whose bodies are streamed. `secure`: over TLS (`wss:`, `https:`). */
+  | { readonly kind: 'ws' | 'http'; readonly secure: boolean; readonly host: string; readonly port: number; readonly path: string };
 
 /** A URI with connections behind it. */
-export type SocketUri = Exclude<MigrationUri, { kind: 'file' }>;
+export type LinkUri = Exclude<MigrationUri, { kind: 'file' }>;
+export type WebUri = Extract<MigrationUri, { kind: 'ws' | 'http' }>;
 
-const FORMS = 'tcp:HOST:PORT (an IPv6 host in brackets), unix:PATH or file:PATH[,offset=N]';
+const FORMS = 'tcp:HOST:PORT (an IPv6 host in brackets), unix:PATH, file:PATH[,offset=N], ws://HOST:PORT/PATH or http://HOST:PORT/PATH (wss: and https: over TLS)';
+const MAX_PORT = 65535;
+const DEFAULT_PORT = { plain: 80, secure: 443 } as const;
 
 /** @throws MultifdError ERR_URI. */
 export function parseUri(text: string): MigrationUri {
   const bad = (why: string): MultifdError => new MultifdError('ERR_URI', `${JSON.stringify(text)}: ${why}; a URI is ${FORMS}`);
   const colon = text.indexOf(':');
   const rest = text.slice(colon + 1);
-  switch (colon < 0 ? '' : text.slice(0, colon)) {
+  const kind = colon < 0 ? '' : text.slice(0, colon);
+  switch (kind) {
     case 'tcp': {
       const parts = /^(?:\[([0-9a-fA-F:.]+(?:%[^\]]+)?)\]|([^:[\]]*)):(\d{1,5})$/.exec(rest);
       if (parts === null) throw bad('no host and port');
       const port = Number(parts[3]);
-      if (port > 65535) throw bad('the port is above 65535');
+      if (port > MAX_PORT) throw bad('the port is above 65535');
       return { kind: 'tcp', host: parts[1] ?? parts[2]!, port };
     }
     case 'unix':
@@ -34,13 +40,31 @@ export function parseUri(text: string): MigrationUri {
       if (!Number.isSafeInteger(offset)) throw bad('the offset is too large');
       return { kind: 'file', path: parts[1]!, offset };
     }
+    case 'ws':
+    case 'wss':
+    case 'http':
+    case 'https': {
+      const url = URL.canParse(text) ? new URL(text) : undefined;
+      if (url === undefined || !rest.startsWith('//')) throw bad('no host');
+      if (url.username !== '' || url.password !== '') throw bad('it names a user: give a token instead');
+      if (url.hash !== '') throw bad('it has a fragment');
+      const secure = kind.endsWith('s') && kind !== 'ws';
+      const port = url.port === '' ? (secure ? DEFAULT_PORT.secure : DEFAULT_PORT.plain) : Number(url.port);
+      return { kind: kind.startsWith('ws') ? 'ws' : 'http', secure, host: url.hostname.replace(/^\[|\]$/g, ''), port, path: url.pathname + url.search };
+    }
     default:
       throw bad('unknown kind');
   }
 }
 
 export function formatUri(uri: MigrationUri): string {
-  if (uri.kind === 'tcp') return `tcp:${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}`;
   if (uri.kind === 'unix') return `unix:${uri.path}`;
-  return `file:${uri.path}${uri.offset === 0 ? '' : `,offset=${uri.offset}`}`;
+  if (uri.kind === 'file') return `file:${uri.path}${uri.offset === 0 ? '' : `,offset=${uri.offset}`}`;
+  const address = `${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}`;
+  return uri.kind === 'tcp' ? `tcp:${address}` : `${uri.kind}${uri.secure ? 's' : ''}://${address}${uri.path}`;
+}
+
+/** The host that a certificate has to be for. */
+export function hostOf(uri: LinkUri): string | undefined {
+  return uri.kind === 'unix' ? undefined : uri.host || '127.0.0.1';
 }

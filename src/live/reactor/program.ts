@@ -1,3 +1,4 @@
+import { isSharedBuffer } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitsOf, checkGlobal, type GlobalKind, type GlobalValue, kindOfGlobal, readGlobal, setGlobals } from './globals.ts';
 import { KnownTable } from './tables.ts';
@@ -35,7 +36,7 @@ export class ReactorProgram {
     const exported = Object.entries(instance.exports);
     this.memories = nameMemories(exported, memory, id, memories);
     const lines = exported.map(([name, value]) => `${kindOf(value)} ${name}`);
-    for (const [name, { buffer }] of this.memories) lines.push(`memory of block ${name}: ${buffer instanceof SharedArrayBuffer ? 'shared' : 'not shared'}`);
+    for (const [name, { buffer }] of this.memories) lines.push(`memory of block ${name}: ${isSharedBuffer(buffer) ? 'shared' : 'not shared'}`);
 
     const tables = new Map<string, KnownTable>();
     for (const [name, value] of [...exported, ...Object.entries(imports).map(([name, value]) => [`import ${name}`, value] as const)]) {

@@ -1,3 +1,4 @@
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { DEVICE_STATE_BYTES, type DeviceState } from '../../migration/channel/payloads.ts';
 import { type GlobalValue, isGlobalValue } from './globals.ts';
@@ -73,7 +74,7 @@ export class ReactorPieces {
     if (count !== this.#pieces.size) throw broken(`${this.#pieces.size} of ${count} pieces came`);
     const pieces = Array.from({ length: count }, (_, n) => this.#pieces.get(n));
     if (pieces.includes(undefined)) throw broken('a piece is missing');
-    const bytes = Buffer.concat(pieces as Uint8Array[]);
+    const bytes = concat(pieces as Uint8Array[]);
     if (jsonLength > MAX_JSON_BYTES || HEADER_BYTES + jsonLength + hostLength !== bytes.length) throw broken('its lengths do not add up');
     const { description, globals } = parse(bytes.subarray(HEADER_BYTES, HEADER_BYTES + jsonLength));
     return { description, globals, host: new Uint8Array(bytes.subarray(HEADER_BYTES + jsonLength)) };

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '#host/digest';
 import { MultifdError } from '../../errors.ts';
 
 /** A table as it was when it was first looked at, and has to stay. */
@@ -26,9 +26,8 @@ export class KnownTable {
 
   /** Its length, and a digest of which function of the module is where: those have their number for a name. */
   describe(): string {
-    const digest = createHash('sha256');
-    for (const entry of this.#entries) digest.update(typeof entry === 'function' ? `${entry.name}\n` : `(${entry === null ? 'null' : typeof entry})\n`);
-    return `${this.#entries.length} entries, ${digest.digest('hex').slice(0, 32)}`;
+    const lines = this.#entries.map((entry) => (typeof entry === 'function' ? `${entry.name}\n` : `(${entry === null ? 'null' : typeof entry})\n`));
+    return `${lines.length} entries, ${sha256(lines.join('')).slice(0, 32)}`;
   }
 }
 

@@ -1,5 +1,7 @@
+import type { WorkerModule } from '../../engine/threads.ts';
 import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
-import { type CoreModules, isShared } from '../guest-memory.ts';
+import type { CoreModules } from '../../core/index.ts';
+import { isShared } from '../guest-memory.ts';
 import { hashArenaBytes, hashScratchBytes } from '../tracking/hash.ts';
 import type { ScannedBlock, Scanner } from './scanner.ts';
 import { ThreadScanner } from './thread-scanner.ts';
@@ -11,6 +13,8 @@ export interface ScanPlanOptions {
   pageSize: number;
   /** How many threads look at shared memory; 0: this one does. */
   threads: number;
+  /** What those threads run. */
+  worker: WorkerModule;
   sliceMs: number;
   maxBandwidth: number;
   transferred: () => number;
@@ -44,7 +48,7 @@ export class ScanPlan {
    * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
    */
   start(pump: Pump, scanners: Scanner[]): void {
-    const { modules, pageSize, sliceMs, maxBandwidth, transferred, onScanned } = this.#options;
+    const { modules, pageSize, worker, sliceMs, maxBandwidth, transferred, onScanned } = this.#options;
     let client = FIRST_CLIENT;
     let hashAddress = pump.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
@@ -57,7 +61,7 @@ export class ScanPlan {
     for (let part = 0; part < this.#threads; part++) {
       // Each has its own part of what a caller has lent.
       const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));
-      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, maxBandwidth }));
+      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, module: worker, maxBandwidth }));
     }
   }
 }

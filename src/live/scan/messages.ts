@@ -1,6 +1,7 @@
 import type { ErrorRecord } from '../../errors.ts';
 import type { ArenaHandle } from '../../engine/arena.ts';
-import type { CoreModules, LiveMemory } from '../guest-memory.ts';
+import type { CoreModules } from '../../core/index.ts';
+import type { LiveMemory } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
 import type { Extent, PassCount } from './pass.ts';
 

@@ -1,4 +1,4 @@
-import type { CoreModules } from '../guest-memory.ts';
+import type { CoreModules } from '../../core/index.ts';
 import type { Extent, PassCount } from './pass.ts';
 import type { LiveMemory } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';

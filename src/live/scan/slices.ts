@@ -1,5 +1,4 @@
-import { performance } from 'node:perf_hooks';
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { IdleMeter, sleep, turn } from '../../timing.ts';
 
 /** A thread that does less than this is free. */
 const IDLE = 0.5;
@@ -47,9 +46,9 @@ export class Slices {
     // A timer may be a millisecond late, a turn of the event loop is not; but it would keep a processor busy for nothing.
     if (left() < 1) await turn();
     for (let idle = false; !idle && left() >= 1; ) {
-      const before = performance.eventLoopUtilization();
+      const meter = new IdleMeter();
       await sleep(1);
-      idle = performance.eventLoopUtilization(before).utilization < IDLE;
+      idle = meter.busy < IDLE;
     }
     this.#own = 0;
     this.#others = 0;

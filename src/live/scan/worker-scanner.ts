@@ -1,6 +1,7 @@
-import { Worker } from 'node:worker_threads';
+import { startThread } from '#host/threads';
 import { MultifdError } from '../../errors.ts';
 import { GRACE_MS } from '../../engine/launch.ts';
+import { begin, type Thread, type WorkerModule } from '../../engine/threads.ts';
 import type { Pump } from '../../migration/outgoing/pump.ts';
 import type { Kept } from '../tracking/create.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
@@ -8,6 +9,7 @@ import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.t
 
 export interface WorkerScannerOptions extends ScannerOptions {
   pump: Pump;
+  module: WorkerModule;
   part: number;
   parts: number;
   maxBandwidth: number;
@@ -16,7 +18,7 @@ export interface WorkerScannerOptions extends ScannerOptions {
 /** Looks at shared memory in a thread of its own. */
 export class WorkerScanner implements Scanner {
   readonly #pump: Pump;
-  readonly #worker: Worker;
+  readonly #thread: Thread;
   readonly #gone: Promise<void>;
   readonly #numbers: readonly number[];
   readonly #onScanned: (pages: number) => void;
@@ -25,7 +27,7 @@ export class WorkerScanner implements Scanner {
   #ending = false;
   #answer: ((event: ScanEvent) => void) | undefined;
 
-  constructor({ pump, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth, onScanned }: WorkerScannerOptions) {
+  constructor({ pump, module, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth, onScanned }: WorkerScannerOptions) {
     const { arena } = pump.engine.group;
     const start: ScanStart = {
       arena: arena.handle,
@@ -43,19 +45,20 @@ export class WorkerScanner implements Scanner {
     this.#onScanned = onScanned;
     this.#part = part;
     this.#parts = parts;
-    this.#worker = new Worker(new URL('./scan-worker.js', import.meta.url), { workerData: start, name: `multifd scan ${part}` });
-    this.#worker.on('message', (event: ScanEvent) => {
-      if (event.kind === 'failed') pump.engine.group.fail(MultifdError.fromRecord(event.error));
-      else this.#answer?.(event);
-    });
     const died = (why: unknown): void => pump.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
-    this.#worker.on('error', died);
-    this.#gone = new Promise((resolve) => {
-      this.#worker.once('exit', () => {
-        if (!this.#ending) died(new MultifdError('ERR_ENGINE', 'a thread that looks for changes has ended before its work did'));
-        resolve();
-      });
+    this.#thread = startThread(module, {
+      name: `multifd scan ${part}`,
+      onMessage: (message) => {
+        const event = message as ScanEvent;
+        if (event.kind === 'failed') pump.engine.group.fail(MultifdError.fromRecord(event.error));
+        else this.#answer?.(event);
+      },
+      onError: died,
     });
+    this.#gone = this.#thread.gone.then(() => {
+      if (!this.#ending) died(new MultifdError('ERR_ENGINE', 'a thread that looks for changes has ended before its work did'));
+    });
+    begin(this.#thread, start);
   }
 
   async pass({ extents, live }: PassOrder): Promise<PassResult> {
@@ -68,14 +71,14 @@ export class WorkerScanner implements Scanner {
   async end(): Promise<ReadonlyMap<number, Kept>> {
     this.#ending = true;
     // A thread that is still in a pass, since the engine has failed, ends that first.
-    const overdue = setTimeout(() => void this.#worker.terminate(), GRACE_MS);
+    const overdue = setTimeout(() => this.#thread.terminate(), GRACE_MS);
     const ended = new Promise<ScanEvent | undefined>((resolve) => {
       this.#answer = (event) => {
         if (event.kind === 'ended') resolve(event);
       };
       void this.#gone.then(() => resolve(undefined));
     });
-    this.#worker.postMessage({ kind: 'end' } satisfies ScanOrder);
+    this.#thread.post({ kind: 'end' } satisfies ScanOrder);
     const event = await ended;
     await this.#gone;
     clearTimeout(overdue);
@@ -87,7 +90,7 @@ export class WorkerScanner implements Scanner {
     const answered = new Promise<ScanEvent>((resolve) => {
       this.#answer = resolve;
     });
-    this.#worker.postMessage(order);
+    this.#thread.post(order);
     return this.#pump.engine.group.race(answered);
   }
 }

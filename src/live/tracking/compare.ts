@@ -1,3 +1,4 @@
+import { sameBytes } from '#host/memory';
 import type { GuestMemory } from '../guest-memory.ts';
 import { newSegment, SEGMENT_PAGES, type Segments, setBit, type Tracker } from './tracker.ts';
 
@@ -33,10 +34,10 @@ export class CompareTracker implements Tracker {
       const shadow = this.#segments.get(Math.floor((page + span) / SEGMENT_PAGES));
       const other = shadow ?? this.#zeros;
       const from = shadow === undefined ? 0 : ((page + span) % SEGMENT_PAGES) * size;
-      if (bytes.compare(other, from, from + pages * size, at, at + pages * size) === 0) continue;
+      if (sameBytes(bytes, at, other, from, pages * size)) continue;
       for (let i = 0; i < pages; i++) {
         const start = at + i * size;
-        if (bytes.compare(other, from + i * size, from + (i + 1) * size, start, start + size) !== 0) setBit(mask, span + i);
+        if (!sameBytes(bytes, start, other, from + i * size, size)) setBit(mask, span + i);
       }
     }
   }
@@ -56,4 +57,3 @@ export class CompareTracker implements Tracker {
     this.#segments.get(Math.floor(page / SEGMENT_PAGES))?.fill(0, at, at + pages * this.#pageSize);
   }
 }
-

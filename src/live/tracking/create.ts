@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto';
 import { hashKeyLength } from '../../core/index.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import { BitmapTracker, type DirtyBitmap } from './bitmap.ts';
@@ -12,10 +11,19 @@ export type Kept =
   | { method: 'hash'; segments: Segments; key: Uint8Array }
   | { method: 'bitmap'; log: DirtyBitmap };
 
+/** As much as one call gives. */
+const RANDOM_BYTES = 65536;
+
+function randomBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += RANDOM_BYTES) crypto.getRandomValues(bytes.subarray(at, at + RANDOM_BYTES));
+  return bytes;
+}
+
 /** For a block of which nothing was sent yet. */
 export function keepNothing(tracking: 'compare' | 'hash' | DirtyBitmap, pageSize: number): Kept {
   if (tracking === 'compare') return { method: 'compare', segments: new Map() };
-  if (tracking === 'hash') return { method: 'hash', segments: new Map(), key: randomFillSync(new Uint8Array(hashKeyLength(pageSize))) };
+  if (tracking === 'hash') return { method: 'hash', segments: new Map(), key: randomBytes(hashKeyLength(pageSize)) };
   return { method: 'bitmap', log: tracking };
 }
 

@@ -18,7 +18,7 @@ export function hashArenaBytes(pageSize: number): number {
 /** Where hashes of what was sent are made; each tracker has its own. */
 export interface HashArena {
   core: CoreExports;
-  buffer: SharedArrayBuffer;
+  buffer: ArrayBufferLike;
   /** Address of {@link hashArenaBytes} bytes, zero at first: for the key, a hash, and a zero page behind them. */
   address: number;
 }

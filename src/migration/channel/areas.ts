@@ -67,9 +67,9 @@ export class Scratch {
   readonly infoView: DataView;
   readonly #runs: number;
   readonly #runValues: Float64Array;
-  readonly #buffer: SharedArrayBuffer;
+  readonly #buffer: ArrayBufferLike;
 
-  constructor(buffer: SharedArrayBuffer, at: number, pageSize: number) {
+  constructor(buffer: ArrayBufferLike, at: number, pageSize: number) {
     const layout = scratchLayout(pageSize);
     this.pages = pagesPerPacket(pageSize);
     this.header = at + layout.header;

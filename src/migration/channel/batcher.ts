@@ -7,7 +7,7 @@ import type { Slot } from '../../engine/slot.ts';
 
 /** What every channel of a migration is told, at either end. Structured-cloneable. */
 export interface ChannelBasics {
-  /** The shared build of the core. */
+  /** The build of the core that the arena needs. */
   module: WebAssembly.Module;
   pageSize: number;
   areas: SharedAreas;

@@ -1,8 +1,8 @@
+import { readAt } from '#host/files';
 import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import type { RamPayload } from './payloads.ts';
-import { readAt } from './positioned.ts';
 
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type SourceDescriptor =

@@ -1,8 +1,10 @@
+import { writeAt } from '#host/files';
+import { sameBytes } from '#host/memory';
+import { isSharedBuffer } from '../../bytes.ts';
 import type { CoreExports } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
-import { writeAt } from './positioned.ts';
 
 /** Where a user's own code takes a block's pages. Offsets and lengths are bytes, page multiples; the views are only valid during the call. */
 export interface PageSink {
@@ -101,7 +103,7 @@ function growingBytes(memory: WebAssembly.Memory): Reach {
     if (end <= bytes.length) return bytes;
     // Memory that is not shared has given up its old buffer, whose views have no length now. Shared memory that another thread has grown can be as
     // short as before in this one, until it is asked to grow here.
-    if (memory.buffer instanceof SharedArrayBuffer) memory.grow(0);
+    if (isSharedBuffer(memory.buffer)) memory.grow(0);
     bytes = new Uint8Array(memory.buffer);
     if (end > bytes.length) throw tooShort(end, bytes);
     return bytes;
@@ -128,7 +130,7 @@ function memoryTarget(reach: Reach, pageSize: number, runs: Runs): PageTarget {
         const bytes = reach(offset + length);
         for (let page = offset; page < offset + length; page += pageSize) {
           // A page that is zero already is only read: memory that was never touched stays so.
-          if (Buffer.compare(bytes.subarray(page, page + pageSize), zeroPage) !== 0) bytes.fill(0, page, page + pageSize);
+          if (!sameBytes(bytes, page, zeroPage, 0, pageSize)) bytes.fill(0, page, page + pageSize);
         }
       }
     },

@@ -95,7 +95,7 @@ export class RamPayload {
   }
 
   /** `length` bytes of the page data, from byte `from` on. */
-  dataBytes(from: number, length: number): Uint8Array<SharedArrayBuffer> {
+  dataBytes(from: number, length: number): Uint8Array {
     return this.slot.payload.subarray(from, from + length);
   }
 }

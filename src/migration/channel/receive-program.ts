@@ -1,3 +1,4 @@
+import { createDecoder } from '#host/codecs';
 import {
   COMPRESSION,
   decodeId,
@@ -13,7 +14,7 @@ import {
   RAM_INFO,
   ramHeaderLength,
 } from '../../core/index.ts';
-import { type Compression, createDecoder, type Decoder } from '../../compression/index.ts';
+import type { Compression, Decoder } from '../../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../../engine/program.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Input } from '../../transport/input.ts';

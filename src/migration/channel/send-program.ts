@@ -1,46 +1,44 @@
+import { createEncoder } from '#host/codecs';
 import { COMPRESSION, COMPRESSION_SHIFT, DEVICE_STATE_LENGTH, FLAG_SYNC, INITIAL_LENGTH, ramHeaderLength } from '../../core/index.ts';
-import { type CodecLevels, type Compression, createEncoder } from '../../compression/index.ts';
+import type { CodecLevels, Compression } from '../../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
-import { connect } from '../../transport/connect.ts';
-import { SocketOutput } from '../../transport/socket-output.ts';
-import type { ClientTls } from '../../transport/tls-credentials.ts';
-import type { SocketUri } from '../../transport/uri.ts';
+import { LinkOutput } from '../../transport/link-output.ts';
+import type { Link } from '../../transport/link.ts';
 import { blockIdAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { DEVICE_STATE, DeviceStatePayload, RAM } from './payloads.ts';
 
 export interface SendChannelData extends ChannelBasics, CodecLevels {
-  uri: SocketUri;
-  tls: ClientTls | undefined;
-  /** Milliseconds for connecting. */
-  timeout: number;
   /** 16 bytes. */
   uuid: Uint8Array;
   compression: Compression;
   sources: SourceDescriptor[];
 }
 
+/** Opens the channel's connection; `signal` fires when it is not wanted any more. */
+export type OpenChannel = (signal: AbortSignal) => Promise<Link>;
+
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
-export async function createSendChannel(context: ChannelContext<SendChannelData>): Promise<SendProgram> {
+export async function createSendChannel(context: ChannelContext<SendChannelData>, openChannel: OpenChannel): Promise<SendProgram> {
   const { id, arena, data, counters, mayBlock } = context;
-  const { compression, uri, tls, timeout, uuid } = data;
+  const { compression, uuid } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
   const encoder = await createEncoder(compression, data, mayBlock);
   const flags = COMPRESSION[compression] << COMPRESSION_SHIFT;
   const headerBytes = ramHeaderLength(scratch.pages);
   const stopping = new AbortController();
-  let socket: Awaited<ReturnType<typeof connect>> | undefined;
-  let output: SocketOutput | undefined;
+  let link: Link | undefined;
+  let output: LinkOutput | undefined;
 
   const write = (views: Uint8Array[]): Promise<void> => output!.write(views);
 
   return {
     kind: 'send',
     async open() {
-      socket = await connect(uri, { timeout, channel: id, signal: stopping.signal, tls });
-      output = new SocketOutput(socket, id, (bytes) => {
+      link = await openChannel(stopping.signal);
+      output = new LinkOutput(link, id, (bytes) => {
         counters[Counter.BYTES]! += bytes;
       });
       scratch.bytes(scratch.info, uuid.length).set(uuid);
@@ -78,35 +76,14 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
       // A failed group: nobody is interested in what is still on its way. At a clean end nothing is.
       if (!arena.unfailed()) {
         stopping.abort();
-        socket?.destroy();
+        link?.destroy();
       }
     },
     async close(failed) {
       encoder?.close();
-      if (socket === undefined) return;
-      if (failed) socket.destroy();
-      else await endGracefully(socket);
+      if (link === undefined) return;
+      if (failed) link.destroy();
+      else await link.finish();
     },
   };
-}
-
-/** How long a TLS target may take to hang up when it has everything. */
-const FAREWELL_MS = 1_000;
-
-/** Ends our side, and lets the kernel deliver what it has. */
-function endGracefully(socket: Awaited<ReturnType<typeof connect>>): Promise<void> {
-  // A target that has everything may have closed first; such a socket says so no second time.
-  if (socket.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    let timer: NodeJS.Timeout | undefined;
-    socket.once('close', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    if (!('encrypted' in socket)) return void socket.end(() => socket.destroy());
-    // What a TLS target says on its own account (session tickets) is read, to nowhere: closed with bytes unread, the connection would be reset,
-    // and what is still on its way to the target lost.
-    timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
-    socket.resume().end();
-  });
 }

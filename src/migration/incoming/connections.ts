@@ -1,14 +1,13 @@
 import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '../../core/index.ts';
 import { MultifdError } from '../../errors.ts';
 import { STREAM_MAGIC } from '../../stream/index.ts';
-import { type Arrival, Listener } from '../../transport/listen.ts';
-import type { ServerTls } from '../../transport/tls-credentials.ts';
-import type { SocketUri } from '../../transport/uri.ts';
-import type { Socket } from 'node:net';
+import type { Link } from '../../transport/link.ts';
+import { type Arrival, Reception } from '../../transport/reception.ts';
+import { type IncomingLinks, incomingLinks, type IncomingWay } from '../way.ts';
 
 /** A connection that has said what it is, and what was read of it beyond that. */
 export interface Connection {
-  socket: Socket;
+  link: Link;
   rest: Uint8Array;
 }
 
@@ -16,48 +15,41 @@ export interface ConnectionsOptions {
   channels: number;
   /** 16 bytes. */
   uuid: Uint8Array;
-  /** Milliseconds for a connection's TLS handshake, for its first bytes, and from the first connection until all are there. */
+  /** Milliseconds for a connection's first bytes, and from the first connection until all are there. */
   timeout: number;
-  tls: ServerTls | undefined;
   /** The migration has begun: one of its connections is there. */
   onFirst: () => void;
-  onStranger: (why: string) => void;
 }
 
 /** Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it has to destroy it. */
 export class Connections {
-  readonly uri: SocketUri;
+  readonly uri: string;
   /** The main channel. Rejects with the first wrong connection, and when it does not come in time. */
   readonly main: Promise<Connection>;
   /** All multifd channels, by id; rejects likewise. */
   readonly channels: Promise<Connection[]>;
   /** Resolves with the first wrong connection's error, also one that comes when all others are there. */
   readonly failure: Promise<MultifdError>;
-  readonly #listener: Listener;
+  readonly #links: IncomingLinks;
+  readonly #reception: Reception;
   readonly #gathering: Gathering;
 
-  private constructor(listener: Listener, gathering: Gathering) {
-    this.uri = listener.uri;
+  private constructor(links: IncomingLinks, reception: Reception, gathering: Gathering) {
+    this.uri = links.uri;
     this.main = gathering.main;
     this.channels = gathering.channels;
-    this.#listener = listener;
     this.failure = gathering.failure;
+    this.#links = links;
+    this.#reception = reception;
     this.#gathering = gathering;
   }
 
-  /** @throws MultifdError ERR_LISTEN. */
-  static async open(uri: SocketUri, options: ConnectionsOptions): Promise<Connections> {
+  /** @throws MultifdError ERR_LISTEN, and what else {@link incomingLinks} throws. */
+  static async open(way: IncomingWay, options: ConnectionsOptions): Promise<Connections> {
     const checkInitial = await initialChecker(options);
     const gathering = new Gathering(options, checkInitial);
-    const listener = await Listener.open(uri, {
-      timeout: options.timeout,
-      tls: options.tls,
-      magics: { main: STREAM_MAGIC, multifd: MAGIC },
-      initialBytes: INITIAL_LENGTH,
-      onArrival: (arrival) => gathering.take(arrival),
-      onStranger: options.onStranger,
-    });
-    return new Connections(listener, gathering);
+    const reception = migrationReception(way, (arrival) => gathering.take(arrival));
+    return new Connections(await incomingLinks(way, (link) => reception.take(link)), reception, gathering);
   }
 
   /** Makes whoever waits for a connection wait no longer. */
@@ -67,14 +59,28 @@ export class Connections {
 
   /** Stops listening: who comes now belongs to no migration that is still under way. */
   close(): void {
-    this.#listener.close();
+    this.#links.close();
+    this.#reception.close();
   }
 
   /** Stops listening, and closes every connection. */
   destroy(): void {
-    this.#listener.close();
+    this.close();
     this.#gathering.destroy();
   }
+}
+
+/** Tells a migration's connections apart. */
+export function migrationReception({ timeout, dials, maxConnections, onStranger }: IncomingWay, onArrival: (arrival: Arrival) => void): Reception {
+  return new Reception({
+    // Whoever we have connected to may begin whenever it likes.
+    timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
+    maxUnknown: maxConnections,
+    magics: { main: STREAM_MAGIC, multifd: MAGIC },
+    initialBytes: INITIAL_LENGTH,
+    onArrival,
+    onStranger,
+  });
 }
 
 export type InitialChecker = (packet: Uint8Array) => number;
@@ -86,9 +92,9 @@ class Gathering {
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
   readonly #found: (Connection | undefined)[];
-  readonly #sockets = new Set<Socket>();
+  readonly #links = new Set<Link>();
   #hasMain = false;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #resolveMain!: (connection: Connection) => void;
   #resolveChannels!: (connections: Connection[]) => void;
   #resolveFailure!: (error: MultifdError) => void;
@@ -116,8 +122,7 @@ class Gathering {
   }
 
   take(arrival: Arrival): void {
-    const { socket } = arrival;
-    this.#sockets.add(socket);
+    this.#links.add(arrival.link);
     try {
       if (arrival.kind === 'main') this.#takeMain(arrival);
       else this.#takeChannel(arrival);
@@ -128,21 +133,21 @@ class Gathering {
 
   destroy(): void {
     clearTimeout(this.#timer);
-    for (const socket of this.#sockets) socket.destroy();
+    for (const link of this.#links) link.destroy();
   }
 
-  #takeMain({ socket, read }: Arrival): void {
+  #takeMain({ link, read }: Arrival): void {
     if (this.#hasMain) throw new MultifdError('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: 'main' });
     this.#hasMain = true;
     this.#begin();
-    this.#resolveMain({ socket, rest: read });
+    this.#resolveMain({ link, rest: read });
     this.#settleIfAll();
   }
 
-  #takeChannel({ socket, read }: Arrival): void {
+  #takeChannel({ link, read }: Arrival): void {
     const id = this.#checkInitial(read);
     if (this.#found[id] !== undefined) throw new MultifdError('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id, offset: INITIAL.id });
-    this.#found[id] = { socket, rest: read.slice(INITIAL_LENGTH) };
+    this.#found[id] = { link, rest: read.slice(INITIAL_LENGTH) };
     this.#begin();
     const all = this.#found.filter((connection) => connection !== undefined);
     if (all.length === this.#found.length) this.#resolveChannels(all);

@@ -1,13 +1,12 @@
-import type { Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
-import { SocketInput } from '../../transport/socket-input.ts';
+import { turn } from '../../timing.ts';
+import { LinkInput } from '../../transport/link-input.ts';
+import type { Link } from '../../transport/link.ts';
 import type { IncomingSink } from '../memory/targets.ts';
 import type { Recorder } from '../statistics.ts';
 import { Watch } from '../watch.ts';
 import type { Connection, Connections } from './connections.ts';
-import { farewell } from './farewell.ts';
 import { Landing } from './landing.ts';
 import type { CheckedIncoming } from './options.ts';
 
@@ -25,9 +24,9 @@ export class FromSource {
   readonly #connections: Connections;
   #landing: Landing | undefined;
   #hasReturnPath = false;
-  #socket: Socket | undefined;
-  #input: SocketInput | undefined;
-  #broke: (cause: Error) => void = () => {};
+  #link: Link | undefined;
+  #input: LinkInput | undefined;
+  #unwatch = (): void => {};
   #error: MultifdError | undefined;
 
   constructor(connections: Connections, sink: IncomingSink, checked: CheckedIncoming, recorder: Recorder) {
@@ -103,7 +102,7 @@ export class FromSource {
 
   /** From here on there may be a program that runs, so that nothing but its own start fails the migration any more. */
   async #start(sink: IncomingSink): Promise<void> {
-    const socket = this.#socket!;
+    const link = this.#link!;
     // A source that had said all it had to say, and then gave up, is silent about that: only who writes to it is told, and TCP tells it at the next write.
     for (let again = 0; again < 2; again++) {
       this.#say({ type: 'pong', value: 0 });
@@ -113,23 +112,21 @@ export class FromSource {
     if (this.#checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
     // Whoever has lost its target goes on at the source.
-    if (socket.destroyed) throw new MultifdError('ERR_PEER_CLOSED', 'the source has closed the connection before it could be told that all is well', { channel: 'main' });
-    socket.off('error', this.#broke);
+    if (link.closed) throw new MultifdError('ERR_PEER_CLOSED', 'the source has closed the connection before it could be told that all is well', { channel: 'main' });
+    this.#unwatch();
     await sink.start?.();
   }
 
-  async #parse({ socket, rest }: Connection): Promise<void> {
+  async #parse({ link, rest }: Connection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     const { pageSize, maxBytes, uuid } = this.#checked;
-    const input = new SocketInput(socket, 'main', rest, 0, (bytes) => {
+    const input = new LinkInput(link, 'main', rest, 0, (bytes) => {
       this.#recorder.mainBytes += bytes;
     });
-    this.#socket = socket;
+    this.#link = link;
     this.#input = input;
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
-    this.#broke = (cause: Error): void => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause }));
-    if (socket.errored) this.#broke(socket.errored);
-    else socket.once('error', this.#broke);
+    this.#unwatch = link.onBroken((cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
     const hasUuid = uuid.some((byte) => byte !== 0);
     await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
   }
@@ -180,11 +177,11 @@ export class FromSource {
   }
 
   #say(message: Parameters<typeof returnMessage>[0]): void {
-    if (this.#hasReturnPath && this.#socket?.writable) this.#socket.write(returnMessage(message));
+    if (this.#hasReturnPath && this.#link?.writable) void this.#link.write([returnMessage(message)], () => {}).catch(() => {}); // whoever reads is told
   }
 
   /** Tells the source how it ended, if it asked to be told. */
   async #farewell(status: number): Promise<void> {
-    if (this.#hasReturnPath && this.#socket !== undefined) await farewell(this.#socket, status);
+    if (this.#hasReturnPath && this.#link !== undefined) await this.#link.farewell(returnMessage({ type: 'shut', status }), status !== 0);
   }
 }

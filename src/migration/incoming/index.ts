@@ -1,11 +1,11 @@
 import { MultifdError } from '../../errors.ts';
-import { loadServerTls } from '../../transport/tls-credentials.ts';
-import { formatUri, parseUri, type SocketUri } from '../../transport/uri.ts';
+import { formatUri, parseUri } from '../../transport/uri.ts';
 import { copyToSink } from '../copy.ts';
 import { imageCargo } from '../outgoing/cargo.ts';
 import { onceOver } from '../outgoing/course.ts';
 import { checkOutgoing } from '../outgoing/options.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
+import { checkWay, type IncomingWay } from '../way.ts';
 import { Connections } from './connections.ts';
 import { FromSource } from './from-source.ts';
 import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
@@ -28,35 +28,38 @@ export interface IncomingMigration {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export async function receive(options: IncomingOptions): Promise<IncomingMigration> {
-  const uri = parseUri(options.uri);
+  checkWay({ uri: options.uri, inbox: options.inbox, token: options.token });
+  const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
-  if (uri.kind !== 'file') return listenFor(uri, options, checked, recorder);
-  if (options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  if (uri?.kind !== 'file') return listenFor(options, checked, recorder);
+  if (options.tls !== undefined || options.connect) throw new MultifdError('ERR_OPTION', 'TLS and connecting are for connections: leave them out for file:');
   const completed = load(uri.path, uri.offset, options, checked, recorder);
   completed.catch(() => {}); // whoever looks at it is told
   return { uri: formatUri(uri), completed };
 }
 
-async function listenFor(uri: SocketUri, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
-  const tls = options.tls && (await loadServerTls(options.tls));
+async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
+  const { channels, uuid, timeout, maxConnections, onStranger } = checked;
+  const { uri, inbox, token, tls, connect = false } = options;
+  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
-    const { channels, uuid, timeout, onStranger } = checked;
-    connections = await Connections.open(uri, { channels, uuid, timeout, onStranger, tls, onFirst: () => recorder.start() });
+    connections = await Connections.open(way, { channels, uuid, timeout, onFirst: () => recorder.start() });
   } catch (error) {
     await sink.discard();
     throw error;
   }
   const completed = report(new FromSource(connections, sink, checked, recorder).run(), checked, recorder);
   completed.catch(() => {});
-  return { uri: formatUri(connections.uri), completed };
+  return { uri: connections.uri, completed };
 }
 
 async function load(path: string, offset: number, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {
-  const { uri, channels, timeout, pageSize, signal, onProgress, inline } = { ...options, ...checked };
-  const outgoing = checkOutgoing({ uri, channels, timeout, pageSize, signal, onProgress, inline });
+  const { createWorker } = options;
+  const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
+  const outgoing = checkOutgoing({ channels, timeout, pageSize, signal, onProgress, inline, modules, ...(createWorker && { createWorker }) });
   const cargo = await imageCargo(path, { offset }, pageSize);
   try {
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {

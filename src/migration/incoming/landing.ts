@@ -1,17 +1,14 @@
-import { BLOCK_ENTRY, blockTable, compileCore, DEVICE_STATE_LENGTH, INITIAL_LENGTH, instantiateCoreSync } from '../../core/index.ts';
-import { type Launcher, inlineLauncher, workerLauncher } from '../../engine/launch.ts';
-import type { ChannelContext } from '../../engine/program.ts';
+import { BLOCK_ENTRY, blockTable, DEVICE_STATE_LENGTH, instantiateCoreSync } from '../../core/index.ts';
 import { Receivers } from '../../engine/receivers.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
-import { takeDescriptor } from '../../transport/descriptor-input.ts';
-import { SocketInput } from '../../transport/socket-input.ts';
 import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes, type SharedAreas } from '../channel/areas.ts';
 import { PageTargets, type TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
-import { createReceiveChannel, type ReceiveChannelData } from '../channel/receive-program.ts';
+import type { ReceiveChannelData } from '../channel/receive-program.ts';
+import { coreFor } from '../core-for.ts';
 import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, type SinkTarget } from '../memory/targets.ts';
-import type { ReceiveWorkerData } from '../receive-worker.ts';
+import { receiveChannels } from './channel-links.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
 
@@ -34,15 +31,14 @@ export class Landing {
   readonly #pageSize: number;
   #deviceStateBytes = 0;
 
-  private constructor(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming) {
+  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming, inline: boolean) {
     const { pageSize, compression, deviceStateLimit } = checked;
     const areas = layOutShared(
-      blocks.map((block, index) => ({ ...block, bitmap: 'fd' in targets[index]! })),
+      blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file' })),
       pageSize,
     );
-    const descriptors = describeTargets(targets, blocks);
     const data: ReceiveChannelData = { module, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
-    const worker = checked.inline || !descriptors.every(isShareable) ? undefined : workerChannels(connections, data);
+    const channels = receiveChannels(connections, data, inline ? undefined : checked.worker('receive'));
     this.receivers = new Receivers({
       geometry: {
         channels: connections.length,
@@ -51,7 +47,7 @@ export class Landing {
         scratchBytes: scratchBytes(pageSize),
         sharedBytes: areas.bytes,
       },
-      launcher: worker === undefined ? inlineChannels(connections) : workerLauncher(new URL('./receive-worker.js', import.meta.url)),
+      launcher: channels.launcher,
       onValue: (channel, value) => this.#keep(channel, value as DeviceState),
     });
     const { arena } = this.receivers.group;
@@ -63,13 +59,15 @@ export class Landing {
     this.#offset = new DataView(arena.buffer, this.#scratch.spare, 8);
     this.#blocks = blocks;
     this.#areas = areas;
-    this.#data = worker ?? connections.map(() => data);
+    this.#data = channels.data;
     this.#pageSize = pageSize;
   }
 
   /** @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow. */
   static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming): Promise<Landing> {
-    return new Landing(blocks, targets, connections, await compileCore('shared'), checked);
+    const descriptors = describeTargets(targets, blocks);
+    const inline = checked.inline || !descriptors.every(isShareable);
+    return new Landing(blocks, descriptors, connections, await coreFor(checked.modules, inline), checked, inline);
   }
 
   /** Starts the channels. */
@@ -137,23 +135,4 @@ export class Landing {
     this.#offset.setBigUint64(0, BigInt(offset), true);
     return { offsets: this.#scratch.spare, count: 1 };
   }
-}
-
-/** Each connection's descriptor for a worker; undefined where the runtime gives none. */
-function workerChannels(connections: readonly Connection[], data: ReceiveChannelData): ReceiveWorkerData[] | undefined {
-  const workers: ReceiveWorkerData[] = [];
-  for (const [id, { socket, rest }] of connections.entries()) {
-    const descriptor = takeDescriptor(socket, id, rest, INITIAL_LENGTH);
-    // Either all connections of a runtime have one or none has: nothing was taken from those before.
-    if (descriptor === undefined) return undefined;
-    workers.push({ ...data, descriptor });
-  }
-  return workers;
-}
-
-function inlineChannels(connections: readonly Connection[]): Launcher {
-  return inlineLauncher((context: ChannelContext<ReceiveChannelData>) => {
-    const { socket, rest } = connections[context.id]!;
-    return createReceiveChannel(context, (onBytes) => new SocketInput(socket, context.id, rest, INITIAL_LENGTH, onBytes));
-  });
 }

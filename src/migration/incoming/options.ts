@@ -1,14 +1,19 @@
+import { imageSink } from '#host/images';
 import { MultifdError } from '../../errors.ts';
-import { imageSink } from '../memory/image-sink.ts';
 import { type ImageStore, storeSink } from '../memory/store-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
-import type { IncomingTls } from '../../transport/tls-credentials.ts';
+import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
 
 export interface IncomingOptions extends MigrationOptions {
-  /** `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, or `file:PATH[,offset=N]` to load a mapped-ram image. */
-  uri: string;
+  /**
+   * `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH` (either takes both; also `wss:`, `https:`), or
+   * `file:PATH[,offset=N]` to load a mapped-ram image.
+   */
+  uri?: string;
+  /** Connect to `uri`: it is the source that listens (false). */
+  connect?: boolean;
   /** Memories to receive into, or `image`. */
   blocks?: BlockTargets;
   /** A mapped-ram image to write: its path, or a place of the caller's own. */

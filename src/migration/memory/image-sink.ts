@@ -1,8 +1,10 @@
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
 import { withDeviceState } from '../device-records.ts';
-import type { IncomingBlock, IncomingSink } from './targets.ts';
+import { cannotGrow } from './store-sink.ts';
+import type { IncomingSink } from './targets.ts';
 
 export interface ImageSinkOptions {
   path: string;
@@ -47,17 +49,9 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
     },
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
-      await writer.appendTail(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
+      await writer.appendTail(withDeviceState(concat(tail), deviceState, pageSize));
       stamp = await writer.commit();
     },
     discard: () => writer.discard(),
   };
-}
-
-/** The answer of a sink that writes an image anew. Throws MultifdError ERR_UNSUPPORTED. */
-export function cannotGrow([first]: readonly IncomingBlock[]): never {
-  throw new MultifdError(
-    'ERR_UNSUPPORTED',
-    `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, but an image has its place for each block from the beginning: migrate again, now that it has grown, or receive into memory, or record the migration`,
-  );
 }

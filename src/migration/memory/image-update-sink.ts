@@ -1,3 +1,4 @@
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import type { ImageUpdate, Stamp } from '../../image/index.ts';
 import { withDeviceState } from '../device-records.ts';
@@ -27,7 +28,7 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
     },
     async commit({ deviceState, bitmaps, changed }) {
       if (changed === undefined) throw new MultifdError('ERR_INTERNAL', 'an image was to be updated, and nobody knows what has changed');
-      stamp = await update.commit({ changed, bitmaps, tail: withDeviceState(Buffer.concat(tail), deviceState, pageSize) });
+      stamp = await update.commit({ changed, bitmaps, tail: withDeviceState(concat(tail), deviceState, pageSize) });
     },
     discard: () => update.discard(),
   };

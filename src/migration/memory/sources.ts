@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
-import { MultifdError } from '../../errors.ts';
-import { BlockContent, type ImageBlock, type ImageReader } from '../../image/index.ts';
+import { openFile, readAt } from '#host/files';
+import { isSharedBuffer } from '../../bytes.ts';
+import type { ImageBlock, ImageReader } from '../../image/image-reader.ts';
+import { BlockContent } from '../../image/read-ahead.ts';
 import type { SourceDescriptor } from '../channel/page-sources.ts';
-import { readAt } from '../channel/positioned.ts';
 
 /** A user's own pages: read once per round, in any order, in pieces of whole pages. */
 export interface PageSource {
@@ -38,7 +38,7 @@ export interface OpenBlock {
 export function openBlock({ id, source }: OutgoingBlock, pageSize: number): OpenBlock {
   if (source instanceof WebAssembly.Memory) return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
   if (source instanceof Uint8Array) return memoryBlock(id, pageSize, () => source);
-  if (source instanceof SharedArrayBuffer || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
+  if (isSharedBuffer(source) || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
   if ('path' in source) return fileBlock(id, source.path);
   const { byteLength } = source;
   return {
@@ -57,7 +57,7 @@ export function openBlock({ id, source }: OutgoingBlock, pageSize: number): Open
 function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memory?: WebAssembly.Memory): OpenBlock {
   const { buffer, byteOffset, byteLength } = view();
   // A length that is no page multiple has to be padded, so its last page can't go out from where it is.
-  const shared = buffer instanceof SharedArrayBuffer && byteLength % pageSize === 0;
+  const shared = isSharedBuffer(buffer) && byteLength % pageSize === 0;
   return {
     id,
     byteLength,
@@ -73,12 +73,8 @@ function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memor
 }
 
 function fileBlock(id: string, path: string): OpenBlock {
-  try {
-    const fd = openSync(path, 'r');
-    return openFileBlock({ id, fd, position: 0, byteLength: fstatSync(fd).size, close: () => closeSync(fd) });
-  } catch (cause) {
-    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
-  }
+  const { fd, size, close } = openFile(path);
+  return openFileBlock({ id, fd, position: 0, byteLength: size, close });
 }
 
 export interface FileRegion {

@@ -1,10 +1,10 @@
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
-import { type ImagePlan, planImage } from '../../image/index.ts';
+import { type ImagePlan, planImage } from '../../image/layout.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink } from '../channel/page-targets.ts';
 import { withDeviceState } from '../device-records.ts';
-import { cannotGrow } from './image-sink.ts';
-import type { IncomingSink } from './targets.ts';
+import type { IncomingBlock, IncomingSink } from './targets.ts';
 
 /**
  * A place for a mapped-ram image that is no file: a database, a bucket. It gets every part of the image with its place in it, as a file would have it, and
@@ -40,8 +40,16 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
       tail.push(chunk.slice());
     },
     async commit({ deviceState }) {
-      await store.commit(withDeviceState(Buffer.concat(tail), deviceState, pageSize));
+      await store.commit(withDeviceState(concat(tail), deviceState, pageSize));
     },
     discard: () => store.discard(),
   };
+}
+
+/** The answer of a sink that writes an image anew. Throws MultifdError ERR_UNSUPPORTED. */
+export function cannotGrow([first]: readonly IncomingBlock[]): never {
+  throw new MultifdError(
+    'ERR_UNSUPPORTED',
+    `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, but an image has its place for each block from the beginning: migrate again, now that it has grown, or receive into memory, or record the migration`,
+  );
 }

@@ -1,3 +1,4 @@
+import { concat, isSharedBuffer } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink, TargetDescriptor } from '../channel/page-targets.ts';
@@ -73,7 +74,7 @@ export function memorySink(targets: BlockTargets, pageSize: number, onDeviceStat
       tail.push(chunk.slice());
     },
     async commit({ deviceState }) {
-      const records = ownRecords(Buffer.concat(tail), pageSize) ?? [];
+      const records = ownRecords(concat(tail), pageSize) ?? [];
       for (const state of [...records, ...deviceState]) await onDeviceState(state);
     },
     ...(start !== undefined && { start }),
@@ -114,7 +115,7 @@ function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock): 
 
 function bytesOf(target: BlockTarget): Uint8Array | undefined {
   if (target instanceof Uint8Array) return target;
-  if (target instanceof SharedArrayBuffer || target instanceof ArrayBuffer) return new Uint8Array(target);
+  if (isSharedBuffer(target) || target instanceof ArrayBuffer) return new Uint8Array(target);
   return undefined;
 }
 
@@ -124,9 +125,9 @@ export function isShareable(descriptor: TargetDescriptor): boolean {
     case 'file':
       return true;
     case 'memory':
-      return descriptor.memory.buffer instanceof SharedArrayBuffer;
+      return isSharedBuffer(descriptor.memory.buffer);
     case 'bytes':
-      return descriptor.bytes.buffer instanceof SharedArrayBuffer;
+      return isSharedBuffer(descriptor.bytes.buffer);
     case 'sink':
       return false;
   }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep } from '../../timing.ts';
 
 /** QEMU's migration rate limit works in periods of 100 ms. */
 const PERIOD_MS = 100;
@@ -42,7 +42,7 @@ export class Bandwidth {
 
   async #sleep(milliseconds: number): Promise<void> {
     this.waiting = true;
-    await sleep(milliseconds, undefined, { signal: this.#signal }).catch(() => {}); // it rejects when the signal fires
+    await sleep(milliseconds, this.#signal);
     this.waiting = false;
   }
 }

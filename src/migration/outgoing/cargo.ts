@@ -1,5 +1,7 @@
 import { MultifdError } from '../../errors.ts';
-import { blockLengthFor, fileLengthRecord, type ImageOptions, type ImageSource, openImage } from '../../image/index.ts';
+import { type ImageOptions, openImage } from '../../image/image-reader.ts';
+import type { ImageSource } from '../../image/open-source.ts';
+import { blockLengthFor, fileLengthRecord } from '../../image/records.ts';
 import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../channel/areas.ts';
 import { imageBlock, type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';

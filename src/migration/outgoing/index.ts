@@ -1,12 +1,12 @@
+import { imageSink } from '#host/images';
 import { MultifdError } from '../../errors.ts';
-import { loadClientTls } from '../../transport/tls-credentials.ts';
 import { parseUri } from '../../transport/uri.ts';
 import { copyToSink } from '../copy.ts';
-import { imageSink } from '../memory/image-sink.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
+import { checkWay, type OutgoingLinks, outgoingLinks } from '../way.ts';
 import { loadCargo } from './cargo.ts';
 import { onceOver } from './course.ts';
-import { checkOutgoing, type OutgoingOptions } from './options.ts';
+import { type CheckedOutgoing, checkOutgoing, type LinkOptions, type OutgoingOptions } from './options.ts';
 import { migrateToTarget } from './to-target.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
@@ -18,23 +18,40 @@ export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
  * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the signal.
  */
 export async function send(options: OutgoingOptions): Promise<MigrationStatistics> {
-  const uri = parseUri(options.uri);
+  checkWay(options);
+  const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkOutgoing(options);
-  if (uri.kind === 'file' && checked.compression !== 'none') {
-    throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
-  }
-  if (uri.kind === 'file' && options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
-  const tls = options.tls && (await loadClientTls(options.tls, uri.kind === 'tcp' ? uri.host || '127.0.0.1' : undefined));
-  const cargo = await loadCargo(options, checked.pageSize);
+  const file = uri?.kind === 'file' ? uri : undefined;
+  if (file !== undefined) demandPlainFile(options);
+  const links = file === undefined ? await openLinks(options, checked) : undefined;
   const recorder = new Recorder(checked.pageSize);
   const plan = onceOver(options.deviceState ?? []);
   try {
-    if (uri.kind === 'file') await copyToSink(cargo, await imageSink({ ...uri, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
-    else await migrateToTarget(uri, tls, cargo, checked, recorder, plan);
+    const cargo = await loadCargo(options, checked.pageSize);
+    try {
+      if (links === undefined) await copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
+      else await migrateToTarget(links, cargo, checked, recorder, plan);
+    } finally {
+      recorder.end();
+      checked.onProgress(recorder.snapshot());
+      await cargo.close();
+    }
   } finally {
-    recorder.end();
-    checked.onProgress(recorder.snapshot());
-    await cargo.close();
+    links?.close();
   }
   return recorder.snapshot();
+}
+
+/** The connections of a source, by what its caller says of them. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
+export async function openLinks(options: LinkOptions, { timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
+  const { uri, inbox, connect, token, tls, listen = false, onListening = () => {}, onStranger = () => {} } = options;
+  const links = await outgoingLinks({ uri, inbox, connect, token, tls, listen, timeout, maxConnections, onStranger });
+  if (links.uri !== undefined) onListening(links.uri);
+  return links;
+}
+
+/** @throws MultifdError ERR_OPTION. */
+export function demandPlainFile({ compression = 'none', tls, listen }: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
+  if (compression !== 'none') throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
+  if (tls !== undefined || listen) throw new MultifdError('ERR_OPTION', 'TLS and listening are for connections: leave them out for file:');
 }

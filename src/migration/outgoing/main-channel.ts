@@ -1,17 +1,18 @@
-import type { Socket } from 'node:net';
-import { SocketOutput } from '../../transport/socket-output.ts';
+import { concat } from '../../bytes.ts';
+import { LinkOutput } from '../../transport/link-output.ts';
+import type { Link } from '../../transport/link.ts';
 
 const BUFFER_BYTES = 64 * 1024;
 
 /** The main channel's outgoing half: small records, collected and written together. */
 export class MainChannel {
-  readonly #output: SocketOutput;
+  readonly #output: LinkOutput;
   #pieces: Uint8Array[] = [];
   #bytes = 0;
 
   /** @param onBytes called with each piece's length as it leaves. */
-  constructor(socket: Socket, onBytes: (bytes: number) => void) {
-    this.#output = new SocketOutput(socket, 'main', onBytes);
+  constructor(link: Link, onBytes: (bytes: number) => void) {
+    this.#output = new LinkOutput(link, 'main', onBytes);
   }
 
   /** Takes a record; undefined unless the buffer had to be written. */
@@ -24,7 +25,7 @@ export class MainChannel {
   }
 
   async flush(): Promise<void> {
-    const pieces = Buffer.concat(this.#pieces);
+    const pieces = concat(this.#pieces);
     this.#pieces = [];
     this.#bytes = 0;
     await this.#output.write([pieces]);

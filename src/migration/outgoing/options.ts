@@ -1,9 +1,9 @@
 import { MultifdError } from '../../errors.ts';
-import type { ImageSource } from '../../image/index.ts';
-import type { OutgoingTls } from '../../transport/tls-credentials.ts';
+import type { ImageSource } from '../../image/open-source.ts';
+import type { OutgoingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { OutgoingBlock } from '../memory/sources.ts';
-import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
+import { type CheckedOptions, checkOptions, type ConnectChannel, integer, type MigrationOptions } from '../options.ts';
 
 /** Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before QEMU 9.0), or the channels. */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
@@ -11,8 +11,16 @@ export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
 const DETECTIONS: readonly ZeroPageDetection[] = ['none', 'legacy', 'multifd'];
 
 export interface OutgoingOptions extends MigrationOptions {
-  /** `tcp:HOST:PORT`, `unix:PATH`, or `file:PATH[,offset=N]` for a mapped-ram image. */
-  uri: string;
+  /** `tcp:HOST:PORT`, `unix:PATH`, `ws://HOST:PORT/PATH`, `http://HOST:PORT/PATH` (also `wss:`, `https:`), or `file:PATH[,offset=N]` for a mapped-ram image. */
+  uri?: string;
+  /** Instead of `uri`: opens the connection of each channel. */
+  connect?: ConnectChannel;
+  /** Listen at `uri`: it is the target that connects (false). */
+  listen?: boolean;
+  /** With `listen`: told where, with the port it got. */
+  onListening?: (uri: string) => void;
+  /** With `listen`: told of connections that were refused or dropped. */
+  onStranger?: (why: string) => void;
   /** The memories to send, or `image`. */
   blocks?: readonly OutgoingBlock[];
   /** A mapped-ram image to send, with its machine type and device sections. Only a path is read by the channels themselves. */
@@ -39,6 +47,9 @@ export interface OutgoingOptions extends MigrationOptions {
   /** For `file:`, replace a file that is there (false). */
   force?: boolean;
 }
+
+/** How the connections come about. */
+export type LinkOptions = Pick<OutgoingOptions, 'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls' | 'onListening' | 'onStranger'>;
 
 export interface CheckedOutgoing extends CheckedOptions {
   zeroPageDetection: ZeroPageDetection;

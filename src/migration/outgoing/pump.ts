@@ -1,4 +1,4 @@
-import { blockTable, compileCore, type CoreExports, instantiateCoreSync } from '../../core/index.ts';
+import { blockTable, type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
 import { Engine } from '../../engine/engine.ts';
 import type { Launcher } from '../../engine/launch.ts';
@@ -7,6 +7,7 @@ import { BATCH_BYTES, bitmapAddress, scratchBytes, sendPayloadBytes, type Shared
 import type { ChannelBasics } from '../channel/batcher.ts';
 import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../channel/payloads.ts';
 import type { Recorder } from '../statistics.ts';
+import { coreFor } from '../core-for.ts';
 import { Watch } from '../watch.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type Cargo, cargoAreas } from './cargo.ts';
@@ -37,7 +38,7 @@ export class Pump {
   readonly engine: Engine;
   readonly areas: SharedAreas;
   readonly bandwidth: Bandwidth;
-  /** The shared build of the core. */
+  /** The build of the core that the arena needs. */
   readonly module: WebAssembly.Module;
   readonly #options: PumpOptions;
   readonly #core: CoreExports;
@@ -60,7 +61,7 @@ export class Pump {
   static async create(options: PumpOptions): Promise<Pump> {
     const { cargo, checked, recorder, launcher, writesBitmaps, channelData, plan } = options;
     const { pageSize, channels } = checked;
-    const module = await compileCore('shared');
+    const module = await coreFor(checked.modules, launcher.inline);
     const areas = cargoAreas(cargo, pageSize, writesBitmaps);
     const data = channelData({ module, pageSize, areas });
     const engine = new Engine({

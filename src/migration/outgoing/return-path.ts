@@ -1,8 +1,7 @@
-import type { Socket } from 'node:net';
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
-import { SocketInput } from '../../transport/socket-input.ts';
-import { explainTls, isTlsRefusal } from '../../transport/tls.ts';
+import { LinkInput } from '../../transport/link-input.ts';
+import type { Link } from '../../transport/link.ts';
 
 /** How long a target that has broken off a channel may take to say why. */
 const VERDICT_MS = 1_000;
@@ -15,21 +14,21 @@ export class ReturnPath {
   readonly acknowledged: Promise<void>;
   /** How many messages came: any of them is a sign of life. */
   messages = 0;
-  readonly #socket: Socket;
-  readonly #input: SocketInput;
+  readonly #link: Link;
+  readonly #input: LinkInput;
   #acknowledge!: () => void;
   /** PONGs that are waited for, by value. */
   readonly #pongs = new Map<number, () => void>();
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor(link: Link) {
+    this.#link = link;
     let refuse!: (error: MultifdError) => void;
     this.acknowledged = new Promise((resolve, reject) => {
       this.#acknowledge = resolve;
       refuse = reject;
     });
     this.acknowledged.catch(() => {}); // nobody has to be waiting for it
-    this.#input = new SocketInput(socket, 'main', new Uint8Array(0), 0);
+    this.#input = new LinkInput(link, 'main', new Uint8Array(0), 0);
     this.verdict = this.#read().catch((thrown: unknown) => MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }));
     void this.verdict.then((error) => refuse(error ?? new MultifdError('ERR_STREAM', 'the target never said that the source may switch over', { channel: 'main' })));
   }
@@ -52,7 +51,7 @@ export class ReturnPath {
   }
 
   async #soon(): Promise<MultifdError | undefined | 'late'> {
-    let timer: NodeJS.Timeout | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(resolve, VERDICT_MS, 'late');
     });
@@ -78,10 +77,10 @@ export class ReturnPath {
   }
 
   #closed(offset: number): MultifdError {
-    const { errored } = this.#socket;
+    const { broken, secure } = this.#link;
+    if (broken instanceof MultifdError) return new MultifdError(broken.code, broken.message, { channel: 'main', offset, cause: broken });
     // With TLS 1.3 a source learns only after the handshake what the target thinks of its certificate, by an alert or by silence.
-    if (errored != null && isTlsRefusal(errored)) return new MultifdError('ERR_TLS', `the target refuses us: ${explainTls(errored)}`, { channel: 'main', offset, cause: errored });
-    const hint = 'encrypted' in this.#socket && this.messages === 0 ? '; it may have refused our certificate: its own output says so then' : '';
+    const hint = secure && this.messages === 0 ? '; it may have refused our certificate: its own output says so then' : '';
     return new MultifdError('ERR_PEER_CLOSED', `the target closed the connection before it had everything${hint}`, { channel: 'main', offset });
   }
 }

@@ -1,12 +1,10 @@
-import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
 import { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
-import { connect } from '../../transport/connect.ts';
-import type { ClientTls } from '../../transport/tls-credentials.ts';
-import type { SocketUri } from '../../transport/uri.ts';
-import { createSendChannel, type SendChannelData } from '../channel/send-program.ts';
+import type { SendChannelData } from '../channel/send-program.ts';
 import type { Recorder } from '../statistics.ts';
+import type { OutgoingLinks } from '../way.ts';
 import type { Cargo } from './cargo.ts';
+import { sendLauncher } from './channel-links.ts';
 import type { CoursePlan } from './course.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
@@ -28,28 +26,26 @@ import { ReturnPath } from './return-path.ts';
  *
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
-export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
-  const { timeout, signal, inline, compression, uuid, zlibLevel, zstdLevel } = checked;
-  const socket = await connect(uri, { timeout, signal, channel: 'main', tls });
+export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
+  const { signal, inline, compression, uuid, zlibLevel, zstdLevel } = checked;
+  const link = await links.open('main', signal);
   recorder.start();
-  const main = new MainChannel(socket, (bytes) => {
+  const main = new MainChannel(link, (bytes) => {
     recorder.mainBytes += bytes;
   });
-  const returnPath = checked.returnPath ? new ReturnPath(socket) : undefined;
-  if (returnPath === undefined) socket.resume(); // what the target says is not asked for, but must not fill up
+  const returnPath = checked.returnPath ? new ReturnPath(link) : undefined;
+  if (returnPath === undefined) link.drain(); // what the target says is not asked for, but must not fill up
   try {
     const pump = await Pump.create({
       cargo,
       checked,
       recorder,
       plan,
-      launcher: inline ? inlineLauncher(createSendChannel) : workerLauncher(new URL('./send-worker.js', import.meta.url)),
+      launcher: sendLauncher(links, inline ? undefined : checked.worker('send')),
       writesBitmaps: false,
-      channelData: (basics): SendChannelData => ({
+      channelData: (basics): SendChannelData & { route: OutgoingLinks['route'] } => ({
         ...basics,
-        uri,
-        tls,
-        timeout,
+        route: links.route,
         uuid,
         compression,
         zlibLevel,
@@ -78,14 +74,14 @@ export async function migrateToTarget(uri: SocketUri, tls: ClientTls | undefined
       // Once everything is on its way the target's word counts, not what becomes of the connections: if it says that it has everything, it runs it.
       const done = streamed && (await returnPath?.hasEverything()) === true;
       const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
-      socket.destroy();
+      link.destroy();
       await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
       if (reason !== undefined) throw reason;
     } finally {
       watch.stop();
     }
   } finally {
-    socket.destroy();
+    link.destroy();
   }
 }
 

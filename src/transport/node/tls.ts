@@ -1,7 +1,7 @@
 import { constants, type X509Certificate } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
-import { checkServerIdentity, connect, createServer, type SecureContextOptions, type TlsOptions, type TLSSocket } from 'node:tls';
-import { MultifdError } from '../errors.ts';
+import { checkServerIdentity, connect, type ConnectionOptions, createServer, type SecureContextOptions, type TlsOptions, type TLSSocket } from 'node:tls';
+import { MultifdError } from '../../errors.ts';
 import type { ClientTls, ServerTls } from './tls-credentials.ts';
 
 /** PSK suites are not among Node's defaults. This one has forward secrecy, and GnuTLS, which is what QEMU has, knows it. */
@@ -37,15 +37,18 @@ export function startTls(raw: Socket, tls: ClientTls): TLSSocket {
       checkServerIdentity: (_, { raw: certificate }) => (certificate === undefined ? undefined : new Error(CERTIFICATE_FOR_KEY)),
     });
   }
-  const { ca, crl, cert, key, verifyPeer, hostname } = tls;
-  return connect({
+  return connect({ ...clientContext(tls), socket: raw });
+}
+
+/** A source's options for TLS with certificates. */
+export function clientContext({ ca, crl, cert, key, verifyPeer, hostname }: Extract<ClientTls, { kind: 'x509' }>): ConnectionOptions {
+  return {
     ...SOURCE,
     ...x509Context({ ca, crl, cert, key }),
-    socket: raw,
     rejectUnauthorized: verifyPeer,
     ...(hostname !== undefined && isIP(hostname) === 0 && { servername: hostname }),
     checkServerIdentity: (_, certificate) => (hostname === undefined ? undefined : checkServerIdentity(hostname, certificate)),
-  });
+  };
 }
 
 /**
@@ -56,7 +59,7 @@ export function startTls(raw: Socket, tls: ClientTls): TLSSocket {
 export function acceptTls(raw: Socket, tls: ServerTls, timeout: number): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     // A server of its own for each connection, which never listens: what comes out of it belongs to what went in.
-    const server = createServer({ ...TARGET, ...serverContext(tls), handshakeTimeout: timeout });
+    const server = createServer({ ...serverContext(tls), handshakeTimeout: timeout });
     const refuse = (why: string, cause?: unknown): void => {
       raw.destroy();
       reject(new MultifdError('ERR_TLS', why, { cause }));
@@ -69,12 +72,10 @@ export function acceptTls(raw: Socket, tls: ServerTls, timeout: number): Promise
     });
     server.once('secureConnection', (socket) => {
       breakOnError(socket);
-      if (tls.kind === 'x509' && tls.authz !== undefined) {
-        const name = distinguishedName(socket.getPeerX509Certificate());
-        if (!tls.authz.includes(name)) {
-          socket.destroy();
-          return refuse(`its certificate is for ${name}, which authz does not name`);
-        }
+      const unwanted = notAuthorized(socket, tls);
+      if (unwanted !== undefined) {
+        socket.destroy();
+        return refuse(unwanted);
       }
       resolve(socket);
     });
@@ -82,9 +83,17 @@ export function acceptTls(raw: Socket, tls: ServerTls, timeout: number): Promise
   });
 }
 
-function serverContext(tls: ServerTls): TlsOptions {
-  if (tls.kind === 'psk') return { ciphers: PSK_CIPHER, pskCallback: (_, username) => tls.keys.get(username) ?? null };
-  return { ...x509Context(tls), ciphers: X509_CIPHERS_1_2, requestCert: tls.verifyPeer, rejectUnauthorized: tls.verifyPeer };
+/** Why a source's certificate, which verifies, does not let it in; undefined if it does. */
+export function notAuthorized(socket: TLSSocket, tls: ServerTls): string | undefined {
+  if (tls.kind !== 'x509' || tls.authz === undefined) return undefined;
+  const name = distinguishedName(socket.getPeerX509Certificate());
+  return tls.authz.includes(name) ? undefined : `its certificate is for ${name}, which authz does not name`;
+}
+
+/** A target's options. Whoever takes the connection asks {@link notAuthorized}. */
+export function serverContext(tls: ServerTls): TlsOptions {
+  if (tls.kind === 'psk') return { ...TARGET, ciphers: PSK_CIPHER, pskCallback: (_, username) => tls.keys.get(username) ?? null };
+  return { ...TARGET, ...x509Context(tls), ciphers: X509_CIPHERS_1_2, requestCert: tls.verifyPeer, rejectUnauthorized: tls.verifyPeer };
 }
 
 function x509Context({ ca, crl, cert, key }: { ca: string; crl: string | undefined; cert: string | undefined; key: string | undefined }): SecureContextOptions {

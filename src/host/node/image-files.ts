@@ -1,9 +1,9 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { io } from './io.ts';
-import type { RandomAccess } from './random-access.ts';
+import { io } from '../../image/io.ts';
+import type { RandomAccess } from '../../image/random-access.ts';
 
 /** Opens a file to read anywhere in it. Throws MultifdError ERR_IO. */
-export async function openFile(path: string): Promise<RandomAccess> {
+export async function openImageFile(path: string): Promise<RandomAccess> {
   const handle = await io(`open ${path}`, open(path, 'r'));
   try {
     const { size } = await io(`look at ${path}`, handle.stat());

@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../../errors.ts';
 
 /** TLS of the outgoing end. */
 export interface OutgoingTls {

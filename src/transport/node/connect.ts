@@ -1,23 +1,15 @@
 import { connect as netConnect, type Socket } from 'node:net';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../../errors.ts';
+import type { DialOptions } from '../dial.ts';
+import { formatUri, type LinkUri } from '../uri.ts';
+import { SocketLink } from './socket-link.ts';
 import { breakOnError, explainTls, startTls } from './tls.ts';
-import type { ClientTls } from './tls-credentials.ts';
-import { formatUri, type SocketUri } from './uri.ts';
-
-export interface ConnectOptions {
-  /** Milliseconds until the connection has to stand, TLS included. */
-  timeout: number;
-  signal?: AbortSignal;
-  channel: number | 'main';
-  /** Without it, plain. */
-  tls?: ClientTls | undefined;
-}
 
 /**
- * One connection to a listening target.
+ * One socket to a listening target.
  * @throws MultifdError ERR_CONNECT, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
-export function connect(uri: SocketUri, { timeout, signal, channel, tls }: ConnectOptions): Promise<Socket> {
+export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, { timeout, signal, channel, tls }: DialOptions): Promise<SocketLink> {
   return new Promise((resolve, reject) => {
     // allowHalfOpen: the end of what we send is no end of what the target says on the return path.
     const raw = uri.kind === 'tcp' ? netConnect({ host: uri.host || '127.0.0.1', port: uri.port, allowHalfOpen: true }) : netConnect({ path: uri.path, allowHalfOpen: true });
@@ -38,9 +30,7 @@ export function connect(uri: SocketUri, { timeout, signal, channel, tls }: Conne
     };
     const done = (socket: Socket): void => {
       settle();
-      // Without a listener, a reset between two of our calls would end the process. Whoever reads or writes next is told.
-      socket.on('error', () => {});
-      resolve(socket);
+      resolve(new SocketLink(socket));
     };
     raw.once('error', onError);
     signal?.addEventListener('abort', onAbort, { once: true });

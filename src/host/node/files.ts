@@ -1,7 +1,9 @@
-import { readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { MultifdError } from '../../errors.ts';
 
-/** Reads at a position of a file, from any thread; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
+/** Files at positions, for channels in any thread. */
+
+/** Reads at a position; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
 export function readAt(fd: number, into: Uint8Array, position: number): void {
   for (let at = 0; at < into.length; ) {
     const count = attempt('read', position + at, () => readSync(fd, into, at, into.length - at, position + at));
@@ -13,7 +15,7 @@ export function readAt(fd: number, into: Uint8Array, position: number): void {
   }
 }
 
-/** Writes at a position of a file, side by side with other threads. @throws MultifdError ERR_IO. */
+/** Writes at a position, side by side with other threads. @throws MultifdError ERR_IO. */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length; ) {
     at += attempt('write', position + at, () => writeSync(fd, bytes, at, bytes.length - at, position + at));
@@ -25,5 +27,22 @@ function attempt(verb: string, offset: number, call: () => number): number {
     return call();
   } catch (cause) {
     throw new MultifdError('ERR_IO', `can't ${verb} the file: ${(cause as Error).message}`, { offset, cause });
+  }
+}
+
+export interface OpenFile {
+  fd: number;
+  /** Bytes. */
+  size: number;
+  close(): void;
+}
+
+/** Opens a file to be read. @throws MultifdError ERR_IO. */
+export function openFile(path: string): OpenFile {
+  try {
+    const fd = openSync(path, 'r');
+    return { fd, size: fstatSync(fd).size, close: () => closeSync(fd) };
+  } catch (cause) {
+    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -1,0 +1,43 @@
+/** Threads as the engine needs them, whatever the runtime calls them. */
+
+/** A Worker object that its maker has started already: of the runtime's own class. */
+export type RunningWorker = object;
+
+/** Where a thread's module is, or who starts it: bundlers and strict content policies have workers of their own. */
+export type WorkerModule = URL | (() => RunningWorker);
+
+/** A thread as its starter sees it. */
+export interface Thread {
+  /** @param transfer what is not copied but handed over. */
+  post(message: unknown, transfer?: readonly object[]): void;
+  /** Resolves when nothing of it is left, with its exit status where there is one. */
+  readonly gone: Promise<number>;
+  /** Ends it now, whatever it does. */
+  terminate(): void;
+}
+
+/** Posts what a thread begins with; one that can't be given it is ended. @throws what the runtime says of a message that can't be cloned. */
+export function begin(thread: Thread, message: unknown, transfer?: readonly object[]): void {
+  try {
+    thread.post(message, transfer);
+  } catch (error) {
+    thread.terminate();
+    throw error;
+  }
+}
+
+export interface ThreadOptions {
+  name: string;
+  onMessage(message: unknown): void;
+  /** It has thrown outside of all that its module catches. */
+  onError(error: unknown): void;
+}
+
+/** The other end, inside the thread. */
+export interface ThreadPort {
+  post(message: unknown): void;
+  /** Takes every message from now on; what came before is kept for it. */
+  onMessage(take: (message: unknown) => void): void;
+  /** Nothing more is posted and taken: lets the thread end. */
+  close(): void;
+}

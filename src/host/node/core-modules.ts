@@ -1,0 +1,11 @@
+import plainBytes from '../../../build/core.plain.wasm';
+import sharedBytes from '../../../build/core.shared.wasm';
+import type { CoreKind } from '../../core/load.ts';
+
+const bytes = { shared: sharedBytes, plain: plainBytes };
+/** Compiled when first asked for, once. */
+const compiled: Partial<Record<CoreKind, Promise<WebAssembly.Module>>> = {};
+
+export function coreModule(kind: CoreKind): Promise<WebAssembly.Module> {
+  return (compiled[kind] ??= WebAssembly.compile(bytes[kind]));
+}

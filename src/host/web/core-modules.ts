@@ -1,0 +1,1 @@
+export { coreModule } from '../node/core-modules.ts';

@@ -1,0 +1,4 @@
+import type * as node from '../node/descriptors.ts';
+import { lacking } from './lacking.ts';
+
+export const openDescriptor: typeof node.openDescriptor = () => lacking('descriptors');

@@ -1,0 +1,6 @@
+import type * as node from '../node/files.ts';
+import { lacking } from './lacking.ts';
+
+export const readAt: typeof node.readAt = () => lacking('files');
+export const writeAt: typeof node.writeAt = () => lacking('files');
+export const openFile: typeof node.openFile = () => lacking('files');

@@ -1,0 +1,68 @@
+import { MultifdError } from '../../errors.ts';
+import { METHOD, refusal, requestHeaders, requestPair } from '../../transport/carriers/http.ts';
+import { protocolsFor } from '../../transport/carriers/token.ts';
+import { type WebSocketLike, webSocketPair } from '../../transport/carriers/web-socket.ts';
+import { opened } from '../../transport/connectable.ts';
+import type { DialOptions } from '../../transport/dial.ts';
+import type { Link } from '../../transport/link.ts';
+import { StreamLink } from '../../transport/stream-link.ts';
+import { formatUri, type WebUri } from '../../transport/uri.ts';
+import type * as node from '../node/links.ts';
+import { lacking } from './lacking.ts';
+
+export const loadClientTls: typeof node.loadClientTls = async () => lacking('TLS credentials of our own');
+export const loadServerTls: typeof node.loadServerTls = async () => lacking('TLS credentials of our own');
+export const openDoor: typeof node.openDoor = async () => lacking('ports to listen on');
+export const descriptorOf: typeof node.descriptorOf = () => undefined;
+export const acceptUpgrade: typeof node.acceptUpgrade = () => undefined;
+
+export const dial: typeof node.dial = (uri, options) => {
+  if (uri.kind === 'ws') return within(uri, options, async (token) => webSocketLink(new WebSocket(formatUri(uri), protocolsFor(token)) as unknown as WebSocketLike, formatUri(uri)));
+  if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
+  return lacking(uri.kind === 'tcp' ? 'TCP sockets' : 'Unix sockets');
+};
+
+export async function webSocketLink(socket: WebSocketLike, peer: string): Promise<Link> {
+  await opened(socket, peer);
+  return new StreamLink(webSocketPair(socket), peer);
+}
+
+export function requestLink(uri: WebUri, token: string | undefined): Link {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  // `duplex` is no part of the DOM's types yet; it is demanded for bodies that are streams.
+  const request = { method: METHOD, headers: requestHeaders(token), body: readable, duplex: 'half' } as RequestInit;
+  const answer = fetch(formatUri(uri), request).then(
+    (response) => {
+      if (response.status !== 200 || response.body === null) throw refusal(uri, response.status);
+      return response.body;
+    },
+    (cause: unknown) => {
+      throw new MultifdError('ERR_CONNECT', `${formatUri(uri)} can't be reached: ${(cause as Error).message}; browsers stream requests over HTTP/2 only, use ws: there`, { cause });
+    },
+  );
+  return new StreamLink(requestPair(writable, answer), formatUri(uri));
+}
+
+/** @throws MultifdError ERR_TIMEOUT or ERR_CANCELLED. */
+export function within(uri: WebUri, { timeout, signal, channel, tls, token }: DialOptions, open: (token: string | undefined) => Promise<Link>): Promise<Link> {
+  if (tls !== undefined) return lacking('TLS credentials of our own');
+  return new Promise((resolve, reject) => {
+    let given = false;
+    const give = (act: () => void): void => {
+      given = true;
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      act();
+    };
+    const onAbort = (): void => give(() => reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })));
+    const timer = setTimeout(() => give(() => reject(new MultifdError('ERR_TIMEOUT', `${formatUri(uri)} did not answer within ${timeout / 1000} s`, { channel }))), timeout);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) return onAbort();
+    open(token).then(
+      (link) => (given ? link.destroy() : give(() => resolve(link))),
+      (error: unknown) => {
+        if (!given) give(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
+      },
+    );
+  });
+}

@@ -1,0 +1,59 @@
+import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from '../../engine/threads.ts';
+import type * as node from '../node/threads.ts';
+
+/** Threads by Web Workers. They have no event for their end: a thread says so itself, last of all. */
+const GONE = 'multifd: gone';
+
+/** The part of a worker's global scope that is used here. */
+interface WorkerScope {
+  postMessage(message: unknown): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+  close(): void;
+}
+
+/** Channels work in one memory with their owner: without shared memory, as in a page that is not cross-origin isolated, they can't be threads. */
+export const hasThreads: typeof node.hasThreads = () => typeof Worker === 'function' && typeof SharedArrayBuffer === 'function';
+
+export const startThread: typeof node.startThread = (module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread => {
+  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : (module() as Worker);
+  let end: (status: number) => void = () => {};
+  const gone = new Promise<number>((resolve) => {
+    end = resolve;
+  });
+  worker.onmessage = ({ data }: MessageEvent) => {
+    if (data === GONE) end(0);
+    else onMessage(data);
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    onError(event.error ?? new Error(event.message || 'the worker could not be loaded'));
+    worker.terminate();
+    end(1);
+  };
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer as Transferable[]),
+    gone,
+    terminate: () => {
+      worker.terminate();
+      end(1);
+    },
+  };
+};
+
+export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => {
+  if (!('WorkerGlobalScope' in globalThis)) return undefined;
+  const scope = globalThis as unknown as WorkerScope;
+  return {
+    post: (message) => scope.postMessage(message),
+    onMessage: (take) => {
+      scope.onmessage = ({ data }) => take(data);
+    },
+    close: () => {
+      scope.postMessage(GONE);
+      scope.close();
+    },
+  };
+};
+
+/** Browsers have no priorities of threads. */
+export const giveWay: typeof node.giveWay = () => {};

@@ -1,0 +1,34 @@
+import { refusal } from '../../transport/carriers/http.ts';
+import { PROTOCOL } from '../../transport/carriers/token.ts';
+import type { WebSocketLike } from '../../transport/carriers/web-socket.ts';
+import { formatUri } from '../../transport/uri.ts';
+import type * as node from '../node/links.ts';
+import { lacking } from '../web/lacking.ts';
+import { requestLink, webSocketLink, within } from '../web/links.ts';
+
+export { descriptorOf, loadClientTls, loadServerTls, openDoor } from '../web/links.ts';
+
+/** workerd's WebSockets have to be accepted before they say anything. */
+type AcceptedSocket = WebSocketLike & { accept(): void };
+declare const WebSocketPair: new () => { 0: AcceptedSocket; 1: AcceptedSocket };
+
+export const dial: typeof node.dial = (uri, options) => {
+  if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
+  if (uri.kind !== 'ws') return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
+  return within(uri, options, async (token) => {
+    // Only a request that asks for the upgrade itself can have headers.
+    const url = formatUri({ ...uri, kind: 'http' });
+    const headers = { Upgrade: 'websocket', 'Sec-WebSocket-Protocol': PROTOCOL, ...(token !== undefined && { Authorization: `Bearer ${token}` }) };
+    const response = (await fetch(url, { headers })) as Response & { webSocket: AcceptedSocket | null };
+    if (response.webSocket === null) throw refusal(uri, response.status);
+    response.webSocket.accept();
+    return webSocketLink(response.webSocket, formatUri(uri));
+  });
+};
+
+export const acceptUpgrade: typeof node.acceptUpgrade = (_, protocol) => {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  const response = { status: 101, webSocket: client, headers: protocol === undefined ? {} : { 'Sec-WebSocket-Protocol': protocol } };
+  return { socket: server, response: new Response(null, response as ResponseInit) };
+};

@@ -1,0 +1,58 @@
+import { Arena } from '../../engine/arena.ts';
+import type { LaunchedChannel, Launcher } from '../../engine/launch.ts';
+import { workerLauncher } from '../../engine/launch.ts';
+import type { WorkerModule } from '../../engine/threads.ts';
+import { MultifdError } from '../../errors.ts';
+import { messagePortPair } from '../../transport/carriers/message-port.ts';
+import type { Link } from '../../transport/link.ts';
+import { StreamLink } from '../../transport/stream-link.ts';
+
+/** What a channel's thread gets instead of a connection that only the owner's thread can have. */
+export interface PortData {
+  link: MessagePort;
+}
+
+/** In the channel's thread: the connection at the other end of the port. */
+export function linkOfPort({ link }: PortData): Link {
+  return new StreamLink(messagePortPair(link), "the owner's thread");
+}
+
+/**
+ * Carries bytes between a channel's connection, which this thread has, and what the channel's own thread has of it; resolves when there is nothing more to
+ * carry, or either has broken.
+ * @param signal fires when a connection that is not open yet is not wanted any more.
+ */
+export type Carry = (channel: number, posted: Link, signal: AbortSignal) => Promise<void>;
+
+/** Channels as workers, over connections that stay in this thread. */
+export function portLauncher(module: WorkerModule, carry: Carry): Launcher {
+  const workers = workerLauncher(module, (data) => [(data as PortData).link]);
+  return {
+    inline: false,
+    launch(start, report): LaunchedChannel {
+      const { id } = start;
+      const { port1, port2 } = new MessageChannel();
+      const { unfailed } = new Arena(start.arena);
+      const opening = new AbortController();
+      const posted = new StreamLink(messagePortPair(port1), `channel ${id}`);
+      const carried = carry(id, posted, opening.signal).catch((thrown: unknown) => {
+        posted.destroy();
+        if (!opening.signal.aborted) report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_CONNECT', { channel: id }).toRecord() });
+      });
+      const channel = workers.launch({ ...start, data: { ...(start.data as object), link: port2 } satisfies PortData }, report);
+      return {
+        // At a clean end, what the channel has written last may be on its way still.
+        gone: Promise.all([channel.gone, carried]).then(() => {}),
+        stop() {
+          opening.abort();
+          channel.stop();
+          if (!unfailed()) posted.destroy();
+        },
+        kill() {
+          posted.destroy();
+          channel.kill();
+        },
+      };
+    },
+  };
+}

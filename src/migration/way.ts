@@ -1,0 +1,167 @@
+import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
+import { MultifdError } from '../errors.ts';
+import { checkToken } from '../transport/carriers/token.ts';
+import { type Connectable, linkOf } from '../transport/connectable.ts';
+import type { Inbox } from '../transport/inbox.ts';
+import type { Link } from '../transport/link.ts';
+import type { ClientTls, IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
+import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
+
+/** How the connections of a migration come about, at either end. */
+
+/** What a caller says of it. One of the first three. */
+export interface WayOptions {
+  uri?: string | undefined;
+  inbox?: Inbox | undefined;
+  connect?: ((channel: number | 'main') => Connectable | Promise<Connectable>) | undefined;
+  token?: string | undefined;
+}
+
+/** One of three. @throws MultifdError ERR_OPTION, ERR_URI. */
+export function checkWay({ uri, inbox, connect, token }: WayOptions): void {
+  if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1) throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
+  if (uri !== undefined) parseUri(uri);
+  checkToken(token);
+}
+
+/** Opens connections, one for each channel. */
+export type OpenLink = (channel: number | 'main', signal: AbortSignal) => Promise<Link>;
+
+/** A source's connections. Those of the channels can be dialled by the channels' own threads. */
+export interface OutgoingLinks {
+  /** Where the target has to connect to; undefined if it is not the one who does. */
+  readonly uri: string | undefined;
+  /** For whoever dials in another thread; undefined if nobody dials. */
+  readonly route: Route | undefined;
+  readonly open: OpenLink;
+  /** Lets no more in, and closes those that nobody has taken. */
+  close(): void;
+}
+
+/** Structured-cloneable. */
+export interface Route {
+  uri: LinkUri;
+  tls: ClientTls | undefined;
+  token: string | undefined;
+  /** Milliseconds. */
+  timeout: number;
+}
+
+/** @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED. */
+export function dialRoute({ uri, ...options }: Route, channel: number | 'main', signal: AbortSignal): Promise<Link> {
+  return dial(uri, { ...options, channel, signal });
+}
+
+/** Connections in the order in which they come: any is as good as another, for the source says on each what it is. */
+class Arriving implements OutgoingLinks {
+  readonly route = undefined;
+  uri: string | undefined;
+  /** Lets no more in. */
+  shut = (): void => {};
+  readonly #links: Link[] = [];
+  readonly #wanted: ((link: Link) => void)[] = [];
+
+  readonly take = (link: Link): void => {
+    const wanted = this.#wanted.shift();
+    if (wanted === undefined) this.#links.push(link);
+    else wanted(link);
+  };
+
+  readonly open: OpenLink = (channel, signal) => {
+    // One that has been given up while it waited is none.
+    for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) if (!link.closed) return Promise.resolve(link);
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        const at = this.#wanted.indexOf(wanted);
+        if (at >= 0) this.#wanted.splice(at, 1);
+        reject(new MultifdError('ERR_CANCELLED', 'cancelled while waiting for the target to connect', { channel }));
+      };
+      const wanted = (link: Link): void => {
+        signal.removeEventListener('abort', abort);
+        resolve(link);
+      };
+      this.#wanted.push(wanted);
+      signal.addEventListener('abort', abort, { once: true });
+      if (signal.aborted) abort();
+    });
+  };
+
+  close(): void {
+    this.shut();
+    for (const link of this.#links.splice(0)) link.destroy();
+  }
+}
+
+export interface OutgoingWay extends WayOptions {
+  /** We listen at `uri`, and the target connects. */
+  listen: boolean;
+  tls: OutgoingTls | undefined;
+  /** Milliseconds. */
+  timeout: number;
+  maxConnections: number;
+  onStranger: (why: string) => void;
+}
+
+/** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
+export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, timeout, maxConnections, onStranger }: OutgoingWay): Promise<OutgoingLinks> {
+  if (connect !== undefined) return { uri: undefined, route: undefined, open: async (channel) => linkOf(await connect(channel)), close() {} };
+  if (inbox === undefined && !listen) {
+    const to = linkUri(uri!);
+    const route: Route = { uri: to, tls: tls && (await loadClientTls(tls, hostOf(to))), token, timeout };
+    return { uri: undefined, route, open: (channel, signal) => dialRoute(route, channel, signal), close() {} };
+  }
+  const arriving = new Arriving();
+  if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
+  else {
+    const door = await openDoor(linkUri(uri!), { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: arriving.take, onStranger });
+    arriving.uri = formatUri(door.uri);
+    arriving.shut = () => door.close();
+  }
+  return arriving;
+}
+
+export interface IncomingWay extends WayOptions {
+  /** A source listens at `uri`, and we connect, so many times. */
+  dials: number | undefined;
+  tls: IncomingTls | undefined;
+  /** Milliseconds. */
+  timeout: number;
+  maxConnections: number;
+  onStranger: (why: string) => void;
+}
+
+/** A target's connections. */
+export interface IncomingLinks {
+  /** Where it listens, with the port it got; for others, how they come. */
+  readonly uri: string;
+  /** Lets no more in. */
+  close(): void;
+}
+
+/** @param take gets each connection. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT. */
+export async function incomingLinks(way: IncomingWay, take: (link: Link) => void): Promise<IncomingLinks> {
+  const { uri, inbox, token, dials, tls, timeout, maxConnections, onStranger } = way;
+  if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
+  const at = linkUri(uri!);
+  if (dials === undefined) {
+    const door = await openDoor(at, { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: take, onStranger });
+    return { uri: formatUri(door.uri), close: () => door.close() };
+  }
+  const clientTls = tls && (await loadClientTls(tls, hostOf(at)));
+  const links: Link[] = [];
+  try {
+    // One after the other: our own sources take the first for the main channel.
+    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main' }));
+  } catch (error) {
+    for (const link of links) link.destroy();
+    throw error;
+  }
+  for (const link of links) take(link);
+  return { uri: formatUri(at), close() {} };
+}
+
+function linkUri(uri: string): LinkUri {
+  const parsed = parseUri(uri);
+  if (parsed.kind === 'file') throw new MultifdError('ERR_URI', `${uri} is no connection`);
+  return parsed;
+}

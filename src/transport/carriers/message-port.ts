@@ -1,0 +1,93 @@
+import type { StreamPair } from '../stream-link.ts';
+
+/**
+ * A MessagePort as a pair of streams: bytes are posted as they are, their memory handed over. A port has no back-pressure and no end of its own, so what is
+ * posted besides bytes is how many were taken (a number), that nothing more comes ('end'), and that nothing more goes either way ('cut').
+ */
+type Message = Uint8Array<ArrayBuffer> | number | 'end' | 'cut';
+
+/** The part of a port that every runtime's has. */
+export interface PortLike {
+  postMessage(message: unknown, transfer: never[]): void;
+  close(): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+}
+
+/** Bytes on their way, posted and not taken, before a writer waits. */
+const WINDOW = 2 << 20;
+
+export function messagePortPair(port: PortLike): StreamPair {
+  let onWay = 0;
+  let room: (() => void) | undefined;
+  let theirs = false;
+  let ours = false;
+  const unacknowledged: number[] = [];
+  const post = (message: Message, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer as never[]);
+  const close = (): void => {
+    if (theirs && ours) port.close();
+  };
+  let failWriting: () => void = () => {};
+
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        port.onmessage = ({ data }: MessageEvent) => {
+          if (typeof data === 'number') {
+            onWay -= data;
+            room?.();
+          } else if (data === 'end') {
+            if (!theirs) controller.close();
+            theirs = true;
+            close();
+          } else if (data instanceof Uint8Array && !theirs) {
+            unacknowledged.push(data.length);
+            controller.enqueue(data);
+          } else if (!theirs) {
+            theirs = true;
+            controller.error(new Error('the other end of the port has given up'));
+            failWriting();
+          }
+        };
+      },
+      // Called when the queue has run dry: what was in it is taken.
+      pull() {
+        for (const bytes of unacknowledged.splice(0)) post(bytes);
+      },
+      cancel() {
+        theirs = true;
+        post('cut');
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const writable = new WritableStream<Uint8Array>({
+    start(controller) {
+      failWriting = () => {
+        controller.error(new Error('the other end of the port has given up'));
+        room?.();
+      };
+    },
+    async write(chunk) {
+      // What is a part of something larger can't be handed over without it.
+      const own = (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer ? chunk : chunk.slice()) as Uint8Array<ArrayBuffer>;
+      onWay += own.length;
+      post(own, [own.buffer]);
+      while (onWay > WINDOW && !theirs) {
+        await new Promise<void>((resolve) => {
+          room = resolve;
+        });
+      }
+    },
+    close() {
+      ours = true;
+      post('end');
+      close();
+    },
+    abort() {
+      ours = true;
+      post('cut');
+      port.close();
+    },
+  });
+  return { readable, writable };
+}

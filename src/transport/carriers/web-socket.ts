@@ -1,0 +1,121 @@
+import { sleep } from '../../timing.ts';
+import type { StreamPair } from '../stream-link.ts';
+
+/**
+ * A WebSocket as a pair of streams. Binary messages carry the bytes; their borders mean nothing. A WebSocket has no half-close, which a migration's main
+ * channel needs: so an empty binary message says that nothing more comes from its sender, as a FIN does.
+ */
+
+/** What the runtimes' WebSockets and those of the package `ws` have in common; the latter can be told to wait, and tells when bytes have left. */
+export interface WebSocketLike {
+  binaryType: string;
+  readonly readyState: number;
+  readonly bufferedAmount?: number;
+  send(data: Uint8Array<ArrayBuffer>, sent?: (error?: Error) => void): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+  pause?(): void;
+  resume?(): void;
+  terminate?(): void;
+}
+
+/** Bytes that may wait to be sent before a writer waits, where a WebSocket does not tell when they have left. */
+const HIGH_WATER = 4 << 20;
+const POLL_MS = 1;
+/** Bytes that may wait to be read. A WebSocket that can't be told to wait goes on sending; a reader that falls back further than this is given up. */
+const MOST_UNREAD = 64 << 20;
+/** From here on one that can be told to wait is told. */
+const READ_AHEAD = 1 << 20;
+
+const OPEN = 1;
+const NORMAL = 1000;
+const EMPTY = new Uint8Array(0);
+
+/** @param socket one that is open. */
+export function webSocketPair(socket: WebSocketLike): StreamPair {
+  socket.binaryType = 'arraybuffer';
+  let theirs = false;
+  let ours = false;
+  let over = false;
+  const hangUp = (): void => {
+    if (theirs && ours && !over) socket.close(NORMAL);
+  };
+  const cut = (): void => {
+    over = true;
+    if (socket.terminate !== undefined) socket.terminate();
+    else socket.close();
+  };
+  let failWriting: (error: Error) => void = () => {};
+
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const fail = (error: Error): void => {
+          if (over) return;
+          over = true;
+          if (!theirs) controller.error(error);
+          failWriting(error);
+        };
+        socket.addEventListener('message', ({ data }: { data: unknown }) => {
+          if (over || theirs) return;
+          if (!(data instanceof ArrayBuffer)) {
+            fail(new Error('it sends text, which no migration does'));
+            return cut();
+          }
+          if (data.byteLength === 0) {
+            theirs = true;
+            controller.close();
+            return hangUp();
+          }
+          controller.enqueue(new Uint8Array(data));
+          const room = controller.desiredSize ?? 0;
+          if (room <= 0) socket.pause?.();
+          if (room < READ_AHEAD - MOST_UNREAD) {
+            fail(new Error(`${MOST_UNREAD} bytes have come and were not read, and a WebSocket can't be told to wait`));
+            cut();
+          }
+        });
+        socket.addEventListener('error', ({ message }: { message?: string }) => fail(new Error(message || 'the WebSocket broke')));
+        socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
+          // A peer that knows no half-close ends both ways at once.
+          if (code === NORMAL && !over && !theirs) {
+            theirs = true;
+            controller.close();
+          }
+          if (!ours || !theirs) fail(new Error(`the WebSocket was closed (${code}${reason ? ` ${reason}` : ''})`));
+          over = true;
+        });
+      },
+      pull: () => socket.resume?.(),
+      cancel: cut,
+    },
+    { highWaterMark: READ_AHEAD, size: (chunk) => chunk?.length ?? 0 },
+  );
+
+  const send = async (chunk: Uint8Array<ArrayBuffer>): Promise<void> => {
+    if (over || socket.readyState !== OPEN) throw new Error('the WebSocket was closed');
+    if (socket.pause !== undefined) {
+      await new Promise<void>((resolve, reject) => socket.send(chunk, (error) => (error ? reject(error) : resolve())));
+      return;
+    }
+    socket.send(chunk);
+    while (!over && (socket.bufferedAmount ?? 0) > HIGH_WATER) await sleep(POLL_MS);
+  };
+
+  const writable = new WritableStream<Uint8Array>({
+    start(controller) {
+      failWriting = (error) => {
+        if (!ours) controller.error(error);
+      };
+    },
+    write: (chunk) => send(chunk as Uint8Array<ArrayBuffer>),
+    async close() {
+      await send(EMPTY);
+      while (!over && (socket.bufferedAmount ?? 0) > 0) await sleep(POLL_MS);
+      ours = true;
+      hangUp();
+    },
+    abort: cut,
+  });
+  return { readable, writable };
+}

@@ -1,0 +1,45 @@
+import { MultifdError } from '../errors.ts';
+import { messagePortPair } from './carriers/message-port.ts';
+import { type WebSocketLike, webSocketPair } from './carriers/web-socket.ts';
+import type { Link } from './link.ts';
+import { StreamLink, type StreamPair } from './stream-link.ts';
+
+/** What a connection can be made of, besides URIs: a pair of streams, one end of a MessageChannel, a WebSocket that is open or opening. */
+export type Connectable = StreamPair | MessagePort | WebSocket;
+
+/**
+ * A connection over something that the caller has.
+ * @throws MultifdError ERR_OPTION for anything else; ERR_CONNECT for a WebSocket that does not open.
+ */
+export async function linkOf(connectable: Connectable, peer = 'the caller'): Promise<Link> {
+  if (isPair(connectable)) return new StreamLink(connectable, peer);
+  if (isWebSocket(connectable)) {
+    await opened(connectable, peer);
+    return new StreamLink(webSocketPair(connectable), peer);
+  }
+  if (typeof (connectable as Partial<MessagePort> | undefined)?.postMessage === 'function') return new StreamLink(messagePortPair(connectable as MessagePort), peer);
+  throw new MultifdError('ERR_OPTION', 'a connection is a pair of streams { readable, writable }, a MessagePort or a WebSocket');
+}
+
+function isPair(connectable: Connectable): connectable is StreamPair {
+  return typeof connectable === 'object' && connectable !== null && 'readable' in connectable && 'writable' in connectable;
+}
+
+function isWebSocket(connectable: unknown): connectable is WebSocketLike {
+  return typeof connectable === 'object' && connectable !== null && 'binaryType' in connectable && 'readyState' in connectable;
+}
+
+const CONNECTING = 0;
+const OPEN = 1;
+
+/** Resolves once it is open. */
+export function opened(socket: WebSocketLike, peer: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refused = (why?: string): void => reject(new MultifdError('ERR_CONNECT', `no WebSocket with ${peer}${why ? `: ${why}` : ''}; is the other end listening, and the token right?`));
+    if (socket.readyState === OPEN) return resolve();
+    if (socket.readyState !== CONNECTING) return refused('it is closed');
+    socket.addEventListener('open', () => resolve());
+    socket.addEventListener('error', ({ message }: { message?: string }) => refused(message));
+    socket.addEventListener('close', ({ reason }: { reason: string }) => refused(reason));
+  });
+}

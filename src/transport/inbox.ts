@@ -1,0 +1,95 @@
+import { acceptUpgrade } from '#host/links';
+import { METHOD, RESPONSE_HEADERS } from './carriers/http.ts';
+import { checkToken, PROTOCOL, sameToken, tokenOf } from './carriers/token.ts';
+import { type Connectable, linkOf } from './connectable.ts';
+import type { Link } from './link.ts';
+import { StreamLink } from './stream-link.ts';
+
+export interface InboxOptions {
+  /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
+  token?: string;
+  /** Connections that nobody has taken yet, at a time (512). */
+  maxConnections?: number;
+}
+
+const MAX_CONNECTIONS = 512;
+
+/**
+ * Takes connections that somebody else accepts, such as the handler of a server, for a migration that is given it instead of a URI. Connections that come
+ * before the migration wait.
+ */
+export class Inbox {
+  readonly #options: InboxOptions;
+  readonly #waiting: Link[] = [];
+  #take: ((link: Link) => void) | undefined;
+  #closed = false;
+
+  /** @throws MultifdError ERR_OPTION. */
+  constructor(options: InboxOptions = {}) {
+    checkToken(options.token);
+    this.#options = options;
+  }
+
+  /**
+   * Takes a connection. One that is too much, or comes too late, is closed.
+   * @param peer who it is, for messages.
+   * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that does not open.
+   */
+  async add(connection: Connectable, peer?: string): Promise<void> {
+    this.#put(await linkOf(connection, peer));
+  }
+
+  /**
+   * For a handler of requests: a POST is a connection over its two bodies, an upgrade one over a WebSocket, where the runtime hands that to a handler. In workerd all
+   * requests of a migration have to come to the same Durable Object, for streams can't be used in another request's context.
+   * @returns the answer to give: 401, 405, 426 or 503 to what is no connection.
+   */
+  async fetch(request: Request): Promise<Response> {
+    const { headers } = request;
+    const peer = headers.get('cf-connecting-ip') ?? 'a client';
+    const protocols = headers.get('sec-websocket-protocol');
+    const answer = (status: number, more: Record<string, string> = {}): Response => new Response(null, { status, headers: more });
+    if (this.#options.token !== undefined && !sameToken(this.#options.token, tokenOf({ authorization: headers.get('authorization'), protocols }))) {
+      return answer(401, { 'WWW-Authenticate': 'Bearer' });
+    }
+    if (this.#full) return answer(503, { 'Retry-After': '1' });
+    if (headers.get('upgrade')?.toLowerCase() === 'websocket') {
+      const upgrade = acceptUpgrade(request, protocols?.includes(PROTOCOL) ? PROTOCOL : undefined);
+      if (upgrade === undefined) return answer(501);
+      // It opens once the answer has gone.
+      linkOf(upgrade.socket as unknown as WebSocket, peer).then((link) => this.#put(link), () => {});
+      return upgrade.response;
+    }
+    if (request.method !== METHOD) return answer(405, { Allow: METHOD });
+    if (request.body === null) return answer(400);
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    this.#put(new StreamLink({ readable: request.body, writable }, peer));
+    return new Response(readable, { headers: RESPONSE_HEADERS });
+  }
+
+  /** Takes no more connections, and closes those that nobody has taken. */
+  close(): void {
+    this.#closed = true;
+    this.#take = undefined;
+    for (const link of this.#waiting.splice(0)) link.destroy();
+  }
+
+  /** @internal Hands over those that have come, and all that come. @returns what ends that. */
+  attach(take: (link: Link) => void): () => void {
+    this.#take = take;
+    for (const link of this.#waiting.splice(0)) take(link);
+    return () => {
+      if (this.#take === take) this.#take = undefined;
+    };
+  }
+
+  get #full(): boolean {
+    return this.#closed || (this.#take === undefined && this.#waiting.length >= (this.#options.maxConnections ?? MAX_CONNECTIONS));
+  }
+
+  #put(link: Link): void {
+    if (this.#full) link.destroy();
+    else if (this.#take !== undefined) this.#take(link);
+    else this.#waiting.push(link);
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * One connection, both ways, whatever carries it: a socket, a pair of streams, a WebSocket, an HTTP request and its response. Bytes only: where a
+ * carrier has messages, their borders mean nothing.
+ */
+export interface Link {
+  /** Who is at the other end, for messages. */
+  readonly peer: string;
+  /** Whether this process makes the TLS on it. */
+  readonly secure: boolean;
+  /** What broke it, once something has. */
+  readonly broken: Error | undefined;
+  /** Whether what is written can still arrive. */
+  readonly writable: boolean;
+  /** Whether nothing goes either way any more. */
+  readonly closed: boolean;
+  /** Calls `listener` when it breaks, or at once if it has; not when it just ends. @returns what takes the listener back. */
+  onBroken(listener: (cause: Error) => void): () => void;
+  /** The next bytes: at once, if they are here; undefined at the end, and when it has broken. One call at a time. */
+  read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  /**
+   * Resolves once the memory may be used again.
+   * @param onBytes called with each piece's length as it leaves.
+   * @throws what broke it.
+   */
+  write(views: readonly Uint8Array[], onBytes: (bytes: number) => void): Promise<void>;
+  /** Nothing more comes from here; the other end can still be read. */
+  end(): void;
+  /** Reads on, to nowhere: what the other end says must not fill up. */
+  drain(): void;
+  /** Ends our half, sees off what was written, and closes. */
+  finish(): Promise<void>;
+  /** Says a last message and sees it off; the other end has said all that counts, or that does not count any more (`failed`). */
+  farewell(message: Uint8Array, failed: boolean): Promise<void>;
+  /** Closes it now. */
+  destroy(): void;
+}
+
+/** How long the last message may take to leave, and the other end to hang up, before a connection is cut. */
+export const FAREWELL_MS = 1_000;
+
+/** Resolves when `work` has, or after {@link FAREWELL_MS}. */
+export async function soon(work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, FAREWELL_MS);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,85 @@
+import { unlink } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { MultifdError } from '../../errors.ts';
+import type { Door, DoorOptions } from '../dial.ts';
+import { formatUri, type LinkUri } from '../uri.ts';
+import { SocketLink } from './socket-link.ts';
+import { acceptTls } from './tls.ts';
+import type { ServerTls } from './tls-credentials.ts';
+
+type SocketUri = Extract<LinkUri, { kind: 'tcp' | 'unix' }>;
+
+/** Listens for sockets. @throws MultifdError ERR_LISTEN. */
+export async function listenForSockets(uri: SocketUri, options: DoorOptions): Promise<Door> {
+  /** For each handshake under way: ends it without a word. */
+  const handshakes = new Set<() => void>();
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    if (options.tls === undefined) options.onLink(new SocketLink(socket));
+    else void secure(socket, options.tls, handshakes, options);
+  });
+  try {
+    await listen(server, uri).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE' || uri.kind !== 'unix' || !(await isStale(uri.path))) throw error;
+      await unlink(uri.path);
+      await listen(server, uri);
+    });
+  } catch (cause) {
+    throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
+  }
+  // Such as too many open files when a connection comes: that one is lost, and listening goes on.
+  server.on('error', (error) => options.onStranger?.(`could not take a connection: ${error.message}`));
+  return {
+    uri: uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri,
+    close() {
+      server.close();
+      for (const abandon of handshakes) abandon();
+    },
+  };
+}
+
+/** @param at where: of a `tcp:` or web URI host and port, of a `unix:` URI the path. */
+export function listen(server: Server, at: { host: string; port: number } | { path: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen('port' in at ? { host: at.host || '127.0.0.1', port: at.port } : { path: at.path }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** A socket file that nobody listens on any more, left behind by a process that was killed. */
+function isStale(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  });
+}
+
+/** Does the handshake, and only then looks at what the connection says. */
+async function secure(raw: Socket, tls: ServerTls, handshakes: Set<() => void>, { timeout, maxConnections, onLink, onStranger }: DoorOptions): Promise<void> {
+  const from = raw.remoteAddress ?? 'a local process';
+  let abandoned = false;
+  const abandon = (): void => {
+    abandoned = true;
+    raw.destroy();
+  };
+  raw.on('error', () => {}); // the handshake is told
+  try {
+    if (handshakes.size >= maxConnections) {
+      abandon();
+      return onStranger?.(`dropped a connection from ${from}: ${maxConnections} others have not said yet what they are`);
+    }
+    handshakes.add(abandon);
+    const socket = await acceptTls(raw, tls, timeout);
+    if (!abandoned) onLink(new SocketLink(socket));
+  } catch (thrown) {
+    if (!abandoned) onStranger?.(`dropped a connection from ${from}: ${(thrown as Error).message}`);
+  } finally {
+    handshakes.delete(abandon);
+  }
+}
