@@ -10,14 +10,8 @@ export {
   extractBlock,
   extractCore,
   finishImageUpdate,
-  inspectDevices,
-  inspectImage,
-  isImage,
-  type BlockReport,
   type CoreReport,
   type ExtractOptions,
-  type ImageReport,
-  type InspectDevicesOptions,
   type Stamp,
 } from './image/index.ts';
 export {

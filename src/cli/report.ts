@@ -28,7 +28,7 @@ export function imageText(path: string, image: ImageReport): string {
     ['capabilities', image.capabilities.map(printable).join(', ')],
     ['page size', `${image.pageSize} bytes`],
     ['file size', `${image.fileSize} bytes (${formatBytes(image.fileSize)})`],
-    ['size on disk', `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`],
+    ['size on disk', image.sizeOnDisk === null ? 'not on a disk of this machine' : `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`],
   ];
   return [...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`), '', blockTable(image), '', sectionTable(image)].join('\n');
 }

@@ -1,3 +1,4 @@
+import { concat } from '../bytes.ts';
 import type { DeviceContent, DeviceField, DeviceReport } from '../stream/index.ts';
 
 /** A segment register, or a table's; `flags` are QEMU's. */
@@ -58,7 +59,7 @@ export function cpuStates(devices: readonly DeviceReport[]): CpuState[] | undefi
  *                   | le64 cr0 0 cr2 cr3 cr4 | le64 kernel gs base
  */
 export function cpuNotes(cpus: readonly CpuState[]): Uint8Array {
-  return Buffer.concat([
+  return concat([
     ...cpus.map((cpu, index) => note('CORE', NT_PRSTATUS, threadStatus(cpu, index + 1))),
     ...cpus.map((cpu) => note('QEMU', 0, qemuState(cpu))),
   ]);

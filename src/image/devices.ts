@@ -1,5 +1,6 @@
 import { describeDevices, type DeviceReport, selectDevices } from '../stream/index.ts';
 import { openImage, type ImageOptions, type ImageReader } from './image-reader.ts';
+import type { ImageSource } from './open-source.ts';
 
 export interface InspectDevicesOptions extends ImageOptions {
   /** Only this device: an idstr, which may have several instances, or `idstr#instance`. */
@@ -12,8 +13,8 @@ export interface InspectDevicesOptions extends ImageOptions {
  * @returns null if the sections cannot be told apart.
  * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what openImage throws.
  */
-export async function inspectDevices(path: string, options: InspectDevicesOptions = {}): Promise<DeviceReport[] | null> {
-  const image = await openImage(path, options);
+export async function inspectDevices(source: ImageSource, options: InspectDevicesOptions = {}): Promise<DeviceReport[] | null> {
+  const image = await openImage(source, options);
   try {
     const devices = await devicesOf(image);
     return options.device === undefined ? (devices ?? null) : selectDevices(devices, options.device);

@@ -1,24 +1,21 @@
 import { MultifdError } from '../errors.ts';
-import { countBits, runsOf } from './bitmap.ts';
+import { countBits } from './bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
 import { devicesOf } from './devices.ts';
 import { coreHeader } from './elf-core.ts';
 import { FileOutput } from './file-output.ts';
-import { openImage, type ImageBlock, type ImageReader } from './image-reader.ts';
+import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 import { io, writeFully } from './io.ts';
+import type { ImageSource } from './open-source.ts';
 import { pcMemory } from './pc-memory.ts';
+import { readAhead } from './read-ahead.ts';
 
-export interface ExtractOptions {
-  /** Where the stream starts in the image file, in bytes; default 0. */
-  offset?: number;
+export interface ExtractOptions extends ImageOptions {
   /** Replace an output file that is there already; default false. */
   force?: boolean;
-  signal?: AbortSignal;
   /** Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in neither. */
   onProgress?: (bytes: number, total: number) => void;
 }
-
-const BUFFER_LENGTH = 1024 * 1024;
 
 /**
  * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length, holes where pages are zero.
@@ -27,12 +24,12 @@ const BUFFER_LENGTH = 1024 * 1024;
  * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
  */
 export async function extractBlock(
-  path: string,
+  source: ImageSource,
   blockId: string,
   outPath: string,
   options: ExtractOptions = {},
 ): Promise<number> {
-  return withImage(path, options, async (image) => {
+  return withImage(source, options, async (image) => {
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
     await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
@@ -58,8 +55,8 @@ export interface CoreReport {
  * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be told with certainty; ERR_EXISTS;
  *   ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
  */
-export async function extractCore(path: string, outPath: string, options: ExtractOptions = {}): Promise<CoreReport> {
-  return withImage(path, options, async (image) => {
+export async function extractCore(source: ImageSource, outPath: string, options: ExtractOptions = {}): Promise<CoreReport> {
+  return withImage(source, options, async (image) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
@@ -70,8 +67,8 @@ export async function extractCore(path: string, outPath: string, options: Extrac
   });
 }
 
-async function withImage<T>(path: string, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
-  const image = await openImage(path, options);
+async function withImage<T>(source: ImageSource, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
+  const image = await openImage(source, options);
   try {
     return await use(image);
   } finally {
@@ -109,21 +106,15 @@ async function copyPages(
   base: number,
   { signal, onProgress }: ExtractOptions,
 ): Promise<void> {
-  const { pageSize } = image;
   const bitmap = await image.readBitmap(block);
-  const total = countBits(bitmap) * pageSize;
-  const buffer = new Uint8Array(Math.max(BUFFER_LENGTH, pageSize));
+  const total = countBits(bitmap) * image.pageSize;
   let copied = 0;
-  for (const { start, end } of runsOf(bitmap, block.usedLength / pageSize)) {
-    for (let at = start * pageSize; at < end * pageSize; at += buffer.length) {
-      checkSignal(signal);
-      const piece = buffer.subarray(0, Math.min(buffer.length, end * pageSize - at));
-      await image.readPages(block, at, piece);
-      // The last page's padding is cut off afterwards, with the file's length.
-      await writeFully(output.handle, piece, base + at);
-      copied += piece.length;
-      onProgress?.(copied, total);
-    }
+  for await (const { offset, bytes } of readAhead(image, block, bitmap)) {
+    checkSignal(signal);
+    // The last page's padding is cut off afterwards, with the file's length.
+    await writeFully(output.handle, bytes, base + offset);
+    copied += bytes.length;
+    onProgress?.(copied, total);
   }
 }
 

@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { concat } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import {
   bitmapLength,
@@ -15,10 +15,12 @@ import {
   type TailSection,
 } from '../stream/index.ts';
 import { hasBitsPast } from './bitmap.ts';
-import { FileSource, io, readFully } from './io.ts';
+import type { UrlOptions } from './http-access.ts';
+import { openSource, type ImageSource } from './open-source.ts';
+import { AccessSource, readFully, type RandomAccess } from './random-access.ts';
 import { trueLengths } from './records.ts';
 
-export interface ImageOptions {
+export interface ImageOptions extends UrlOptions {
   /** Where the stream starts in the file, in bytes; default 0. */
   offset?: number;
 }
@@ -46,30 +48,36 @@ interface ImageContent {
 /**
  * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps and pages.
  *
- * @throws MultifdError ERR_IO; ERR_IMAGE for a file that is another form of stream, is cut short, or contradicts itself; and
+ * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of stream, is cut short, or contradicts itself; and
  *   what parseMainStream throws for a stream that is malformed.
  */
-export async function openImage(path: string, options: ImageOptions = {}): Promise<ImageReader> {
+export async function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
   const { offset = 0 } = options;
-  return withFile(path, async (handle) => new ImageReader(handle, await parseImage(handle, offset)));
+  const access = await openSource(source, options);
+  try {
+    return new ImageReader(access, await parseImage(access, offset));
+  } catch (error) {
+    await access.close();
+    throw error;
+  }
 }
 
 /**
- * Whether the file is a mapped-ram image, by its beginning.
+ * Whether it is a mapped-ram image, by its beginning.
  *
- * @throws MultifdError ERR_IO; and what parseStreamHeader throws for a file that begins with `QEVM` and is broken after that.
+ * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins with `QEVM` and is broken after that.
  */
-export async function isImage(path: string, options: ImageOptions = {}): Promise<boolean> {
+export async function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
   const { offset = 0 } = options;
-  const handle = await io(`open ${path}`, open(path, 'r'));
+  const access = await openSource(source, options);
   try {
     const magic = new DataView(new ArrayBuffer(4));
-    const { bytesRead } = await io(`read ${path}`, handle.read(magic, 0, 4, offset));
-    if (bytesRead < 4 || magic.getUint32(0) !== STREAM_MAGIC) return false;
-    const { capabilities } = await parseStreamHeader(fileReader(handle, offset));
+    const count = await access.read(offset, new Uint8Array(magic.buffer));
+    if (count < 4 || magic.getUint32(0) !== STREAM_MAGIC) return false;
+    const { capabilities } = await parseStreamHeader(accessReader(access, offset));
     return capabilities.includes(MAPPED_RAM);
   } finally {
-    await handle.close();
+    await access.close();
   }
 }
 
@@ -83,11 +91,11 @@ export class ImageReader implements ImageContent {
   readonly tail: { readonly offset: number; readonly length: number };
   /** The device sections; undefined if their description does not say where they are. */
   readonly sections: readonly TailSection[] | undefined;
-  readonly #handle: FileHandle;
+  readonly #access: RandomAccess;
 
   /** @internal */
-  constructor(handle: FileHandle, content: ImageContent) {
-    this.#handle = handle;
+  constructor(access: RandomAccess, content: ImageContent) {
+    this.#access = access;
     this.configuration = content.configuration;
     this.pageSize = content.pageSize;
     this.blocks = content.blocks;
@@ -95,15 +103,14 @@ export class ImageReader implements ImageContent {
     this.sections = content.sections;
   }
 
-  /** The open file, for positioned reads from any thread; valid until {@link close}. */
-  get fd(): number {
-    return this.#handle.fd;
+  /** If it is a file: its descriptor, for positioned reads from any thread; valid until {@link close}. */
+  get fd(): number | undefined {
+    return this.#access.fd;
   }
 
-  /** Bytes in the file, and bytes of the disk that it takes: holes take none. Throws MultifdError ERR_IO. */
-  async sizes(): Promise<{ fileSize: number; sizeOnDisk: number }> {
-    const { size, blocks } = await io('look at the image', this.#handle.stat());
-    return { fileSize: size, sizeOnDisk: blocks * 512 };
+  /** Bytes in the file, and bytes of the disk that it takes, where that can be told: holes take none. Throws MultifdError ERR_IO. */
+  async sizes(): Promise<{ fileSize: number; sizeOnDisk: number | null }> {
+    return { fileSize: this.#access.size, sizeOnDisk: (await this.#access.sizeOnDisk?.()) ?? null };
   }
 
   /**
@@ -113,7 +120,7 @@ export class ImageReader implements ImageContent {
    */
   async readBitmap({ id, usedLength, bitmapOffset }: ImageBlock): Promise<Uint8Array> {
     const bitmap = new Uint8Array(bitmapLength(usedLength, this.pageSize));
-    await readFully(this.#handle, bitmap, bitmapOffset);
+    await readFully(this.#access, bitmap, bitmapOffset);
     if (hasBitsPast(bitmap, usedLength / this.pageSize)) {
       throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
     }
@@ -126,41 +133,30 @@ export class ImageReader implements ImageContent {
    * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
    */
   async readPages({ pagesOffset }: ImageBlock, offset: number, into: Uint8Array): Promise<void> {
-    await readFully(this.#handle, into, pagesOffset + offset);
+    await readFully(this.#access, into, pagesOffset + offset);
   }
 
   /** All of what follows the RAM, at most 256 MiB. Throws MultifdError ERR_IO; ERR_IMAGE if the file was cut meanwhile. */
   async readTail(): Promise<Uint8Array> {
     const bytes = new Uint8Array(this.tail.length);
-    await readFully(this.#handle, bytes, this.tail.offset);
+    await readFully(this.#access, bytes, this.tail.offset);
     return bytes;
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
+    await this.#access.close();
   }
 }
 
-/** Opens the file, and closes it again if `use` fails. */
-async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
-  const handle = await io(`open ${path}`, open(path, 'r'));
-  try {
-    return await use(handle);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+function accessReader(access: RandomAccess, offset: number): ByteReader {
+  return new ByteReader(new AccessSource(access, offset), { position: offset, origin: 'file' });
 }
 
-function fileReader(handle: FileHandle, offset: number): ByteReader {
-  return new ByteReader(new FileSource(handle, offset), { position: offset, origin: 'file' });
-}
-
-async function parseImage(handle: FileHandle, offset: number): Promise<ImageContent> {
+async function parseImage(access: RandomAccess, offset: number): Promise<ImageContent> {
   const blocks: Array<Omit<ImageBlock, 'trueLength'>> = [];
   const tailChunks: Uint8Array[] = [];
   let pageSize = MIN_PAGE_SIZE;
-  const summary = await parseMainStream(fileReader(handle, offset), {
+  const summary = await parseMainStream(accessReader(access, offset), {
     configuration({ capabilities }) {
       if (capabilities.includes(MAPPED_RAM)) return;
       throw new MultifdError('ERR_IMAGE', 'the file is a migration stream without mapped-ram; make it with that capability', { offset });
@@ -183,7 +179,7 @@ async function parseImage(handle: FileHandle, offset: number): Promise<ImageCont
     page: ignore,
     flush: ignore,
   });
-  const tail = readTail(Buffer.concat(tailChunks));
+  const tail = readTail(concat(tailChunks));
   const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
   return {
     configuration: summary.configuration,

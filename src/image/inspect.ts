@@ -1,5 +1,7 @@
+import { toHex } from '../bytes.ts';
 import { countBits } from './bitmap.ts';
 import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
+import type { ImageSource } from './open-source.ts';
 
 /** A block in a report. Lengths and offsets in bytes. */
 export interface BlockReport {
@@ -25,8 +27,8 @@ export interface ImageReport {
   uuid: string | null;
   pageSize: number;
   fileSize: number;
-  /** What the file takes on the disk; holes take nothing. */
-  sizeOnDisk: number;
+  /** What the file takes on the disk; holes take nothing. null if it is no file on a disk of this machine. */
+  sizeOnDisk: number | null;
   blocks: BlockReport[];
   /** The device sections; null if they cannot be told apart. */
   sections: Array<{ idstr: string; instanceId: number; version: number; size: number }> | null;
@@ -36,8 +38,8 @@ export interface ImageReport {
 }
 
 /** Reports what is in an image. Throws what openImage and readBitmap throw. */
-export async function inspectImage(path: string, options: ImageOptions = {}): Promise<ImageReport> {
-  const image = await openImage(path, options);
+export async function inspectImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReport> {
+  const image = await openImage(source, options);
   try {
     return await report(image);
   } finally {
@@ -89,6 +91,6 @@ async function reportBlock(image: ImageReader, block: ImageBlock): Promise<Block
 
 /** 16 bytes in the usual form with dashes. */
 export function formatUuid(uuid: Uint8Array): string {
-  const hex = Buffer.from(uuid).toString('hex');
+  const hex = toHex(uuid);
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -1,7 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, type FileHandle } from 'node:fs/promises';
 import { MultifdError } from '../errors.ts';
-import type { ByteSource } from '../stream/index.ts';
 
 /** Waits for a file operation; a failure becomes ERR_IO, with `what` saying what was tried. */
 export async function io<T>(what: string, operation: Promise<T>): Promise<T> {
@@ -51,26 +50,5 @@ export async function writeFully(handle: FileHandle, bytes: Uint8Array, position
   while (written < bytes.length) {
     const { bytesWritten } = await io('write', handle.write(bytes, written, bytes.length - written, position + written));
     written += bytesWritten;
-  }
-}
-
-/** A file as the source of a ByteReader; its positions are those in the file. */
-export class FileSource implements ByteSource {
-  readonly #handle: FileHandle;
-  #position: number;
-
-  constructor(handle: FileHandle, position: number) {
-    this.#handle = handle;
-    this.#position = position;
-  }
-
-  async read(into: Uint8Array): Promise<number> {
-    const { bytesRead } = await io('read', this.#handle.read(into, 0, into.length, this.#position));
-    this.#position += bytesRead;
-    return bytesRead;
-  }
-
-  seek(position: number): void {
-    this.#position = position;
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { randomBytes } from '../support/bytes.ts';
 import { run, start, startReceiver, temporaryFolder } from '../support/command.ts';
+import { rangeServer } from '../support/range-server.ts';
 
 const PAGE = 4096;
 
@@ -48,6 +49,19 @@ describe('inspect', () => {
     expect(JSON.parse(stdout)).toMatchObject({ totals: { present: 201, zero: 100 } });
     expect(await run('extract', shifted, 'source.bin', join(folder, 'copy'), '--offset', '8192')).toMatchObject({ status: 0 });
     expect(Buffer.compare(await readFile(join(folder, 'copy')), await readFile(join(folder, 'source.bin')))).toBe(0);
+  });
+
+  test('a URL is looked into, extracted from and sent as the file is', async () => {
+    const { url } = await rangeServer(await readFile(image));
+    const { stdout } = await run('inspect', url);
+    expect(linesOf(stdout).get('size on disk')).toEqual(['not on a disk of this machine']);
+    expect(linesOf(stdout).get('source.bin')).toEqual([String(300 * PAGE + 7), String(301 * PAGE), '301', '201', '100']);
+    expect(await run('extract', url, 'source.bin', join(folder, 'copy'))).toMatchObject({ status: 0, stderr: '' });
+    expect(Buffer.compare(await readFile(join(folder, 'copy')), await readFile(join(folder, 'source.bin')))).toBe(0);
+    const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', join(folder, 'received'));
+    expect(await run('send', url, uri)).toMatchObject({ status: 0, stderr: '' });
+    expect(await receiver.ended).toMatchObject({ status: 0 });
+    expect(Buffer.compare(await readFile(join(folder, 'received')), await readFile(image))).toBe(0);
   });
 
   test('a block name cannot steer the terminal', async () => {

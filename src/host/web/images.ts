@@ -4,6 +4,5 @@ import { lacking } from './lacking.ts';
 export const absolutePath: typeof node.absolutePath = (...paths) => paths.join('/');
 export const hasStamp: typeof node.hasStamp = async () => lacking('files');
 export const ImageUpdate: Pick<typeof node.ImageUpdate, 'open'> = { open: async () => lacking('files') };
-export const openImage: typeof node.openImage = async () => lacking('files');
 export const imageSink: typeof node.imageSink = async () => lacking('files');
 export const imageUpdateSink: typeof node.imageUpdateSink = () => lacking('files');

@@ -60,7 +60,7 @@ async function load(path: string, offset: number, options: IncomingOptions, chec
   const { createWorker } = options;
   const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
   const outgoing = checkOutgoing({ channels, timeout, pageSize, signal, onProgress, inline, modules, ...(createWorker && { createWorker }) });
-  const cargo = await imageCargo(path, offset, pageSize);
+  const cargo = await imageCargo(path, { offset }, pageSize);
   try {
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
       throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);

@@ -1,5 +1,6 @@
 import { imageSink } from '#host/images';
 import { MultifdError } from '../../errors.ts';
+import { type ImageStore, storeSink } from '../memory/store-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
 import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
@@ -15,8 +16,8 @@ export interface IncomingOptions extends MigrationOptions {
   connect?: boolean;
   /** Memories to receive into, or `image`. */
   blocks?: BlockTargets;
-  /** A mapped-ram image to write. */
-  image?: string;
+  /** A mapped-ram image to write: its path, or a place of the caller's own. */
+  image?: string | ImageStore;
   /** Replace an image that is there (false). */
   force?: boolean;
   /** The most bytes all blocks together may have (1 TiB). */
@@ -59,5 +60,6 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
 export async function openSink({ blocks, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  return image === undefined ? memorySink(blocks!, pageSize, onDeviceState, start) : imageSink({ path: image, force, pageSize });
+  if (image === undefined) return memorySink(blocks!, pageSize, onDeviceState, start);
+  return typeof image === 'string' ? imageSink({ path: image, force, pageSize }) : storeSink(image, pageSize);
 }

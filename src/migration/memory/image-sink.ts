@@ -3,6 +3,7 @@ import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
 import { withDeviceState } from '../device-records.ts';
+import { cannotGrow } from './store-sink.ts';
 import type { IncomingSink } from './targets.ts';
 
 export interface ImageSinkOptions {
@@ -42,13 +43,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
       plan = await writer.begin(configuration, blocks, pageSize);
       return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
     },
-    resize(grown) {
-      const [first] = grown;
-      throw new MultifdError(
-        'ERR_UNSUPPORTED',
-        `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, but an image has its place for each block from the beginning: migrate again, now that it has grown, or receive into memory, or record the migration`,
-      );
-    },
+    resize: cannotGrow,
     tail(chunk) {
       tail.push(chunk.slice());
     },

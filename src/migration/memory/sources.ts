@@ -1,5 +1,7 @@
 import { openFile, readAt } from '#host/files';
 import { isSharedBuffer } from '../../bytes.ts';
+import type { ImageBlock, ImageReader } from '../../image/image-reader.ts';
+import { BlockContent } from '../../image/read-ahead.ts';
 import type { SourceDescriptor } from '../channel/page-sources.ts';
 
 /** A user's own pages: read once per round, in any order, in pieces of whole pages. */
@@ -98,5 +100,17 @@ export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: F
       into.fill(0, inside);
     },
     close,
+  };
+}
+
+/** A block of an image that only this thread can read, without the pages that are zero. */
+export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
+  const content = new BlockContent(image, block, bitmap);
+  return {
+    id: block.id,
+    byteLength: block.usedLength,
+    descriptor: { kind: 'staged' },
+    read: (offset, into) => content.read(offset, into),
+    close() {},
   };
 }

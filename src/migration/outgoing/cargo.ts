@@ -1,9 +1,10 @@
-import { openImage } from '#host/images';
 import { MultifdError } from '../../errors.ts';
+import { type ImageOptions, openImage } from '../../image/image-reader.ts';
+import type { ImageSource } from '../../image/open-source.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/records.ts';
 import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../channel/areas.ts';
-import { type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
+import { imageBlock, type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
 import type { OutgoingOptions } from './options.ts';
 
 /** All that an outgoing migration carries, opened. */
@@ -21,7 +22,9 @@ export interface Cargo {
 /** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
 export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  return options.image === undefined ? blocksCargo(options, pageSize) : imageCargo(options.image, options.imageOffset ?? 0, pageSize);
+  if (options.image === undefined) return blocksCargo(options, pageSize);
+  const { image, imageOffset = 0, imageToken: token, timeout, signal } = options;
+  return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
 }
 
 function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
@@ -43,15 +46,17 @@ function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOption
   return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), close };
 }
 
-/** @param offset where the stream starts in the file. */
-export async function imageCargo(path: string, offset: number, pageSize: number): Promise<Cargo> {
-  const image = await openImage(path, { offset });
+/** @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw. */
+export async function imageCargo(source: ImageSource, options: ImageOptions, pageSize: number): Promise<Cargo> {
+  const image = await openImage(source, options);
   try {
     if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
     const blocks: OpenBlock[] = [];
     for (const block of image.blocks) {
       const { id, usedLength, pagesOffset } = block;
-      blocks.push(openFileBlock({ id, fd: image.fd, position: pagesOffset, byteLength: usedLength, bitmap: await image.readBitmap(block), close() {} }));
+      const { fd } = image;
+      const bitmap = await image.readBitmap(block);
+      blocks.push(fd === undefined ? imageBlock(image, block, bitmap) : openFileBlock({ id, fd, position: pagesOffset, byteLength: usedLength, bitmap, close() {} }));
     }
     return {
       configuration: withoutCapability(image.configuration, MAPPED_RAM),

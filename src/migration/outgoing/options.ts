@@ -1,4 +1,5 @@
 import { MultifdError } from '../../errors.ts';
+import type { ImageSource } from '../../image/open-source.ts';
 import type { OutgoingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { OutgoingBlock } from '../memory/sources.ts';
@@ -22,10 +23,12 @@ export interface OutgoingOptions extends MigrationOptions {
   onStranger?: (why: string) => void;
   /** The memories to send, or `image`. */
   blocks?: readonly OutgoingBlock[];
-  /** A mapped-ram image to send, with its machine type and device sections. */
-  image?: string;
+  /** A mapped-ram image to send, with its machine type and device sections. Only a path is read by the channels themselves. */
+  image?: ImageSource;
   /** Where the image starts in its file, in bytes (0). */
   imageOffset?: number;
+  /** Sent to the server of an image's URL, as `Authorization: Bearer`, and to nobody else. */
+  imageToken?: string;
   /** State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB. */
   deviceState?: Iterable<DeviceState> | AsyncIterable<DeviceState>;
   /** The machine type to announce (none, QEMU's machine without anything). */
