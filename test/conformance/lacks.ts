@@ -1,10 +1,10 @@
 import { Inbox, receive, send } from 'multifd';
-import { compileCore, instantiateCore } from 'multifd/core';
+import { instantiateCore } from 'multifd/core';
 import { Engine, workerLauncher } from 'multifd/engine';
 import type { Lack } from './case.ts';
 import { check, fails } from './check.ts';
 import { newMemory, pairOf } from './memory.ts';
-import { STREAMS } from './ways.ts';
+import { wayOfThreads } from './ways.ts';
 
 const nobody = { blocks: {} };
 const source = (): { blocks: { id: string; source: WebAssembly.Memory }[] } => ({ blocks: [{ id: 'heap', source: newMemory('unshared', 1) }] });
@@ -16,10 +16,8 @@ const dial = (uri: string): Promise<string> => fails(send({ ...source(), uri }),
 export const LACKS: readonly Lack[] = [
   {
     capability: 'sharedMemory',
-    async refused() {
-      const module = await compileCore('plain');
-      return fails(instantiateCore(newMemory('shared', 1), module), 'ERR_OPTION', 'a core for shared memory');
-    },
+    // Some browsers hand out memory that is shared by its kind, but no other thread may have it.
+    refused: () => fails(instantiateCore(newMemory('shared', 1)), 'ERR_OPTION', 'a core over shared memory'),
   },
   {
     capability: 'workers',
@@ -69,7 +67,7 @@ export const LACKS: readonly Lack[] = [
     capability: compression,
     async refused(io) {
       const { source: memory, target } = pairOf('unshared');
-      const { incoming, to } = await STREAMS.open({ blocks: { heap: target } }, io);
+      const { incoming, to } = await wayOfThreads(io).open({ blocks: { heap: target }, compression }, io);
       incoming.completed.catch(() => {});
       return fails(send({ ...to, compression, blocks: [{ id: 'heap', source: memory }] }), 'ERR_CODEC', `compression ${compression}`);
     },

@@ -3,7 +3,7 @@ import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
 import { equal, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
-import { STREAMS, type Target, type Way, waysOf } from './ways.ts';
+import { STREAMS, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
 
 /** Moves something from here to here. */
 export async function move(way: Way, io: Io, target: Target, source: Omit<OutgoingOptions, 'uri' | 'connect' | 'listen'>): Promise<[MigrationStatistics, MigrationStatistics]> {
@@ -26,8 +26,8 @@ export function transferCases(io: Io): readonly Case[] {
     { capability: 'streams', name: 'larger pages', run: () => memories(STREAMS, io, 'unshared', { pageSize: 65536 }) },
     { capability: 'streams', name: 'device state comes after the pages', run: () => deviceState(io) },
     { capability: 'streams', name: 'several blocks, chosen by a function', run: () => blocks(io) },
-    { capability: 'zlib', name: 'compression zlib', run: () => compressed(io, 'zlib') },
-    { capability: 'zstd', name: 'compression zstd', run: () => compressed(io, 'zstd') },
+    { capability: 'zlib', name: 'compression zlib', run: () => memories(STREAMS, io, 'unshared', { compression: 'zlib' }) },
+    { capability: 'zstd', name: 'compression zstd', run: () => memories(wayOfThreads(io), io, 'unshared', { compression: 'zstd' }) },
     { capability: 'files', name: 'an image: written, loaded, sent, received', run: images },
   ];
 }
@@ -46,7 +46,6 @@ async function channelCounts(io: Io): Promise<void> {
   for (const channels of [1, 5]) await memories(STREAMS, io, 'unshared', { channels });
 }
 
-const compressed = (io: Io, compression: Compression): Promise<void> => memories(STREAMS, io, 'unshared', { compression });
 
 async function deviceState(io: Io): Promise<void> {
   const { source, target } = pairOf('unshared');

@@ -89,6 +89,12 @@ const TLS: Way = {
   },
 };
 
+/** One whose channels are threads at the source, if they can be: only in a thread of its own can zstd be encoded everywhere. */
+export function wayOfThreads(io: Io): Way {
+  if (io.folder !== undefined) return listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0');
+  return io.meeting?.webSocket ? meeting('webSocket', 'WebSockets') : STREAMS;
+}
+
 /** Listening takes a runtime that dials as well; one that does not listen has somebody to meet at. */
 export function waysOf(io: Io): readonly Way[] {
   const { meeting: meet } = io;
