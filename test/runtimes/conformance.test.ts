@@ -7,7 +7,7 @@ import { Authority, x509Folder } from '../tls/authority.ts';
 import { capabilitiesOf, type Place } from './declared.ts';
 import type { PageApi } from './entries/page.ts';
 import { bundleForProcess, install, type Installed } from './installed.ts';
-import { locate, MISSING_FAILS, type Runtime } from './locate.ts';
+import { binaryOf } from './locate.ts';
 import { type Meeting, openMeeting } from './meeting.ts';
 import { Pages } from './page.ts';
 import { type ProcessRuntime, RuntimeProcess } from './process-runtime.ts';
@@ -33,14 +33,6 @@ afterAll(() => {
   meeting.close();
   installed.remove();
 });
-
-/** The runtime's binary; without it the test is left out, or fails where every runtime has to be there. */
-function binaryOf(runtime: Runtime, context: TestContext): string {
-  const located = locate(runtime);
-  if ('path' in located) return located.path;
-  if (MISSING_FAILS) throw new Error(located.missing);
-  return context.skip(located.missing);
-}
 
 /** Keeps the results for the table, and expects that none is a failure, and each capability was asked for. */
 function judge({ task }: TestContext, place: Place, results: Result[]): void {
@@ -82,8 +74,7 @@ describe('Chromium', () => {
     { place: 'page without isolation', isolated: false },
   ] as const)('$place does all that it can, and refuses what it lacks', { timeout: LIMIT }, async ({ place, isolated }, context) => {
     pages ??= await Pages.start(binaryOf('chromium', context), installed);
-    const said: string[] = [];
-    const page = await pages.open(isolated, said);
+    const page = await pages.open(isolated);
     const results = await page.evaluate(({ can, addresses }) => (globalThis as unknown as { api: PageApi }).api.conformance(can, addresses), { can: capabilitiesOf(place), addresses: meeting.addresses });
     judge(context, place, results);
   });

@@ -30,7 +30,7 @@ export function install(): Installed {
 
 /** For Node, Deno and Bun, which find the package by its name. */
 export async function bundleForProcess(installed: Installed): Promise<void> {
-  await bundle(['process.ts', 'channel.ts', 'ends.ts'], installed, { platform: 'node', external: ['multifd'] });
+  await bundle(['process.ts', 'channel.ts', 'ends.ts', 'imports.ts'], installed, { platform: 'node', external: ['multifd'] });
 }
 
 /** For workerd: one module, as the tools of its users make it, with the .wasm files beside it. @returns the names of all of them. */

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { TestContext } from 'vitest';
 
 /** The runtimes that the package is tested on. `node20` stands for the Node that runs the tests, the oldest one supported. */
-export const RUNTIMES = ['node20', 'node24', 'node26', 'deno', 'bun', 'workerd', 'chromium'] as const;
-export type Runtime = (typeof RUNTIMES)[number];
+export type Runtime = 'node20' | 'node24' | 'node26' | 'deno' | 'bun' | 'workerd' | 'chromium';
 
 /** A runtime's binary, or why there is none to use. */
-export type Located = { readonly path: string; readonly version: string } | { readonly missing: string };
+type Located = { readonly path: string; readonly version: string } | { readonly missing: string };
 
 const installed = (path: string): string => fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
 
@@ -22,7 +22,7 @@ const PATHS: Record<Runtime, string> = {
 };
 
 /** Looks where `npm run setup:runtimes` and Debian put it, and asks it for its version. */
-export function locate(runtime: Runtime): Located {
+function locate(runtime: Runtime): Located {
   const path = PATHS[runtime];
   if (!existsSync(path)) return { missing: `${path} is not there` };
   const { status, stdout, stderr, error } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 30_000 });
@@ -31,5 +31,10 @@ export function locate(runtime: Runtime): Located {
   return version === undefined ? { missing: `${path} --version says ${JSON.stringify(stdout)}` } : { path, version };
 }
 
-/** Whether a missing runtime fails its tests, or leaves them out. */
-export const MISSING_FAILS = (process.env['CI'] ?? '') !== '';
+/** The runtime's binary, for a test; without it the test is left out, or fails in CI, where every runtime has to be there. */
+export function binaryOf(runtime: Runtime, context: TestContext): string {
+  const located = locate(runtime);
+  if ('path' in located) return located.path;
+  if ((process.env['CI'] ?? '') !== '') throw new Error(located.missing);
+  return context.skip(located.missing);
+}

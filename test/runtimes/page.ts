@@ -38,11 +38,9 @@ export class Pages {
     return new Pages(browser, server);
   }
 
-  /** A page with the api of entries/page.ts. What it says on its console goes to `errors`. */
-  async open(isolated: boolean, errors: string[]): Promise<Page> {
+  /** A page with the api of entries/page.ts. */
+  async open(isolated: boolean): Promise<Page> {
     const page = await this.#browser.newPage();
-    page.on('console', (message) => void errors.push(message.text()));
-    page.on('pageerror', (error) => void errors.push(String(error)));
     const { port } = this.#server.address() as AddressInfo;
     await page.goto(`http://127.0.0.1:${port}/${isolated ? 'isolated' : 'open'}`);
     await page.waitForFunction(() => 'api' in globalThis);
