@@ -19,7 +19,7 @@ export function createProgram({ emit }: ChannelContext): SendProgram {
         ({ fields, payload }) => {
           const number = fields[0]!;
           if (number === BAD) throw new Error('a bad number');
-          emit({ number, sum: payload.reduce((sum, byte) => sum + byte, 0) } satisfies Told);
+          emit({ number, sum: payload.subarray(0, PAYLOAD_BYTES).reduce((sum, byte) => sum + byte, 0) } satisfies Told);
         },
       ],
     ]),

@@ -29,7 +29,7 @@ async function sendNumber(engine: Engine, client: number, number: number): Promi
   const { slot } = engine.client(client);
   if (slot.type === 0) slot.become(NUMBER);
   slot.fields[0] = number;
-  slot.payload.fill(number & 255);
+  slot.payload.fill(number & 255, 0, PAYLOAD_BYTES);
   return engine.client(client).sendAsync();
 }
 

@@ -70,14 +70,15 @@ async function goesOn(io: Io): Promise<void> {
   writer.stop();
 }
 
-/** The program of reactor.ts, with its memory, its counter, and a count of our own beside it. */
-function instance(io: Io): { exports: Record<string, WebAssembly.ExportValue>; step(): void; count: WebAssembly.Global; memory: WebAssembly.Memory } {
-  const { exports } = new WebAssembly.Instance(io.reactor);
-  return { exports, step: exports['step'] as () => void, count: exports['count'] as WebAssembly.Global, memory: exports['memory'] as WebAssembly.Memory };
+/** The program of reactor.ts, and what it exports. */
+function instantiate(io: Io): { instance: WebAssembly.Instance; step(): void; count: WebAssembly.Global; memory: WebAssembly.Memory } {
+  const instance = new WebAssembly.Instance(io.reactor);
+  const { step, count, memory } = instance.exports;
+  return { instance, step: step as () => void, count: count as WebAssembly.Global, memory: memory as WebAssembly.Memory };
 }
 
 async function reactor(io: Io): Promise<void> {
-  const [here, there] = [instance(io), instance(io)];
+  const [here, there] = [instantiate(io), instantiate(io)];
   for (let n = 0; n < 20; n++) here.step();
   const guest = reactorGuest(here, { stop() {}, resume() {}, saveHost: () => Uint8Array.of(1, 2, 3) });
   let host: Uint8Array = new Uint8Array(0);

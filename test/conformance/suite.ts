@@ -18,7 +18,7 @@ export interface Result {
 }
 
 /** A case that takes longer has hung: each takes well under a second. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 20_000;
 
 const BLOCKING: Case = {
   capability: 'blockingWait',
@@ -53,7 +53,7 @@ async function outcome(capability: Capability, name: string, work: () => Promise
     return { capability, name, ...(await Promise.race([work(), hung])) };
   } catch (error) {
     const { message, code, stack } = error as Error & { code?: string };
-    return { capability, name, outcome: 'failed', detail: `${code === undefined ? '' : `${code}: `}${message}${code === undefined && stack !== undefined ? `\n${stack}` : ''}` };
+    return { capability, name, outcome: 'failed', detail: code === undefined ? `${message}\n${stack}` : `${code}: ${message}` };
   } finally {
     clearTimeout(timer);
   }

@@ -1,14 +1,17 @@
-import { type Compression, type DeviceState, type MigrationStatistics, type OutgoingOptions, receive, send } from 'multifd';
+import { type Compression, type DeviceState, type MigrationStatistics, type MultifdError, type OutgoingOptions, receive, send } from 'multifd';
 import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
-import { equal, sameBytes } from './check.ts';
+import { equal, Failure, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
 import { STREAMS, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
 
 /** Moves something from here to here. */
 export async function move(way: Way, io: Io, target: Target, source: Omit<OutgoingOptions, 'uri' | 'connect' | 'listen'>): Promise<[MigrationStatistics, MigrationStatistics]> {
   const { incoming, to } = await way.open(target, io);
-  return Promise.all([send({ ...source, ...to }), incoming.completed]);
+  const [sent, received] = await Promise.allSettled([send({ ...source, ...to }), incoming.completed]);
+  if (sent.status === 'fulfilled' && received.status === 'fulfilled') return [sent.value, received.value];
+  const why = [sent, received].map((end) => (end.status === 'rejected' ? `${(end.reason as MultifdError).code} ${(end.reason as Error).message}` : 'completed'));
+  throw new Failure(`source: ${why[0]}; target: ${why[1]}`);
 }
 
 export function transferCases(io: Io): readonly Case[] {

@@ -30,7 +30,7 @@ export function streamPairs(): [StreamPair, StreamPair] {
   ];
 }
 
-const TOKEN = 'a token / with = signs';
+const TOKEN = 'a.token-with_some~signs+/==';
 
 export const STREAMS: Way = {
   capability: 'streams',

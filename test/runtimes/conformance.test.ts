@@ -69,7 +69,7 @@ describe('Chromium', () => {
   let pages: Pages | undefined;
   afterAll(() => pages?.stop());
 
-  test.each([
+  test.for([
     { place: 'chromium', isolated: true },
     { place: 'page without isolation', isolated: false },
   ] as const)('$place does all that it can, and refuses what it lacks', { timeout: LIMIT }, async ({ place, isolated }, context) => {

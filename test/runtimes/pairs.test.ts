@@ -51,7 +51,7 @@ async function pair({ task }: TestContext, cell: Omit<PairCell, 'outcome'>, work
 }
 
 describe.each(PROCESSES)('from $name', (source) => {
-  test.each(PROCESSES)('to $name, over TCP', { timeout: LIMIT }, async (target, context) => {
+  test.for(PROCESSES)('to $name, over TCP', { timeout: LIMIT }, async (target, context) => {
     await pair(context, { source: source.name, target: target.name, how: 'TCP' }, async () => {
       const receiving = end(target.runtime, context, 'target', { uri: 'tcp:127.0.0.1:0' });
       const { uri } = await receiving.next<{ uri: string }>();
@@ -79,7 +79,7 @@ describe('workerd', () => {
 
   const codecs = WEB.flatMap((way) => (['none', 'zlib', 'zstd'] as const).map((compression) => ({ ...way, compression })));
 
-  test.each(codecs)('from Node, over $how, compression $compression', { timeout: LIMIT }, async ({ how, scheme, compression }, context) => {
+  test.for(codecs)('from Node, over $how, compression $compression', { timeout: LIMIT }, async ({ how, scheme, compression }, context) => {
     workerd ??= await startWorkerd(binaryOf('workerd', context), installed);
     const name = `${scheme}-${compression}`;
     const shown = compression === 'none' ? how : `${how}, ${compression}`;
@@ -91,7 +91,7 @@ describe('workerd', () => {
     );
   });
 
-  test.each(WEB)('to Node, over $how', { timeout: LIMIT }, async ({ how, scheme }, context) => {
+  test.for(WEB)('to Node, over $how', { timeout: LIMIT }, async ({ how, scheme }, context) => {
     await pair(context, { source: 'workerd', target: 'Node', how }, async () => {
       const target = end('node20', context, 'target', { uri: `${scheme}://127.0.0.1:0/`, token: TOKEN });
       const { uri } = await target.next<{ uri: string }>();

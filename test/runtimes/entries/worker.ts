@@ -1,8 +1,7 @@
 import { Inbox } from 'multifd';
-import type { Capability, Io } from '../../conformance/capabilities.ts';
+import type { Capability } from '../../conformance/capabilities.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { runSource, runTarget } from './memory-ends.ts';
-// @ts-expect-error a module that is in the folder in which this one is bundled
 import reactor from './reactor.wasm';
 
 interface Env {
@@ -18,7 +17,7 @@ export default {
     const { pathname, searchParams } = new URL(request.url);
     const [, command, name = ''] = pathname.split('/');
     const options = JSON.parse(searchParams.get('options') ?? '{}');
-    if (command === 'conformance') return lines(conformance(new Set(options.can as Capability[]), { reactor, meeting: options.meeting } as Io));
+    if (command === 'conformance') return lines(conformance(new Set(options.can as Capability[]), { reactor: reactor as unknown as WebAssembly.Module, meeting: options.meeting }));
     if (command === 'source') return Response.json(await runSource(options));
     return TARGET.get(TARGET.idFromName(name)).fetch(request);
   },
