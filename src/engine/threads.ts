@@ -35,6 +35,8 @@ export interface ThreadOptions {
 
 /** The other end, inside the thread. */
 export interface ThreadPort {
+  /** Whether the thread's connections go on with what was written to them while it blocks. */
+  readonly mayBlock: boolean;
   post(message: unknown): void;
   /** Takes every message from now on; what came before is kept for it. */
   onMessage(take: (message: unknown) => void): void;

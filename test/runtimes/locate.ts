@@ -7,7 +7,7 @@ import type { TestContext } from 'vitest';
 export type Runtime = 'node20' | 'node24' | 'node26' | 'deno' | 'bun' | 'workerd' | 'chromium';
 
 /** A runtime's binary, or why there is none to use. */
-type Located = { readonly path: string; readonly version: string } | { readonly missing: string };
+export type Located = { readonly path: string; readonly version: string } | { readonly missing: string };
 
 const installed = (path: string): string => fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
 
@@ -22,7 +22,7 @@ const PATHS: Record<Runtime, string> = {
 };
 
 /** Looks where `npm run setup:runtimes` and Debian put it, and asks it for its version. */
-function locate(runtime: Runtime): Located {
+export function locate(runtime: Runtime): Located {
   const path = PATHS[runtime];
   if (!existsSync(path)) return { missing: `${path} is not there` };
   const { status, stdout, stderr, error } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 30_000 });

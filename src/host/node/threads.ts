@@ -25,6 +25,7 @@ export function threadPort(): ThreadPort | undefined {
   const port = parentPort;
   if (port === null) return undefined;
   return {
+    mayBlock: true,
     post: (message) => port.postMessage(message),
     onMessage: (take) => void port.on('message', take),
     close: () => {

@@ -44,6 +44,8 @@ export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => 
   if (!('WorkerGlobalScope' in globalThis)) return undefined;
   const scope = globalThis as unknown as WorkerScope;
   return {
+    // A worker's WebSocket sends only as long as its event loop turns: a SYNC that is left in it is one that the target waits for in vain.
+    mayBlock: false,
     post: (message) => scope.postMessage(message),
     onMessage: (take) => {
       scope.onmessage = ({ data }) => take(data);
