@@ -50,7 +50,7 @@ export const enginePart: Part = {
         name: `batches of 512 KiB, ${channels} channels, ${clients} clients`,
         contenders: (clients === 1 ? (['piscina', 'engine', 'postMessage', 'ring'] as const) : (['engine'] as const)).flatMap((by) => contender(by, 'batches', channels, clients)),
       })),
-      { name: HEAP_CASE, contenders: contender('engine', 'heap', 2) },
+      { name: HEAP_CASE, contenders: contender('engine', 'heap', 1) },
     ];
     return { cases, targets: TARGETS, leftOut: away.map((by) => `${NAMES[by]}: not installed`) };
   },
