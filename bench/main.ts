@@ -9,13 +9,16 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { corePart } from './core/part.ts';
 import { enginePart } from './engine/part.ts';
+import { filesPart } from './files/part.ts';
+import { growthPart } from './growth/part.ts';
 import type { Part, PartResult } from './lib/part.ts';
 import { reportOf } from './lib/report.ts';
 import { keep } from './lib/keep.ts';
 import { runPart } from './lib/run-part.ts';
 import { ROOT, Tools } from './lib/tools.ts';
+import { migrationPart } from './migration/part.ts';
 
-const PARTS: readonly Part[] = [corePart, enginePart];
+const PARTS: readonly Part[] = [migrationPart, filesPart, corePart, enginePart, growthPart];
 const NAMES = PARTS.map(({ name }) => name);
 /** Where memory is a file. */
 const SHARED_MEMORY = '/dev/shm';

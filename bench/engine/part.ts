@@ -18,6 +18,7 @@ const NAMES: Record<EngineOrder['by'], string> = {
 };
 const TASK_CHANNELS = [1, 2, 4];
 const BATCH_SHAPES: readonly [channels: number, clients: number][] = [[1, 1], [2, 1], [4, 1], [8, 1], [2, 2], [4, 3], [8, 3]];
+const QUICK_SHAPES: typeof BATCH_SHAPES = [[2, 1], [2, 2]];
 const HEAP_CASE = 'heap: bytes allocated per swap, of a million';
 const ROUND_TRIP_CASE = 'round trip, send() to channel and an answer back';
 const tasksCase = (channels: number): string => `tasks, ${channels} channel${channels > 1 ? 's' : ''}`;
@@ -46,7 +47,7 @@ export const enginePart: Part = {
         contenders: (['piscina', 'engine', 'engine, async', 'postMessage', 'ring'] as const).flatMap((by) => contender(by, 'tasks', channels)),
       })),
       { name: ROUND_TRIP_CASE, contenders: (['piscina', 'engine', 'postMessage', 'ring'] as const).flatMap((by) => contender(by, 'round trips', 1)) },
-      ...BATCH_SHAPES.map(([channels, clients]) => ({
+      ...(quick ? QUICK_SHAPES : BATCH_SHAPES).map(([channels, clients]) => ({
         name: `batches of 512 KiB, ${channels} channels, ${clients} clients`,
         contenders: (clients === 1 ? (['piscina', 'engine', 'postMessage', 'ring'] as const) : (['engine'] as const)).flatMap((by) => contender(by, 'batches', channels, clients)),
       })),

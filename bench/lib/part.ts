@@ -15,6 +15,9 @@ export interface Contender {
 export interface Case {
   name: string;
   contenders: readonly Contender[];
+  /** What all of them need, and what is to be put away afterwards. */
+  before?: () => Promise<void>;
+  after?: () => Promise<void>;
 }
 
 /** What the project aims at: a ratio of two contenders in one case, or one contender's number. */

@@ -8,13 +8,15 @@ export async function runPart({ name, title, prepare }: Part, setting: Setting, 
   const machine = machineOf(setting);
   const { cases, targets, leftOut, remarks = () => [] } = await prepare(setting);
   const series: Series[] = [];
-  for (const { name: inCase, contenders } of cases) {
-    const all = contenders.map((contender) => ({ contender, samples: [] as Sample[] }));
+  for (const one of cases) {
+    await one.before?.();
+    const all = one.contenders.map((contender) => ({ contender, samples: [] as Sample[] }));
     await inRounds(all, rounds, async ({ contender, samples }) => {
-      samples.push(await measured(inCase, contender));
+      samples.push(await measured(one.name, contender));
       process.stderr.write('.');
     });
-    series.push(...all.map(({ contender, samples }) => ({ case: inCase, contender: contender.name, samples })));
+    await one.after?.();
+    series.push(...all.map(({ contender, samples }) => ({ case: one.name, contender: contender.name, samples })));
   }
   process.stderr.write('\n');
   return { name, title, when: new Date().toISOString(), machine, rounds, leftOut, series, verdicts: verdictsOf(targets, series), remarks: remarks(series) };
