@@ -25,6 +25,11 @@ export function nativeLaunch(program: string): Launch {
   return async ({ kernel, mib }) => speedIn((await runProgram(program, [kernel, `${mib}`])).stdout);
 }
 
+/** The scan of a live migration, here. */
+export async function scanSpeed(mib: number): Promise<number> {
+  return speedIn((await runProgram(process.execPath, [built('run-scan.js'), `${mib}`])).stdout);
+}
+
 /** A page in a browser without a window, cross-origin isolated. */
 export function chromiumLaunch(chromium: string, folder: string): Launch {
   return async (order) => {

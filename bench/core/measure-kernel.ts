@@ -24,9 +24,14 @@ const SPAN_MS = 30;
 const SPANS = 9;
 const WASM_PAGE = 65536;
 
-/** The median speed of several spans, in the unit of the kernel's metric. */
+/** How fast a kernel is, in the unit of its metric. */
 export async function measureKernel({ kernel, by, mib }: KernelOrder, { module, now }: KernelHost): Promise<number> {
   const pass = by === 'core' ? await overWasm(kernel, mib, await module()) : scriptPass(kernel, layGround(new ArrayBuffer(groundBytes(mib)), mib, kernel));
+  return speedOf(pass, now);
+}
+
+/** The median speed of several spans of time. */
+export async function speedOf(pass: Pass, now: KernelHost['now']): Promise<number> {
   const passes = await passesFor(WARM_MS, pass, now).then(() => passesFor(SPAN_MS, pass, now));
   const speeds: number[] = [];
   for (let span = 0; span < SPANS; span++) {

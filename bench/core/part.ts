@@ -2,16 +2,20 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Contender, Part, Setting, Target } from '../lib/part.ts';
+import type { Case, Contender, Part, Setting, Target } from '../lib/part.ts';
 import { ROOT, type Tools } from '../lib/tools.ts';
 import { KERNELS, type Kernel, metricOf } from './ground.ts';
-import { chromiumLaunch, type Launch, nativeLaunch, processLaunch, workerdLaunch } from './launch.ts';
+import { chromiumLaunch, type Launch, nativeLaunch, processLaunch, scanSpeed, workerdLaunch } from './launch.ts';
 
 const NATIVE = 'native C';
 /** Larger than any cache. */
 const MIB = 128;
 const QUICK_MIB = 8;
+const SCAN_MIB = 1024;
 const QUICK_KERNELS: readonly Kernel[] = ['zero scan: all zero', 'compare', 'packet: check'];
+
+const SCAN_CASE = 'live: a scan of 1 GiB that has not changed';
+const SCAN = 'live scan on Node';
 
 /** What is aimed at: of native C, for scans, compare and gather. */
 const WANTED: Readonly<Record<string, number>> = { 'core on Node': 0.85, 'core on Deno': 0.7, 'core on Bun': 0.7 };
@@ -24,13 +28,21 @@ export const corePart: Part = {
     const mib = quick ? QUICK_MIB : MIB;
     const native = compileNative(setting);
     const runtimes = launches(setting);
-    const cases = (quick ? QUICK_KERNELS : KERNELS).map((kernel) => ({
+    const cases: Case[] = (quick ? QUICK_KERNELS : KERNELS).map((kernel) => ({
       name: kernel,
       contenders: [
         ...(native === undefined ? [] : [contender(NATIVE, nativeLaunch(native), kernel, 'core', mib)]),
         ...runtimes.flatMap(({ runtime, launch }) => [contender(`core on ${runtime}`, launch, kernel, 'core', mib), contender(`JavaScript on ${runtime}`, launch, kernel, 'script', mib)]),
       ],
     }));
+    const scanMib = quick ? QUICK_MIB : SCAN_MIB;
+    cases.push({
+      name: SCAN_CASE,
+      contenders: [
+        ...(native === undefined ? [] : [contender(NATIVE, nativeLaunch(native), 'compare', 'core', scanMib)]),
+        { name: SCAN, measure: async () => ({ 'GiB/s': await scanSpeed(scanMib) }) },
+      ],
+    });
     return { cases, targets: targets(), leftOut: tools.missing('cc', 'deno', 'bun', 'workerd', 'chromium') };
   },
 };
@@ -61,5 +73,6 @@ function compileNative({ tools, folder }: { tools: Tools; folder: string }): str
 
 function targets(): Target[] {
   const wanted = KERNELS.filter((kernel) => /^(zero scan|compare|gather)/.test(kernel));
-  return Object.entries(WANTED).flatMap(([of, least]) => wanted.map((kernel) => ({ what: `${of}, ${kernel}, of native C`, case: kernel, of, over: NATIVE, metric: metricOf(kernel), least })));
+  const scan: Target = { what: 'live: a scan of unchanged memory, of native memcmp', headline: 'live scan, of native memcmp', case: SCAN_CASE, of: SCAN, over: NATIVE, metric: 'GiB/s', least: 1 / 1.3 };
+  return [scan, ...Object.entries(WANTED).flatMap(([of, least]) => wanted.map((kernel) => ({ what: `${of}, ${kernel}, of native C`, ...(of === 'core on Node' && { headline: `${of}, of native C: ${kernel}` }), case: kernel, of, over: NATIVE, metric: metricOf(kernel), least })))];
 }

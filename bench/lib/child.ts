@@ -4,11 +4,11 @@ import { once } from 'node:events';
 const TIMEOUT_MS = 120_000;
 
 /** Forked processes that are gone when the work with them is done, whatever comes of it. */
-export async function withChildren<Result>(work: (start: (program: URL, order: object) => ChildProcess) => Promise<Result>): Promise<Result> {
+export async function withChildren<Result>(work: (start: (program: URL, order: object, node?: string) => ChildProcess) => Promise<Result>): Promise<Result> {
   const children: ChildProcess[] = [];
   try {
-    return await work((program, order) => {
-      const child = fork(program, { serialization: 'advanced' });
+    return await work((program, order, node = process.execPath) => {
+      const child = fork(program, { serialization: 'advanced', execPath: node });
       children.push(child);
       child.send(order);
       return child;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import * as zlib from 'node:zlib';
 
 export const ROOT = new URL('../../', import.meta.url);
 
@@ -39,6 +40,12 @@ export class Tools {
 
   path(program: Program): string | undefined {
     return this.#found.get(program)?.path;
+  }
+
+  /** A Node with codecs of its own for zstd: this one, or one that tests use. */
+  get zstdNode(): string | undefined {
+    if ('zstdCompressSync' in zlib) return process.execPath;
+    return FOLDERS.map((folder) => new URL(`${folder}/node_modules/node24/bin/node`, ROOT).pathname).find(existsSync);
   }
 
   versions(): Record<string, string> {
