@@ -7,9 +7,11 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { inRounds } from './lib/rounds.ts';
+import { median } from './lib/spread.ts';
 import { GUESTS, type Measure, METHODS } from './live/measure.ts';
 import { measureOnce } from './live/run.ts';
-import { median, naiveFor, type Series, table } from './live/table.ts';
+import { naiveFor, type Series, table } from './live/table.ts';
 
 const DEFAULTS = { mib: '256', rounds: '5', rates: '1000,10000,50000', guests: GUESTS.join(','), methods: METHODS.join(','), before: '1000', 'downtime-limit': '50' } as const;
 
@@ -48,12 +50,10 @@ async function run(): Promise<void> {
   const rounds = Number(values.rounds);
   // What else the machine has to do shows in gaps first.
   const [load] = loadavg();
-  for (let round = 0; round < rounds; round++) {
-    for (const { measure, results } of round % 2 === 0 ? all : all.toReversed()) {
-      results.push(await measureOnce(measure));
-      process.stderr.write('.');
-    }
-  }
+  await inRounds(all, rounds, async ({ measure, results }) => {
+    results.push(await measureOnce(measure));
+    process.stderr.write('.');
+  });
   process.stderr.write('\n');
   console.log(`Node ${process.versions.node}, ${cpus().length} processors, a load of ${load!.toFixed(1)} before; ${rounds} rounds: medians (least-most)\n\n${table(all).join('\n')}`);
   for (const line of verdicts(all)) console.log(line);

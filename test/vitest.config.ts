@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { QemuTable } from './qemu/table-reporter.ts';
+import { RuntimeTables } from './runtimes/table-reporter.ts';
 import { ClosingLine } from './support/closing-line.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -23,6 +24,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
-    reporters: ['default', new QemuTable(), new ClosingLine()],
+    reporters: ['default', new QemuTable(), new RuntimeTables(), new ClosingLine()],
   },
 });

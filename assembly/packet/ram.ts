@@ -183,6 +183,18 @@ function findBlock(id: usize, length: u32, blocks: usize, blockCount: u32): u32 
 
 /** Every page on a page boundary and inside the block, or else its index at `badPage`. */
 function checkOffsets(offsets: usize, count: u32, pageSize: u32, used: u64, badPage: usize): Refusal {
+  // Hardly ever is one refused: all are looked at together first, without a division, and without a branch for each.
+  if (used >= pageSize && popcnt(pageSize) == 1) {
+    const last = used - pageSize;
+    let all: u64 = 0;
+    let outside: u32 = 0;
+    for (let i: u32 = 0; i < count; i++) {
+      const offset = load<u64>(offsets + (i << 3));
+      all |= offset;
+      outside |= <u32>(offset > last);
+    }
+    if (!outside && !(all & (pageSize - 1))) return Refusal.none;
+  }
   for (let i: u32 = 0; i < count; i++) {
     const offset = load<u64>(offsets + (i << 3));
     const aligned = offset % pageSize == 0;

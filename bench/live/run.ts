@@ -1,5 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { said, withChildren } from '../lib/child.ts';
 import type { Arrival, Departure, Measure, TargetWord } from './measure.ts';
 
 /** One measurement. Milliseconds. */
@@ -19,18 +18,10 @@ export interface Result {
 
 const SOURCE = new URL('./live/source.js', import.meta.url);
 const TARGET = new URL('./live/target.js', import.meta.url);
-const TIMEOUT_MS = 120_000;
 
 /** Measures once, in fresh processes. @throws when what came is not what left. */
-export async function measureOnce(measure: Measure): Promise<Result> {
-  const children: ChildProcess[] = [];
-  const start = (program: URL, what: object): ChildProcess => {
-    const child = fork(program, { serialization: 'advanced' });
-    children.push(child);
-    child.send(what);
-    return child;
-  };
-  try {
+export function measureOnce(measure: Measure): Promise<Result> {
+  return withChildren(async (start) => {
     const target = start(TARGET, measure);
     const { uri } = await said<Extract<TargetWord, { kind: 'listening' }>>(target);
     const arrived = said<Extract<TargetWord, { kind: 'arrived' }>>(target);
@@ -46,30 +37,10 @@ export async function measureOnce(measure: Measure): Promise<Result> {
       gapMoving: moving.longestGap,
       longGaps: moving.longGaps,
     };
-  } finally {
-    for (const child of children) child.kill();
-  }
+  });
 }
 
 function check({ digest }: Departure, arrival: Arrival): void {
   if (digest !== arrival.digest) throw new Error('what came is not what left');
   if (arrival.problems.length > 0) throw new Error(arrival.problems.join('; '));
-}
-
-async function said<Word>(child: ChildProcess): Promise<Word> {
-  const over = new AbortController();
-  const { signal } = over;
-  const ended = once(child, 'exit', { signal }).then(([status, by]) => Promise.reject(new Error(`a process ended with ${by ?? `status ${status}`}`)));
-  const late = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no word from a process for ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS);
-    signal.addEventListener('abort', () => clearTimeout(timer));
-  });
-  const message = once(child, 'message', { signal });
-  for (const promise of [ended, late, message]) promise.catch(() => {});
-  try {
-    const [word] = (await Promise.race([message, ended, late])) as [Word];
-    return word;
-  } finally {
-    over.abort();
-  }
 }

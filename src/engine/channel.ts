@@ -13,15 +13,19 @@ export interface RunningChannel {
   stop(): void;
 }
 
+/** Where a channel runs. */
+export type ChannelPlace = Pick<ChannelContext, 'ownThread' | 'mayBlock'>;
+
 /**
  * Runs one channel's program in this thread, and tells the owner by `report` how it goes: `open`, any number of `value`, at most one `failed`, and
  * last `closed`. A failure here fails the whole group, and wakes everyone who waits for anything.
  */
-export function runChannel(arena: Arena, id: number, data: unknown, mayBlock: boolean, factory: ProgramFactory, report: (event: ChannelEvent) => void): RunningChannel {
+export function runChannel(arena: Arena, id: number, data: unknown, { ownThread, mayBlock }: ChannelPlace, factory: ProgramFactory, report: (event: ChannelEvent) => void): RunningChannel {
   const context: ChannelContext = {
     id,
     arena,
     data,
+    ownThread,
     mayBlock,
     scratch: arena.layout.scratch(id),
     counters: arena.channels[id]!.counters,

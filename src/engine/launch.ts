@@ -70,7 +70,7 @@ export function inlineLauncher(factory: ProgramFactory<never>): Launcher {
   return {
     inline: true,
     launch({ arena, id, data }, report) {
-      const channel = runChannel(new Arena(arena), id, data, false, factory as ProgramFactory, report);
+      const channel = runChannel(new Arena(arena), id, data, { ownThread: false, mayBlock: false }, factory as ProgramFactory, report);
       let kill = (): void => {};
       const killed = new Promise<void>((resolve) => {
         kill = resolve;

@@ -7,6 +7,8 @@ export interface ChannelContext<Data = unknown> {
   readonly arena: Arena;
   /** Whatever the owner gave for this channel when it started the group. */
   readonly data: Data;
+  /** Whether the channel has a thread of its own. */
+  readonly ownThread: boolean;
   /** True in a thread of its own, where blocking calls hurt nobody and no connection. */
   readonly mayBlock: boolean;
   /** Byte offset in the arena of this channel's scratch. */

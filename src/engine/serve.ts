@@ -19,7 +19,7 @@ export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
     if (order.kind === 'stop') return channel?.stop();
     const { arena, id, data, gently } = order.start;
     if (gently) giveWay();
-    channel = runChannel(new Arena(arena), id, data, port.mayBlock, factory as ProgramFactory, (event) => port.post(event));
+    channel = runChannel(new Arena(arena), id, data, { ownThread: true, mayBlock: port.mayBlock }, factory as ProgramFactory, (event) => port.post(event));
     // With the port closed and the program's handles gone, nothing keeps the thread.
     void channel.closed.then(() => port.close());
   });

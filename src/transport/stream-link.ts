@@ -22,6 +22,8 @@ export class StreamLink implements Link {
   #ended = false;
   #readEnded = false;
   #pending: Promise<Uint8Array | undefined> | undefined;
+  /** Ends what a write waits for. */
+  #over = (): void => {};
 
   constructor({ readable, writable }: StreamPair, peer: string) {
     this.peer = peer;
@@ -81,13 +83,22 @@ export class StreamLink implements Link {
     for (const piece of pieces(views)) {
       if (!this.writable) throw this.#broken ?? new Error('it was closed');
       const { length } = piece;
-      await this.#writer.ready.catch(this.#break);
+      await this.#unlessOver(this.#writer.ready.catch(this.#break));
       taken = this.#writer.write(piece).catch(this.#break);
       onBytes(length);
     }
     // Until the carrier has all of it, this thread's event loop is needed: a channel's thread blocks once this has resolved.
-    await taken;
-    if (this.#broken !== undefined) throw this.#broken;
+    await this.#unlessOver(taken);
+  }
+
+  /** A carrier that takes nothing any more need not say so when it is cut. @throws what broke it, also meanwhile. */
+  async #unlessOver(work: Promise<void> | undefined): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#over = resolve;
+      void work?.then(resolve);
+      if (work === undefined || this.closed) resolve();
+    });
+    if (this.closed) throw this.#broken ?? new Error('it was closed');
   }
 
   end(): void {
@@ -114,6 +125,7 @@ export class StreamLink implements Link {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    this.#over();
     const reason = new MultifdError('ERR_CANCELLED', 'the connection was closed here');
     this.#reader.cancel(reason).catch(() => {});
     this.#writer.abort(reason).catch(() => {});
@@ -134,6 +146,7 @@ export class StreamLink implements Link {
     if (this.#destroyed || this.#broken !== undefined) return;
     const cause = thrown instanceof Error ? thrown : new Error(thrown === undefined ? 'it was closed' : String(thrown));
     this.#broken = cause;
+    this.#over();
     for (const listener of this.#listeners) listener(cause);
     this.#reader.cancel(cause).catch(() => {});
     this.#writer.abort(cause).catch(() => {});

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { Running } from '../support/command.ts';
 import { qemuAvailable } from '../support/qemu.ts';
 import { Machine, type MachineOptions } from './machine.ts';
-import { listeningUri, testFolder } from './support.ts';
+import { listeningUri } from './listening-uri.ts';
+import { testFolder } from './support.ts';
 import { entry } from './table.ts';
 
 /** Files of QEMU's own, uuids, and migrations that come to no good end. */

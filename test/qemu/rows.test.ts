@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { qemuAvailable, type QemuVersion } from '../support/qemu.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { ROWS, type Row } from './rows.ts';
-import { address, listeningUri, testFolder } from './support.ts';
+import { listeningUri } from './listening-uri.ts';
+import { address, testFolder } from './support.ts';
 import { entry, Impossible } from './table.ts';
 
 /**

@@ -1,11 +1,13 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Reporter, TestCase } from 'vitest/node';
+import { type DocumentPart, keepPart } from '../support/document-part.ts';
 import type { Cell, Direction } from './table.ts';
 
-const DOCUMENT = fileURLToPath(new URL('../../docs/qemu.md', import.meta.url));
-const BEGIN = '<!-- The table: made by `npm run docs:qemu` of what the tests found. -->\n';
-const END = '\n<!-- End of the table. -->';
+const TABLE: DocumentPart = {
+  document: 'docs/qemu.md',
+  begin: '<!-- The table: made by `npm run docs:qemu` of what the tests found. -->\n',
+  end: '\n<!-- End of the table. -->',
+  command: 'npm run docs:qemu',
+};
 
 /** Where rows come from, in the table's order. */
 const FILES = ['qemu/rows.test.ts', 'qemu/endings.test.ts', 'tls/qemu.test.ts'];
@@ -26,17 +28,7 @@ export class QemuTable implements Reporter {
 
   onTestRunEnd(): void {
     const cells = FILES.flatMap((file) => this.#cells.get(file) ?? []);
-    if (cells.length === 0) return;
-    const document = readFileSync(DOCUMENT, 'utf8');
-    const from = document.indexOf(BEGIN) + BEGIN.length;
-    const to = document.indexOf(END);
-    const table = makeTable(cells);
-    if (process.env['MULTIFD_DOCS'] === 'write') {
-      writeFileSync(DOCUMENT, document.slice(0, from) + table + document.slice(to));
-    } else if (process.env['CI'] === 'true' && document.slice(from, to) !== table) {
-      process.stdout.write(`\ndocs/qemu.md does not say what this run found: npm run docs:qemu\n${table}\n`);
-      process.exitCode = 1;
-    }
+    if (cells.length > 0) keepPart(TABLE, makeTable(cells));
   }
 }
 

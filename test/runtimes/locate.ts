@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { TestContext } from 'vitest';
 
 /** The runtimes that the package is tested on. `node20` stands for the Node that runs the tests, the oldest one supported. */
-export const RUNTIMES = ['node20', 'node24', 'node26', 'deno', 'bun', 'workerd', 'chromium'] as const;
-export type Runtime = (typeof RUNTIMES)[number];
+export type Runtime = 'node20' | 'node24' | 'node26' | 'deno' | 'bun' | 'workerd' | 'chromium';
 
 /** A runtime's binary, or why there is none to use. */
 export type Located = { readonly path: string; readonly version: string } | { readonly missing: string };
@@ -31,5 +31,10 @@ export function locate(runtime: Runtime): Located {
   return version === undefined ? { missing: `${path} --version says ${JSON.stringify(stdout)}` } : { path, version };
 }
 
-/** Whether a missing runtime fails the tests or leaves its own out. */
-export const ALL_REQUIRED = (process.env['CI'] ?? '') !== '';
+/** The runtime's binary, for a test; without it the test is left out, or fails in CI, where every runtime has to be there. */
+export function binaryOf(runtime: Runtime, context: TestContext): string {
+  const located = locate(runtime);
+  if ('path' in located) return located.path;
+  if ((process.env['CI'] ?? '') !== '') throw new Error(located.missing);
+  return context.skip(located.missing);
+}

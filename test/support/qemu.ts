@@ -110,6 +110,10 @@ export class Qemu {
     return qemu;
   }
 
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
   /** What QEMU wrote to its standard error so far. */
   get stderr(): string {
     return this.#stderr;

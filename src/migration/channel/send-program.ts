@@ -21,11 +21,11 @@ export type OpenChannel = (signal: AbortSignal) => Promise<Link>;
 
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
 export async function createSendChannel(context: ChannelContext<SendChannelData>, openChannel: OpenChannel): Promise<SendProgram> {
-  const { id, arena, data, counters, mayBlock } = context;
+  const { id, arena, data, counters, ownThread } = context;
   const { compression, uuid } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
-  const encoder = await createEncoder(compression, data, mayBlock);
+  const encoder = await createEncoder(compression, data, ownThread);
   const flags = COMPRESSION[compression] << COMPRESSION_SHIFT;
   const headerBytes = ramHeaderLength(scratch.pages);
   const stopping = new AbortController();

@@ -8,6 +8,7 @@ type Message = Uint8Array<ArrayBuffer> | number | 'end' | 'cut';
 
 /** The part of a port that every runtime's has. */
 export interface PortLike {
+  postMessage(message: unknown): void;
   postMessage(message: unknown, transfer: never[]): void;
   close(): void;
   onmessage: ((event: MessageEvent) => void) | null;
@@ -22,7 +23,16 @@ export function messagePortPair(port: PortLike): StreamPair {
   let theirs = false;
   let ours = false;
   const unacknowledged: number[] = [];
-  const post = (message: Message, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer as never[]);
+  let handsOver = true;
+  const post = (message: Message, transfer: ArrayBuffer[] = []): void => {
+    if (transfer.length === 0 || !handsOver) return port.postMessage(message);
+    try {
+      port.postMessage(message, transfer as never[]);
+    } catch {
+      handsOver = false; // workerd copies all that is posted, and takes no list
+      port.postMessage(message);
+    }
+  };
   const close = (): void => {
     if (theirs && ours) port.close();
   };

@@ -1,0 +1,89 @@
+import { type Compression, type DeviceState, type MigrationStatistics, type MultifdError, type OutgoingOptions, receive, send } from 'multifd';
+import type { Io } from './capabilities.ts';
+import type { Case } from './case.ts';
+import { equal, Failure, sameBytes } from './check.ts';
+import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
+import { STREAMS, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
+
+/** Moves something from here to here. */
+export async function move(way: Way, io: Io, target: Target, source: Omit<OutgoingOptions, 'uri' | 'connect' | 'listen'>): Promise<[MigrationStatistics, MigrationStatistics]> {
+  const { incoming, to } = await way.open(target, io);
+  const [sent, received] = await Promise.allSettled([send({ ...source, ...to }), incoming.completed]);
+  if (sent.status === 'fulfilled' && received.status === 'fulfilled') return [sent.value, received.value];
+  const why = [sent, received].map((end) => (end.status === 'rejected' ? `${(end.reason as MultifdError).code} ${(end.reason as Error).message}` : 'completed'));
+  throw new Failure(`source: ${why[0]}; target: ${why[1]}`);
+}
+
+export function transferCases(io: Io): readonly Case[] {
+  const kinds: readonly Kind[] = ['unshared', 'shared'];
+  const each = waysOf(io).flatMap((way) =>
+    kinds.map((kind): Case => {
+      const needs = [...(way.needs ?? []), ...(kind === 'shared' ? (['sharedMemory'] as const) : [])];
+      return { capability: way.capability, needs, name: `${way.name}: ${kind} memory`, run: () => memories(way, io, kind) };
+    }),
+  );
+  return [
+    ...each,
+    ...waysOf(io).map((way): Case => ({ capability: way.capability, needs: way.needs ?? [], name: `${way.name}: channels as tasks of this thread`, run: () => memories(way, io, 'unshared', { inline: true }) })),
+    { capability: 'streams', name: 'one channel, and 5', run: () => channelCounts(io) },
+    { capability: 'streams', name: 'larger pages', run: () => memories(STREAMS, io, 'unshared', { pageSize: 65536 }) },
+    { capability: 'streams', name: 'device state comes after the pages', run: () => deviceState(io) },
+    { capability: 'streams', name: 'several blocks, chosen by a function', run: () => blocks(io) },
+    { capability: 'zlib', name: 'compression zlib', run: () => memories(STREAMS, io, 'unshared', { compression: 'zlib' }) },
+    { capability: 'zstd', name: 'compression zstd', run: () => memories(wayOfThreads(io), io, 'unshared', { compression: 'zstd' }) },
+    { capability: 'files', name: 'an image: written, loaded, sent, received', run: images },
+  ];
+}
+
+/** Compares memories, and the zero pages that both ends counted. */
+async function memories(way: Way, io: Io, kind: Kind, options: { inline?: boolean; pageSize?: number; channels?: number; compression?: Compression } = {}): Promise<void> {
+  const { source, target, pages, zeros } = pairOf(kind);
+  const [sent, received] = await move(way, io, { ...options, blocks: { heap: target } }, { ...options, blocks: [{ id: 'heap', source }] });
+  sameBytes(bytesOf(target), bytesOf(source), 'memory');
+  if (options.pageSize === undefined) {
+    for (const { ram } of [sent, received]) equal([ram.duplicate, ram.normal], [zeros, pages - zeros], 'zero pages and others');
+  }
+}
+
+async function channelCounts(io: Io): Promise<void> {
+  for (const channels of [1, 5]) await memories(STREAMS, io, 'unshared', { channels });
+}
+
+
+async function deviceState(io: Io): Promise<void> {
+  const { source, target } = pairOf('unshared');
+  const states: DeviceState[] = Array.from({ length: 5 }, (_, instanceId) => ({ idstr: 'a device', instanceId, data: new Uint8Array(1000 * instanceId + 1).fill(instanceId) }));
+  const seen: { instanceId: number; length: number; whole: boolean; last: boolean }[] = [];
+  const onDeviceState = ({ instanceId, data }: DeviceState): void => {
+    seen.push({ instanceId, length: data.length, whole: data.every((byte) => byte === instanceId), last: bytesOf(target).at(-1) === bytesOf(source).at(-1) });
+  };
+  await move(STREAMS, io, { blocks: { heap: target }, onDeviceState }, { blocks: [{ id: 'heap', source }], deviceState: states });
+  const expected = states.map(({ instanceId, data }) => ({ instanceId, length: data.length, whole: true, last: true }));
+  equal(seen.sort((a, b) => a.instanceId - b.instanceId), expected, 'device state');
+}
+
+async function blocks(io: Io): Promise<void> {
+  const sources = [1, 3, 2].map((pages, index) => {
+    const memory = newMemory('unshared', pages);
+    fill(memory, index + 5);
+    return { id: `block ${index}`, source: memory };
+  });
+  const targets = new Map<string, Uint8Array>();
+  const choose = ({ id, usedLength }: { id: string; usedLength: number }): Uint8Array => {
+    const bytes = new Uint8Array(usedLength);
+    targets.set(id, bytes);
+    return bytes;
+  };
+  await move(STREAMS, io, { blocks: choose }, { blocks: sources });
+  equal([...targets.keys()], sources.map(({ id }) => id), 'blocks');
+  for (const { id, source } of sources) sameBytes(targets.get(id)!, bytesOf(source), id);
+}
+
+async function images(io: Io): Promise<void> {
+  const { source, target } = pairOf('unshared');
+  const [first, second] = [`${io.folder}/first.img`, `${io.folder}/second.img`];
+  await send({ uri: `file:${first}`, blocks: [{ id: 'heap', source }] });
+  await move(STREAMS, io, { image: second }, { image: first });
+  await (await receive({ uri: `file:${second}`, blocks: { heap: target } })).completed;
+  sameBytes(bytesOf(target), bytesOf(source), 'what was loaded from an image that was received');
+}

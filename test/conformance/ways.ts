@@ -1,0 +1,112 @@
+import { Inbox, type IncomingMigration, type IncomingOptions, type OutgoingOptions, receive, type StreamPair } from 'multifd';
+import type { Capability, Io } from './capabilities.ts';
+
+/** What a case says of a target; how its connections come is the way's. */
+export type Target = Omit<IncomingOptions, 'uri' | 'connect' | 'inbox'>;
+/** How a source gets to a target. */
+export type To = Pick<OutgoingOptions, 'uri' | 'connect' | 'token' | 'tls' | 'listen'>;
+
+export interface Opened {
+  incoming: IncomingMigration;
+  to: To;
+}
+
+/** A way from a source to a target, both of them here. */
+export interface Way {
+  capability: Capability;
+  /** What else it takes. */
+  needs?: readonly Capability[];
+  name: string;
+  open(target: Target, io: Io): Promise<Opened>;
+}
+
+/** Two pairs of streams, each of which has at one end what the other gets at its own. */
+export function streamPairs(): [StreamPair, StreamPair] {
+  const there = new TransformStream<Uint8Array, Uint8Array>();
+  const back = new TransformStream<Uint8Array, Uint8Array>();
+  return [
+    { readable: back.readable, writable: there.writable },
+    { readable: there.readable, writable: back.writable },
+  ];
+}
+
+const TOKEN = 'a.token-with_some~signs+/==';
+
+export const STREAMS: Way = {
+  capability: 'streams',
+  name: 'pairs of streams',
+  async open(target) {
+    const inbox = new Inbox();
+    const connect = (): StreamPair => {
+      const [source, other] = streamPairs();
+      void inbox.add(other);
+      return source;
+    };
+    return { incoming: await receive({ ...target, inbox }), to: { connect } };
+  },
+};
+
+const MESSAGE_PORTS: Way = {
+  capability: 'messagePort',
+  name: 'MessagePorts',
+  async open(target) {
+    const inbox = new Inbox();
+    const connect = (): MessagePort => {
+      const { port1, port2 } = new MessageChannel();
+      void inbox.add(port2);
+      return port1;
+    };
+    return { incoming: await receive({ ...target, inbox }), to: { connect } };
+  },
+};
+
+/** The target listens. */
+const listening = (capability: Capability, name: string, uriOf: (io: Io) => string, more: { token?: string } = {}): Way => ({
+  capability,
+  name,
+  async open(target, io) {
+    const incoming = await receive({ ...target, ...more, uri: uriOf(io) });
+    return { incoming, to: { uri: incoming.uri, ...more } };
+  },
+});
+
+/** Both ends dial, and somebody joins their connections. */
+const meeting = (kind: 'webSocket' | 'http', name: string): Way => ({
+  capability: kind,
+  name,
+  async open(target, io) {
+    const { source, target: at } = io.meeting![kind]!;
+    return { incoming: await receive({ ...target, uri: at, connect: true }), to: { uri: source } };
+  },
+});
+
+const TLS: Way = {
+  capability: 'tls',
+  name: 'TLS',
+  async open(target, { tls }) {
+    const incoming = await receive({ ...target, uri: 'tcp:127.0.0.1:0', tls: { credsDir: tls!.target } });
+    return { incoming, to: { uri: incoming.uri, tls: { credsDir: tls!.source } } };
+  },
+};
+
+/** One whose channels are threads at the source, if they can be: only in a thread of its own can zstd be encoded everywhere. */
+export function wayOfThreads(io: Io): Way {
+  if (io.folder !== undefined) return listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0');
+  return io.meeting?.webSocket ? meeting('webSocket', 'WebSockets') : STREAMS;
+}
+
+/** Listening takes a runtime that dials as well; one that does not listen has somebody to meet at. */
+export function waysOf(io: Io): readonly Way[] {
+  const { meeting: meet } = io;
+  return [
+    STREAMS,
+    MESSAGE_PORTS,
+    listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0'),
+    TLS,
+    listening('unix', 'a Unix socket', ({ folder }) => `unix:${folder}/socket`),
+    listening('webSocketListen', 'WebSockets', () => 'ws://127.0.0.1:0/a/path', { token: TOKEN }),
+    listening('httpListen', 'HTTP', () => 'http://127.0.0.1:0/a/path', { token: TOKEN }),
+    meet?.webSocket ? meeting('webSocket', 'WebSockets, dialled from both ends') : { ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'), needs: ['webSocketListen'] },
+    meet?.http ? meeting('http', 'HTTP, dialled from both ends') : { ...listening('http', 'HTTP', () => 'http://127.0.0.1:0/'), needs: ['httpListen'] },
+  ];
+}
