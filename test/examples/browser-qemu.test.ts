@@ -1,7 +1,8 @@
 import { proxy } from 'multifd';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Machine, type MachineOptions } from '../qemu/machine.ts';
-import { listeningUri, testFolder } from '../qemu/support.ts';
+import { listeningUri } from '../qemu/listening-uri.ts';
+import { testFolder } from '../qemu/support.ts';
 import { chromiumAvailable, connect, devicesOf, ended, LIMIT, screenshot, serve, useChromium } from '../support/page.ts';
 import { qemuAvailable } from '../support/qemu.ts';
 
