@@ -146,6 +146,7 @@ describe.skipIf(!chromiumAvailable()).each([
     await page.click('#cancel');
     expect(await ended(page)).toBe('Cancelled.');
     expect(await page.isEnabled('[data-source=program]')).toBe(true);
+    expect(await page.isDisabled('#send-home')).toBe(true);
   });
 
   test('runs the core\'s benchmark', async () => {
