@@ -1,4 +1,5 @@
 /** The engine's hand-over beside other ways to give work to threads. */
+import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Case, Contender, Part, Sample, Target } from '../lib/part.ts';
 import { runProgram } from '../lib/process.ts';
@@ -38,6 +39,8 @@ export const enginePart: Part = {
     const away = (['piscina', 'ring'] as const).filter((by) => packageUrl(NAMES[by]) === undefined);
     const contender = (by: EngineOrder['by'], what: EngineOrder['what'], channels: number, clients = 1): Contender[] => {
       if ((away as string[]).includes(by)) return [];
+      // A ring's ends never sleep: with more of them than processors they would take each other's time away.
+      if (by === 'ring' && channels + 1 > cpus().length) return [];
       const count = Math.ceil(COUNTS[what][by] / (quick ? 50 : 1));
       return [{ name: NAMES[by], measure: () => run({ by, what, channels, clients, count }) }];
     };
