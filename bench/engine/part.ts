@@ -26,9 +26,9 @@ const tasksCase = (channels: number): string => `tasks, ${channels} channel${cha
 
 /** How many of each, so that a measurement takes about a second. */
 const COUNTS: Record<EngineOrder['what'], Record<EngineOrder['by'], number>> = {
-  tasks: { engine: 1_000_000, 'engine, async': 200_000, postMessage: 100_000, piscina: 100_000, ring: 4_000_000 },
-  'round trips': { engine: 50_000, 'engine, async': 0, postMessage: 20_000, piscina: 20_000, ring: 100_000 },
-  batches: { engine: 200_000, 'engine, async': 0, postMessage: 50_000, piscina: 20_000, ring: 1_000_000 },
+  tasks: { engine: 1_000_000, 'engine, async': 40_000, postMessage: 40_000, piscina: 40_000, ring: 400_000 },
+  'round trips': { engine: 50_000, 'engine, async': 0, postMessage: 20_000, piscina: 20_000, ring: 20_000 },
+  batches: { engine: 100_000, 'engine, async': 0, postMessage: 20_000, piscina: 10_000, ring: 200_000 },
   heap: { engine: 1_000_000, 'engine, async': 0, postMessage: 0, piscina: 0, ring: 0 },
 };
 
