@@ -10,8 +10,8 @@ interface State {
 }
 
 interface Settings {
-  /** Channels of a migration to here; as many as its source has. Default 2. */
-  readonly CHANNELS?: string;
+  /** Channels of a migration to here, as many as its source has; null: 2. */
+  readonly CHANNELS: string | null;
 }
 
 /** The Durable Object: holds one image, in its storage. It is alone with it, so that what it knows of it is always so. */
@@ -22,10 +22,10 @@ export class ImageHolder {
   /** Of the migration that is on its way to here. */
   #inbox: Inbox | undefined;
 
-  constructor(state: State, { CHANNELS = '2' }: Settings) {
+  constructor(state: State, { CHANNELS }: Settings) {
     const { storage } = state;
     this.#storage = storage;
-    this.#channels = Number(CHANNELS);
+    this.#channels = Number(CHANNELS ?? 2);
     state.blockConcurrencyWhile(async () => {
       await discardArriving(storage);
       const record = await storage.get<ImageRecord>(HELD);

@@ -3,8 +3,8 @@ import { ImageHolder } from './image-holder.ts';
 export { ImageHolder };
 
 interface Environment {
-  /** Who has it may do everything. Without one, nobody may do anything. */
-  readonly TOKEN?: string;
+  /** Who has it may do everything. Without one (null), nobody may do anything. */
+  readonly TOKEN: string | null;
   readonly HOLDER: {
     idFromName(name: string): unknown;
     get(id: unknown): { fetch(request: Request): Promise<Response> };
@@ -13,7 +13,7 @@ interface Environment {
 
 export default {
   async fetch(request: Request, { TOKEN, HOLDER }: Environment): Promise<Response> {
-    if (TOKEN === undefined || !(await isSame(request.headers.get('authorization') ?? '', `Bearer ${TOKEN}`))) {
+    if (!TOKEN || !(await isSame(request.headers.get('authorization') ?? '', `Bearer ${TOKEN}`))) {
       return new Response('give the token: Authorization: Bearer TOKEN\n', { status: 401, headers: { 'www-authenticate': 'Bearer' } });
     }
     return HOLDER.get(HOLDER.idFromName('image')).fetch(request);

@@ -1,4 +1,5 @@
 import { MultifdError } from '../errors.ts';
+import { checkToken } from '../transport/carriers/token.ts';
 import { checkRange, type ContentRange } from './http-range.ts';
 import type { RandomAccess } from './random-access.ts';
 
@@ -16,18 +17,16 @@ const PIECE = 1024 * 1024;
 /** What the first request brings: it has an image's beginning, whose parts are looked at one by one. */
 const BEGINNING = 64 * 1024;
 const TIMEOUT = 30_000;
-/** What RFC 6750 allows in a token; anything else might end the header. */
-const TOKEN = /^[\w.~+/-]+=*$/;
 
 /**
  * Opens a URL to read anywhere in it, by range requests, and as it was when it was opened: what changes meanwhile is an error. The
  * server has to answer ranges, and to say by ETag or Last-Modified what it answers of. Redirections are followed.
  *
- * @throws MultifdError ERR_CONNECT, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED for a server that cannot do what is needed; ERR_OPTION,
+ * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED for a server that cannot do what is needed; ERR_OPTION,
  *   ERR_URI for what no request can be made of.
  */
 export async function openUrl(url: URL, { token, timeout = TIMEOUT, signal }: UrlOptions = {}): Promise<RandomAccess> {
-  if (token !== undefined && !TOKEN.test(token)) throw new MultifdError('ERR_OPTION', 'the token has characters that no Authorization header can have');
+  checkToken(token);
   if (url.username !== '' || url.password !== '') throw new MultifdError('ERR_URI', 'a URL with a user name and a password: give a token instead');
   const access = new HttpAccess(url, { timeout, signal, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
   try {

@@ -25,7 +25,7 @@ export interface RangeRequest {
 /**
  * Checks that an answer is the one that was asked for, and of what was opened.
  *
- * @throws MultifdError ERR_CONNECT for a refusal; ERR_IMAGE if it has changed, or the answer is not what was asked for; ERR_UNSUPPORTED for a
+ * @throws MultifdError ERR_AUTH, ERR_CONNECT for a refusal; ERR_IMAGE if it has changed, or the answer is not what was asked for; ERR_UNSUPPORTED for a
  *   server that answers no ranges, or doesn't say what of.
  */
 export function checkRange(response: Response, { name, offset, length, opened }: RangeRequest): ContentRange {
@@ -35,7 +35,7 @@ export function checkRange(response: Response, { name, offset, length, opened }:
   if (status === 416 && opened === undefined && range === 'bytes */0') return { length: 0, total: 0, version: '', condition: {} };
   if (status === 416 && opened !== undefined) throw changed(name, offset);
   if (status === 200) throw unsupported(name, 'it does not answer range requests');
-  if (status !== 206) throw new MultifdError('ERR_CONNECT', `cannot read ${name}: the server answered ${status} ${response.statusText}`.trimEnd(), { offset });
+  if (status !== 206) throw new MultifdError(status === 401 || status === 403 ? 'ERR_AUTH' : 'ERR_CONNECT', `cannot read ${name}: the server answered ${status} ${response.statusText}`.trimEnd(), { offset });
   if ((headers.get('content-encoding') ?? 'identity') !== 'identity') throw unsupported(name, 'it compresses its answers');
   const { version, condition } = versionOf(headers, name);
   if (range === null) throw unsupported(name, 'it has no Content-Range that can be seen here; to another origin, its Access-Control-Expose-Headers has to name it, and ETag');

@@ -141,12 +141,12 @@ describe('as an image by range requests', () => {
 
 test('nobody gets anything without the token', async () => {
   const other = await startWorker(await temporaryFolder(), {});
-  for (const [host, authorization] of [[worker.host, ''], [worker.host, 'Bearer a.test-tokem'], [worker.host, token], [other.host, 'Bearer undefined'], [other.host, 'Bearer ']] as const) {
+  for (const [host, authorization] of [[worker.host, ''], [worker.host, 'Bearer a.test-tokem'], [worker.host, token], [other.host, 'Bearer undefined'], [other.host, 'Bearer null'], [other.host, 'Bearer ']] as const) {
     for (const [method, path] of [['GET', '/image'], ['POST', '/multifd'], ['POST', '/migrate?to=ws://127.0.0.1:1/']] as const) {
       expect((await fetch(`http://${host}${path}`, { method, headers: { authorization } })).status).toBe(401);
     }
   }
-  await expect(send({ uri: `ws://${worker.host}/multifd`, image, token: 'another' })).rejects.toMatchObject({ code: 'ERR_CONNECT' });
+  await expect(send({ uri: `ws://${worker.host}/multifd`, image, token: 'another' })).rejects.toMatchObject({ code: 'ERR_AUTH' });
 });
 
 test('what is asked for wrongly is refused in words', async () => {

@@ -126,8 +126,8 @@ describe('a URL', () => {
       return true;
     };
     expect((await inspectImage(server.url, { token: 'se.cr-et==' })).totals.present).toBe(present.length);
-    await expect(inspectImage(server.url)).rejects.toMatchObject({ code: 'ERR_CONNECT', message: expect.stringContaining('401') });
-    await expect(send({ uri: `file:${out}`, image: server.url, token: 'se.cr-et==' } as Parameters<typeof send>[0])).rejects.toMatchObject({ code: 'ERR_CONNECT' });
+    await expect(inspectImage(server.url)).rejects.toMatchObject({ code: 'ERR_AUTH', message: expect.stringContaining('401') });
+    await expect(send({ uri: `file:${out}`, image: server.url, token: 'se.cr-et==' } as Parameters<typeof send>[0])).rejects.toMatchObject({ code: 'ERR_AUTH' });
     await send({ uri: `file:${out}`, image: server.url, imageToken: 'se.cr-et==' });
     await expect(inspectImage(server.url, { token: 'a\r\nb: c' })).rejects.toMatchObject({ code: 'ERR_OPTION' });
     await expect(inspectImage(server.url.replace('//', '//user:word@'))).rejects.toMatchObject({ code: 'ERR_URI' });
