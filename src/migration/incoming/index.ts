@@ -38,9 +38,9 @@ export async function receive(options: IncomingOptions): Promise<IncomingMigrati
 }
 
 async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
-  const { channels, uuid, timeout, maxConnections, onStranger } = checked;
+  const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
   const { uri, inbox, token, tls, connect = false } = options;
-  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger };
+  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger, signal };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
