@@ -3,6 +3,9 @@ import { MultifdError } from '../../errors.ts';
 
 /** Files at positions, for channels in any thread. */
 
+/** Whether a file's descriptor means the same file in every thread. Deno's are those of the thread that opened it. */
+export const DESCRIPTORS_CROSS_THREADS = process.versions['deno'] === undefined;
+
 /** Reads at a position; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
 export function readAt(fd: number, into: Uint8Array, position: number): void {
   for (let at = 0; at < into.length; ) {

@@ -4,3 +4,4 @@ import { lacking } from './lacking.ts';
 export const readAt: typeof node.readAt = () => lacking('files');
 export const writeAt: typeof node.writeAt = () => lacking('files');
 export const openFile: typeof node.openFile = () => lacking('files');
+export const DESCRIPTORS_CROSS_THREADS: typeof node.DESCRIPTORS_CROSS_THREADS = false;

@@ -21,8 +21,9 @@ export function linkOfPort({ link }: PortData): Link {
  * Carries bytes between a channel's connection, which this thread has, and what the channel's own thread has of it; resolves when there is nothing more to
  * carry, or either has broken.
  * @param signal fires when a connection that is not open yet is not wanted any more.
+ * @param cut fires when nothing that is on its way counts any more: what the call has opened itself has to be closed then.
  */
-export type Carry = (channel: number, posted: Link, signal: AbortSignal) => Promise<void>;
+export type Carry = (channel: number, posted: Link, signal: AbortSignal, cut: AbortSignal) => Promise<void>;
 
 /** Channels as workers, over connections that stay in this thread. */
 export function portLauncher(module: WorkerModule, carry: Carry): Launcher {
@@ -35,21 +36,28 @@ export function portLauncher(module: WorkerModule, carry: Carry): Launcher {
       const { unfailed } = new Arena(start.arena);
       const opening = new AbortController();
       const posted = new StreamLink(messagePortPair(port1), `channel ${id}`);
-      const carried = carry(id, posted, opening.signal).catch((thrown: unknown) => {
+      const cutting = new AbortController();
+      // The other end of the connection may say nothing any more, and not close it either.
+      const cut = new Promise<void>((resolve) => cutting.signal.addEventListener('abort', () => resolve(), { once: true }));
+      const carried = carry(id, posted, opening.signal, cutting.signal).catch((thrown: unknown) => {
         posted.destroy();
         if (!opening.signal.aborted) report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_CONNECT', { channel: id }).toRecord() });
       });
+      const end = (): void => {
+        posted.destroy();
+        cutting.abort();
+      };
       const channel = workers.launch({ ...start, data: { ...(start.data as object), link: port2 } satisfies PortData }, report);
       return {
         // At a clean end, what the channel has written last may be on its way still.
-        gone: Promise.all([channel.gone, carried]).then(() => {}),
+        gone: Promise.all([channel.gone, Promise.race([carried, cut])]).then(() => {}),
         stop() {
           opening.abort();
           channel.stop();
-          if (!unfailed()) posted.destroy();
+          if (!unfailed()) end();
         },
         kill() {
-          posted.destroy();
+          end();
           channel.kill();
         },
       };

@@ -1,4 +1,4 @@
-import { openFile, readAt } from '#host/files';
+import { DESCRIPTORS_CROSS_THREADS, openFile, readAt } from '#host/files';
 import { isSharedBuffer } from '../../bytes.ts';
 import type { ImageBlock, ImageReader } from '../../image/image-reader.ts';
 import { BlockContent } from '../../image/read-ahead.ts';
@@ -92,7 +92,7 @@ export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: F
   return {
     id,
     byteLength,
-    descriptor: { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined },
+    descriptor: DESCRIPTORS_CROSS_THREADS ? { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined } : { kind: 'staged' },
     ...(bitmap && { bitmap }),
     read(offset, into) {
       const inside = Math.max(0, Math.min(into.length, byteLength - offset));

@@ -1,3 +1,4 @@
+import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { concat, isSharedBuffer } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Configuration } from '../../stream/index.ts';
@@ -123,7 +124,7 @@ function bytesOf(target: BlockTarget): Uint8Array | undefined {
 export function isShareable(descriptor: TargetDescriptor): boolean {
   switch (descriptor.kind) {
     case 'file':
-      return true;
+      return DESCRIPTORS_CROSS_THREADS;
     case 'memory':
       return isSharedBuffer(descriptor.memory.buffer);
     case 'bytes':

@@ -17,5 +17,11 @@ export function openOwn(data: SendWorkerData, channel: number): OpenChannel {
 /** Channels that send over `links`. @param module of their workers; undefined: they run in this thread. */
 export function sendLauncher(links: OutgoingLinks, module: WorkerModule | undefined): Launcher {
   if (module === undefined) return inlineLauncher((context: ChannelContext<SendChannelData>) => createSendChannel(context, (signal) => links.open(context.id, signal)));
-  return links.route === undefined ? portLauncher(module, async (channel, posted, signal) => join(posted, await links.open(channel, signal))) : workerLauncher(module);
+  if (links.route !== undefined) return workerLauncher(module);
+  return portLauncher(module, async (channel, posted, signal, cut) => {
+    const link = await links.open(channel, signal);
+    if (cut.aborted) return link.destroy();
+    cut.addEventListener('abort', () => link.destroy(), { once: true });
+    await join(posted, link);
+  });
 }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { MultifdError } from '../../errors.ts';
 
 /**
@@ -36,7 +37,7 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   // The bytes of a TLS connection are of use to nobody but its own thread, where its keys are.
   if ('encrypted' in socket) return undefined;
-  if (process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
+  if (process.versions['bun'] !== undefined || !DESCRIPTORS_CROSS_THREADS || process.platform === 'win32') return undefined;
   if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
   const buffered = socket.read() as Uint8Array | null;
   // The stream starts a handle that is not reading whenever it has room; one that it believes to be reading, it leaves alone.
