@@ -1,8 +1,9 @@
 import { MultifdError } from '../errors.ts';
 import type { Link } from './link.ts';
+import type { Output } from './output.ts';
 
 /** Writes to a connection, in order, each call resolved once the memory may be used again. */
-export class LinkOutput {
+export class LinkOutput implements Output {
   readonly #link: Link;
   readonly #channel: number | 'main';
   readonly #onBytes: (bytes: number) => void;

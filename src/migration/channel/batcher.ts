@@ -2,8 +2,7 @@ import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { ChannelContext } from '../../engine/program.ts';
 import { Scratch, type SharedAreas } from './areas.ts';
 import { createPageSource, type PagesInPlace, type PageSource, type SourceDescriptor } from './page-sources.ts';
-import { RamPayload } from './payloads.ts';
-import type { Slot } from '../../engine/slot.ts';
+import type { RamPayload } from './payloads.ts';
 
 /** What every channel of a migration is told, at either end. Structured-cloneable. */
 export interface ChannelBasics {
@@ -15,7 +14,6 @@ export interface ChannelBasics {
 
 /** A batch that is ready to be written: its offsets are sorted into normal pages, then zero pages. */
 export interface ReadyBatch {
-  batch: RamPayload;
   normal: number;
   zero: number;
   /** The normal pages' content, in order: in the slot, or where they are in their block. */
@@ -39,11 +37,10 @@ export class Batcher {
   }
 
   /** @param copy whether the content has to be a private copy. */
-  prepare(slot: Slot, copy: boolean): ReadyBatch {
+  prepare(batch: RamPayload, copy: boolean): ReadyBatch {
     const { core, scratch } = this;
-    const batch = new RamPayload(slot);
     const { count, detect } = batch;
-    if (batch.zero) return { batch, normal: 0, zero: count, content: [] };
+    if (batch.zero) return { normal: 0, zero: count, content: [] };
     scratch.maskWords.fill(0);
     const inPlace = batch.staged ? undefined : this.#sources[batch.block]?.load(batch, detect, copy);
     if (detect) {
@@ -52,7 +49,7 @@ export class Batcher {
     }
     const normal = detect ? core.partition(batch.offsets, count, scratch.mask, scratch.spare) : count;
     if (inPlace === undefined && normal < count) core.compact(batch.data, this.#pageSize, count, scratch.mask);
-    return { batch, normal, zero: count - normal, content: this.#content(batch, normal, inPlace) };
+    return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace) };
   }
 
   #detectStaged(batch: RamPayload): void {

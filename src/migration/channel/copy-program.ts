@@ -3,7 +3,7 @@ import { bitmapAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { PageTargets, type TargetDescriptor } from './page-targets.ts';
-import { RAM } from './payloads.ts';
+import { RAM, RamPayload } from './payloads.ts';
 
 export interface CopyChannelData extends ChannelBasics {
   sources: SourceDescriptor[];
@@ -27,16 +27,9 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     payloads: new Map([
       [
         RAM,
-        async (slot) => {
-          const { batch, normal, zero, content } = batcher.prepare(slot, true);
-          const target = targets.of(batch.block);
-          const changes = bitmapAddress(arena, areas, batch.block, 'changes');
-          if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
-          if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
-          if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
-          counters[Counter.BYTES]! += normal * pageSize;
-          counters[Counter.NORMAL]! += normal;
-          counters[Counter.DUPLICATE]! += zero;
+        (slot) => {
+          const batch = new RamPayload(slot);
+          return batch.each(pageSize, () => copyBatch(batch));
         },
       ],
     ]),
@@ -44,4 +37,16 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     stop() {},
     close() {},
   };
+
+  async function copyBatch(batch: RamPayload): Promise<void> {
+    const { normal, zero, content } = batcher.prepare(batch, true);
+    const target = targets.of(batch.block);
+    const changes = bitmapAddress(arena, areas, batch.block, 'changes');
+    if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
+    if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
+    if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
+    counters[Counter.BYTES]! += normal * pageSize;
+    counters[Counter.NORMAL]! += normal;
+    counters[Counter.DUPLICATE]! += zero;
+  }
 }

@@ -6,7 +6,7 @@ import { BATCH_BYTES } from './areas.ts';
 export const RAM = 1;
 export const DEVICE_STATE = 2;
 
-const RamField = { BLOCK: 0, COUNT: 1, CAPACITY: 2, FLAGS: 3 } as const;
+const RamField = { BLOCK: 0, COUNT: 1, CAPACITY: 2, FLAGS: 3, FIRST: 4, PAGES: 5 } as const;
 
 /** Page i of the batch is in the slot already, at data + i * page size. */
 const STAGED = 1;
@@ -14,6 +14,8 @@ const STAGED = 1;
 const DETECT = 2;
 /** All pages of the batch are known to be zero: there is no content. */
 const ZERO = 4;
+/** Not a list of pages but a range, of more than a packet takes. */
+const RANGE = 8;
 
 /** Who looks at a batch's pages, and where they are. */
 export interface BatchKind {
@@ -26,10 +28,10 @@ export interface BatchKind {
 }
 
 /**
- * A slot as a batch of pages of one RAM block.
+ * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the channel has got at, as many packets as they fill.
  *
  * ```
- * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags
+ * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags; of a range: u32 first page, u32 pages
  * payload  512 KiB of page data, then u64[capacity] byte offsets in the block, in native order
  * ```
  */
@@ -49,6 +51,41 @@ export class RamPayload {
     fields[RamField.BLOCK] = block;
     fields[RamField.CAPACITY] = capacity;
     fields[RamField.FLAGS] = (staged ? STAGED : 0) | (detect ? DETECT : 0) | (zero ? ZERO : 0);
+  }
+
+  /**
+   * Makes the slot a range of pages, of which the channel makes a list for each packet.
+   * @param first page of the block.
+   */
+  resetToRange(block: number, first: number, pages: number, capacity: number, detect: boolean): void {
+    this.reset(block, capacity, { detect });
+    const { fields } = this.slot;
+    fields[RamField.FLAGS]! |= RANGE;
+    fields[RamField.FIRST] = first;
+    fields[RamField.PAGES] = pages;
+  }
+
+  /**
+   * Sends the list, or each list of a range, one after the other. Synchronous as long as `send` is.
+   * @param pageSize bytes.
+   * @param send takes the batch as it is then; told whether it is the first.
+   */
+  each(pageSize: number, send: (first: boolean) => void | Promise<void>): void | Promise<void> {
+    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(true);
+    return this.#sendFrom(0, pageSize, send);
+  }
+
+  #sendFrom(start: number, pageSize: number, send: (first: boolean) => void | Promise<void>): void | Promise<void> {
+    const { fields } = this.slot;
+    const pages = fields[RamField.PAGES]!;
+    const capacity = fields[RamField.CAPACITY]!;
+    for (let done = start; done < pages; done += capacity) {
+      const count = Math.min(capacity, pages - done);
+      fields[RamField.COUNT] = 0;
+      for (let page = 0; page < count; page++) this.push((fields[RamField.FIRST]! + done + page) * pageSize);
+      const sent = send(done === 0);
+      if (sent !== undefined) return sent.then(() => this.#sendFrom(done + capacity, pageSize, send));
+    }
   }
 
   /** Appends a page. @param offset bytes into the block. */

@@ -1,13 +1,15 @@
 import { createEncoder } from '#host/codecs';
+import { descriptorOutput } from '#host/descriptors';
 import { COMPRESSION, COMPRESSION_SHIFT, DEVICE_STATE_LENGTH, FLAG_SYNC, INITIAL_LENGTH, ramHeaderLength } from '../../core/index.ts';
 import type { CodecLevels, Compression } from '../../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { LinkOutput } from '../../transport/link-output.ts';
 import type { Link } from '../../transport/link.ts';
+import type { Output } from '../../transport/output.ts';
 import { blockIdAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
-import { DEVICE_STATE, DeviceStatePayload, RAM } from './payloads.ts';
+import { DEVICE_STATE, DeviceStatePayload, RAM, RamPayload } from './payloads.ts';
 
 export interface SendChannelData extends ChannelBasics, CodecLevels {
   /** 16 bytes. */
@@ -21,26 +23,37 @@ export type OpenChannel = (signal: AbortSignal) => Promise<Link>;
 
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
 export async function createSendChannel(context: ChannelContext<SendChannelData>, openChannel: OpenChannel): Promise<SendProgram> {
-  const { id, arena, data, counters, ownThread } = context;
-  const { compression, uuid } = data;
+  const { id, arena, data, counters, ownThread, mayBlock } = context;
+  const { compression, uuid, pageSize } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
   const encoder = await createEncoder(compression, data, ownThread);
   const flags = COMPRESSION[compression] << COMPRESSION_SHIFT;
-  const headerBytes = ramHeaderLength(scratch.pages);
+  const header = scratch.bytes(scratch.header, ramHeaderLength(scratch.pages));
   const stopping = new AbortController();
   let link: Link | undefined;
-  let output: LinkOutput | undefined;
+  let output: Output | undefined;
 
-  const write = (views: Uint8Array[]): Promise<void> => output!.write(views);
+  const write = (views: Uint8Array[]): void | Promise<void> => output!.write(views);
+
+  function sendBatch(batch: RamPayload): void | Promise<void> {
+    const { normal, zero, content } = batcher.prepare(batch, encoder !== undefined);
+    const send = (payload: readonly Uint8Array[]): void | Promise<void> => {
+      const bytes = payload.reduce((sum, { length }) => sum + length, 0);
+      core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
+      counters[Counter.NORMAL]! += normal;
+      counters[Counter.DUPLICATE]! += zero;
+      return write([header, ...payload]);
+    };
+    return encoder === undefined || normal === 0 ? send(content) : encoder.encode(content[0]!).then(send);
+  }
 
   return {
     kind: 'send',
     async open() {
       link = await openChannel(stopping.signal);
-      output = new LinkOutput(link, id, (bytes) => {
-        counters[Counter.BYTES]! += bytes;
-      });
+      const onBytes = (bytes: number): void => void (counters[Counter.BYTES]! += bytes);
+      output = (mayBlock ? descriptorOutput(link, id, arena, onBytes) : undefined) ?? new LinkOutput(link, id, onBytes);
       scratch.bytes(scratch.info, uuid.length).set(uuid);
       core.fillInitial(scratch.header, scratch.info, id);
       await write([scratch.bytes(scratch.header, INITIAL_LENGTH)]);
@@ -48,14 +61,13 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     payloads: new Map([
       [
         RAM,
-        async (slot) => {
-          const { batch, normal, zero, content } = batcher.prepare(slot, encoder !== undefined);
-          const payload = encoder === undefined || normal === 0 ? content : await encoder.encode(content[0]!);
-          const bytes = payload.reduce((sum, { length }) => sum + length, 0);
-          core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
-          await write([scratch.bytes(scratch.header, headerBytes), ...payload]);
-          counters[Counter.NORMAL]! += normal;
-          counters[Counter.DUPLICATE]! += zero;
+        (slot) => {
+          const batch = new RamPayload(slot);
+          return batch.each(pageSize, (first) => {
+            // The engine counts one for each slot.
+            if (!first) counters[Counter.PACKETS]!++;
+            return sendBatch(batch);
+          });
         },
       ],
       [
@@ -70,7 +82,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     sync() {
       counters[Counter.PACKETS]!++;
       core.fillRam(scratch.header, FLAG_SYNC, scratch.pages, 0, 0, 0, arena.counterOffset, 0, scratch.spare);
-      return write([scratch.bytes(scratch.header, headerBytes)]);
+      return write([header]);
     },
     stop() {
       // A failed group: nobody is interested in what is still on its way. At a clean end nothing is.

@@ -22,6 +22,10 @@ export class Bandwidth {
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
+  get limited(): boolean {
+    return this.#bytesPerMs > 0;
+  }
+
   /** The most bytes to hand over at once, so that a low limit does not mean long silences. */
   get portion(): number {
     return this.#bytesPerMs === 0 ? Number.POSITIVE_INFINITY : this.#bytesPerMs * PERIOD_MS;

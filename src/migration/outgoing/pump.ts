@@ -110,6 +110,7 @@ export class Pump {
       bandwidth: this.bandwidth,
       transferred: () => recorder.transferred,
       detect: checked.zeroPageDetection === 'multifd',
+      rangePages: rangePages(cargo.usedLengths.reduce((sum, length) => sum + length, 0), checked),
       staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
     });
     const sent = await sendAllPages({
@@ -151,4 +152,15 @@ export class Pump {
   async #fail(): Promise<never> {
     throw await this.engine.group.failure;
   }
+}
+
+/** The most bytes that a channel gets at once: enough that handing over does not count, little enough that all channels end at about the same time. */
+const RANGE_BYTES = 4 * 1024 * 1024;
+/** So many ranges for each channel, if there is enough. */
+const SHARES = 8;
+
+/** @param total bytes of all blocks. */
+function rangePages(total: number, { channels, pageSize }: CheckedOutgoing): number {
+  const bytes = Math.min(RANGE_BYTES, total / (channels * SHARES));
+  return Math.max(1, Math.floor(bytes / BATCH_BYTES)) * (BATCH_BYTES / pageSize);
 }

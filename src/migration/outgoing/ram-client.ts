@@ -18,6 +18,8 @@ export interface RamClientOptions {
   detect: boolean;
   /** By block index: the pages have to be staged in the slot. */
   staged: readonly boolean[];
+  /** Pages that a channel gets at once, where it gets at them itself. */
+  rangePages: number;
 }
 
 /** The engine's client for RAM: collects pages of one block into batches, and sends each when it is full or the block changes. */
@@ -45,6 +47,18 @@ export class RamClient {
     if (content !== undefined) batch.dataBytes(batch.count * content.length, content.length).set(content);
     batch.push(offset);
     return true;
+  }
+
+  /**
+   * Hands over pages that the channels get at themselves, as many as there are from `first` on, and no more than a range has.
+   * @returns how many; 0 when the engine has failed.
+   */
+  async sendRange(block: number, first: number, end: number): Promise<number> {
+    if (!(await this.flush())) return 0;
+    // Each packet asks whether there is bandwidth for it, where that is limited.
+    const pages = Math.min(end - first, Math.max(this.#capacity, this.#options.bandwidth.limited ? 0 : this.#options.rangePages));
+    this.#batch.resetToRange(block, first, pages, this.#capacity, this.#options.detect);
+    return (await this.flush()) ? pages : 0;
   }
 
   /** Sends the batch, if there is anything in it. @returns false when the engine has failed. */

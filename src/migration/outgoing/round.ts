@@ -29,8 +29,11 @@ export async function sendAllPages(options: RoundOptions): Promise<boolean> {
 
 /** The channels get at the pages themselves: they need only be told which. */
 async function namePages(index: number, { ram, pageSize, usedLengths }: RoundOptions): Promise<boolean> {
-  for (let offset = 0; offset < usedLengths[index]!; offset += pageSize) {
-    while (!ram.queuePage(index, offset)) if (!(await ram.flush())) return false;
+  const end = usedLengths[index]! / pageSize;
+  for (let page = 0; page < end; ) {
+    const pages = await ram.sendRange(index, page, end);
+    if (pages === 0) return false;
+    page += pages;
   }
   return true;
 }

@@ -2,9 +2,8 @@ import { readvSync } from 'node:fs';
 import { MultifdError } from '../../errors.ts';
 import type { Input } from '../input.ts';
 import type { Descriptor } from './descriptor.ts';
+import { behind, isNotNow, MAX_VIEWS, withoutStack } from './views.ts';
 
-/** readv takes at most this many views in one call (IOV_MAX on Linux and the BSDs). */
-const MAX_VIEWS = 1024;
 /** First and longest sleep when there is nothing to read: a loopback peer has its next packet soon; an idle channel costs about 1 % of a processor. */
 const FIRST_SLEEP_MS = 0.05;
 const LONGEST_SLEEP_MS = 8;
@@ -88,23 +87,20 @@ export class DescriptorInput implements Input {
   /** At least one byte, or 0 at the end of the stream or when reading should stop. */
   #read(views: readonly Uint8Array[]): number {
     for (let sleep = FIRST_SLEEP_MS; this.#alive(); sleep = Math.min(2 * sleep, LONGEST_SLEEP_MS)) {
-      try {
-        return readvSync(this.#fd, views);
-      } catch (cause) {
-        const { code, message } = cause as NodeJS.ErrnoException;
-        if (code !== 'EAGAIN') throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${message}`, { channel: this.#channel, offset: this.#offset, cause });
-      }
+      const count = withoutStack(() => this.#attempt(views));
+      if (count !== undefined) return count;
       this.#sleep(sleep);
     }
     return 0;
   }
-}
 
-/** What is left of the views once their first bytes are filled. */
-function behind(views: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
-  let at = 0;
-  let left = bytes;
-  while (at < views.length && left >= views[at]!.length) left -= views[at++]!.length;
-  if (left === 0) return at === 0 ? views : views.slice(at);
-  return [views[at]!.subarray(left), ...views.slice(at + 1)];
+  /** @returns undefined when nothing is there yet. */
+  #attempt(views: readonly Uint8Array[]): number | undefined {
+    try {
+      return readvSync(this.#fd, views);
+    } catch (cause) {
+      if (isNotNow(cause)) return undefined;
+      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${(cause as Error).message}`, { channel: this.#channel, offset: this.#offset, cause });
+    }
+  }
 }

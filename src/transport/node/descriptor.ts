@@ -34,14 +34,23 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
   if (socket.destroyed) {
     throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${socket.errored?.message ?? 'it was closed'}`, { channel, offset, cause: socket.errored ?? undefined });
   }
-  const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
-  // The bytes of a TLS connection are of use to nobody but its own thread, where its keys are.
-  if ('encrypted' in socket) return undefined;
-  if (process.versions['bun'] !== undefined || !DESCRIPTORS_CROSS_THREADS || process.platform === 'win32') return undefined;
-  if (typeof handle?.fd !== 'number' || handle.fd < 0 || typeof handle.readStop !== 'function') return undefined;
+  const handle = handleOf(socket);
+  if (handle === undefined || !DESCRIPTORS_CROSS_THREADS || typeof handle.readStop !== 'function') return undefined;
   const buffered = socket.read() as Uint8Array | null;
   // The stream starts a handle that is not reading whenever it has room; one that it believes to be reading, it leaves alone.
   handle.reading = true;
   handle.readStop();
   return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])), offset };
+}
+
+/** A connection's descriptor, for its own thread to write; undefined where the runtime has none to give, or not all of what was written has left. */
+export function writableDescriptor(socket: Socket): number | undefined {
+  return socket.writableLength === 0 ? handleOf(socket)?.fd : undefined;
+}
+
+function handleOf(socket: Socket): (SocketHandle & { fd: number }) | undefined {
+  // The bytes of a TLS connection are of use to nobody but its own stream, which has its keys. Bun's descriptors stay silent.
+  if ('encrypted' in socket || process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
+  const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
+  return typeof handle?.fd === 'number' && handle.fd >= 0 ? (handle as SocketHandle & { fd: number }) : undefined;
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { MultifdError } from '../../errors.ts';
 import { FAREWELL_MS, type Link } from '../link.ts';
-import { type Descriptor, takeDescriptor } from './descriptor.ts';
+import { type Descriptor, takeDescriptor, writableDescriptor } from './descriptor.ts';
 import { explainTls, isTlsRefusal } from './tls.ts';
 
 /** Bytes per write call: small enough that a slow peer shows progress, large enough that the call does not count. */
@@ -88,6 +88,11 @@ export class SocketLink implements Link {
     if (this.#listening) for (const event of ['readable', 'end', 'close', 'error']) this.#socket.off(event, this.#look);
     this.#listening = false;
     return takeDescriptor(this.#socket, channel, prefix, offset);
+  }
+
+  /** The descriptor, for this thread to write past the stream; undefined where there is none to use. */
+  get writableDescriptor(): number | undefined {
+    return writableDescriptor(this.#socket);
   }
 
   write(views: readonly Uint8Array[], onBytes: (bytes: number) => void): Promise<void> {
