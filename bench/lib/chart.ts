@@ -1,8 +1,8 @@
 import type { Verdict } from './part.ts';
 
 const ROW = 26;
-const LABELS = 330;
-const BARS = 380;
+const LABELS = 400;
+const BARS = 340;
 const NUMBERS = 110;
 const TOP = 44;
 const BOTTOM = 26;

@@ -21,7 +21,7 @@ export function valuesOf(all: readonly Series[], inCase: string, contender: stri
 }
 
 export function verdictLine({ what, measured, met, missedBy, least, most, over }: Verdict): string {
-  const bound = least === undefined ? `at most ${most}` : `at least ${least}`;
+  const bound = least === undefined ? `at most ${most}` : `at least ${Number(least.toPrecision(3))}`;
   const digits = Math.max(2, digitsFor(measured.median));
   const number = `${measured.median.toFixed(digits)} (${measured.least.toFixed(digits)}-${measured.most.toFixed(digits)})`;
   return `${met ? 'met   ' : 'missed'}  ${what}: ${over === undefined ? '' : 'ratio '}${number}, ${bound} wanted${met ? '' : `: missed by ${(100 * missedBy).toFixed(0)} %`}`;

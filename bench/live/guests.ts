@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingBlock, Tracking } from 'multifd';
 import { Home } from '../../examples/sqlite/home.ts';
-import { Source } from '../../examples/sqlite/source.ts';
+import { readModule } from '../../examples/sqlite/module-file.ts';
 import { Writer } from '../../examples/sqlite/writer.ts';
 import type { Measure, Method } from './measure.ts';
 import { Synthetic } from './synthetic.ts';
@@ -35,13 +35,14 @@ export async function openLeaving({ guest, mib, rate }: Measure): Promise<Leavin
     const { memory, writer } = synthetic;
     return { memory, writer, tracking: (method) => (method === 'bitmap' ? synthetic : known(method)), carry: () => Buffer.from('{}'), digest: () => digest(memory) };
   }
-  const source = await Source.open(mib * 2 ** 20);
-  return { memory: source.memory, writer: source.writer, tracking: known, carry: () => source.carry(), digest: () => '' };
+  const source = await Home.open(await readModule());
+  const writer = source.found(mib * 2 ** 20);
+  return { memory: source.memory, writer, tracking: known, carry: () => source.carry(), digest: () => '' };
 }
 
 export async function openArriving({ guest, mib }: Measure): Promise<Arriving> {
   if (guest === 'synthetic') return new EmptyMemory(mib);
-  const home = await Home.open();
+  const home = await Home.open(await readModule());
   return {
     room: (block) => home.room(block),
     keep: (state) => home.keep(state),

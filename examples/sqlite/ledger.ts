@@ -1,4 +1,3 @@
-import { randomFillSync, randomInt } from 'node:crypto';
 import type { Database, Statement } from 'sql.js';
 import type { Machine } from './machine.ts';
 
@@ -68,9 +67,9 @@ export class Ledger {
 
   /** One transaction, of some 100 microseconds. @param seq the number of its transfer: one more than there are. @throws when it reads what can't be. */
   transact(seq: number): void {
-    const [payer, payee, amount] = [this.#busy(), this.#busy(), randomInt(1, AMOUNT)];
+    const [payer, payee, amount] = [this.#busy(), this.#busy(), between(1, AMOUNT)];
     this.#begin.run();
-    const first = randomInt(1, this.accounts - READ + 2);
+    const first = between(1, this.accounts - READ + 2);
     const [read] = this.#read.get([first, first + READ]);
     this.#read.reset();
     if (read !== READ) throw new Error(`of the accounts from ${first} on, ${READ - Number(read)} of ${READ} are not as they were written`);
@@ -108,7 +107,7 @@ export class Ledger {
 
   /** Content that nobody has seen before. */
   #body(): Uint8Array {
-    if (this.#nextBody === 0) randomFillSync(this.#bodies);
+    if (this.#nextBody === 0) crypto.getRandomValues(this.#bodies);
     const body = this.#bodies.subarray(this.#nextBody, this.#nextBody + BODY_BYTES);
     this.#nextBody = (this.#nextBody + BODY_BYTES) % this.#bodies.length;
     return body;
@@ -117,4 +116,9 @@ export class Ledger {
   #busy(): number {
     return 1 + Math.floor(this.accounts * Math.random() ** SKEW);
   }
+}
+
+/** A whole number: at least `least`, and less than `end`. */
+function between(least: number, end: number): number {
+  return least + Math.floor(Math.random() * (end - least));
 }

@@ -1,9 +1,4 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import initSqlJs, { type Database, type SqlJsStatic } from 'sql.js';
-
-const WASM = createRequire(import.meta.url).resolve('sql.js/dist/sql-wasm.wasm');
 
 /** A SQLite in WebAssembly: everything it has lies in its linear memory, but for what {@link HostState} says. */
 export interface Machine {
@@ -35,9 +30,18 @@ export interface HostState {
   functions: number;
 }
 
-/** Boots SQLite. @throws when it was booted in this process before: sql.js keeps its first module for all later calls. */
-export async function boot(): Promise<Machine> {
-  const { sql, memory, table, build, resizer } = await instantiate();
+/** Boots SQLite. @param wasm sql.js's module. @throws when it was booted in this process before: sql.js keeps its first module for all later calls. */
+export async function boot(wasm: Uint8Array<ArrayBuffer>): Promise<Machine> {
+  const restoreLanguage = hideLanguage();
+  try {
+    return await bootAs(await sha256(wasm), wasm);
+  } finally {
+    restoreLanguage();
+  }
+}
+
+async function bootAs(build: string, wasm: Uint8Array<ArrayBuffer>): Promise<Machine> {
+  const { sql, memory, table, resizer } = await instantiate(wasm);
   const functions = table.length;
   // As much as there is can't be free: the memory grows.
   sql._free(sql._malloc(memory.buffer.byteLength));
@@ -70,13 +74,11 @@ interface Instantiated {
   sql: Sql;
   memory: WebAssembly.Memory;
   table: WebAssembly.Table;
-  build: string;
   /** The function that C code asks for more memory, once it has: its argument is how many bytes there are to be. */
   resizer(): Imported;
 }
 
-async function instantiate(): Promise<Instantiated> {
-  const wasm = await readFile(WASM);
+async function instantiate(wasm: Uint8Array<ArrayBuffer>): Promise<Instantiated> {
   let instance: WebAssembly.Instance | undefined;
   let memory: WebAssembly.Memory | undefined;
   let resizer: Imported | undefined;
@@ -106,7 +108,6 @@ async function instantiate(): Promise<Instantiated> {
     sql,
     memory,
     table: theOne(instance, WebAssembly.Table),
-    build: createHash('sha256').update(wasm).digest('hex'),
     resizer() {
       if (resizer === undefined) throw new Error('this build of sql.js does not let its memory grow');
       return resizer;
@@ -137,4 +138,22 @@ function named({ Database }: Sql): typeof Database {
     }
     set filename(_: string) {}
   };
+}
+
+/**
+ * The language would end up in linear memory as well: emscripten makes the environment's LANG of it, and of none where there is no navigator.
+ *
+ * @returns what undoes it.
+ */
+function hideLanguage(): () => void {
+  const { navigator } = globalThis as { navigator?: Navigator };
+  if (navigator === undefined) return () => {};
+  Object.defineProperty(navigator, 'language', { value: undefined, configurable: true });
+  // The prototype's shows again.
+  return () => void Reflect.deleteProperty(navigator, 'language');
+}
+
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,21 +1,22 @@
 /**
  * Moves a live SQLite database, all of it in WebAssembly memory, from this process to another one over TCP with four channels, while a writer works on it as
- * fast as it can. `npm start` runs it; an argument says how many MiB of rows there are to be.
+ * fast as it can. `npm start` runs it; an argument says how many MiB of rows there are to be, `--deno BINARY` that the other process is to be one of Deno.
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Home } from './home.ts';
 import { type Check } from './ledger.ts';
+import { readModule } from './module-file.ts';
 import { checkLine, megabytes, milliseconds, paceLine, roundLine, roundsHead, totalLine } from './report.ts';
-import { Source } from './source.ts';
 import { TargetProcess } from './target-process.ts';
+import type { Writer } from './writer.ts';
 
 const TARGET = new URL('./sqlite-target.js', import.meta.url);
 /** The writer works alone for this long first, so that there is something to compare with. */
 const BEFORE_MS = 1000;
 
 /** @returns whether all was well. */
-async function run(source: Source, tracking: 'compare' | 'hash', target: TargetProcess): Promise<boolean> {
-  const { writer } = source;
+async function run(source: Home, writer: Writer, tracking: 'compare' | 'hash', target: TargetProcess): Promise<boolean> {
   console.log(`${source.ledger.accounts} accounts in ${megabytes(source.memory.buffer.byteLength)} of WebAssembly memory; the writer starts`);
   writer.start();
   await Promise.race([sleep(BEFORE_MS), writer.failure]);
@@ -41,22 +42,29 @@ async function run(source: Source, tracking: 'compare' | 'hash', target: TargetP
   return checks.every(({ expected, found }) => expected === found) && outcome.pace.transactions > 0;
 }
 
-function readArguments(): { mib: number; tracking: 'compare' | 'hash' } {
-  const { positionals, values } = parseArgs({ allowPositionals: true, options: { tracking: { type: 'string', default: 'compare' } } });
+interface Arguments {
+  mib: number;
+  tracking: 'compare' | 'hash';
+  deno: string | undefined;
+}
+
+function readArguments(): Arguments {
+  const { positionals, values } = parseArgs({ allowPositionals: true, options: { tracking: { type: 'string', default: 'compare' }, deno: { type: 'string' } } });
   const mib = Number(positionals[0] ?? 256);
   if (positionals.length > 1 || !(mib > 0 && mib <= 1536)) throw new Error('give the size of the database in MiB, 1 to 1536');
   if (values.tracking !== 'compare' && values.tracking !== 'hash') throw new Error('--tracking: give compare or hash');
-  return { mib, tracking: values.tracking };
+  return { mib, tracking: values.tracking, deno: values.deno };
 }
 
-let source: Source | undefined;
+let writer: Writer | undefined;
 let target: TargetProcess | undefined;
 try {
-  const { mib, tracking } = readArguments();
-  target = new TargetProcess(TARGET);
-  source = await Source.open(mib * 2 ** 20);
-  const well = await run(source, tracking, target);
-  console.log(well ? 'All is there, and the writer goes on.' : 'Something is wrong!');
+  const { mib, tracking, deno } = readArguments();
+  target = new TargetProcess(TARGET, deno);
+  const source = await Home.open(await readModule());
+  writer = source.found(mib * 2 ** 20);
+  const well = await run(source, writer, tracking, target);
+  console.log(well ? `All is there, and the writer goes on in ${(await target.outcome).runtime}.` : 'Something is wrong!');
   process.exitCode = well ? 0 : 1;
 } catch (error) {
   console.error((error as Error).message);
@@ -64,6 +72,6 @@ try {
   await target?.outcome.catch(({ message }: Error) => console.error(message));
   process.exitCode = 1;
 } finally {
-  source?.writer.stop();
+  writer?.stop();
   target?.stop();
 }

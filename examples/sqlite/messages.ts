@@ -9,6 +9,8 @@ export interface Carried {
   accounts: number;
   /** The last transaction's number. */
   committed: number;
+  /** When that was, by the clock of all processes. */
+  lastCommit: number;
 }
 
 /** What the target's process says, in this order. */
@@ -16,6 +18,8 @@ export type TargetMessage = { kind: 'listening'; uri: string } | { kind: 'verifi
 
 /** What became of the database at the target. */
 export interface Outcome {
+  /** Where it is, by name and version. */
+  runtime: string;
   /** The number of the last transaction that came along. */
   arrived: number;
   /** When the first transaction here was committed, by the clock of all processes. */

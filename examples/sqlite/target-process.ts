@@ -1,6 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Outcome, TargetMessage } from './messages.ts';
 
+/** It reads the modules, and listens on a port. */
+const DENO_ARGUMENTS = ['run', '--allow-read', '--allow-env', '--allow-net=127.0.0.1', '--no-prompt', '--quiet'];
+
 /** The target's process, as its parent sees it. */
 export class TargetProcess {
   readonly child: ChildProcess;
@@ -9,8 +12,10 @@ export class TargetProcess {
   /** What became of the database there. */
   readonly outcome: Promise<Outcome>;
 
-  constructor(program: URL) {
-    this.child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' });
+  /** @param deno its binary, to run in that; else in the Node that runs this. */
+  constructor(program: URL, deno?: string) {
+    const runtime = deno === undefined ? {} : { execPath: deno, execArgv: DENO_ARGUMENTS };
+    this.child = fork(program, { ...runtime, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     const ended = new Promise<never>((_, reject) => {
       this.child.once('error', reject);
       this.child.once('exit', (status, signal) => reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)));

@@ -1,21 +1,15 @@
-/** The process that has the database afterwards: takes it in, lets the writer go on, and looks whether all is there. */
+/** The process that has the database afterwards, of Node or Deno: takes it in, lets the writer go on, and looks whether all is there. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { receive } from 'multifd';
 import { Home } from './home.ts';
-import { CHANNELS, type Outcome, type TargetMessage } from './messages.ts';
+import type { Outcome, TargetMessage } from './messages.ts';
+import { readModule } from './module-file.ts';
 
 /** The writer goes on for this long before all is looked at. */
 const AFTER_MS = 1000;
 
 async function run(): Promise<Outcome> {
-  const home = await Home.open();
-  const incoming = await receive({
-    uri: 'tcp:127.0.0.1:0',
-    channels: CHANNELS,
-    blocks: (block) => home.room(block),
-    onDeviceState: (state) => home.keep(state),
-    start: () => home.start(),
-  });
+  const home = await Home.open(await readModule());
+  const incoming = await home.receive({ uri: 'tcp:127.0.0.1:0' });
   say({ kind: 'listening', uri: incoming.uri });
   await incoming.completed;
 
@@ -23,7 +17,12 @@ async function run(): Promise<Outcome> {
   await Promise.race([sleep(AFTER_MS), writer.failure]);
   const pace = writer.pace();
   writer.stop();
-  return { arrived: home.carried!.committed, firstCommit: writer.firstCommit!, pace, checks: home.verify() };
+  return { runtime: runtime(), arrived: home.carried!.committed, firstCommit: writer.firstCommit!, pace, checks: home.verify() };
+}
+
+function runtime(): string {
+  const { deno } = process.versions;
+  return deno === undefined ? `Node ${process.versions.node}` : `Deno ${deno}`;
 }
 
 function say(message: TargetMessage): void {

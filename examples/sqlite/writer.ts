@@ -1,4 +1,5 @@
 import { now } from './clock.ts';
+import { Turns } from './turns.ts';
 
 /** What a writer has done in a period. */
 export interface Pace {
@@ -26,7 +27,7 @@ export class Writer {
   #fail!: (error: unknown) => void;
   #running = false;
   #idleShare = 0;
-  #turn: NodeJS.Immediate | NodeJS.Timeout | undefined;
+  readonly #turns = new Turns();
   /** Milliseconds to leave unused. */
   #idle = 0;
   /** When the writer last left the event loop to others. */
@@ -52,14 +53,13 @@ export class Writer {
     this.firstCommit = undefined;
     this.#left = now();
     this.pace();
-    this.#turn = setImmediate(this.#write);
+    this.#turns.schedule(this.#write, 0);
   }
 
   /** No transaction is under way once this has been called, since each is done in one turn. */
   stop(): void {
     this.#running = false;
-    clearImmediate(this.#turn as NodeJS.Immediate);
-    clearTimeout(this.#turn as NodeJS.Timeout);
+    this.#turns.cancel();
   }
 
   /** Leaves this share of the time unused. */
@@ -98,11 +98,8 @@ export class Writer {
     this.firstCommit ??= this.#left;
     this.#idle += ((this.#left - begun) * this.#idleShare) / (1 - this.#idleShare);
     // Timers know whole milliseconds only.
-    if (this.#idle < 2) {
-      this.#turn = setImmediate(this.#write);
-    } else {
-      this.#turn = setTimeout(this.#write, this.#idle);
-      this.#idle = 0;
-    }
+    const delay = this.#idle < 2 ? 0 : this.#idle;
+    this.#idle -= delay;
+    this.#turns.schedule(this.#write, delay);
   };
 }

@@ -1,4 +1,4 @@
-import { instantiate, instantiateSync } from '@assemblyscript/loader';
+import { instantiate, instantiateSync } from '#host/instantiate';
 import { coreModule } from '#host/core-modules';
 import { isSharedBuffer } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';

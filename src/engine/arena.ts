@@ -1,3 +1,4 @@
+import { hasThreads } from '#host/threads';
 import { isSharedBuffer } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { ChannelWord, ClientWord, COUNTERS, COUNTERS_OFFSET, EngineWord, type Geometry, type Layout, layOut, State } from './layout.ts';
@@ -9,7 +10,7 @@ import { Slot } from './slot.ts';
 export interface ArenaHandle {
   memory: WebAssembly.Memory;
   geometry: Geometry;
-  /** Who waits in memory that is not shared. */
+  /** Who waits, where all who do are tasks of one thread. */
   sleepers?: Sleepers;
 }
 
@@ -74,7 +75,9 @@ export class Arena {
       throw MultifdError.from(cause, 'ERR_OPTION');
     }
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
-    const arena = new Arena({ memory, geometry, ...(!shared && { sleepers: new Sleepers() }) });
+    // Where no other thread can be, promises do for shared memory as well; in workerd those of Atomics.waitAsync settle outside of every request, which never sees them.
+    const alone = !shared || !hasThreads();
+    const arena = new Arena({ memory, geometry, ...(alone && { sleepers: new Sleepers() }) });
     for (let id = 0; id < geometry.channels; id++) arena.setChannelSlot(id, arena.slots[id]!);
     for (let n = 0; n < geometry.clients; n++) arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
     return arena;

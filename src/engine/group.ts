@@ -1,4 +1,3 @@
-import { hasThreads } from '#host/threads';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
@@ -14,11 +13,11 @@ export interface GroupOptions {
 }
 
 /**
- * Whether the arena can be memory that other threads see. Channels inside the owner's thread do without, where a runtime has no such memory, no way to
- * wait for it without blocking, or no other threads: workerd has Atomics.waitAsync, but goes on after it outside of every request, where nothing is allowed.
+ * Whether the arena can be memory that other threads see. Channels inside the owner's thread do without, where a runtime has no such memory, or no
+ * way to wait for it without blocking.
  */
 export function canShare(inline: boolean): boolean {
-  if (typeof SharedArrayBuffer === 'function' && (!inline || (hasThreads() && typeof Atomics.waitAsync === 'function'))) return true;
+  if (typeof SharedArrayBuffer === 'function' && (!inline || typeof Atomics.waitAsync === 'function')) return true;
   if (inline) return false;
   throw new MultifdError('ERR_UNSUPPORTED', 'there is no shared memory here, so channels can be no threads: let them run inline (a page has it when it is served with COOP and COEP)');
 }

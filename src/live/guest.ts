@@ -144,7 +144,7 @@ export class Guest {
       modules: await compileCores(blocks.map(({ memory }) => memory), checked.modules),
       pageSize,
       threads: checked.inline ? 0 : scanThreads,
-      worker: checked.worker('scan'),
+      worker: () => checked.worker('scan'),
       sliceMs,
       maxBandwidth: checked.maxBandwidth,
       transferred: () => recorder.transferred,

@@ -55,16 +55,26 @@ export function dialRoute({ uri, ...options }: Route, channel: number | 'main', 
 /** Connections in the order in which they come: any is as good as another, for the source says on each what it is. */
 class Arriving implements OutgoingLinks {
   readonly route = undefined;
+  readonly #most: number;
+  readonly #onStranger: (why: string) => void;
   uri: string | undefined;
   /** Lets no more in. */
   shut = (): void => {};
   readonly #links: Link[] = [];
   readonly #wanted: ((link: Link) => void)[] = [];
 
+  /** @param most connections that nobody has taken yet, at a time. */
+  constructor(most: number, onStranger: (why: string) => void) {
+    this.#most = most;
+    this.#onStranger = onStranger;
+  }
+
   readonly take = (link: Link): void => {
     const wanted = this.#wanted.shift();
-    if (wanted === undefined) this.#links.push(link);
-    else wanted(link);
+    if (wanted !== undefined) return wanted(link);
+    if (this.#links.length < this.#most) return void this.#links.push(link);
+    link.destroy();
+    this.#onStranger(`dropped a connection from ${link.peer}: ${this.#most} others wait for a channel`);
   };
 
   readonly open: OpenLink = (channel, signal) => {
@@ -104,13 +114,13 @@ export interface OutgoingWay extends WayOptions {
 
 /** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
 export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, timeout, maxConnections, onStranger }: OutgoingWay): Promise<OutgoingLinks> {
-  if (connect !== undefined) return { uri: undefined, route: undefined, open: async (channel) => linkOf(await connect(channel)), close() {} };
+  if (connect !== undefined) return { uri: undefined, route: undefined, open: (channel, signal) => openBy(connect, channel, timeout, signal), close() {} };
   if (inbox === undefined && !listen) {
     const to = linkUri(uri!);
     const route: Route = { uri: to, tls: tls && (await loadClientTls(tls, hostOf(to))), token, timeout };
     return { uri: undefined, route, open: (channel, signal) => dialRoute(route, channel, signal), close() {} };
   }
-  const arriving = new Arriving();
+  const arriving = new Arriving(maxConnections, onStranger);
   if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
   else {
     const door = await openDoor(linkUri(uri!), { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: arriving.take, onStranger });
@@ -118,6 +128,30 @@ export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, t
     arriving.shut = () => door.close();
   }
   return arriving;
+}
+
+/** A connection of the caller's, who may take his time, but not for ever. */
+function openBy(connect: NonNullable<WayOptions['connect']>, channel: number | 'main', timeout: number, signal: AbortSignal): Promise<Link> {
+  return new Promise((resolve, reject) => {
+    let over = false;
+    const end = (act: () => void): void => {
+      over = true;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      act();
+    };
+    const abort = (): void => end(() => reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })));
+    const timer = setTimeout(() => end(() => reject(new MultifdError('ERR_TIMEOUT', `connect() gave no connection within ${timeout / 1000} s`, { channel }))), timeout);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) return abort();
+    const opening = async (): Promise<Link> => linkOf(await connect(channel));
+    opening().then(
+      (link) => (over ? link.destroy() : end(() => resolve(link))),
+      (error: unknown) => {
+        if (!over) end(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
+      },
+    );
+  });
 }
 
 export interface IncomingWay extends WayOptions {
@@ -128,6 +162,8 @@ export interface IncomingWay extends WayOptions {
   timeout: number;
   maxConnections: number;
   onStranger: (why: string) => void;
+  /** Ends connecting. */
+  signal: AbortSignal;
 }
 
 /** A target's connections. */
@@ -140,7 +176,7 @@ export interface IncomingLinks {
 
 /** @param take gets each connection. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT. */
 export async function incomingLinks(way: IncomingWay, take: (link: Link) => void): Promise<IncomingLinks> {
-  const { uri, inbox, token, dials, tls, timeout, maxConnections, onStranger } = way;
+  const { uri, inbox, token, dials, tls, timeout, maxConnections, onStranger, signal } = way;
   if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
   const at = linkUri(uri!);
   if (dials === undefined) {
@@ -151,7 +187,7 @@ export async function incomingLinks(way: IncomingWay, take: (link: Link) => void
   const links: Link[] = [];
   try {
     // One after the other: our own sources take the first for the main channel.
-    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main' }));
+    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal }));
   } catch (error) {
     for (const link of links) link.destroy();
     throw error;

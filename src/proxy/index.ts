@@ -109,6 +109,7 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
         if (!admit(link)) return;
         dial(to, { timeout, tls: clientTls, token: toToken, channel: 'main', signal: closing.signal }).then(
           (other) => {
+            if (closing.signal.aborted) return other.destroy();
             open.add(other);
             carry(link, other);
           },

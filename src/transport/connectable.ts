@@ -14,8 +14,10 @@ export type Connectable = StreamPair | MessagePort | WebSocket;
 export async function linkOf(connectable: Connectable, peer = 'the caller'): Promise<Link> {
   if (isPair(connectable)) return new StreamLink(connectable, peer);
   if (isWebSocket(connectable)) {
+    // What it says may come in the same turn in which it opens.
+    const pair = webSocketPair(connectable);
     await opened(connectable, peer);
-    return new StreamLink(webSocketPair(connectable), peer);
+    return new StreamLink(pair, peer);
   }
   if (typeof (connectable as Partial<MessagePort> | undefined)?.postMessage === 'function') return new StreamLink(messagePortPair(connectable as MessagePort), peer);
   throw new MultifdError('ERR_OPTION', 'a connection is a pair of streams { readable, writable }, a MessagePort or a WebSocket');

@@ -90,6 +90,13 @@ export class Inbox {
   #put(link: Link): void {
     if (this.#full) link.destroy();
     else if (this.#take !== undefined) this.#take(link);
-    else this.#waiting.push(link);
+    else {
+      this.#waiting.push(link);
+      // Whoever gives up meanwhile is in nobody's way.
+      link.onBroken(() => {
+        const at = this.#waiting.indexOf(link);
+        if (at >= 0) this.#waiting.splice(at, 1);
+      });
+    }
   }
 }

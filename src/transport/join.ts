@@ -6,14 +6,17 @@ import type { Link } from './link.ts';
  */
 export async function join(a: Link, b: Link, onBytes: (bytes: number) => void = () => {}): Promise<void> {
   await Promise.race([Promise.all([pour(a, b, onBytes), pour(b, a, onBytes)]), broken(a), broken(b)]);
-  // An end that was passed on is on its way still.
-  if (a.broken === undefined && b.broken === undefined) await Promise.all([a.finish(), b.finish()]);
-  a.destroy();
-  b.destroy();
+  await Promise.all([leave(a, b), leave(b, a)]);
+}
+
+/** What has ended before it broke has said all it had to say: that is on its way to `to` still, and is seen off. */
+async function leave(from: Link, to: Link): Promise<void> {
+  if (from.ended) await to.finish();
+  else to.destroy();
 }
 
 /**
- * Carries what comes on `from` to `to`, one way. What breaks `from` breaks `to`, whose reader would take it for an end.
+ * Carries what comes on `from` to `to`, one way. What breaks or closes `from` closes `to`, whose reader would take it for an end.
  * @returns resolves when `from` has ended or either has broken; never rejects. Both stay as they are but for that.
  */
 export async function pour(from: Link, to: Link, onBytes: (bytes: number) => void = () => {}): Promise<void> {
@@ -23,7 +26,7 @@ export async function pour(from: Link, to: Link, onBytes: (bytes: number) => voi
       if (chunk === undefined) break;
       await to.write([chunk], onBytes);
     }
-    if (from.broken === undefined) to.end();
+    if (from.ended) to.end();
     else to.destroy();
   };
   await Promise.race([carry().catch(() => {}), broken(to)]);

@@ -13,6 +13,8 @@ export interface Link {
   readonly writable: boolean;
   /** Whether nothing goes either way any more. */
   readonly closed: boolean;
+  /** Whether all that the other end has said has been read, and it has said that nothing more comes. */
+  readonly ended: boolean;
   /** Calls `listener` when it breaks, or at once if it has; not when it just ends. @returns what takes the listener back. */
   onBroken(listener: (cause: Error) => void): () => void;
   /** The next bytes: at once, if they are here; undefined at the end, and when it has broken. One call at a time. */

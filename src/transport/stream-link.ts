@@ -17,13 +17,13 @@ export class StreamLink implements Link {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #listeners = new Set<(cause: Error) => void>();
+  /** Those who wait for the carrier to take something. */
+  readonly #waiting = new Set<() => void>();
   #broken: Error | undefined;
   #destroyed = false;
-  #ended = false;
+  #closing: Promise<void> | undefined;
   #readEnded = false;
   #pending: Promise<Uint8Array | undefined> | undefined;
-  /** Ends what a write waits for. */
-  #over = (): void => {};
 
   constructor({ readable, writable }: StreamPair, peer: string) {
     this.peer = peer;
@@ -39,7 +39,11 @@ export class StreamLink implements Link {
   }
 
   get writable(): boolean {
-    return !this.#destroyed && !this.#ended && this.#broken === undefined;
+    return !this.closed && this.#closing === undefined;
+  }
+
+  get ended(): boolean {
+    return this.#readEnded;
   }
 
   get closed(): boolean {
@@ -73,7 +77,8 @@ export class StreamLink implements Link {
         this.#break(thrown);
         return undefined;
       }
-      if (result.done) this.#readEnded = true;
+      // Cancelled by us, it is done as well.
+      if (result.done) this.#readEnded = !this.closed;
       else if (result.value.length > 0) return result.value;
     }
   }
@@ -83,21 +88,12 @@ export class StreamLink implements Link {
     for (const piece of pieces(views)) {
       if (!this.writable) throw this.#broken ?? new Error('it was closed');
       const { length } = piece;
-      await this.#unlessOver(this.#writer.ready.catch(this.#break));
+      await this.#writer.ready.catch(this.#break);
       taken = this.#writer.write(piece).catch(this.#break);
       onBytes(length);
     }
     // Until the carrier has all of it, this thread's event loop is needed: a channel's thread blocks once this has resolved.
-    await this.#unlessOver(taken);
-  }
-
-  /** A carrier that takes nothing any more need not say so when it is cut. @throws what broke it, also meanwhile. */
-  async #unlessOver(work: Promise<void> | undefined): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#over = resolve;
-      void work?.then(resolve);
-      if (work === undefined || this.closed) resolve();
-    });
+    if (taken !== undefined) await this.#unlessClosed(taken);
     if (this.closed) throw this.#broken ?? new Error('it was closed');
   }
 
@@ -125,7 +121,7 @@ export class StreamLink implements Link {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#over();
+    for (const wake of this.#waiting) wake();
     const reason = new MultifdError('ERR_CANCELLED', 'the connection was closed here');
     this.#reader.cancel(reason).catch(() => {});
     this.#writer.abort(reason).catch(() => {});
@@ -133,9 +129,21 @@ export class StreamLink implements Link {
 
   /** Resolves once the carrier has everything, or has broken. */
   async #close(): Promise<void> {
-    if (!this.writable) return;
-    this.#ended = true;
-    await this.#writer.close().catch(this.#break);
+    if (this.closed) return;
+    this.#closing ??= this.#writer.close().catch(this.#break);
+    await this.#unlessClosed(this.#closing);
+  }
+
+  /** Resolves when `work` has, or when it does not count any more: a stream that is given up still waits for what its sink is at, which may never end. */
+  #unlessClosed(work: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      void work.then(done);
+    });
   }
 
   async #drained(): Promise<void> {
@@ -146,7 +154,7 @@ export class StreamLink implements Link {
     if (this.#destroyed || this.#broken !== undefined) return;
     const cause = thrown instanceof Error ? thrown : new Error(thrown === undefined ? 'it was closed' : String(thrown));
     this.#broken = cause;
-    this.#over();
+    for (const wake of this.#waiting) wake();
     for (const listener of this.#listeners) listener(cause);
     this.#reader.cancel(cause).catch(() => {});
     this.#writer.abort(cause).catch(() => {});

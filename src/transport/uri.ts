@@ -45,9 +45,10 @@ export function parseUri(text: string): MigrationUri {
     case 'http':
     case 'https': {
       const url = URL.canParse(text) ? new URL(text) : undefined;
-      if (url === undefined || !rest.startsWith('//')) throw bad('no host');
+      // What a URL may have there in a browser's eyes, and loses: blanks, and slashes of either kind.
+      if (url === undefined || !/^\/\/[^/\\\s][^\\\s]*$/.test(rest)) throw bad('no host');
       if (url.username !== '' || url.password !== '') throw bad('it names a user: give a token instead');
-      if (url.hash !== '') throw bad('it has a fragment');
+      if (rest.includes('#')) throw bad('it has a fragment');
       const secure = kind.endsWith('s') && kind !== 'ws';
       const port = url.port === '' ? (secure ? DEFAULT_PORT.secure : DEFAULT_PORT.plain) : Number(url.port);
       return { kind: kind.startsWith('ws') ? 'ws' : 'http', secure, host: url.hostname.replace(/^\[|\]$/g, ''), port, path: url.pathname + url.search };

@@ -24,14 +24,11 @@ async function changing(io: Io, kind: Kind, tracking: Tracking): Promise<void> {
   let started = false;
   const { incoming, to } = await STREAMS.open({ blocks: { ram: target }, start: () => void (started = true) }, io);
   writer.start();
-  // The first round has sent all that there was; what the writer does from then on has to be found.
-  const beforeFirst = writer.writes;
-  let afterFirst = 0;
-  const onRound = (): void => void (afterFirst ||= writer.writes);
+  // What it has written behind the first round has to be found by a later one.
+  const onRound = (): void => writer.write();
   const [statistics] = await Promise.all([guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop', onRound }), incoming.completed]);
   check(started, 'the target starts the program');
   check(!writer.running, 'the source has stopped it');
-  check(writer.writes > afterFirst && afterFirst > beforeFirst, 'it wrote while it was moved');
   check(statistics.ram['dirty-sync-count'] > 1, 'there was more than one round');
   sameBytes(bytesOf(target), bytesOf(source), 'memory');
 }

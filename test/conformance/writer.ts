@@ -5,7 +5,6 @@ const WRITES = 50;
 
 /** A program that changes its memory: a few bytes in each turn of the event loop. */
 export class Writer {
-  writes = 0;
   running = false;
   readonly #memory: WebAssembly.Memory;
   readonly #next = numbers(9);
@@ -18,12 +17,16 @@ export class Writer {
     this.running = true;
     const turn = (): void => {
       if (!this.running) return;
-      const bytes = bytesOf(this.#memory);
-      for (let n = 0; n < WRITES; n++) bytes[this.#next() % bytes.length] = this.#next() & 255;
-      this.writes += WRITES;
+      this.write();
       setTimeout(turn);
     };
     turn();
+  };
+
+  /** A turn of it. */
+  readonly write = (): void => {
+    const bytes = bytesOf(this.#memory);
+    for (let n = 0; n < WRITES; n++) bytes[this.#next() % bytes.length] = this.#next() & 255;
   };
 
   readonly stop = (): void => {

@@ -1,87 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { extractBlock, inspectImage, receive, replay, send } from 'multifd';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { extractBlock, inspectDevices, inspectImage, receive, replay, send } from 'multifd';
+import { describe, expect, test } from 'vitest';
 import { pageText } from '../../examples/browser/server/program.ts';
-import { locate } from '../runtimes/locate.ts';
-import playwright, { type Browser, type Page } from '../runtimes/node_modules/playwright-core/index.js';
 import { randomBytes } from '../support/bytes.ts';
 import { temporaryFolder } from '../support/command.ts';
+import { bytesAt, chromiumAvailable, connect, devicesOf, ended, LIMIT, numbers, screenshot, serve, useChromium } from '../support/page.ts';
 
 const PAGE = 4096;
-const SERVER = fileURLToPath(new URL('../../build/examples/browser-server.js', import.meta.url));
 const RECORDING = fileURLToPath(new URL('../fixtures/recordings/qemu-10.0-pc', import.meta.url));
 const RECORDED_UUID = '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69';
-/** Screenshots stay here, for people to look at. */
-const ARTEFACTS = fileURLToPath(new URL('../artefacts/browser/', import.meta.url));
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-const found = locate('chromium');
-if ('missing' in found && (process.env['CI'] ?? '') !== '') throw new Error(found.missing);
-let browser: Browser | undefined;
-
-beforeAll(async () => {
-  if ('missing' in found) return;
-  mkdirSync(ARTEFACTS, { recursive: true });
-  browser = await playwright.chromium.launch({ executablePath: found.path, args: OPTIONS });
-});
-
-afterAll(() => browser?.close());
-
-/** Starts the server as one does by hand. */
-async function serve(...args: string[]): Promise<{ url: string; child: ChildProcess }> {
-  const child = spawn(process.execPath, [SERVER, '--port', '0', '--folder', await temporaryFolder(), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const [url] = (await once(createInterface(child.stdout), 'line')) as [string];
-  return { url, child };
-}
-
-/** A fresh page; what goes wrong in it fails the test. */
-async function openPage(url: string): Promise<Page> {
-  const page = await browser!.newPage({ viewport: { width: 1360, height: 900 } });
-  const wrong: string[] = [];
-  page.on('pageerror', (error) => wrong.push(String(error.stack)));
-  page.on('console', (message) => {
-    if (message.type() === 'error') wrong.push(message.text());
-  });
-  onTestFinished(async () => {
-    await page.close();
-    expect(wrong).toEqual([]);
-  });
-  await page.goto(url);
-  return page;
-}
-
-/** Waits for what the page was asked to do. @returns what it says then. */
-async function ended(page: Page): Promise<string> {
-  await page.waitForSelector('#status:is([data-state=done], [data-state=failed])');
-  return (await page.textContent('#status'))!;
-}
-
-async function numbers(page: Page, ...names: string[]): Promise<string[]> {
-  const all: string[] = [];
-  for (const name of names) all.push((await page.textContent(`#number-${name}`))!);
-  return all;
-}
-
-/** The hex view's rows, as they stand there. */
-async function bytesAt(page: Page, offset: string): Promise<string[]> {
-  await page.fill('#hex-offset', offset);
-  await page.click('#hex-form button:text-is("Go")');
-  await page.waitForFunction((page) => document.querySelector('#hex-caption')!.textContent!.includes(`page ${page}:`), (Math.floor(Number(offset) / PAGE)).toLocaleString('en'));
-  return page.locator('#hex-dump > div').allTextContents();
-}
-
-async function receiveFrom(page: Page, uri: string, channels: number): Promise<void> {
-  await page.locator('#receive').evaluate((form) => void (form.closest('details')!.open = true));
-  await page.fill('#receive [name=uri]', uri);
-  await page.fill('#receive [name=channels]', String(channels));
-  await page.click('#receive button');
-}
+const openPage = useChromium();
 
 /** 3 MiB with content, then as much of zeros, but for a text in the middle of that. */
 function knownBytes(): Uint8Array {
@@ -91,15 +22,12 @@ function knownBytes(): Uint8Array {
   return bytes;
 }
 
-describe.skipIf('missing' in found).each([
+describe.skipIf(!chromiumAvailable()).each([
   { name: 'with shared memory', args: [], badge: /^shared memory: channels run in a thread of their own$/ },
   { name: 'without', args: ['--no-isolation'], badge: /^no shared memory, as this page is not cross-origin isolated: channels run inside the page$/ },
-])('the page, $name', ({ name, args, badge }) => {
-  const screenshot = (page: Page, what: string): Promise<unknown> => page.screenshot({ path: join(ARTEFACTS, `${what} ${name}.png`), fullPage: true });
-
+])('the page, $name', { timeout: LIMIT }, ({ name, args, badge }) => {
   test('receives what a source sends, shows its numbers and bytes, and sends it back', async () => {
-    const { url } = await serve(...args);
-    const page = await openPage(url);
+    const page = await openPage(await serve(...args));
     expect(await page.textContent('#isolation')).toMatch(badge);
     const bytes = knownBytes();
     let sending: Promise<unknown> | undefined;
@@ -107,7 +35,7 @@ describe.skipIf('missing' in found).each([
       sending = send({ uri: 'ws://127.0.0.1:0/', listen: true, onListening, channels: 3, blocks: [{ id: 'known', source: bytes }] });
       sending.catch(reject);
     });
-    await receiveFrom(page, uri, 3);
+    await connect(page, 'receive', uri, 3);
     expect(await ended(page)).toMatch(/^Received 6 MiB in .*: 769 pages with content and 767 zero ones came, over 3 channels\.$/);
     await sending;
 
@@ -133,7 +61,7 @@ describe.skipIf('missing' in found).each([
     await page.fill('#hex-offset', '0x600000');
     await page.click('#hex-form button:text-is("Go")');
     expect(await page.textContent('#hex-problem')).toBe('give an offset below 0x600000, such as 0x1f000 or 126976');
-    await screenshot(page, 'received');
+    await screenshot(page, `received ${name}`);
 
     await page.click('#send-home');
     const said = await ended(page);
@@ -145,8 +73,7 @@ describe.skipIf('missing' in found).each([
   });
 
   test('watches a program that is moved while it works', async () => {
-    const { url } = await serve(...args);
-    const page = await openPage(url);
+    const page = await openPage(await serve(...args));
     await page.click('[data-source=program]');
     // Long before the end there is something to see.
     await page.waitForFunction(() => document.body.dataset['memory'] === 'received' && Number(document.querySelector('#number-normal')!.textContent!.replaceAll(',', '')) > 100);
@@ -160,7 +87,7 @@ describe.skipIf('missing' in found).each([
     expect(await page.textContent('#legend')).toContain('sent again');
     const rows = await bytesAt(page, '0x2000');
     expect(rows.map((row) => row.slice(-16)).join('')).toContain(pageText(2));
-    await screenshot(page, 'program');
+    await screenshot(page, `program ${name}`);
   });
 
   test('opens an image with its devices, and sends it on', async () => {
@@ -170,8 +97,7 @@ describe.skipIf('missing' in found).each([
     await completed;
     const report = await inspectImage(image);
 
-    const { url } = await serve(...args, image);
-    const page = await openPage(url);
+    const page = await openPage(await serve(...args, image));
     await page.setInputFiles('#file', image);
     expect(await ended(page)).toMatch(/^vm\.img: .* in 6 blocks, pages of 4 KiB, machine pc-i440fx-10\.0\.$/);
     const { totals } = report;
@@ -179,30 +105,40 @@ describe.skipIf('missing' in found).each([
     const apic = page.locator('#devices > details', { has: page.locator('summary:has-text("apic#0")') });
     await apic.locator('summary').first().click();
     expect(await apic.locator('.field', { hasText: 'apicbase' }).first().textContent()).toContain('0xfee00900');
-    await screenshot(page, 'image');
+    await screenshot(page, `image ${name}`);
 
     let arrived = new Uint8Array(0);
     const target = await receive({
       uri: 'ws://127.0.0.1:0/',
       blocks: ({ id, usedLength }) => (id === 'pc.ram' ? (arrived = new Uint8Array(usedLength)) : new Uint8Array(usedLength)),
     });
-    await page.locator('#send').evaluate((form) => void (form.closest('details')!.open = true));
-    await page.fill('#send [name=uri]', target.uri);
-    await page.click('#send button');
+    await connect(page, 'send', target.uri, 2);
     expect(await ended(page)).toContain(`sent to ${target.uri}: ${totals.present} pages with content, ${totals.zero} zero ones.`);
     await target.completed;
     const copy = join(await temporaryFolder(), 'pc.ram');
     await extractBlock(image, 'pc.ram', copy);
     expect(Buffer.compare(readFileSync(copy), arrived)).toBe(0);
 
+    // The same over the network, there and back.
+    const devices = await devicesOf(page);
     await page.click('[data-source="0"]');
     expect(await ended(page)).toMatch(/^Received /);
     expect(await numbers(page, 'pages', 'normal', 'zero')).toEqual([totals.pages, totals.present, totals.zero].map((number) => number.toLocaleString('en')));
+    expect(await devicesOf(page)).toEqual(devices);
+    await page.click('#send-home');
+    const returned = /written (.*\.img):/.exec(await ended(page))![1]!;
+    expect(await inspectDevices(returned)).toEqual(await inspectDevices(image));
+    expect((await inspectImage(returned)).machine).toBe(report.machine);
+    for (const { id } of report.blocks) {
+      const [before, after] = [join(await temporaryFolder(), 'block'), join(await temporaryFolder(), 'block')];
+      await extractBlock(image, id, before);
+      await extractBlock(returned, id, after);
+      expect(Buffer.compare(readFileSync(before), readFileSync(after))).toBe(0);
+    }
   });
 
   test('says what went wrong, and goes on', async () => {
-    const { url } = await serve(...args);
-    const page = await openPage(url);
+    const page = await openPage(await serve(...args));
     await page.setInputFiles('#file', { name: 'some.txt', mimeType: 'text/plain', buffer: Buffer.from('no image at all') });
     expect(await ended(page)).toMatch(/^ERR_/);
     await page.click('[data-source=program]');
@@ -210,23 +146,23 @@ describe.skipIf('missing' in found).each([
     await page.click('#cancel');
     expect(await ended(page)).toBe('Cancelled.');
     expect(await page.isEnabled('[data-source=program]')).toBe(true);
+    expect(await page.isDisabled('#send-home')).toBe(true);
   });
 
   test('runs the core\'s benchmark', async () => {
-    const { url } = await serve(...args);
-    const page = await openPage(url);
+    const page = await openPage(await serve(...args));
     await page.fill('#bench [name=rounds]', '3');
     await page.click('#bench button');
     await page.waitForSelector('#bench-status:text-matches("^done: medians of 3 rounds over 64 MiB$")');
     const results = await page.locator('#bench-chart svg[role=img]').evaluateAll((rows) => rows.map((row) => row.getAttribute('aria-label')!));
     expect(results).toHaveLength(6);
     for (const result of results) expect(result).toMatch(/: core [\d.,]+ (GiB|million)\/s, plain JavaScript [\d.,]+ (GiB|million)\/s$/);
-    await page.locator('.bench').screenshot({ path: join(ARTEFACTS, `benchmark ${name}.png`) });
+    await screenshot(page, `benchmark ${name}`);
   });
 });
 
-test.skipIf('missing' in found)('no other site starts anything at the server', async () => {
-  const { url } = await serve();
+test('no other site starts anything at the server', async () => {
+  const url = await serve();
   for (const path of ['targets', 'sources/program']) {
     expect((await fetch(url + path, { method: 'POST', headers: { 'Sec-Fetch-Site': 'cross-site' } })).status).toBe(403);
   }

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MultifdError, type Round } from 'multifd';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { Source } from '../../examples/sqlite/source.ts';
+import { Home } from '../../examples/sqlite/home.ts';
+import { readModule } from '../../examples/sqlite/module-file.ts';
 import { TargetProcess } from '../../examples/sqlite/target-process.ts';
+import type { Writer } from '../../examples/sqlite/writer.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../build/examples/sqlite.js', import.meta.url));
 const TARGET = new URL('../../build/examples/sqlite-target.js', import.meta.url);
@@ -18,7 +20,7 @@ function startTarget(): TargetProcess {
 }
 
 /** Lets the writer go on for some transactions. */
-async function more({ writer }: Source): Promise<void> {
+async function more(writer: Writer): Promise<void> {
   const enough = writer.committed + 100;
   while (writer.committed < enough) await Promise.race([turn(), writer.failure]);
 }
@@ -47,8 +49,9 @@ test('the example refuses what it can not do, and starts nothing', () => {
 });
 
 test('a target that dies leaves the source\'s database at work and whole, and it can still be moved', async () => {
-  const source = await Source.open(16 * 2 ** 20);
-  const { writer, ledger } = source;
+  const source = await Home.open(await readModule());
+  const writer = source.found(16 * 2 ** 20);
+  const { ledger } = source;
   onTestFinished(() => writer.stop());
   writer.start();
 
@@ -56,7 +59,7 @@ test('a target that dies leaves the source\'s database at work and whole, and it
   const first = startTarget();
   const killFirst = (): void => void first.child.kill('SIGKILL');
   await expect(source.migrate({ uri: await first.listening, downtimeLimit: 0, onRound: killFirst })).rejects.toThrow(MultifdError);
-  await more(source);
+  await more(writer);
 
   const second = startTarget();
   const stop = writer.stop.bind(writer);
@@ -69,7 +72,7 @@ test('a target that dies leaves the source\'s database at work and whole, and it
   expect(stopped).toHaveBeenCalledOnce();
   stopped.mockRestore();
   await gone;
-  await more(source);
+  await more(writer);
 
   for (const { name, expected, found } of ledger.verify(writer.committed)) expect(`${name}: ${found}`).toBe(`${name}: ${expected}`);
 

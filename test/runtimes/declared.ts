@@ -11,7 +11,7 @@ const LACKING: Record<Place, readonly Capability[]> = {
   node26: [],
   deno: [],
   bun: [],
-  workerd: ['workers', 'blockingWait', 'messagePort', 'tcp', 'tls', 'unix', 'webSocketListen', 'httpListen', 'files', 'zstd'],
+  workerd: ['workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'httpListen', 'files', 'zstd'],
   chromium: ['blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'files'],
   'page without isolation': ['sharedMemory', 'workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'files', 'zstd'],
 };

@@ -75,7 +75,7 @@ function packageFrom({ folder }: Installed): Plugin {
   };
 }
 
-type Exports = Record<string, Record<string, string>>;
+type Exports = Record<string, { browser: { default: string } }>;
 
 /** Leaves the package's modules where they are, at the addresses that a page finds them at. */
 function urlsOf(installed: Installed): Plugin {
@@ -84,7 +84,7 @@ function urlsOf(installed: Installed): Plugin {
     name: 'addresses of the package',
     setup({ onResolve }) {
       onResolve({ filter: /^multifd(\/|$)/ }, ({ path }) => {
-        const file = exports[path.replace('multifd', '.')]?.['browser'];
+        const file = exports[path.replace('multifd', '.')]?.browser.default;
         return file === undefined ? { errors: [{ text: `${path} has no entry for browsers` }] } : { path: file.replace('.', '/node_modules/multifd'), external: true };
       });
     },

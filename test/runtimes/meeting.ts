@@ -24,6 +24,9 @@ class Matchmaker<T> {
   }
 }
 
+/** A page's request may not fail for where the page is from. */
+const OPEN_TO_PAGES = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': '*', 'Access-Control-Allow-Methods': '*' };
+
 type Exchange = { request: IncomingMessage; response: ServerResponse };
 
 /** Where a source and a target meet that can both only dial. It forwards what each says to the other, and does not look at it. */
@@ -40,7 +43,10 @@ export async function openMeeting(): Promise<Meeting> {
     }
   });
   const server = createServer((request, response) => {
-    response.on('error', () => {}).flushHeaders();
+    response.on('error', () => {});
+    for (const [name, value] of Object.entries(OPEN_TO_PAGES)) response.setHeader(name, value);
+    if (request.method === 'OPTIONS') return void response.end();
+    response.flushHeaders();
     exchanges.add(request.url!, { request: request.on('error', () => {}), response });
   });
   const webSockets = new WebSocketServer({ server });

@@ -13,7 +13,9 @@ export interface Workerd {
 
 /** workerd with the entry worker.ts, which may reach this machine. */
 export async function startWorkerd(path: string, installed: Installed): Promise<Workerd> {
-  const modules = (await bundleForWorkerd(installed)).map((name) => `(name = "${name}", ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${name}")`);
+  // The first one is the worker.
+  const names = (await bundleForWorkerd(installed)).sort((a, b) => Number(b.endsWith('.js')) - Number(a.endsWith('.js')));
+  const modules = names.map((name) => `(name = "${name}", ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${name}")`);
   writeFileSync(join(installed.folder, 'config.capnp'), config(modules.join(', ')));
   const child = spawn(path, ['serve', '--control-fd=3', 'config.capnp'], { cwd: installed.folder, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   let errors = '';
@@ -34,7 +36,7 @@ const config :Workerd.Config = (
 const main :Workerd.Worker = (
   modules = [${modules}],
   compatibilityDate = "2026-07-01",
-  durableObjectNamespaces = [(className = "Target", uniqueKey = "target", ephemeralLocal = void)],
+  durableObjectNamespaces = [(className = "Target", uniqueKey = "target")],
   durableObjectStorage = (inMemory = void),
   bindings = [(name = "TARGET", durableObjectNamespace = "Target")],
 );

@@ -132,9 +132,10 @@ export class Actions {
     document.body.toggleAttribute('data-busy', busy);
     this.#cancel.hidden = !busy;
     byId('file', HTMLInputElement).disabled = busy;
-    const nothing = (this.#display.shown?.blocks.length ?? 0) === 0;
+    // What broke off in the middle can be looked at, but it is no memory that anything could go on with.
+    const complete = this.#display.shown?.devices !== undefined;
     for (const button of document.querySelectorAll<HTMLButtonElement>('.actions button')) {
-      if (button !== this.#cancel) button.disabled = busy || (nothing && button.closest('[data-needs-memory]') !== null);
+      if (button !== this.#cancel) button.disabled = busy || (!complete && button.closest('[data-needs-memory]') !== null);
     }
   }
 }

@@ -30,6 +30,8 @@ export class MapView {
   #shown: Shown | undefined;
   #layout: MapLayout = layOut([], { width: 1, height: 1, label: 0, most: 1 });
   #selected: Place | undefined;
+  /** What the readout is about. */
+  #said: Place | undefined;
   #painted = -1;
   #rounds = -1;
 
@@ -56,6 +58,7 @@ export class MapView {
   show(shown: Shown): void {
     this.#shown = shown;
     this.#selected = undefined;
+    this.#said = undefined;
     this.#rounds = -1;
     this.#layOut();
   }
@@ -87,6 +90,7 @@ export class MapView {
       if (rows > 0) context.putImageData(this.#image(states.codes, rows), 0, top);
     }
     this.#outline(context, style.color);
+    this.#say(this.#said);
     this.#showLegend();
   }
 
@@ -161,6 +165,7 @@ export class MapView {
   #say(place: Place | undefined): void {
     const shown = this.#shown;
     if (shown === undefined || place === undefined) return;
+    this.#said = place;
     const { id, states } = shown.blocks[place.block]!;
     const page = place.offset / shown.pageSize;
     const { group } = this.#layout;

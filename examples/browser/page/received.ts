@@ -20,8 +20,8 @@ export function showReceived(name: string, received: Received): Shown {
     read: async (block, offset) => bytes[block]!.slice(offset, offset + pageSize),
     outgoing() {
       // Memory alone can be sent from where it is; a virtual machine is an image, with its devices.
-      const bare = tail === undefined || devices?.length === 0;
-      return bare ? { blocks: plan.blocks.map(({ id }, index) => ({ id, source: bytes[index]! })) } : { image: receivedImage(name, plan, bytes, states, tail) };
+      if (devices?.length === 0) return { blocks: plan.blocks.map(({ id }, index) => ({ id, source: bytes[index]! })) };
+      return { image: receivedImage(name, plan, bytes, states, tail!) };
     },
   };
 }

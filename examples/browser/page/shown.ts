@@ -16,11 +16,11 @@ export interface Shown {
   readonly name: string;
   readonly pageSize: number;
   readonly blocks: readonly ShownBlock[];
-  /** Once they are known. */
+  /** Once they are known; they come last, so that all is complete then. */
   readonly devices?: readonly DeviceReport[] | 'not described';
   /** The page at byte `offset` of a block. */
   read(block: number, offset: number): Promise<Uint8Array>;
-  /** The same for sending. */
+  /** The same for sending, once it is complete. */
   outgoing(): Pick<OutgoingOptions, 'blocks' | 'image'>;
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { MultifdError, type OutgoingOptions, receive, send } from 'multifd';
 import type { OfferedSource, ServerEnd } from '../page/server.ts';
 import { Program } from './program.ts';
@@ -30,7 +30,7 @@ export class Ends {
   }
 
   get sources(): OfferedSource[] {
-    return [{ name: 'program', about: 'Receive a program at work' }, ...this.#images.map((path, index) => ({ name: String(index), about: `Receive ${path}` }))];
+    return [{ name: 'program', about: 'Receive a program at work' }, ...this.#images.map((path, index) => ({ name: String(index), about: `Receive ${basename(path)}` }))];
   }
 
   get full(): boolean {

@@ -26,7 +26,7 @@ export class Program {
   constructor() {
     const bytes = new Uint8Array(this.memory.buffer);
     const encoder = new TextEncoder();
-    for (let page = 0; page < PAGES; page++) if (hasText(page)) bytes.fill(0, page * PAGE).set(encoder.encode(pageText(page)), page * PAGE);
+    for (let page = 0; page < PAGES; page++) if (hasText(page)) bytes.set(encoder.encode(pageText(page)), page * PAGE);
     this.guest = new Guest({ blocks: [{ id: 'program', memory: this.memory }], stop: () => this.stop(), resume: () => this.start() });
   }
 

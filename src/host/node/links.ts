@@ -5,20 +5,22 @@ import { connectSocket } from '../../transport/node/connect.ts';
 import type { Descriptor } from '../../transport/node/descriptor.ts';
 import { listenForSockets } from '../../transport/node/listen.ts';
 import { SocketLink } from '../../transport/node/socket-link.ts';
-import { listenForWeb } from '../../transport/node/web-listen.ts';
-import { dialWeb } from '../../transport/node/web-dial.ts';
 import type { LinkUri } from '../../transport/uri.ts';
 
 export { loadClientTls, loadServerTls } from '../../transport/node/tls-credentials.ts';
 
+// What WebSockets and HTTP need takes a thread some 40 ms to load, each channel's anew: only who uses them waits for that.
+const webDial = (): Promise<typeof import('../../transport/node/web-dial.ts')> => import('../../transport/node/web-dial.ts');
+const webListen = (): Promise<typeof import('../../transport/node/web-listen.ts')> => import('../../transport/node/web-listen.ts');
+
 /** One connection to whoever listens there. @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED. */
 export async function dial(uri: LinkUri, options: DialOptions): Promise<Link> {
-  return uri.kind === 'tcp' || uri.kind === 'unix' ? connectSocket(uri, options) : dialWeb(uri, options);
+  return uri.kind === 'tcp' || uri.kind === 'unix' ? connectSocket(uri, options) : (await webDial()).dialWeb(uri, options);
 }
 
 /** Listens. @throws MultifdError ERR_LISTEN. */
 export async function openDoor(uri: LinkUri, options: DoorOptions): Promise<Door> {
-  return uri.kind === 'tcp' || uri.kind === 'unix' ? listenForSockets(uri, options) : listenForWeb(uri, options);
+  return uri.kind === 'tcp' || uri.kind === 'unix' ? listenForSockets(uri, options) : (await webListen()).listenForWeb(uri, options);
 }
 
 /**

@@ -30,7 +30,8 @@ export async function webSocketLink(socket: WebSocketLike, peer: string): Promis
 export function requestLink(uri: WebUri, token: string | undefined): Link {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   // `duplex` is no part of the DOM's types yet; it is demanded for bodies that are streams.
-  const request = { method: METHOD, headers: requestHeaders(token), body: readable, duplex: 'half' } as RequestInit;
+  const unwanted = new AbortController();
+  const request = { method: METHOD, headers: requestHeaders(token), body: readable, duplex: 'half', signal: unwanted.signal } as RequestInit;
   const answer = fetch(formatUri(uri), request).then(
     (response) => {
       if (response.status !== 200 || response.body === null) throw refusal(uri, response.status);
@@ -40,7 +41,7 @@ export function requestLink(uri: WebUri, token: string | undefined): Link {
       throw new MultifdError('ERR_CONNECT', `${formatUri(uri)} can't be reached: ${(cause as Error).message}; browsers stream requests over HTTP/2 only, use ws: there`, { cause });
     },
   );
-  return new StreamLink(requestPair(writable, answer), formatUri(uri));
+  return new StreamLink(requestPair(writable, answer, () => unwanted.abort()), formatUri(uri));
 }
 
 /** @throws MultifdError ERR_TIMEOUT or ERR_CANCELLED. */

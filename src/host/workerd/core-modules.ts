@@ -1,8 +1,12 @@
-import plain from '../../../build/core.plain.wasm';
 import shared from '../../../build/core.shared.wasm';
+import type { CoreKind } from '../../core/load.ts';
 import type * as node from '../node/core-modules.ts';
 
 /** workerd compiles no bytes while it handles a request: what it imports is compiled already. */
-const modules = { shared, plain } as unknown as Record<'shared' | 'plain', WebAssembly.Module>;
+const modules: Record<CoreKind, () => Promise<unknown>> = {
+  shared: async () => shared,
+  // Channels have shared memory here; this one is for memories of the caller's own.
+  plain: async () => (await import('../../../build/core.plain.wasm')).default,
+};
 
-export const coreModule: typeof node.coreModule = async (kind) => modules[kind];
+export const coreModule: typeof node.coreModule = async (kind) => (await modules[kind]()) as WebAssembly.Module;

@@ -14,7 +14,7 @@ export interface ScanPlanOptions {
   /** How many threads look at shared memory; 0: this one does. */
   threads: number;
   /** What those threads run. */
-  worker: WorkerModule;
+  worker: () => WorkerModule;
   sliceMs: number;
   maxBandwidth: number;
   transferred: () => number;
@@ -61,7 +61,7 @@ export class ScanPlan {
     for (let part = 0; part < this.#threads; part++) {
       // Each has its own part of what a caller has lent.
       const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));
-      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, module: worker, maxBandwidth }));
+      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, module: worker(), maxBandwidth }));
     }
   }
 }

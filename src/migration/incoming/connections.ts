@@ -75,7 +75,7 @@ export function migrationReception({ timeout, dials, maxConnections, onStranger 
   return new Reception({
     // Whoever we have connected to may begin whenever it likes.
     timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
-    maxUnknown: maxConnections,
+    maxUnknown: Math.max(maxConnections, dials ?? 0),
     magics: { main: STREAM_MAGIC, multifd: MAGIC },
     initialBytes: INITIAL_LENGTH,
     onArrival,

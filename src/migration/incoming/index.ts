@@ -1,9 +1,5 @@
 import { MultifdError } from '../../errors.ts';
 import { formatUri, parseUri } from '../../transport/uri.ts';
-import { copyToSink } from '../copy.ts';
-import { imageCargo } from '../outgoing/cargo.ts';
-import { onceOver } from '../outgoing/course.ts';
-import { checkOutgoing } from '../outgoing/options.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
 import { checkWay, type IncomingWay } from '../way.ts';
 import { Connections } from './connections.ts';
@@ -33,16 +29,18 @@ export async function receive(options: IncomingOptions): Promise<IncomingMigrati
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
   if (uri?.kind !== 'file') return listenFor(options, checked, recorder);
-  if (options.tls !== undefined || options.connect) throw new MultifdError('ERR_OPTION', 'TLS and connecting are for connections: leave them out for file:');
-  const completed = load(uri.path, uri.offset, options, checked, recorder);
+  if (options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  if (options.connect) throw new MultifdError('ERR_OPTION', 'a file is no source that listens: leave connect out for file:');
+  const { loadImage } = await import('./load-image.ts');
+  const completed = report(loadImage(uri.path, uri.offset, options, checked, recorder), checked, recorder);
   completed.catch(() => {}); // whoever looks at it is told
   return { uri: formatUri(uri), completed };
 }
 
 async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
-  const { channels, uuid, timeout, maxConnections, onStranger } = checked;
+  const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
   const { uri, inbox, token, tls, connect = false } = options;
-  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger };
+  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger, signal };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
@@ -54,21 +52,6 @@ async function listenFor(options: IncomingOptions, checked: CheckedIncoming, rec
   const completed = report(new FromSource(connections, sink, checked, recorder).run(), checked, recorder);
   completed.catch(() => {});
   return { uri: connections.uri, completed };
-}
-
-async function load(path: string, offset: number, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {
-  const { createWorker } = options;
-  const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
-  const outgoing = checkOutgoing({ channels, timeout, pageSize, signal, onProgress, inline, modules, ...(createWorker && { createWorker }) });
-  const cargo = await imageCargo(path, { offset }, pageSize);
-  try {
-    if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
-      throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);
-    }
-    return await report(copyToSink(cargo, await openSink(options, checked.pageSize), outgoing, recorder, onceOver([])), checked, recorder);
-  } finally {
-    await cargo.close();
-  }
 }
 
 async function report(work: Promise<void>, { onProgress }: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {

@@ -1,6 +1,6 @@
 import { imageSink } from '#host/images';
 import { MultifdError } from '../../errors.ts';
-import { type ImageStore, storeSink } from '../memory/store-sink.ts';
+import type { ImageStore } from '../memory/store-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
 import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
@@ -61,5 +61,6 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 export async function openSink({ blocks, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (image === undefined) return memorySink(blocks!, pageSize, onDeviceState, start);
-  return typeof image === 'string' ? imageSink({ path: image, force, pageSize }) : storeSink(image, pageSize);
+  if (typeof image === 'string') return imageSink({ path: image, force, pageSize });
+  return (await import('../memory/store-sink.ts')).storeSink(image, pageSize);
 }

@@ -1,10 +1,8 @@
 import { MultifdError } from '../../errors.ts';
-import { type ImageOptions, openImage } from '../../image/image-reader.ts';
-import type { ImageSource } from '../../image/open-source.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/records.ts';
-import { buildTail, type Configuration, MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
+import { buildTail, type Configuration } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../channel/areas.ts';
-import { imageBlock, type OpenBlock, openBlock, openFileBlock } from '../memory/sources.ts';
+import { type OpenBlock, openBlock } from '../memory/sources.ts';
 import type { OutgoingOptions } from './options.ts';
 
 /** All that an outgoing migration carries, opened. */
@@ -24,6 +22,8 @@ export async function loadCargo(options: OutgoingOptions, pageSize: number): Pro
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (options.image === undefined) return blocksCargo(options, pageSize);
   const { image, imageOffset = 0, imageToken: token, timeout, signal } = options;
+  // Images are read by those who have some.
+  const { imageCargo } = await import('./image-cargo.ts');
   return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
 }
 
@@ -44,31 +44,6 @@ function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOption
   // Blocks have whole pages; a length that is not a multiple travels beside them.
   const records = blocks.flatMap(({ byteLength }, index) => (byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)]));
   return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), close };
-}
-
-/** @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw. */
-export async function imageCargo(source: ImageSource, options: ImageOptions, pageSize: number): Promise<Cargo> {
-  const image = await openImage(source, options);
-  try {
-    if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
-    const blocks: OpenBlock[] = [];
-    for (const block of image.blocks) {
-      const { id, usedLength, pagesOffset } = block;
-      const { fd } = image;
-      const bitmap = await image.readBitmap(block);
-      blocks.push(fd === undefined ? imageBlock(image, block, bitmap) : openFileBlock({ id, fd, position: pagesOffset, byteLength: usedLength, bitmap, close() {} }));
-    }
-    return {
-      configuration: withoutCapability(image.configuration, MAPPED_RAM),
-      blocks,
-      usedLengths: image.blocks.map(({ usedLength }) => usedLength),
-      tail: await image.readTail(),
-      close: () => image.close(),
-    };
-  } catch (error) {
-    await image.close();
-    throw error;
-  }
 }
 
 /** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */

@@ -1,7 +1,6 @@
 import { imageSink } from '#host/images';
 import { MultifdError } from '../../errors.ts';
 import { parseUri } from '../../transport/uri.ts';
-import { copyToSink } from '../copy.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
 import { checkWay, type OutgoingLinks, outgoingLinks } from '../way.ts';
 import { loadCargo } from './cargo.ts';
@@ -29,7 +28,7 @@ export async function send(options: OutgoingOptions): Promise<MigrationStatistic
   try {
     const cargo = await loadCargo(options, checked.pageSize);
     try {
-      if (links === undefined) await copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
+      if (links === undefined) await (await import('../copy.ts')).copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
       else await migrateToTarget(links, cargo, checked, recorder, plan);
     } finally {
       recorder.end();
@@ -53,5 +52,6 @@ export async function openLinks(options: LinkOptions, { timeout, maxConnections 
 /** @throws MultifdError ERR_OPTION. */
 export function demandPlainFile({ compression = 'none', tls, listen }: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
   if (compression !== 'none') throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
-  if (tls !== undefined || listen) throw new MultifdError('ERR_OPTION', 'TLS and listening are for connections: leave them out for file:');
+  if (tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  if (listen) throw new MultifdError('ERR_OPTION', 'nobody connects to a file: leave listen out for file:');
 }

@@ -29,8 +29,9 @@ export function refusal(uri: WebUri, status: number): MultifdError {
 /**
  * A client's pair, of which the response comes later: where requests are not duplex, only once the request's body has ended.
  * @param response rejects with why there is none, or none that can be read.
+ * @param giveUp called when nobody waits for the response any more.
  */
-export function requestPair(writable: WritableStream<Uint8Array>, response: Promise<ReadableStream<Uint8Array>>): StreamPair {
+export function requestPair(writable: WritableStream<Uint8Array>, response: Promise<ReadableStream<Uint8Array>>, giveUp: () => void): StreamPair {
   response.catch(() => {}); // whoever reads or writes is told
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   const readable = new ReadableStream<Uint8Array>(
@@ -41,7 +42,10 @@ export function requestPair(writable: WritableStream<Uint8Array>, response: Prom
         if (done) controller.close();
         else controller.enqueue(value);
       },
-      cancel: (reason) => reader?.cancel(reason),
+      async cancel(reason) {
+        if (reader === undefined) giveUp();
+        await reader?.cancel(reason);
+      },
     },
     { highWaterMark: 0 },
   );

@@ -12,16 +12,20 @@ export interface PortLike {
   postMessage(message: unknown, transfer: never[]): void;
   close(): void;
   onmessage: ((event: MessageEvent) => void) | null;
+  /** Not all runtimes tell that the other end's thread has gone. */
+  addEventListener(type: 'close', listener: () => void): void;
 }
 
 /** Bytes on their way, posted and not taken, before a writer waits. */
 const WINDOW = 2 << 20;
+const GIVEN_UP = 'the other end of the port has given up';
 
 export function messagePortPair(port: PortLike): StreamPair {
   let onWay = 0;
   let room: (() => void) | undefined;
   let theirs = false;
   let ours = false;
+  let cut = false;
   const unacknowledged: number[] = [];
   let handsOver = true;
   const post = (message: Message, transfer: ArrayBuffer[] = []): void => {
@@ -36,12 +40,30 @@ export function messagePortPair(port: PortLike): StreamPair {
   const close = (): void => {
     if (theirs && ours) port.close();
   };
+  /** Tells the other end, which may be reading, writing, or both. */
+  const giveUp = (): void => {
+    if (cut) return;
+    cut = true;
+    post('cut');
+    port.close();
+    room?.();
+  };
   let failWriting: () => void = () => {};
 
   const readable = new ReadableStream<Uint8Array>(
     {
       start(controller) {
+        const gone = (): void => {
+          if (cut || (theirs && ours)) return;
+          cut = true;
+          if (!theirs) controller.error(new Error(GIVEN_UP));
+          theirs = true;
+          failWriting();
+          port.close();
+        };
+        port.addEventListener('close', gone);
         port.onmessage = ({ data }: MessageEvent) => {
+          if (cut) return;
           if (typeof data === 'number') {
             onWay -= data;
             room?.();
@@ -52,28 +74,21 @@ export function messagePortPair(port: PortLike): StreamPair {
           } else if (data instanceof Uint8Array && !theirs) {
             unacknowledged.push(data.length);
             controller.enqueue(data);
-          } else if (!theirs) {
-            theirs = true;
-            controller.error(new Error('the other end of the port has given up'));
-            failWriting();
-          }
+          } else gone();
         };
       },
       // Called when the queue has run dry: what was in it is taken.
       pull() {
         for (const bytes of unacknowledged.splice(0)) post(bytes);
       },
-      cancel() {
-        theirs = true;
-        post('cut');
-      },
+      cancel: giveUp,
     },
     { highWaterMark: 0 },
   );
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
       failWriting = () => {
-        controller.error(new Error('the other end of the port has given up'));
+        if (!ours) controller.error(new Error(GIVEN_UP));
         room?.();
       };
     },
@@ -82,7 +97,7 @@ export function messagePortPair(port: PortLike): StreamPair {
       const own = (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer ? chunk : chunk.slice()) as Uint8Array<ArrayBuffer>;
       onWay += own.length;
       post(own, [own.buffer]);
-      while (onWay > WINDOW && !theirs) {
+      while (onWay > WINDOW && !cut) {
         await new Promise<void>((resolve) => {
           room = resolve;
         });
@@ -93,11 +108,7 @@ export function messagePortPair(port: PortLike): StreamPair {
       post('end');
       close();
     },
-    abort() {
-      ours = true;
-      post('cut');
-      port.close();
-    },
+    abort: giveUp,
   });
   return { readable, writable };
 }

@@ -1,4 +1,5 @@
 import { sleep } from '../../timing.ts';
+import { FAREWELL_MS } from '../link.ts';
 import type { StreamPair } from '../stream-link.ts';
 
 /**
@@ -27,6 +28,9 @@ const MOST_UNREAD = 64 << 20;
 /** From here on one that can be told to wait is told. */
 const READ_AHEAD = 1 << 20;
 
+/** The largest message taken, where a runtime lets us say so. Borders mean nothing, so that nobody has a reason to send larger ones; workerd takes no more either. */
+export const MAX_MESSAGE = 1 << 20;
+
 const OPEN = 1;
 const NORMAL = 1000;
 const EMPTY = new Uint8Array(0);
@@ -37,13 +41,20 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
   let theirs = false;
   let ours = false;
   let over = false;
-  const hangUp = (): void => {
-    if (theirs && ours && !over) socket.close(NORMAL);
-  };
+  let lost: Error | undefined;
+  let patience: ReturnType<typeof setTimeout> | undefined;
   const cut = (): void => {
     over = true;
     if (socket.terminate !== undefined) socket.terminate();
     else socket.close();
+  };
+  /** Says goodbye. Whoever does not answer is not waited for, where that is ours to say. */
+  const close = (code?: number): void => {
+    socket.close(code);
+    if (socket.terminate !== undefined) patience ??= setTimeout(() => socket.terminate?.(), FAREWELL_MS);
+  };
+  const hangUp = (): void => {
+    if (theirs && ours && !over) close(NORMAL);
   };
   let failWriting: (error: Error) => void = () => {};
 
@@ -53,27 +64,24 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
         const fail = (error: Error): void => {
           if (over) return;
           over = true;
+          lost = error;
           if (!theirs) controller.error(error);
           failWriting(error);
+          close();
         };
         socket.addEventListener('message', ({ data }: { data: unknown }) => {
           if (over || theirs) return;
-          if (!(data instanceof ArrayBuffer)) {
-            fail(new Error('it sends text, which no migration does'));
-            return cut();
-          }
+          if (!(data instanceof ArrayBuffer)) return fail(new Error('it sends text, which no migration does'));
           if (data.byteLength === 0) {
             theirs = true;
             controller.close();
+            socket.resume?.(); // nobody pulls any more, and there is a goodbye to come
             return hangUp();
           }
           controller.enqueue(new Uint8Array(data));
           const room = controller.desiredSize ?? 0;
           if (room <= 0) socket.pause?.();
-          if (room < READ_AHEAD - MOST_UNREAD) {
-            fail(new Error(`${MOST_UNREAD} bytes have come and were not read, and a WebSocket can't be told to wait`));
-            cut();
-          }
+          if (room < READ_AHEAD - MOST_UNREAD) fail(new Error(`${MOST_UNREAD} bytes have come and were not read, and a WebSocket can't be told to wait`));
         });
         socket.addEventListener('error', ({ message }: { message?: string }) => fail(new Error(message || 'the WebSocket broke')));
         socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
@@ -84,6 +92,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
           }
           if (!ours || !theirs) fail(new Error(`the WebSocket was closed (${code}${reason ? ` ${reason}` : ''})`));
           over = true;
+          clearTimeout(patience);
         });
       },
       pull: () => socket.resume?.(),
@@ -110,9 +119,12 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
     },
     write: (chunk) => send(chunk as Uint8Array<ArrayBuffer>),
     async close() {
-      await send(EMPTY);
-      while (!over && (socket.bufferedAmount ?? 0) > 0) await sleep(POLL_MS);
+      const sent = send(EMPTY);
+      // The other end may hang up before we have seen that it has this.
       ours = true;
+      await sent;
+      while (!over && (socket.bufferedAmount ?? 0) > 0) await sleep(POLL_MS);
+      if (lost !== undefined) throw lost;
       hangUp();
     },
     abort: cut,

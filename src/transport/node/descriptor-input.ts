@@ -9,13 +9,21 @@ const MAX_VIEWS = 1024;
 const FIRST_SLEEP_MS = 0.05;
 const LONGEST_SLEEP_MS = 8;
 
+/**
+ * Bytes that are read ahead with whatever is asked for: enough for the next packet's header, so that a packet costs one call where its bytes are there, and
+ * few enough that copying what turns out to be content does not count.
+ */
+const AHEAD = 2048;
+
 export class DescriptorInput implements Input {
   readonly #fd: number;
   readonly #channel: number;
   readonly #alive: () => boolean;
   readonly #sleep: (milliseconds: number) => void;
   readonly #onBytes: (bytes: number) => void;
-  #prefix: Uint8Array;
+  readonly #buffer = new Uint8Array(AHEAD);
+  /** Read, and not used yet. */
+  #ahead: Uint8Array;
   #offset: number;
 
   /**
@@ -24,7 +32,7 @@ export class DescriptorInput implements Input {
    */
   constructor({ fd, prefix, offset }: Descriptor, channel: number, alive: () => boolean, sleep: (milliseconds: number) => void, onBytes: (bytes: number) => void) {
     this.#fd = fd;
-    this.#prefix = prefix;
+    this.#ahead = prefix;
     this.#offset = offset;
     this.#channel = channel;
     this.#alive = alive;
@@ -40,42 +48,45 @@ export class DescriptorInput implements Input {
   stop(): void {}
 
   fill(views: readonly Uint8Array[]): boolean {
-    let at = 0;
-    let rest = views;
-    let started = false;
-    while (at < rest.length) {
-      const count = this.#read(rest.slice(at, at + MAX_VIEWS));
+    const before = this.#offset;
+    let rest = this.#takeAhead(views);
+    while (rest.length > 0) {
+      const some = rest.slice(0, MAX_VIEWS - 1);
+      const count = this.#read([...some, this.#buffer]);
       if (count === 0) {
-        if (!started || !this.#alive()) return false;
+        if (this.#offset === before || !this.#alive()) return false;
         throw new MultifdError('ERR_PEER_CLOSED', 'the peer closed the connection in the middle of a message', { channel: this.#channel, offset: this.#offset });
       }
-      started = true;
-      this.#offset += count;
-      this.#onBytes(count);
-      for (let left = count; left > 0; ) {
-        const view = rest[at]!;
-        if (left >= view.length) {
-          left -= view.length;
-          at++;
-        } else {
-          rest = [view.subarray(left), ...rest.slice(at + 1)];
-          at = 0;
-          left = 0;
-        }
-      }
+      const wanted = some.reduce((sum, { length }) => sum + length, 0);
+      this.#ahead = this.#buffer.subarray(0, Math.max(0, count - wanted));
+      this.#used(Math.min(count, wanted));
+      rest = behind(rest, Math.min(count, wanted));
+      // With more views than one call takes, what was read ahead belongs to the next of them.
+      if (this.#ahead.length > 0) rest = this.#takeAhead(rest);
     }
     return true;
   }
 
+  /** Fills from what was read ahead. @returns what is left to fill. */
+  #takeAhead(views: readonly Uint8Array[]): readonly Uint8Array[] {
+    let rest = views;
+    while (this.#ahead.length > 0 && rest.length > 0) {
+      const count = Math.min(rest[0]!.length, this.#ahead.length);
+      rest[0]!.set(this.#ahead.subarray(0, count));
+      this.#ahead = this.#ahead.subarray(count);
+      this.#used(count);
+      rest = behind(rest, count);
+    }
+    return rest;
+  }
+
+  #used(bytes: number): void {
+    this.#offset += bytes;
+    this.#onBytes(bytes);
+  }
+
   /** At least one byte, or 0 at the end of the stream or when reading should stop. */
   #read(views: readonly Uint8Array[]): number {
-    if (this.#prefix.length > 0) {
-      const view = views[0]!;
-      const count = Math.min(view.length, this.#prefix.length);
-      view.set(this.#prefix.subarray(0, count));
-      this.#prefix = this.#prefix.subarray(count);
-      return count;
-    }
     for (let sleep = FIRST_SLEEP_MS; this.#alive(); sleep = Math.min(2 * sleep, LONGEST_SLEEP_MS)) {
       try {
         return readvSync(this.#fd, views);
@@ -87,4 +98,13 @@ export class DescriptorInput implements Input {
     }
     return 0;
   }
+}
+
+/** What is left of the views once their first bytes are filled. */
+function behind(views: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let at = 0;
+  let left = bytes;
+  while (at < views.length && left >= views[at]!.length) left -= views[at++]!.length;
+  if (left === 0) return at === 0 ? views : views.slice(at);
+  return [views[at]!.subarray(left), ...views.slice(at + 1)];
 }

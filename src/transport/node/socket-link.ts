@@ -38,6 +38,10 @@ export class SocketLink implements Link {
     return this.#socket.destroyed;
   }
 
+  get ended(): boolean {
+    return this.#socket.readableEnded;
+  }
+
   onBroken(listener: (cause: Error) => void): () => void {
     const { errored } = this.#socket;
     if (errored) listener(errored);

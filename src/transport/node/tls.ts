@@ -157,6 +157,12 @@ export function breakOnError(socket: TLSSocket): void {
   socket.on('error', (error) => socket.destroy(error));
 }
 
+/** Whether it is TLS that an error of a connection is about. */
+export function isTlsError(error: Error): boolean {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return /^ERR_(SSL|TLS)_/.test(code) || (code in MEANINGS && code !== 'ECONNRESET');
+}
+
 /** Whether the peer has said by an alert that it wants no connection with us. */
 export function isTlsRefusal(error: Error): boolean {
   return /^ERR_SSL_.*_ALERT_/.test((error as NodeJS.ErrnoException).code ?? '');

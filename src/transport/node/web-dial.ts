@@ -1,16 +1,15 @@
 import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
-import { Readable } from 'node:stream';
 import { WebSocket } from 'ws';
 import { MultifdError } from '../../errors.ts';
 import { METHOD, refusal, requestHeaders, requestPair } from '../carriers/http.ts';
 import { PROTOCOL } from '../carriers/token.ts';
-import { type WebSocketLike, webSocketPair } from '../carriers/web-socket.ts';
+import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../carriers/web-socket.ts';
 import type { DialOptions } from '../dial.ts';
 import { StreamLink } from '../stream-link.ts';
 import { formatUri, type WebUri } from '../uri.ts';
-import { clientContext } from './tls.ts';
-import { webWritable } from './web-writable.ts';
+import { clientContext, explainTls, isTlsError } from './tls.ts';
+import { webReadable, webWritable } from './web-streams.ts';
 
 /**
  * One WebSocket, or one POST, to whoever listens there.
@@ -40,10 +39,16 @@ export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamLink> 
         settle();
         resolve(link);
       },
-      failed: (cause) => fail(cause instanceof MultifdError ? cause : new MultifdError('ERR_CONNECT', `${formatUri(uri)} can't be reached: ${cause.message}; is the other end listening?`, { channel, cause })),
+      failed: (cause) => fail(explained(uri, channel, cause)),
     };
     cut = uri.kind === 'ws' ? openWebSocket(uri, options, attempt) : openRequest(uri, options, attempt);
   });
+}
+
+function explained(uri: WebUri, channel: number | 'main', cause: Error): MultifdError {
+  if (cause instanceof MultifdError) return cause;
+  if (isTlsError(cause)) return new MultifdError('ERR_TLS', `no TLS with ${formatUri(uri)}: ${explainTls(cause)}`, { channel, cause });
+  return new MultifdError('ERR_CONNECT', `${formatUri(uri)} can't be reached: ${cause.message}; is the other end listening?`, { channel, cause });
 }
 
 interface Attempt {
@@ -53,7 +58,7 @@ interface Attempt {
 
 /** @returns what ends it. */
 function openWebSocket(uri: WebUri, { tls, token }: DialOptions, { done, failed }: Attempt): () => void {
-  const socket = new WebSocket(formatUri(uri), [PROTOCOL], { perMessageDeflate: false, ...requestOptions(uri, tls), headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
+  const socket = new WebSocket(formatUri(uri), [PROTOCOL], { perMessageDeflate: false, maxPayload: MAX_MESSAGE, ...requestOptions(uri, tls), headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
   socket.on('error', failed);
   socket.on('unexpected-response', (request, response) => {
     failed(refusal(uri, response.statusCode ?? 0));
@@ -73,7 +78,7 @@ function openRequest(uri: WebUri, { tls, token }: DialOptions, { done, failed }:
   request.flushHeaders();
   const response = new Promise<ReadableStream<Uint8Array>>((resolve, reject) => {
     request.once('response', (answer: IncomingMessage) => {
-      if (answer.statusCode === 200) return resolve(Readable.toWeb(answer) as unknown as ReadableStream<Uint8Array>);
+      if (answer.statusCode === 200) return resolve(webReadable(answer));
       reject(refusal(uri, answer.statusCode ?? 0));
       request.destroy();
     });
@@ -81,7 +86,7 @@ function openRequest(uri: WebUri, { tls, token }: DialOptions, { done, failed }:
   });
   const writable = webWritable(request);
   request.once('error', failed);
-  request.once('socket', (socket) => socket.once(uri.secure ? 'secureConnect' : 'connect', () => done(new StreamLink(requestPair(writable, response), formatUri(uri)))));
+  request.once('socket', (socket) => socket.once(uri.secure ? 'secureConnect' : 'connect', () => done(new StreamLink(requestPair(writable, response, () => request.destroy()), formatUri(uri)))));
   return () => request.destroy();
 }
 

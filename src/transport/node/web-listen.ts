@@ -1,23 +1,21 @@
 import { createServer as createPlainServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { type Duplex, Readable } from 'node:stream';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { MultifdError } from '../../errors.ts';
 import { METHOD, RESPONSE_HEADERS } from '../carriers/http.ts';
 import { PROTOCOL, sameToken, tokenOf } from '../carriers/token.ts';
-import { type WebSocketLike, webSocketPair } from '../carriers/web-socket.ts';
+import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../carriers/web-socket.ts';
 import type { Door, DoorOptions } from '../dial.ts';
-import { StreamLink, type StreamPair } from '../stream-link.ts';
+import { FAREWELL_MS } from '../link.ts';
+import { StreamLink } from '../stream-link.ts';
 import { formatUri, type WebUri } from '../uri.ts';
 import { listen } from './listen.ts';
 import { explainTls, notAuthorized, serverContext } from './tls.ts';
-import { webWritable } from './web-writable.ts';
-
-/** The largest WebSocket message taken. Its borders mean nothing, so a source has no reason to send larger ones. */
-const MAX_MESSAGE = 16 << 20;
+import { webReadable, webWritable } from './web-streams.ts';
 
 /**
  * Listens for WebSockets and for POSTs, on one port and one path: a source may come by either.
@@ -25,7 +23,8 @@ const MAX_MESSAGE = 16 << 20;
  */
 export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<Door> {
   const { token, onLink, onStranger } = options;
-  const open = new Set<Duplex>();
+  /** Connections that have asked for nothing yet, or for what was refused. */
+  const unknown = new Map<string, Socket>();
   const pathname = uri.path.split('?')[0]!;
   const from = (request: IncomingMessage): string => request.socket.remoteAddress ?? 'a client';
 
@@ -34,7 +33,8 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     const { authorization, 'sec-websocket-protocol': protocols } = request.headers;
     if (request.url?.split('?')[0] !== pathname) return 404;
     if (token !== undefined && !sameToken(token, tokenOf({ authorization, protocols }))) return 401;
-    return open.size > options.maxConnections ? 503 : undefined;
+    // A second request over one connection, or one that comes when nobody is let in any more.
+    return unknown.has(nameOf(request.socket)) ? undefined : 503;
   };
   const told = (request: IncomingMessage, status: number): void => onStranger?.(`refused a connection from ${from(request)} with status ${status} (${STATUS_CODES[status]})`);
 
@@ -42,14 +42,14 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     const status = refuse(request) ?? (request.method === METHOD ? undefined : 405);
     if (status !== undefined) {
       told(request, status);
-      response.writeHead(status, status === 401 ? { 'WWW-Authenticate': 'Bearer' } : { Connection: 'close' }).end();
-      return;
+      response.writeHead(status, status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}).end();
+      request.on('error', () => {}).resume();
+      return linger(request.socket);
     }
+    unknown.delete(nameOf(request.socket));
     response.writeHead(200, RESPONSE_HEADERS);
     response.flushHeaders();
-    // Node's types of the two kinds of streams differ in name only.
-    const readable = Readable.toWeb(request) as unknown as StreamPair['readable'];
-    onLink(new StreamLink({ readable, writable: webWritable(response) }, from(request)));
+    onLink(new StreamLink({ readable: webReadable(request), writable: webWritable(response) }, from(request)));
     // Each connection is of one migration: nothing comes after it.
     const { socket } = request;
     void Promise.allSettled([finished(request), finished(response)]).then(() => socket.destroySoon());
@@ -59,9 +59,17 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     const status = refuse(request);
     if (status !== undefined) {
       told(request, status);
-      return void socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      socket.on('error', () => {}).end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      return linger(socket.resume());
     }
+    unknown.delete(nameOf(request.socket));
     sockets.handleUpgrade(request, socket, head, (webSocket) => onLink(new StreamLink(webSocketPair(webSocket as unknown as WebSocketLike), from(request))));
+  });
+  sockets.on('wsClientError', (error: Error, _, request: IncomingMessage) => onStranger?.(`dropped a connection from ${from(request)}: ${error.message}`));
+  server.on('clientError', (error: Error, socket: Socket) => {
+    // In the middle of a body, whoever reads it is told.
+    if (unknown.has(nameOf(socket))) onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`);
+    socket.destroy(error);
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     const unwanted = notAuthorized(socket, options.tls!);
@@ -70,9 +78,14 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     socket.destroy();
   });
   server.on('tlsClientError', (error: Error) => onStranger?.(`dropped a connection: ${explainTls(error)}`));
-  server.on('connection', (socket: Duplex) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
+  server.on('connection', (socket: Socket) => {
+    const name = nameOf(socket);
+    if (unknown.size >= options.maxConnections) {
+      onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${options.maxConnections} others have not said yet what they are`);
+      return void socket.destroy();
+    }
+    unknown.set(name, socket);
+    socket.once('close', () => unknown.delete(name));
   });
   try {
     await listen(server, uri);
@@ -82,8 +95,24 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
   server.on('error', (error) => onStranger?.(`could not take a connection: ${error.message}`));
   return {
     uri: { ...uri, port: (server.address() as AddressInfo).port },
-    close: () => void server.close(),
+    close() {
+      server.close();
+      // The server looks after the time of those no more.
+      for (const socket of unknown.values()) socket.destroy();
+      unknown.clear();
+    },
   };
+}
+
+/** The same for a connection and for the TLS over it. */
+function nameOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
+}
+
+/** Closed with something unread, a connection is reset, and the answer can be lost over that: whoever has it hangs up, or is cut off. */
+function linger(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function createServer(uri: WebUri, { tls, timeout }: DoorOptions, listener: RequestListener): Server {

@@ -1,0 +1,1 @@
+export { instantiate, instantiateSync } from '@assemblyscript/loader';
