@@ -77,7 +77,13 @@ describe('as an image by range requests', () => {
     expect(await inspectImage(url, { token })).toMatchObject(report);
     expect(await extractBlock(url, 'source.bin', join(folder, 'copy'), { token })).toBe(300 * PAGE + 7);
     expect(Buffer.compare(await readFile(join(folder, 'copy')), await readFile(source))).toBe(0);
-    await send({ uri: `file:${join(folder, 'image-copy')}`, image: url, imageToken: token });
+    const tokenFile = join(folder, 'token');
+    await writeFile(tokenFile, `${token}\n`);
+    expect(JSON.parse((await run('inspect', url, '--json', '--token-file', tokenFile)).stdout)).toMatchObject({ totals: report.totals });
+    expect(await run('inspect', url, '--devices', '--token-file', tokenFile)).toMatchObject({ status: 0 });
+    expect(await run('extract', url, 'source.bin', join(folder, 'copy'), '--force', '--token-file', tokenFile)).toMatchObject({ status: 0, stderr: '' });
+    expect(await run('send', url, `file:${join(folder, 'image-copy')}`, '--image-token-file', tokenFile)).toMatchObject({ status: 0, stderr: '' });
+    expect(await run('send', url, `file:${join(folder, 'none')}`, '--token-file', tokenFile)).toMatchObject({ status: 1, stderr: expect.stringContaining('ERR_AUTH') });
     expect(Buffer.compare(await readFile(join(folder, 'image-copy')), await readFile(image))).toBe(0);
   });
 
