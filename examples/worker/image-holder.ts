@@ -14,6 +14,9 @@ interface Settings {
   readonly CHANNELS: string | null;
 }
 
+/** What a caller of /migrate got wrong; anything else is the target's. */
+const WRONG = ['ERR_OPTION', 'ERR_URI', 'ERR_UNSUPPORTED'];
+
 /** The Durable Object: holds one image, in its storage. It is alone with it, so that what it knows of it is always so. */
 export class ImageHolder {
   readonly #storage: Storage;
@@ -86,7 +89,7 @@ export class ImageHolder {
       return Response.json({ ram });
     } catch (thrown) {
       const error = MultifdError.from(thrown);
-      return Response.json({ error: error.toRecord() }, { status: error.code === 'ERR_OPTION' || error.code === 'ERR_URI' ? 400 : 502 });
+      return Response.json({ error: error.toRecord() }, { status: WRONG.includes(error.code) ? 400 : 502 });
     }
   }
 }

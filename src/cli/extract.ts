@@ -6,10 +6,12 @@ import { printResult } from './json.ts';
 import { addForceOption, addOffsetOption, addOutputOptions, type OutputOptions } from './options.ts';
 import { progressBar } from './progress.ts';
 import { interruptible } from './run.ts';
+import { addImageTokenOption, tokenIn } from './token.ts';
 
 const FORMATS = ['raw', 'elf'] as const;
 
 interface ExtractFlags extends OutputOptions {
+  tokenFile?: string;
   format: (typeof FORMATS)[number];
   force?: true;
   /** Bytes. */
@@ -41,10 +43,10 @@ export function addExtract(program: Command): void {
     .summary("write one RAM block's bytes, or a VM's RAM as a core file")
     .description("Writes one RAM block's bytes to a file, or all RAM of an x86 PC as an ELF core file. There are holes where pages are zero.")
     .usage('[options] <image> <block> <file>\n       multifd extract [options] <image> --format elf <file>')
-    .argument('<image>', 'a mapped-ram image')
+    .argument('<image>', 'a mapped-ram image, or its http: or https: URL')
     .argument('<names...>', "the block's name, as inspect prints it (not with --format elf), and the file to write")
     .addOption(new Option('--format <format>', 'what to write').choices(FORMATS).default('raw'));
-  addForceOption(addOffsetOption(command), 'a file');
+  addForceOption(addOffsetOption(addImageTokenOption(command)), 'a file');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (image: string, names: readonly string[], flags: ExtractFlags) => {
@@ -52,14 +54,15 @@ export function addExtract(program: Command): void {
     });
 }
 
-async function extract(image: string, names: readonly string[], { format, json, quiet, force, offset }: ExtractFlags): Promise<number> {
+async function extract(image: string, names: readonly string[], { format, json, quiet, force, offset, tokenFile }: ExtractFlags): Promise<number> {
   const bar = progressBar('extracting');
   const onProgress = (done: number, total: number): void => {
     if (!json && !quiet) bar.update(done, total);
   };
   return interruptible(async (signal) => {
-    const options: ExtractOptions = { offset, signal, onProgress, ...(force && { force }) };
     try {
+      const token = await tokenIn(tokenFile);
+      const options: ExtractOptions = { offset, signal, onProgress, ...(force && { force }), ...(token !== undefined && { token }) };
       const { text, content } = await (format === 'elf' ? core(image, names, options) : block(image, names, options)).finally(() => bar.stop());
       if (json) printResult(content);
       else if (!quiet) process.stdout.write(`${text}\n`);

@@ -9,6 +9,7 @@ import { addOffsetOption, addPageSizeOption } from './options.ts';
 import { recordingText } from './recording-report.ts';
 import { imageText } from './report.ts';
 import { printError, statusOf } from './run.ts';
+import { addImageTokenOption, tokenIn } from './token.ts';
 
 interface InspectOptions {
   json?: true;
@@ -17,6 +18,8 @@ interface InspectOptions {
   device?: string;
   /** Bytes; of an image. */
   offset: number;
+  /** Of an image. */
+  tokenFile?: string;
   /** Bytes; of a recording, for an image says it itself. */
   pageSize?: number;
 }
@@ -38,8 +41,8 @@ export function addInspect(program: Command): void {
     .command('inspect')
     .summary('say what is in an image or a recording')
     .description('Says what is in a mapped-ram image or a recording: machine type, blocks, pages, device sections; sizes, or channels, packets and rounds.')
-    .argument('<path>', 'a mapped-ram image, or the folder of a recording');
-  addPageSizeOption(addOffsetOption(command))
+    .argument('<path>', 'a mapped-ram image, its http: or https: URL, or the folder of a recording');
+  addPageSizeOption(addOffsetOption(addImageTokenOption(command)))
     .option('--devices', 'show all fields of all devices instead')
     .option('--device <name>', 'show all fields of one device, given as its name or, if it has several instances, name#instance')
     .option('--json', 'write one JSON object to stdout')
@@ -62,23 +65,23 @@ async function inspect(path: string, options: InspectOptions): Promise<number> {
   }
 }
 
-async function showOutline(path: string, { json, offset, pageSize }: InspectOptions): Promise<void> {
+async function showOutline(path: string, { json, offset, pageSize, tokenFile }: InspectOptions): Promise<void> {
   if (await isFolder(path)) {
     const report = await inspectRecording(path, pageSize === undefined ? {} : { pageSize });
     if (json) printJson(report);
     else process.stdout.write(`${recordingText(path, report)}\n`);
   } else {
-    const report = await inspectImage(path, { offset });
+    const report = await inspectImage(path, { offset, ...(await shown(tokenFile)) });
     if (json) printJson(report);
     else process.stdout.write(`${imageText(path, report)}\n`);
   }
 }
 
-async function showDevices(path: string, { json, offset, pageSize, device }: InspectOptions): Promise<void> {
+async function showDevices(path: string, { json, offset, pageSize, device, tokenFile }: InspectOptions): Promise<void> {
   const wanted = device === undefined ? {} : { device };
   const devices = (await isFolder(path))
     ? await inspectRecordedDevices(path, { ...wanted, ...(pageSize !== undefined && { pageSize }) })
-    : await inspectDevices(path, { ...wanted, offset });
+    : await inspectDevices(path, { ...wanted, offset, ...(await shown(tokenFile)) });
   if (json) printDevices(devices);
   else if (devices === null) process.stdout.write('device sections: no description to tell them apart by\n');
   else if (devices.length === 0) process.stdout.write('device sections: none\n');
@@ -92,4 +95,9 @@ async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
+}
+
+async function shown(tokenFile: string | undefined): Promise<{ token?: string }> {
+  const token = await tokenIn(tokenFile);
+  return token === undefined ? {} : { token };
 }

@@ -9,6 +9,8 @@ import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 interface SendOptions extends EndOptions, TlsOptions {
   listen?: true;
   tokenFile?: string;
+  /** With the token for the server of the source's URL. */
+  imageTokenFile?: string;
   tlsHostname?: string;
   tlsPskUsername?: string;
   zlibLevel: number;
@@ -28,6 +30,7 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
   $ multifd send disk.img ws://0.0.0.0:8080/ --listen     a target connects, such as a page
+  $ multifd send https://images.example.com/guest.mapped tcp:192.0.2.7:4444
   $ multifd send disk.img file:disk.mapped          write an image without a target
 `;
 
@@ -36,8 +39,9 @@ export function addSend(program: Command): void {
     .command('send')
     .summary('send a file or an image to a target')
     .description('Sends a mapped-ram image, or any other file as one RAM block named after it, to a target that listens.')
-    .argument('<source>', 'a mapped-ram image, or any other file')
+    .argument('<source>', 'a mapped-ram image, its http: or https: URL, or any other file')
     .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to write an image')
+    .option('--image-token-file <file>', "with the token for the server of the source's URL")
     .option('--listen', 'listen at the URI: it is the target that connects');
   addTokenOption(addEndOptions(command))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
@@ -55,10 +59,11 @@ export function addSend(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, uri: string, options: SendOptions) => {
-      const { json, quiet, offset, tlsCredsDir, tlsVerifyPeer, tlsHostname, tlsPskUsername, tokenFile, ...migration } = options;
+      const { json, quiet, offset, tlsCredsDir, tlsVerifyPeer, tlsHostname, tlsPskUsername, tokenFile, imageTokenFile, ...migration } = options;
       process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
         const token = await tokenIn(tokenFile);
-        const way = { uri, onListening: view.listening, onStranger: reportStranger(options), ...(token !== undefined && { token }) };
+        const imageToken = await tokenIn(imageTokenFile);
+        const way = { uri, onListening: view.listening, onStranger: reportStranger(options), ...(token !== undefined && { token }), ...(imageToken !== undefined && { imageToken }) };
         return send({ ...(await describeSource(source, offset)), ...migration, ...surroundings, ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }), ...way });
       }
       );

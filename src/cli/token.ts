@@ -16,3 +16,8 @@ export async function tokenIn(file: string | undefined): Promise<string | undefi
     throw new MultifdError('ERR_IO', `can't read the token in ${file}: ${(cause as Error).message}`, { cause });
   }
 }
+
+/** For commands that only read an image. */
+export function addImageTokenOption(command: Command): Command {
+  return command.option('--token-file <file>', "with the token for the server of an image's URL");
+}

@@ -17,6 +17,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     const source = await Machine.running(folder, 'source', { version: '10.0', marks });
     await source.set(['multifd', 'mapped-ram'], {});
     await source.qemu.command('migrate', { uri: `file:${image}` });
+    await source.convergeAt(2);
     expect(await source.qemu.migrationEnd()).toBe('completed');
 
     const storage = join(folder, 'storage');

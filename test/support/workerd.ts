@@ -1,11 +1,21 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { runtime } from './runtime.ts';
 
 const CONFIG = fileURLToPath(new URL('../../examples/worker/config.capnp', import.meta.url));
+
+/** Garbage is collected before there is much of it: workerd by itself limits no isolate, as Cloudflare does. */
+const V8_FLAGS = 'v8Flags = ["--max-semi-space-size=1", "--max-old-space-size=32"],';
+
+/** The config with a heap of 32 MiB, beside the modules that it embeds. */
+export function smallConfig(): string {
+  const path = fileURLToPath(new URL('../../build/examples/worker/small.capnp', import.meta.url));
+  writeFileSync(path, readFileSync(CONFIG, 'utf8').replaceAll('../../build/examples/worker/', '').replace('Workerd.Config = (', `$&\n  ${V8_FLAGS}`));
+  return path;
+}
 
 export interface Worker {
   /** `127.0.0.1:PORT` */
@@ -18,8 +28,8 @@ export interface Worker {
 }
 
 /** Starts examples/worker as its README says, but with any free port. It ends with the test. @param folder where its storage is. */
-export async function startWorker(folder: string, environment: Record<string, string>): Promise<Worker> {
-  const child = spawn(runtime('workerd'), ['serve', CONFIG, '--socket-addr', 'http=127.0.0.1:0', '--directory-path', `storage=${folder}`, '--control-fd=3'], {
+export async function startWorker(folder: string, environment: Record<string, string>, config = CONFIG): Promise<Worker> {
+  const child = spawn(runtime('workerd'), ['serve', config, ...(config === CONFIG ? [] : ['--experimental']), '--socket-addr', 'http=127.0.0.1:0', '--directory-path', `storage=${folder}`, '--control-fd=3'], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
   });
