@@ -4,14 +4,13 @@
  * Only this machine can reach it.
  */
 import { mkdtemp } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isImage } from 'multifd';
 import { Ends } from './server/ends.ts';
-import { type Mount, serveFile } from './server/files.ts';
+import type { Mount } from './server/files.ts';
+import { type Answer, servePage } from './server/page-server.ts';
 
 const MOUNTS: readonly Mount[] = [
   { prefix: '/multifd/', folder: new URL('../browser/', import.meta.url) },
@@ -30,41 +29,24 @@ const { values, positionals: images } = parseArgs({
 for (const image of images) if (!(await isImage(image))) throw new Error(`${image} is no mapped-ram image`);
 const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'multifd-page-')));
 const ends = new Ends(images, folder);
-const server = createServer((request, response) => {
-  answer(request, response).catch((error: unknown) => {
-    console.error(error);
-    response.writeHead(500).end('the server has failed; its own output says why\n');
-  });
+const server = await servePage({
+  port: Number(values.port),
+  mounts: MOUNTS,
+  isolated: !values['no-isolation'],
+  get: (path) => (path === '/sources' ? { status: 200, content: ends.sources } : undefined),
+  post: startEnd,
 });
-server.listen(Number(values.port), '127.0.0.1', () => {
-  const { port } = server.address() as AddressInfo;
-  console.log(`http://127.0.0.1:${port}/`);
-  console.log(`images that the page sends go into ${folder}`);
-});
+console.log(server.url);
+console.log(`images that the page sends go into ${folder}`);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     server.close();
-    server.closeAllConnections();
     void ends.close();
   });
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname } = new URL(request.url ?? '/', 'http://127.0.0.1');
-  if (request.method === 'GET' && pathname === '/sources') return json(response, ends.sources);
-  if (request.method === 'GET') return serveFile(response, pathname, MOUNTS, !values['no-isolation']);
-  if (request.method !== 'POST') return plain(response, 405, 'GET or POST');
-  // A page of another site, or of another name for this machine, starts nothing here.
-  if (request.headers['sec-fetch-site'] !== 'same-origin' || !/^(127\.0\.0\.1|localhost):\d+$/.test(request.headers.host ?? '')) return plain(response, 403, 'only this server\'s own page may ask for that');
-  if (ends.full) return plain(response, 503, 'too many migrations are waiting or at work; cancel some, or wait for their time-outs');
-  const end = pathname === '/targets' ? await ends.target() : await ends.source(pathname.slice('/sources/'.length));
-  return end === undefined ? plain(response, 404, 'there is no such source') : json(response, end);
-}
-
-function json(response: ServerResponse, content: unknown): void {
-  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(content));
-}
-
-function plain(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'Content-Type': 'text/plain' }).end(text);
+async function startEnd(path: string): Promise<Answer> {
+  if (ends.full) return { status: 503, content: 'too many migrations are waiting or at work; cancel some, or wait for their time-outs' };
+  const end = path === '/targets' ? await ends.target() : await ends.source(path.slice('/sources/'.length));
+  return end === undefined ? { status: 404, content: 'there is no such source' } : { status: 200, content: end };
 }

@@ -9,7 +9,7 @@ import { Writer } from './writer.ts';
 export class Home {
   readonly ledger: Ledger;
   readonly memory: WebAssembly.Memory;
-  /** There once the database has been started here. Stopped once it has gone. */
+  /** There while the database is, from when it has been started here. */
   writer: Writer | undefined;
   /** There once all of the database has come. */
   carried: Carried | undefined;
@@ -36,7 +36,7 @@ export class Home {
   }
 
   /** Moves the database, with its writer, while that works. After a failure it works on here. */
-  migrate(options: LiveMigrationOptions, tracking: Tracking = 'compare'): Promise<LiveStatistics> {
+  async migrate(options: LiveMigrationOptions, tracking: Tracking = 'compare'): Promise<LiveStatistics> {
     const writer = this.#present();
     const guest = new Guest({
       blocks: [{ id: BLOCK, memory: this.memory, tracking }],
@@ -46,7 +46,9 @@ export class Home {
       check: () => this.#machine.check(),
       deviceState: () => [{ idstr: BLOCK, instanceId: 0, data: this.carry() }],
     });
-    return guest.migrate({ channels: CHANNELS, ...options });
+    const statistics = await guest.migrate({ channels: CHANNELS, ...options });
+    this.writer = undefined;
+    return statistics;
   }
 
   /** What goes with the memory. */

@@ -9,6 +9,7 @@ import { Home } from '../../examples/sqlite/home.ts';
 import { readModule } from '../../examples/sqlite/module-file.ts';
 import { TargetProcess } from '../../examples/sqlite/target-process.ts';
 import type { Writer } from '../../examples/sqlite/writer.ts';
+import { binaryOf, locate } from '../runtimes/locate.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../build/examples/sqlite.js', import.meta.url));
 const TARGET = new URL('../../build/examples/sqlite-target.js', import.meta.url);
@@ -25,8 +26,9 @@ async function more(writer: Writer): Promise<void> {
   while (writer.committed < enough) await Promise.race([turn(), writer.failure]);
 }
 
-test.each(['compare', 'hash'])('the example moves a database by %s, finds all of it at the target, and says how long it stood still', async (tracking) => {
-  const { stdout } = await promisify(execFile)(process.execPath, [EXAMPLE, '16', '--tracking', tracking]);
+/** @param where it has to say that the writer goes on. */
+async function moveByExample(args: readonly string[], where: string): Promise<void> {
+  const { stdout } = await promisify(execFile)(process.execPath, [EXAMPLE, '16', ...args]);
   const verdicts = [...stdout.matchAll(/^(ok|WRONG) +(.+): (.+)$/gm)].map(([, verdict, name, found]) => ({ verdict, name, found }));
   expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array<string>(8).fill('ok'));
   expect(verdicts).toContainEqual({ verdict: 'ok', name: 'PRAGMA integrity_check', found: 'ok' });
@@ -38,6 +40,23 @@ test.each(['compare', 'hash'])('the example moves a database by %s, finds all of
   expect(there).toBeGreaterThan(came);
   expect(stdout).toMatch(/^ +1 +[\d ]+ +[\d ]+ +[\d ]+ +\d+ ms$/m);
   expect(stdout).toMatch(/^downtime, .*: [\d.]+ ms$/m);
+  expect(stdout).toContain(`\nAll is there, and the writer goes on in ${where}.\n`);
+}
+
+test.each(['compare', 'hash'])('the example moves a database by %s, finds all of it at the target, and says how long it stood still', async (tracking) => {
+  await moveByExample(['--tracking', tracking], `Node ${process.versions.node}`);
+});
+
+test('the example moves it to Deno, where the writer goes on', async (context) => {
+  const deno = binaryOf('deno', context);
+  const found = locate('deno');
+  await moveByExample(['--deno', deno], `Deno ${'version' in found && found.version}`);
+});
+
+test('a Deno that is not there ends the example, which says so', () => {
+  const { status, stderr } = spawnSync(process.execPath, [EXAMPLE, '1', '--deno', '/nowhere/deno'], { encoding: 'utf8' });
+  expect(status).toBe(1);
+  expect(stderr).toContain('/nowhere/deno');
 });
 
 test('the example refuses what it can not do, and starts nothing', () => {

@@ -28,8 +28,9 @@ export function startTarget(signal: AbortSignal): Promise<ServerEnd> {
   return post('targets', signal);
 }
 
-async function post(path: string, signal: AbortSignal): Promise<ServerEnd> {
-  const response = await fetch(path, { method: 'POST', signal });
+/** Asks the server for an end of a migration. */
+export async function post(path: string, signal?: AbortSignal): Promise<ServerEnd> {
+  const response = await fetch(path, { method: 'POST', ...(signal && { signal }) });
   if (!response.ok) throw new Error(await response.text());
   return (await response.json()) as ServerEnd;
 }
