@@ -1,4 +1,4 @@
-import { Guest, reactorGuest, reactorTarget, type Tracking } from 'multifd';
+import { Guest, reactorGuest, reactorTarget, type Tracking } from 'multifd/live';
 import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
 import { check, equal, sameBytes } from './check.ts';
