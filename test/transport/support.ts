@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Compression, type Connectable, Inbox, type IncomingOptions, type MigrationStatistics, type OutgoingOptions, receive, send, type StreamPair } from 'multifd';
 import { expect } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -98,6 +98,8 @@ export interface MoveOptions {
   target?: Partial<Omit<IncomingOptions, 'blocks'>>;
   /** Bytes to move. */
   length?: number;
+  /** Cancel the target once the source has failed (false): one that never hears of the source goes on listening. */
+  giveUp?: boolean;
 }
 
 /** Pages of zeros, of noise and of text. */
@@ -108,8 +110,8 @@ export function content(length: number): Uint8Array {
   return bytes;
 }
 
-/** Moves a block between two ends of this process. A target whose source has failed is cancelled, for it would go on listening. */
-export async function move(way: Way, { inline = true, compression = 'none', channels = 2, timeout = 20_000, source = {}, target = {}, length = 1 << 20 }: MoveOptions = {}): Promise<Moved> {
+/** Moves a block between two ends of this process. */
+export async function move(way: Way, { inline = true, compression = 'none', channels = 2, timeout = 20_000, source = {}, target = {}, length = 1 << 20, giveUp = false }: MoveOptions = {}): Promise<Moved> {
   const from = content(length);
   const to = new Uint8Array(new SharedArrayBuffer(length));
   const strangers: string[] = [];
@@ -119,7 +121,7 @@ export async function move(way: Way, { inline = true, compression = 'none', chan
   const blocks = [{ id: 'ram', source: from }];
   const { signal = give.signal } = target;
   const settled = async (sending: Promise<MigrationStatistics>, receiving: Promise<MigrationStatistics>): Promise<Moved> => {
-    void sending.catch(() => give.abort());
+    void sending.catch(() => giveUp && give.abort());
     const [sent, received] = await Promise.allSettled([sending, receiving]);
     return { sent, received, from, to, strangers };
   };
@@ -156,4 +158,52 @@ export function reasonOf(end: PromiseSettledResult<unknown>): { code: string; me
 
 export function codesOf({ sent, received }: Moved): [string | undefined, string | undefined] {
   return [reasonOf(sent)?.code, reasonOf(received)?.code];
+}
+
+/** Passes bytes on between a client and a server, and cuts all connections once so many have gone to the server on one of them. */
+export class Relay {
+  readonly port: number;
+  readonly #server: NetServer;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: NetServer) {
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+  }
+
+  static async open(to: number, cutAfter: number): Promise<Relay> {
+    const server = createNetServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const relay = new Relay(server);
+    server.on('connection', (near: Socket) => {
+      const far = connect(to, '127.0.0.1');
+      let passed = 0;
+      for (const socket of [near, far]) {
+        relay.#sockets.add(socket);
+        socket.on('error', () => {});
+      }
+      far.pipe(near);
+      near.on('data', (bytes: Buffer) => {
+        passed += bytes.length;
+        far.write(bytes);
+        if (passed >= cutAfter) relay.#cut();
+      });
+      near.on('end', () => far.end());
+    });
+    return relay;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#cut();
+  }
+
+  #cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+/** The port in a URI. */
+export function portOf(uri: string): number {
+  return Number(/:(\d+)(?:\/|$)/.exec(uri)![1]);
 }
