@@ -1,9 +1,9 @@
-import { startThread } from '#host/threads';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
+import { threadOf, type ThreadStock } from './thread-stock.ts';
 import { begin, type WorkerModule } from './threads.ts';
 
 /** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
@@ -28,17 +28,17 @@ export interface Launcher {
 
 /**
  * Channels as worker threads. The module has to call {@link serveChannel}.
- * @param module its URL, or a function that starts a worker of it.
+ * @param module its URL, or a function that starts a worker of it, or workers that are started already.
  * @param transferOf what of a channel's data is handed over to its thread, instead of copied.
  */
-export function workerLauncher(module: WorkerModule, transferOf: (data: unknown) => readonly object[] = () => []): Launcher {
+export function workerLauncher(module: WorkerModule | ThreadStock, transferOf: (data: unknown) => readonly object[] = () => []): Launcher {
   return {
     inline: false,
     launch(start, report) {
       let closed = false;
       let lingering: ReturnType<typeof setTimeout> | undefined;
       const died = (why: unknown): void => report({ kind: 'failed', error: MultifdError.from(why, 'ERR_ENGINE', { channel: start.id }).toRecord() });
-      const thread = startThread(module, {
+      const thread = threadOf(module, {
         name: `multifd channel ${start.id}`,
         onMessage(message) {
           const event = message as ChannelEvent;

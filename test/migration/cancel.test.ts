@@ -243,10 +243,10 @@ describe.each(LAUNCHERS)('a source, $name', ({ inline }) => {
       const looks = new Gate();
       let count = 0;
       const onProgress = (): void => {
-        if (++count === 5) looks.open();
+        if (++count === 8) looks.open();
       };
       // The first page is due in an hour, for what the main channel has said already; the time-out does not count that as silence.
-      const error = errorOf(send({ uri: target.uri, blocks, inline, signal: cancel.signal, maxBandwidth: 1, timeout: 150, onProgress }));
+      const error = errorOf(send({ uri: target.uri, blocks, inline, signal: cancel.signal, maxBandwidth: 1, timeout: 1000, onProgress }));
       await target.accept();
       await target.channels(2);
       await looks.opened;

@@ -1,6 +1,7 @@
 import { Arena } from '../../engine/arena.ts';
 import type { LaunchedChannel, Launcher } from '../../engine/launch.ts';
 import { workerLauncher } from '../../engine/launch.ts';
+import type { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
 import { messagePortPair } from '../../transport/carriers/message-port.ts';
@@ -26,7 +27,7 @@ export function linkOfPort({ link }: PortData): Link {
 export type Carry = (channel: number, posted: Link, signal: AbortSignal, cut: AbortSignal) => Promise<void>;
 
 /** Channels as workers, over connections that stay in this thread. */
-export function portLauncher(module: WorkerModule, carry: Carry): Launcher {
+export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): Launcher {
   const workers = workerLauncher(module, (data) => [(data as PortData).link]);
   return {
     inline: false,

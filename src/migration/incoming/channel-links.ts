@@ -2,6 +2,7 @@ import { descriptorOf } from '#host/links';
 import { INITIAL_LENGTH } from '../../core/index.ts';
 import { inlineLauncher, type Launcher, workerLauncher } from '../../engine/launch.ts';
 import type { ChannelContext } from '../../engine/program.ts';
+import type { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { pour } from '../../transport/join.ts';
 import { LinkInput } from '../../transport/link-input.ts';
@@ -20,7 +21,7 @@ export interface ReceiveChannels {
 }
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
-export function receiveChannels(connections: readonly Connection[], data: ReceiveChannelData, module: WorkerModule | undefined): ReceiveChannels {
+export function receiveChannels(connections: readonly Connection[], data: ReceiveChannelData, module: WorkerModule | ThreadStock | undefined): ReceiveChannels {
   if (module === undefined) return { launcher: inlineChannels(connections), data: connections.map(() => data) };
   const descriptors = takeDescriptors(connections);
   if (descriptors !== undefined) return { launcher: workerLauncher(module), data: descriptors.map((descriptor) => ({ ...data, descriptor })) };

@@ -1,5 +1,6 @@
 import { MultifdError } from '../../errors.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
+import { ThreadStock } from '../../engine/thread-stock.ts';
 import { turn } from '../../timing.ts';
 import { LinkInput } from '../../transport/link-input.ts';
 import type { Link } from '../../transport/link.ts';
@@ -27,6 +28,7 @@ export class FromSource {
   #link: Link | undefined;
   #input: LinkInput | undefined;
   #unwatch = (): void => {};
+  #threads: ThreadStock | undefined;
   #error: MultifdError | undefined;
 
   constructor(connections: Connections, sink: IncomingSink, checked: CheckedIncoming, recorder: Recorder) {
@@ -51,8 +53,14 @@ export class FromSource {
       await this.#sink.discard();
       throw this.#error;
     } finally {
+      this.#threads?.close();
       this.#connections.destroy();
     }
+  }
+
+  /** The source's channels take as long to start as ours: there is no reason to wait for what the source sends before that. */
+  #startThreads(): void {
+    this.#threads = new ThreadStock(this.#checked.worker('receive'), this.#checked.channels, 'multifd channel');
   }
 
   /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
@@ -76,7 +84,9 @@ export class FromSource {
     });
     void this.#connections.failure.then((error) => this.#fail(error));
     try {
-      await this.#parse(await this.#connections.main);
+      const main = await this.#connections.main;
+      if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
+      await this.#parse(main);
       await this.#landing!.receivers.finish();
       // A source with more channels than agreed has opened them by now, each with pages that nobody reads: let what has arrived be seen.
       await turn();
@@ -148,7 +158,7 @@ export class FromSource {
       },
       blocks: async (blocks) => {
         const connections = await this.#connections.channels;
-        const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked);
+        const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked, this.#threads ?? this.#checked.worker('receive'));
         if (this.#error !== undefined) throw this.#error;
         this.#landing = landing;
         this.#recorder.blocks = [...blocks];

@@ -1,5 +1,7 @@
 import { BLOCK_ENTRY, blockTable, DEVICE_STATE_LENGTH, instantiateCoreSync } from '../../core/index.ts';
 import { Receivers } from '../../engine/receivers.ts';
+import type { ThreadStock } from '../../engine/thread-stock.ts';
+import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes, type SharedAreas } from '../channel/areas.ts';
@@ -31,14 +33,14 @@ export class Landing {
   readonly #pageSize: number;
   #deviceStateBytes = 0;
 
-  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming, inline: boolean) {
+  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming, threads: WorkerModule | ThreadStock, inline: boolean) {
     const { pageSize, compression, deviceStateLimit } = checked;
     const areas = layOutShared(
       blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file' })),
       pageSize,
     );
     const data: ReceiveChannelData = { module, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
-    const channels = receiveChannels(connections, data, inline ? undefined : checked.worker('receive'));
+    const channels = receiveChannels(connections, data, inline ? undefined : threads);
     this.receivers = new Receivers({
       geometry: {
         channels: connections.length,
@@ -63,11 +65,14 @@ export class Landing {
     this.#pageSize = pageSize;
   }
 
-  /** @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow. */
-  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming): Promise<Landing> {
+  /**
+   * @param threads of the channels, if they are to have some.
+   * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow.
+   */
+  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming, threads: WorkerModule | ThreadStock): Promise<Landing> {
     const descriptors = describeTargets(targets, blocks);
     const inline = checked.inline || !descriptors.every(isShareable);
-    return new Landing(blocks, descriptors, connections, await coreFor(checked.modules, inline), checked, inline);
+    return new Landing(blocks, descriptors, connections, await coreFor(checked.modules, inline), checked, threads, inline);
   }
 
   /** Starts the channels. */

@@ -1,3 +1,4 @@
+import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
@@ -32,6 +33,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
   let plan: ImagePlan | undefined;
   let stamp: Stamp | undefined;
   return {
+    reachable: DESCRIPTORS_CROSS_THREADS,
     get stamp() {
       return stamp;
     },

@@ -1,3 +1,4 @@
+import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import type { ImageUpdate, Stamp } from '../../image/index.ts';
@@ -10,6 +11,7 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
   let stamp: Stamp | undefined;
   const { blocks: planned, pageSize } = update.plan;
   return {
+    reachable: DESCRIPTORS_CROSS_THREADS,
     get stamp() {
       return stamp;
     },

@@ -26,6 +26,7 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
   const tail: Uint8Array[] = [];
   let configuration: Configuration | undefined;
   return {
+    reachable: false,
     configuration(announced) {
       configuration = announced;
     },

@@ -35,6 +35,8 @@ export interface SinkEnd {
 
 /** Where a whole incoming migration goes. The calls come in this order, and `discard` at most once, instead of or during any but the first. */
 export interface IncomingSink {
+  /** Whether it is known, before any block is, that other threads can reach all of its targets. */
+  readonly reachable: boolean;
   configuration(configuration: Configuration): void | Promise<void>;
   /** The blocks, in the source's order; the answer has a target for each. */
   blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
@@ -68,6 +70,7 @@ export function memorySink(targets: BlockTargets, pageSize: number, onDeviceStat
     return chosen;
   };
   return {
+    reachable: typeof targets !== 'function' && Object.values(targets).every(isSharedTarget),
     configuration() {},
     blocks: choose,
     resize: choose,
@@ -118,6 +121,10 @@ function bytesOf(target: BlockTarget): Uint8Array | undefined {
   if (target instanceof Uint8Array) return target;
   if (isSharedBuffer(target) || target instanceof ArrayBuffer) return new Uint8Array(target);
   return undefined;
+}
+
+function isSharedTarget(target: BlockTarget): boolean {
+  return isSharedBuffer(target instanceof WebAssembly.Memory ? target.buffer : (bytesOf(target)?.buffer ?? target));
 }
 
 /** Whether a thread other than this one can reach the target. */

@@ -1,0 +1,59 @@
+import { startThread } from '#host/threads';
+import type { RunningWorker, Thread, ThreadOptions } from './threads.ts';
+
+/** A thread that has nobody yet: what it says, and how it fails, waits for who takes it. */
+interface Waiting {
+  readonly thread: Thread;
+  readonly heard: unknown[];
+  readonly errors: unknown[];
+  owner: ThreadOptions | undefined;
+}
+
+/** Threads that are started before there is work for them, while something else is waited for. They take some ten milliseconds to start. */
+export class ThreadStock {
+  readonly #module: URL | (() => RunningWorker);
+  readonly #waiting: Waiting[] = [];
+
+  constructor(module: URL | (() => RunningWorker), count: number, name: string) {
+    this.#module = module;
+    for (let n = 0; n < count; n++) this.#waiting.push(this.#start(name));
+  }
+
+  /** One of them, or a new one when there is none left. */
+  take(options: ThreadOptions): Thread {
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) return startThread(this.#module, options);
+    waiting.owner = options;
+    for (const message of waiting.heard) options.onMessage(message);
+    for (const error of waiting.errors) options.onError(error);
+    return waiting.thread;
+  }
+
+  /** Ends those that nobody has taken. */
+  close(): void {
+    for (const { thread } of this.#waiting.splice(0)) thread.terminate();
+  }
+
+  #start(name: string): Waiting {
+    const heard: unknown[] = [];
+    const errors: unknown[] = [];
+    const thread = startThread(this.#module, {
+      name,
+      onMessage(message) {
+        if (waiting.owner === undefined) heard.push(message);
+        else waiting.owner.onMessage(message);
+      },
+      onError(error) {
+        if (waiting.owner === undefined) errors.push(error);
+        else waiting.owner.onError(error);
+      },
+    });
+    const waiting: Waiting = { thread, heard, errors, owner: undefined };
+    return waiting;
+  }
+}
+
+/** Starts a thread, or takes one that has been started. */
+export function threadOf(module: URL | (() => RunningWorker) | ThreadStock, options: ThreadOptions): Thread {
+  return module instanceof ThreadStock ? module.take(options) : startThread(module, options);
+}
