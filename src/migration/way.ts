@@ -187,7 +187,7 @@ export async function incomingLinks(way: IncomingWay, take: (link: Link) => void
   const links: Link[] = [];
   try {
     // One after the other: our own sources take the first for the main channel.
-    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal }));
+    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal, toSource: true }));
   } catch (error) {
     for (const link of links) link.destroy();
     throw error;

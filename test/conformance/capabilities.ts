@@ -14,6 +14,7 @@ export const CAPABILITIES = {
   webSocketListen: 'over WebSockets, listening',
   http: 'over HTTP bodies, dialling',
   httpListen: 'over HTTP bodies, listening',
+  httpTarget: 'over HTTP bodies, dialling as the target',
   files: 'mapped-ram images',
   live: 'live migration',
   reactor: 'live migration of a WebAssembly program',
@@ -37,6 +38,8 @@ export interface Io {
   folder?: string;
   /** Folders with TLS credentials. */
   tls?: { source: string; target: string };
-  /** For runtimes that can dial but not listen: two addresses, the connections to which somebody joins in the order in which they come. */
-  meeting?: { [kind in 'webSocket' | 'http']?: { source: string; target: string } };
+  /** For runtimes that can dial but not listen: two addresses, whose connections somebody joins in the order in which they come. */
+  meeting?: { source: string; target: string };
+  /** For the same: where a target listens, and takes the source of `pairOf` once. */
+  httpTarget?: string;
 }

@@ -45,11 +45,11 @@ export const LACKS: readonly Lack[] = [
   // Whether a runtime streams its requests shows only when it does not: then nobody hears them.
   {
     capability: 'http',
-    async refused({ meeting }) {
-      const { source: uri } = meeting!.http!;
+    async refused({ httpTarget: uri = '' }) {
       return (await fails(send({ ...source(), uri }), 'ERR_CONNECT', 'a request that is streamed')).replace(uri, 'http://HOST:PORT/PATH').replace(/ \(main channel.*/, '');
     },
   },
+  { capability: 'httpTarget', refused: () => fails(receive({ ...nobody, uri: 'http://127.0.0.1:1/', connect: true }), 'ERR_UNSUPPORTED', 'to dial a source by HTTP') },
   {
     capability: 'files',
     async refused() {

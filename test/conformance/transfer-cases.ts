@@ -25,6 +25,7 @@ export function transferCases(io: Io): readonly Case[] {
   return [
     ...each,
     ...waysOf(io).map((way): Case => ({ capability: way.capability, needs: way.needs ?? [], name: `${way.name}: channels as tasks of this thread`, run: () => memories(way, io, 'unshared', { inline: true }) })),
+    ...(io.httpTarget === undefined ? [] : [{ capability: 'http', name: 'HTTP, to a target elsewhere', run: toElsewhere } as const]),
     { capability: 'streams', name: 'one channel, and 5', run: () => channelCounts(io) },
     { capability: 'streams', name: 'larger pages', run: () => memories(STREAMS, io, 'unshared', { pageSize: 65536 }) },
     { capability: 'streams', name: 'device state comes after the pages', run: () => deviceState(io) },
@@ -43,6 +44,13 @@ async function memories(way: Way, io: Io, kind: Kind, options: { inline?: boolea
   if (options.pageSize === undefined) {
     for (const { ram } of [sent, received]) equal([ram.duplicate, ram.normal], [zeros, pages - zeros], 'zero pages and others');
   }
+}
+
+/** What has come is compared by the launcher. */
+async function toElsewhere({ httpTarget }: Io): Promise<void> {
+  const { source, zeros } = pairOf('unshared');
+  const { ram } = await send({ uri: httpTarget!, blocks: [{ id: 'heap', source }] });
+  equal(ram.duplicate, zeros, 'zero pages');
 }
 
 async function channelCounts(io: Io): Promise<void> {

@@ -4,7 +4,7 @@ import type { Capability, Io } from './capabilities.ts';
 /** What a case says of a target; how its connections come is the way's. */
 export type Target = Omit<IncomingOptions, 'uri' | 'connect' | 'inbox'>;
 /** How a source gets to a target. */
-export type To = Pick<OutgoingOptions, 'uri' | 'connect' | 'token' | 'tls' | 'listen'>;
+export type To = Pick<OutgoingOptions, 'uri' | 'connect' | 'token' | 'tls' | 'listen' | 'onListening'>;
 
 export interface Opened {
   incoming: IncomingMigration;
@@ -70,15 +70,29 @@ const listening = (capability: Capability, name: string, uriOf: (io: Io) => stri
   },
 });
 
-/** Both ends dial, and somebody joins their connections. */
-const meeting = (kind: 'webSocket' | 'http', name: string): Way => ({
-  capability: kind,
+/** The source listens. */
+const dialling = (capability: Capability, listens: Capability, name: string, uri: string): Way => ({
+  capability,
+  needs: [listens],
   name,
-  async open(target, io) {
-    const { source, target: at } = io.meeting![kind]!;
-    return { incoming: await receive({ ...target, uri: at, connect: true }), to: { uri: source } };
+  async open(target) {
+    let onListening: (at: string) => void = () => {};
+    const listening = new Promise<string>((resolve) => {
+      onListening = resolve;
+    });
+    const completed = listening.then((at) => receive({ ...target, uri: at, connect: true })).then((incoming) => incoming.completed);
+    return { incoming: { uri, completed }, to: { uri, listen: true, onListening } };
   },
 });
+
+/** Both ends dial, and somebody joins their connections. */
+const MEETING: Way = {
+  capability: 'webSocket',
+  name: 'WebSockets, dialled from both ends',
+  async open(target, io) {
+    return { incoming: await receive({ ...target, uri: io.meeting!.target, connect: true }), to: { uri: io.meeting!.source } };
+  },
+};
 
 const TLS: Way = {
   capability: 'tls',
@@ -92,12 +106,11 @@ const TLS: Way = {
 /** One whose channels are threads at the source, if they can be: only in a thread of its own can zstd be encoded everywhere. */
 export function wayOfThreads(io: Io): Way {
   if (io.folder !== undefined) return listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0');
-  return io.meeting?.webSocket ? meeting('webSocket', 'WebSockets') : STREAMS;
+  return io.meeting === undefined ? STREAMS : MEETING;
 }
 
 /** Listening takes a runtime that dials as well; one that does not listen has somebody to meet at. */
 export function waysOf(io: Io): readonly Way[] {
-  const { meeting: meet } = io;
   return [
     STREAMS,
     MESSAGE_PORTS,
@@ -106,7 +119,10 @@ export function waysOf(io: Io): readonly Way[] {
     listening('unix', 'a Unix socket', ({ folder }) => `unix:${folder}/socket`),
     listening('webSocketListen', 'WebSockets', () => 'ws://127.0.0.1:0/a/path', { token: TOKEN }),
     listening('httpListen', 'HTTP', () => 'http://127.0.0.1:0/a/path', { token: TOKEN }),
-    meet?.webSocket ? meeting('webSocket', 'WebSockets, dialled from both ends') : { ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'), needs: ['webSocketListen'] },
-    meet?.http ? meeting('http', 'HTTP, dialled from both ends') : { ...listening('http', 'HTTP', () => 'http://127.0.0.1:0/'), needs: ['httpListen'] },
+    { ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'), needs: ['webSocketListen'] },
+    dialling('webSocket', 'webSocketListen', 'WebSockets, dialled by the target', 'ws://127.0.0.1:0/'),
+    ...(io.meeting === undefined ? [] : [MEETING]),
+    { ...listening('http', 'HTTP', () => 'http://127.0.0.1:0/'), needs: ['httpListen'] },
+    dialling('httpTarget', 'httpListen', 'HTTP, dialled by the target', 'http://127.0.0.1:0/'),
   ];
 }

@@ -1,7 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest';
+import { receive } from 'multifd';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, type TestContext } from 'vitest';
 import type { Io } from '../conformance/capabilities.ts';
+import { sameBytes } from '../conformance/check.ts';
+import { bytesOf, pairOf } from '../conformance/memory.ts';
 import type { Result } from '../conformance/suite.ts';
 import { Authority, x509Folder } from '../tls/authority.ts';
 import { capabilitiesOf, type Place } from './declared.ts';
@@ -16,23 +19,25 @@ import { startWorkerd } from './workerd.ts';
 const LIMIT = 240_000;
 
 let installed: Installed;
-let meeting: Meeting;
 let tls: NonNullable<Io['tls']>;
 
 beforeAll(async () => {
   installed = install();
   await bundleForProcess(installed);
-  meeting = await openMeeting();
   const authority = await Authority.create();
   await x509Folder(installed.folder, 'target', authority, 'server', await authority.issue('server', { ip: ['127.0.0.1'] }));
   await x509Folder(installed.folder, 'source', authority, 'client', await authority.issue('client'));
   tls = { source: join(installed.folder, 'source'), target: join(installed.folder, 'target') };
 }, LIMIT);
 
-afterAll(() => {
-  meeting.close();
-  installed.remove();
-});
+afterAll(() => installed.remove());
+
+/** Of one test: what failed in another may be waiting there still. */
+async function ownMeeting(): Promise<Meeting> {
+  const meeting = await openMeeting();
+  onTestFinished(() => meeting.close());
+  return meeting;
+}
 
 /** Keeps the results for the table, and expects that none is a failure, and each capability was asked for. */
 function judge({ task }: TestContext, place: Place, results: Result[]): void {
@@ -56,10 +61,15 @@ describe.each(['node20', 'node24', 'node26', 'deno', 'bun'] as const satisfies r
 test('workerd does all that it can, and refuses what it lacks', { timeout: LIMIT }, async (context) => {
   const workerd = await startWorkerd(binaryOf('workerd', context), installed);
   try {
-    const options = JSON.stringify({ can: capabilitiesOf('workerd'), meeting: meeting.addresses });
+    const meeting = await ownMeeting();
+    const { source, target } = pairOf('unshared');
+    const incoming = await receive({ uri: 'http://127.0.0.1:0/', blocks: { heap: target } });
+    const options = JSON.stringify({ can: capabilitiesOf('workerd'), addresses: { meeting: { source: meeting.source, target: meeting.target }, httpTarget: incoming.uri } });
     const response = await fetch(`http://${workerd.host}/conformance?options=${encodeURIComponent(options)}`);
     const lines = (await response.text()).split('\n').filter((line) => line !== '');
     judge(context, 'workerd', lines.map((line) => JSON.parse(line) as Result));
+    await incoming.completed;
+    sameBytes(bytesOf(target), bytesOf(source), 'what came by HTTP');
   } finally {
     workerd.stop();
   }
@@ -75,7 +85,9 @@ describe('Chromium', () => {
   ] as const)('$place does all that it can, and refuses what it lacks', { timeout: LIMIT }, async ({ place, isolated }, context) => {
     pages ??= await Pages.start(binaryOf('chromium', context), installed);
     const page = await pages.open(isolated);
-    const results = await page.evaluate(({ can, addresses }) => (globalThis as unknown as { api: PageApi }).api.conformance(can, addresses), { can: capabilitiesOf(place), addresses: meeting.addresses });
+    const meeting = await ownMeeting();
+    const addresses = { meeting: { source: meeting.source, target: meeting.target }, httpTarget: meeting.http };
+    const results = await page.evaluate(([can, given]) => (globalThis as unknown as { api: PageApi }).api.conformance(can, given), [capabilitiesOf(place), addresses] as const);
     judge(context, place, results);
   });
 });

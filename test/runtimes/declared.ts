@@ -11,9 +11,9 @@ const LACKING: Record<Place, readonly Capability[]> = {
   node26: [],
   deno: [],
   bun: [],
-  workerd: ['workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'httpListen', 'files', 'zstd'],
-  chromium: ['blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'files'],
-  'page without isolation': ['sharedMemory', 'workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'files', 'zstd'],
+  workerd: ['workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'httpListen', 'httpTarget', 'files', 'zstd'],
+  chromium: ['blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'httpTarget', 'files'],
+  'page without isolation': ['sharedMemory', 'workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'httpTarget', 'files', 'zstd'],
 };
 
 export function capabilitiesOf(place: Place): Capability[] {

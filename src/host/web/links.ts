@@ -18,9 +18,15 @@ export const acceptUpgrade: typeof node.acceptUpgrade = () => undefined;
 
 export const dial: typeof node.dial = (uri, options) => {
   if (uri.kind === 'ws') return within(uri, options, async (token) => webSocketLink(new WebSocket(formatUri(uri), protocolsFor(token)) as unknown as WebSocketLike, formatUri(uri)));
+  if (uri.kind === 'http' && options.toSource) return requestsEnd();
   if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
   return lacking(uri.kind === 'tcp' ? 'TCP sockets' : 'Unix sockets');
 };
+
+/** A page's request is sent before its response is read; workerd's ends with its response. */
+export function requestsEnd(): never {
+  throw new MultifdError('ERR_UNSUPPORTED', "a request here does not go on behind the end of its response, as a target's would have to: use ws:");
+}
 
 export async function webSocketLink(socket: WebSocketLike, peer: string): Promise<Link> {
   await opened(socket, peer);

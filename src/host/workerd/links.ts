@@ -4,7 +4,7 @@ import type { WebSocketLike } from '../../transport/carriers/web-socket.ts';
 import { formatUri } from '../../transport/uri.ts';
 import type * as node from '../node/links.ts';
 import { lacking } from '../web/lacking.ts';
-import { requestLink, webSocketLink, within } from '../web/links.ts';
+import { requestLink, requestsEnd, webSocketLink, within } from '../web/links.ts';
 
 export { descriptorOf, loadClientTls, loadServerTls, openDoor } from '../web/links.ts';
 
@@ -13,6 +13,7 @@ type AcceptedSocket = WebSocketLike & { accept(): void };
 declare const WebSocketPair: new () => { 0: AcceptedSocket; 1: AcceptedSocket };
 
 export const dial: typeof node.dial = (uri, options) => {
+  if (uri.kind === 'http' && options.toSource) return requestsEnd();
   if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
   if (uri.kind !== 'ws') return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
   return within(uri, options, async (token) => {

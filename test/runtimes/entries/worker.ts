@@ -17,7 +17,7 @@ export default {
     const { pathname, searchParams } = new URL(request.url);
     const [, command, name = ''] = pathname.split('/');
     const options = JSON.parse(searchParams.get('options') ?? '{}');
-    if (command === 'conformance') return lines(conformance(new Set(options.can as Capability[]), { reactor: reactor as unknown as WebAssembly.Module, meeting: options.meeting }));
+    if (command === 'conformance') return lines(conformance(new Set(options.can as Capability[]), { ...options.addresses, reactor: reactor as unknown as WebAssembly.Module }));
     if (command === 'source') return Response.json(await runSource(options));
     return TARGET.get(TARGET.idFromName(name)).fetch(request);
   },
