@@ -77,6 +77,8 @@ class ReplaySession {
     });
     try {
       await this.#first.race(this.#play());
+      // A connection that is just cut has broken, to a target that records it.
+      await this.#first.race(Promise.all(this.#links.map((link) => link.finish())));
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       throw (await this.#returnPath?.explain(error)) ?? error;

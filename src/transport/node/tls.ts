@@ -161,7 +161,7 @@ export function breakOnError(socket: TLSSocket): void {
 /** Whether it is TLS that an error of a connection is about. */
 export function isTlsError(error: Error): boolean {
   const { code = '' } = error as NodeJS.ErrnoException;
-  return /^ERR_(SSL|TLS)_/.test(code) || (code in MEANINGS && code !== 'ECONNRESET');
+  return code === 'EPROTO' || /^ERR_(SSL|TLS)_/.test(code) || (code in MEANINGS && code !== 'ECONNRESET');
 }
 
 /** Whether the peer has said by an alert that it wants no connection with us. */

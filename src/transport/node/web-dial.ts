@@ -84,6 +84,7 @@ function openRequest(uri: WebUri, { tls, token }: DialOptions, { done, failed }:
     });
     request.once('error', reject);
   });
+  response.catch(() => {}); // also of a request that never stood
   const writable = webWritable(request);
   request.once('error', failed);
   request.once('socket', (socket) => socket.once(uri.secure ? 'secureConnect' : 'connect', () => done(new StreamLink(requestPair(writable, response, () => request.destroy()), formatUri(uri)))));

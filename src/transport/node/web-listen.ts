@@ -59,13 +59,15 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     const status = refuse(request);
     if (status !== undefined) {
       told(request, status);
-      socket.on('error', () => {}).end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-      return linger(socket.resume());
+      return refuseUpgrade(socket, status);
     }
     unknown.delete(nameOf(request.socket));
     sockets.handleUpgrade(request, socket, head, (webSocket) => onLink(new StreamLink(webSocketPair(webSocket as unknown as WebSocketLike), from(request))));
   });
-  sockets.on('wsClientError', (error: Error, _, request: IncomingMessage) => onStranger?.(`dropped a connection from ${from(request)}: ${error.message}`));
+  sockets.on('wsClientError', (error: Error, socket: Duplex, request: IncomingMessage) => {
+    onStranger?.(`dropped a connection from ${from(request)}: ${error.message}`);
+    refuseUpgrade(socket, 400);
+  });
   server.on('clientError', (error: Error, socket: Socket) => {
     // In the middle of a body, whoever reads it is told.
     if (unknown.has(nameOf(socket))) onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`);
@@ -107,6 +109,12 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
 /** The same for a connection and for the TLS over it. */
 function nameOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
+}
+
+/** Nobody else looks after such a connection: not even after its errors, which would end the process. */
+function refuseUpgrade(socket: Duplex, status: number): void {
+  socket.on('error', () => {}).end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  linger(socket.resume());
 }
 
 /** Closed with something unread, a connection is reset, and the answer can be lost over that: whoever has it hangs up, or is cut off. */
