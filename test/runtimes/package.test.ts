@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
@@ -20,6 +22,18 @@ afterAll(() => installed.remove());
 
 /** The ways of finding modules that a package of ES modules answers to; `require` in old Node, and resolution without exports, are none of them. */
 const RESOLUTIONS = ['node16-esm', 'bundler'];
+
+/** What `npm run build` prints of what the entries weigh. */
+function printedSizes(): string {
+  return execFileSync(process.execPath, [fileURLToPath(new URL('../../bench/sizes.mjs', import.meta.url))], { encoding: 'utf8' }).trim();
+}
+
+test("the table of sizes is the build's, and a worker at the edge starts with at most 25 kB", () => {
+  const printed = printedSizes();
+  expect(readFileSync(new URL('../../docs/sizes.md', import.meta.url), 'utf8')).toContain(printed);
+  const [, gzipped] = /when a worker starts \| [\d.]+ \| ([\d.]+) \|/.exec(printed)!;
+  expect(Number(gzipped)).toBeLessThanOrEqual(25);
+});
 
 describe('the packed package', () => {
   test('publint has nothing to say', async () => {

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../qemu/machine.ts';
-import { listeningUri, testFolder } from '../qemu/support.ts';
+import { listeningUri } from '../qemu/listening-uri.ts';
+import { testFolder } from '../qemu/support.ts';
 import { run, start, startReceiver } from '../support/command.ts';
 import { qemuAvailable } from '../support/qemu.ts';
 
