@@ -2,16 +2,17 @@ import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { errorsOf, resultOf, run, start, temporaryFolder } from '../support/command.ts';
 
-const BOTH_ENDS = ['channels', 'compression', 'uuid', 'switchover-ack', 'page-size', 'timeout', 'tls-creds-dir', 'tls-verify-peer', 'force', 'json', 'quiet', 'help'];
+const BOTH_ENDS = ['channels', 'compression', 'uuid', 'switchover-ack', 'page-size', 'timeout', 'token-file', 'tls-creds-dir', 'tls-verify-peer', 'force', 'json', 'quiet', 'help'];
 
 describe('help', () => {
   test.each([
-    ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username']],
-    ['receive', [...BOTH_ENDS, 'max-size', 'tls-authz']],
+    ['send', [...BOTH_ENDS, 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'listen', 'tls-hostname', 'tls-psk-username']],
+    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'tls-authz']],
     ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help']],
     ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help']],
-    ['record', ['channels', 'page-size', 'timeout', 'keep', 'force', 'json', 'quiet', 'help']],
-    ['replay', ['timing', 'timeout', 'json', 'quiet', 'help']],
+    ['record', ['channels', 'page-size', 'timeout', 'token-file', 'keep', 'force', 'json', 'quiet', 'help']],
+    ['replay', ['timing', 'timeout', 'token-file', 'json', 'quiet', 'help']],
+    ['proxy', ['rendezvous', 'token-file', 'to-token-file', 'tls-creds-dir', 'to-tls-creds-dir', 'max-connections', 'timeout', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
