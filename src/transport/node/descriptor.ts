@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { MultifdError } from '../../errors.ts';
 
 /**
@@ -35,7 +34,7 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
     throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${socket.errored?.message ?? 'it was closed'}`, { channel, offset, cause: socket.errored ?? undefined });
   }
   const handle = handleOf(socket);
-  if (handle === undefined || !DESCRIPTORS_CROSS_THREADS || typeof handle.readStop !== 'function') return undefined;
+  if (handle === undefined || typeof handle.readStop !== 'function') return undefined;
   const buffered = socket.read() as Uint8Array | null;
   // The stream starts a handle that is not reading whenever it has room; one that it believes to be reading, it leaves alone.
   handle.reading = true;
@@ -49,8 +48,8 @@ export function writableDescriptor(socket: Socket): number | undefined {
 }
 
 function handleOf(socket: Socket): (SocketHandle & { fd: number }) | undefined {
-  // The bytes of a TLS connection are of use to nobody but its own stream, which has its keys. Bun's descriptors stay silent.
-  if ('encrypted' in socket || process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
+  // The bytes of a TLS connection are of use to nobody but its own stream, which has its keys. Bun's descriptors stay silent; Deno's are numbers of its own.
+  if ('encrypted' in socket || process.versions['deno'] !== undefined || process.versions['bun'] !== undefined || process.platform === 'win32') return undefined;
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   return typeof handle?.fd === 'number' && handle.fd >= 0 ? (handle as SocketHandle & { fd: number }) : undefined;
 }
