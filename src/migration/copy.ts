@@ -3,6 +3,7 @@ import { MultifdError } from '../errors.ts';
 import { bitmapLength } from '../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from './channel/copy-program.ts';
 import type { DeviceState } from './channel/payloads.ts';
+import { targetCores } from './core-for.ts';
 import { describeTargets, type IncomingSink, isShareable } from './memory/targets.ts';
 import type { Cargo } from './outgoing/cargo.ts';
 import type { CoursePlan } from './outgoing/course.ts';
@@ -21,6 +22,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
     const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
     const targets = describeTargets(await sink.blocks(blocks), blocks);
     const inline = checked.inline || !targets.every(isShareable);
+    const targetModules = await targetCores(targets, checked.modules);
     const pump = await Pump.create({
       cargo,
       // Zero pages leave no trace in a file: the only place to look for them is the channels.
@@ -29,7 +31,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
       plan,
       launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(checked.worker('copy')),
       writesBitmaps: true,
-      channelData: (basics): CopyChannelData => ({ ...basics, targets, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
+      channelData: (basics): CopyChannelData => ({ ...basics, targets, targetModules, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });
     const deviceState = await copyPages(pump, recorder, plan);
     const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
