@@ -1,8 +1,10 @@
 import { inlineLauncher, workerLauncher } from '../engine/launch.ts';
+import { ThreadStock } from '../engine/thread-stock.ts';
 import { MultifdError } from '../errors.ts';
 import { bitmapLength } from '../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from './channel/copy-program.ts';
 import type { DeviceState } from './channel/payloads.ts';
+import { targetCores } from './core-for.ts';
 import { describeTargets, type IncomingSink, isShareable } from './memory/targets.ts';
 import type { Cargo } from './outgoing/cargo.ts';
 import type { CoursePlan } from './outgoing/course.ts';
@@ -16,20 +18,24 @@ import type { Recorder } from './statistics.ts';
  */
 export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
   recorder.start();
+  let threads: ThreadStock | undefined;
   try {
+    // They take as long to start as all that comes before their work.
+    if (sink.reachable && !checked.inline && !plan.gently) threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(cargo.configuration);
     const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
     const targets = describeTargets(await sink.blocks(blocks), blocks);
     const inline = checked.inline || !targets.every(isShareable);
+    const targetModules = await targetCores(targets, checked.modules);
     const pump = await Pump.create({
       cargo,
       // Zero pages leave no trace in a file: the only place to look for them is the channels.
       checked: { ...checked, zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd' },
       recorder,
       plan,
-      launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(checked.worker('copy')),
+      launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(threads ?? checked.worker('copy')),
       writesBitmaps: true,
-      channelData: (basics): CopyChannelData => ({ ...basics, targets, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
+      channelData: (basics): CopyChannelData => ({ ...basics, targets, targetModules, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });
     const deviceState = await copyPages(pump, recorder, plan);
     const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
@@ -42,6 +48,8 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
   } catch (thrown) {
     await sink.discard();
     throw MultifdError.from(thrown);
+  } finally {
+    threads?.close();
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BlockSource, type BlockTarget, type Compression, type DeviceState, extractBlock, inspectImage, receive, send, type ZeroPageDetection } from 'multifd';
 import { describe, expect, it } from 'vitest';
@@ -135,6 +135,59 @@ describe.each(LAUNCHERS)(`memories of every kind, $name (seed ${SEED})`, ({ inli
     );
   });
 });
+
+describe.each(LAUNCHERS)(`memories of every kind, by way of an image, $name (seed ${SEED})`, ({ inline }) => {
+  const pairs = Object.keys(SOURCES).flatMap((from, index) => [0, 1].map((step) => ({ from, to: Object.keys(TARGETS)[(2 * index + step) % Object.keys(TARGETS).length]!, pageSize: step === 0 ? PAGE : WASM_PAGE })));
+
+  it.each(pairs)('$from to $to, pages of $pageSize bytes', async ({ from, to, pageSize }) => {
+    const expected = content(new Random(SEED + 4));
+    // Whole pages of zeros, and of the rest, whatever the page size.
+    expected.fill(0, 2 * WASM_PAGE, 5 * WASM_PAGE);
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const [first, second] = [join(folder, 'first'), join(folder, 'second')];
+        await send({ uri: `file:${first}`, blocks: [{ id: 'ram', source: SOURCES[from]!(expected, folder) }], channels: 3, inline, pageSize });
+        await (await receive({ uri: `file:${first}`, image: second, channels: 3, inline, pageSize })).completed;
+        expect(Buffer.compare(readFileSync(second), readFileSync(first))).toBe(0);
+        await fillAbsent(second, expected, pageSize);
+        const { target, bytes } = TARGETS[to]!();
+        const { ram } = await (await receive({ uri: `file:${second}`, blocks: { ram: target }, channels: 3, inline, pageSize })).completed;
+        expectBlock(bytes(), expected);
+        expect(ram.normal + ram.duplicate).toBe(LENGTH / pageSize);
+        expect(ram.duplicate).toBe(zeroPages(expected, pageSize).length);
+      }),
+    );
+  });
+
+  it('every page of an image that has zero pages among them', async () => {
+    const expected = content(new Random(SEED + 5));
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const uri = `file:${join(folder, 'image')}`;
+        await send({ uri, blocks: [{ id: 'ram', source: expected }], zeroPageDetection: 'none', inline });
+        const { target, bytes } = TARGETS['shared WebAssembly.Memory']!();
+        const { ram } = await (await receive({ uri, blocks: { ram: target }, inline })).completed;
+        expectBlock(bytes(), expected);
+        expect(ram).toMatchObject({ normal: LENGTH / PAGE, duplicate: 0 });
+      }),
+    );
+  });
+});
+
+/** Offsets of the pages that are zero. */
+function zeroPages(bytes: Uint8Array, pageSize: number): number[] {
+  const offsets: number[] = [];
+  for (let at = 0; at < bytes.length; at += pageSize) if (bytes.subarray(at, at + pageSize).every((byte) => byte === 0)) offsets.push(at);
+  return offsets;
+}
+
+/** Writes noise to where an image's zero pages would be: what is there means nothing. */
+async function fillAbsent(image: string, content: Uint8Array, pageSize: number): Promise<void> {
+  const { pagesOffset } = (await inspectImage(image)).blocks[0]!;
+  const file = openSync(image, 'r+');
+  for (const offset of zeroPages(content, pageSize)) writeSync(file, new Uint8Array(pageSize).fill(0xee), 0, pageSize, pagesOffset + offset);
+  closeSync(file);
+}
 
 describe.each(LAUNCHERS)(`whole migrations, $name (seed ${SEED})`, ({ inline }) => {
   it.each([PAGE, WASM_PAGE])('several blocks of lengths that are no page multiple, pages of %i bytes', async (pageSize) => {

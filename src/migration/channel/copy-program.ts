@@ -1,3 +1,4 @@
+import type { CoreModules } from '../../core/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { bitmapAddress } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
@@ -8,6 +9,7 @@ import { RAM, RamPayload } from './payloads.ts';
 export interface CopyChannelData extends ChannelBasics {
   sources: SourceDescriptor[];
   targets: TargetDescriptor[];
+  targetModules: CoreModules;
 }
 
 /**
@@ -19,7 +21,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
   const { pageSize, areas } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
-  const targets = new PageTargets(data.targets, { core, scratch, pageSize, arena, areas });
+  const targets = new PageTargets(data.targets, { core, modules: data.targetModules, scratch, pageSize, arena, areas });
 
   return {
     kind: 'send',
@@ -38,15 +40,18 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     close() {},
   };
 
-  async function copyBatch(batch: RamPayload): Promise<void> {
-    const { normal, zero, content } = batcher.prepare(batch, true);
+  function copyBatch(batch: RamPayload): void | Promise<void> {
     const target = targets.of(batch.block);
+    const { normal, zero, content } = batcher.prepare(batch, false, target.place);
     const changes = bitmapAddress(arena, areas, batch.block, 'changes');
     if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
-    if (normal > 0) await target.write({ offsets: batch.offsets, count: normal }, content[0]!);
-    if (zero > 0) await target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
-    counters[Counter.BYTES]! += normal * pageSize;
-    counters[Counter.NORMAL]! += normal;
-    counters[Counter.DUPLICATE]! += zero;
+    const clear = (): void | Promise<void> => {
+      counters[Counter.BYTES]! += normal * pageSize;
+      counters[Counter.NORMAL]! += normal;
+      counters[Counter.DUPLICATE]! += zero;
+      if (zero > 0) return target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
+    };
+    const written = content.length > 0 ? target.write({ offsets: batch.offsets, count: normal }, content) : undefined;
+    return written === undefined ? clear() : written.then(clear);
   }
 }

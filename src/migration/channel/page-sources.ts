@@ -18,20 +18,24 @@ export type SourceDescriptor =
 
 /** Pages that stay in their block. */
 export interface PagesInPlace {
-  /** Sets the mask's bits of zero pages. */
-  detect(batch: RamPayload): void;
+  /** Sets the mask's bits of those of the first `count` pages that are zero. */
+  detect(batch: RamPayload, count: number): void;
   /** A run of neighbouring pages, where it is. */
   view(offset: number, length: number): Uint8Array;
 }
 
 export interface PageSource {
+  /** Sets the mask's bits of the pages that are known to be zero without a look at them. A source that never knows has no such method. */
+  markAbsent?(batch: RamPayload): void;
+  /** Fills `into` with the pages at an offset, all of them present, for whoever has a place for them. */
+  read?(offset: number, into: Uint8Array): void;
   /**
-   * Brings a batch into reach. Sets the mask's bits of pages that it knows to be zero without a look (they need no content then) if
-   * `detect`; of no other.
+   * Brings a batch's first `count` pages into reach.
+   * @param detect whether they will be looked at.
    * @param copy whether the pages have to be a private copy, which nobody changes while they are being compressed.
    * @returns the pages where they are, or undefined when they are in the slot now, one behind the other.
    */
-  load(batch: RamPayload, detect: boolean, copy: boolean): PagesInPlace | undefined;
+  load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined;
 }
 
 export interface SourceContext {
@@ -47,7 +51,8 @@ export interface SourceContext {
 export function createPageSource(descriptor: SourceDescriptor, block: number, context: SourceContext): PageSource | undefined {
   if (descriptor.kind === 'staged') return undefined;
   if (descriptor.kind === 'memory') return new MemorySource(descriptor, context);
-  return new FileSource(descriptor, block, context);
+  const present = descriptor.sparse ? bitmapAddress(context.arena, context.areas, block) : undefined;
+  return present === undefined ? new FileSource(descriptor, context) : new SparseFileSource(descriptor, context, present);
 }
 
 class MemorySource implements PageSource, PagesInPlace {
@@ -64,23 +69,23 @@ class MemorySource implements PageSource, PagesInPlace {
     this.#inPlace = memory && instantiateCoreSync(memory, context.module);
   }
 
-  load(batch: RamPayload, detect: boolean, copy: boolean): PagesInPlace | undefined {
+  load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined {
     if (!copy && (!detect || this.#inPlace !== undefined)) return this;
-    eachRun(batch, this.#context, (offset, length, at) => batch.dataBytes(at, length).set(this.view(offset, length)));
+    eachRun(batch, count, this.#context, (offset, length, at) => batch.dataBytes(at, length).set(this.view(offset, length)));
     return undefined;
   }
 
-  detect(batch: RamPayload): void {
+  detect(batch: RamPayload, count: number): void {
     const { pageSize, scratch } = this.#context;
     let page = 0;
-    eachRun(batch, this.#context, (offset, length) => {
+    eachRun(batch, count, this.#context, (offset, length) => {
       for (let at = 0; at < length; ) {
         // A word of the mask at a time: a run may start in the middle of one.
-        const count = Math.min(32 - (page & 31), (length - at) / pageSize);
-        const bits = this.#inPlace!.zeroMask(this.#byteOffset + offset + at, pageSize, count);
+        const pages = Math.min(32 - (page & 31), (length - at) / pageSize);
+        const bits = this.#inPlace!.zeroMask(this.#byteOffset + offset + at, pageSize, pages);
         scratch.maskWords[page >> 5]! |= bits << (page & 31);
-        page += count;
-        at += count * pageSize;
+        page += pages;
+        at += pages * pageSize;
       }
     });
   }
@@ -90,50 +95,87 @@ class MemorySource implements PageSource, PagesInPlace {
   }
 }
 
+/** A file that holds all of the block. */
 class FileSource implements PageSource {
+  protected readonly context: SourceContext;
   readonly #file: SourceDescriptor & { kind: 'file' };
-  readonly #context: SourceContext;
-  /** Address of the bitmap of pages that the file holds; without one it holds all. */
-  readonly #present: number | undefined;
 
-  constructor(file: SourceDescriptor & { kind: 'file' }, block: number, context: SourceContext) {
+  constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext) {
     this.#file = file;
-    this.#context = context;
-    this.#present = file.sparse ? bitmapAddress(context.arena, context.areas, block) : undefined;
+    this.context = context;
   }
 
-  load(batch: RamPayload, detect: boolean): undefined {
-    const { core, pageSize, scratch } = this.#context;
-    eachRun(batch, this.#context, (offset, length, at) => {
-      if (this.#present === undefined) return this.#read(batch, offset, length, at);
-      const first = offset / pageSize;
-      const end = first + length / pageSize;
-      for (let page = first; page < end; ) {
-        const start = core.nextRun(this.#present, page, end);
-        const stop = core.runEnd(this.#present, start, end);
-        for (; page < start; page++) {
-          const index = at / pageSize + page - first;
-          if (detect) scratch.maskWords[index >> 5]! |= 1 << (index & 31);
-          else batch.dataBytes(index * pageSize, pageSize).fill(0);
-        }
-        if (stop > start) this.#read(batch, start * pageSize, (stop - start) * pageSize, at + (start - first) * pageSize);
-        page = stop;
-      }
-    });
+  load(batch: RamPayload, count: number, _detect: boolean): undefined {
+    eachRun(batch, count, this.context, (offset, length, at) => this.read(offset, batch.dataBytes(at, length)));
   }
 
-  #read(batch: RamPayload, offset: number, length: number, at: number): void {
-    const inFile = Math.max(0, Math.min(length, this.#file.length - offset));
-    readAt(this.#file.fd, batch.dataBytes(at, inFile), this.#file.position + offset);
-    batch.dataBytes(at + inFile, length - inFile).fill(0);
+  read(offset: number, into: Uint8Array): void {
+    const inFile = Math.max(0, Math.min(into.length, this.#file.length - offset));
+    readAt(this.#file.fd, into.subarray(0, inFile), this.#file.position + offset);
+    into.fill(0, inFile);
   }
 }
 
-/** Calls `take(block offset, bytes, byte position in the batch)` for each run of neighbouring pages. */
-function eachRun(batch: RamPayload, { core, scratch, pageSize }: SourceContext, take: (offset: number, length: number, at: number) => void): void {
-  const count = core.runs(batch.offsets, batch.count, pageSize, scratch.runs);
+/** A file with holes, and a bitmap that says where. */
+class SparseFileSource extends FileSource {
+  /** Address of the bitmap of pages that the file holds. */
+  readonly #present: number;
+
+  constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext, present: number) {
+    super(file, context);
+    this.#present = present;
+  }
+
+  markAbsent(batch: RamPayload): void {
+    const { pageSize, scratch } = this.context;
+    eachRun(batch, batch.count, this.context, (offset, length, at) => {
+      this.#eachPart(offset, length, (from, bytes, present) => {
+        if (!present) setBits(scratch.maskWords, (at + from - offset) / pageSize, bytes / pageSize);
+      });
+    });
+  }
+
+  override load(batch: RamPayload, count: number, detect: boolean): undefined {
+    // Whoever detects has left out what is absent.
+    if (detect) return super.load(batch, count, detect);
+    eachRun(batch, count, this.context, (offset, length, at) => {
+      this.#eachPart(offset, length, (from, bytes, present) => {
+        const into = batch.dataBytes(at + from - offset, bytes);
+        if (present) this.read(from, into);
+        else into.fill(0);
+      });
+    });
+  }
+
+  /** Parts of a run of pages, in order: those that the file holds, and those that it doesn't. */
+  #eachPart(offset: number, length: number, take: (offset: number, length: number, present: boolean) => void): void {
+    const { core, pageSize } = this.context;
+    const end = (offset + length) / pageSize;
+    for (let page = offset / pageSize; page < end; ) {
+      const start = core.nextRun(this.#present, page, end);
+      const stop = core.runEnd(this.#present, start, end);
+      if (start > page) take(page * pageSize, (start - page) * pageSize, false);
+      if (stop > start) take(start * pageSize, (stop - start) * pageSize, true);
+      page = stop;
+    }
+  }
+}
+
+/** Sets `count` bits of a mask, from bit `first` on. */
+function setBits(words: Uint32Array, first: number, count: number): void {
+  for (let bit = first; bit < first + count; ) {
+    const from = bit & 31;
+    const bits = Math.min(32 - from, first + count - bit);
+    words[bit >> 5]! |= (bits === 32 ? -1 : (1 << bits) - 1) << from;
+    bit += bits;
+  }
+}
+
+/** Calls `take(block offset, bytes, byte position in the batch)` for each run of neighbouring pages among the first `count`. */
+function eachRun(batch: RamPayload, count: number, { core, scratch, pageSize }: SourceContext, take: (offset: number, length: number, at: number) => void): void {
+  const runs = core.runs(batch.offsets, count, pageSize, scratch.runs);
   let at = 0;
-  for (let run = 0; run < count; run++) {
+  for (let run = 0; run < runs; run++) {
     const length = scratch.runBytes(run);
     take(scratch.runOffset(run), length, at);
     at += length;

@@ -1,10 +1,10 @@
 import { writeAt } from '#host/files';
-import { sameBytes } from '#host/memory';
 import { isSharedBuffer } from '../../bytes.ts';
-import type { CoreExports } from '../../core/index.ts';
+import { type CoreExports, coreKind, type CoreModules } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
+import { type LookForZeros, lookByCompare, lookByCore, MASK_PAGES, type Reach } from './zero-pages.ts';
 
 /** Where a user's own code takes a block's pages. Offsets and lengths are bytes, page multiples; the views are only valid during the call. */
 export interface PageSink {
@@ -31,14 +31,16 @@ export interface PageList {
 export interface PageTarget {
   /** A run of pages where it belongs, for whoever can read straight to there; undefined when the pages have to be written. */
   place?(offset: number, length: number): Uint8Array;
-  /** Stores pages: `content` has one behind the other. */
-  write(pages: PageList, content: Uint8Array): void | Promise<void>;
+  /** Stores pages. @param content one piece that has them all, one behind the other, or a piece for each run of neighbours. */
+  write(pages: PageList, content: readonly Uint8Array[]): void | Promise<void>;
   /** Makes pages zero. */
   zero(pages: PageList): void | Promise<void>;
 }
 
 export interface TargetContext {
   core: CoreExports;
+  /** For memories that are WebAssembly's: the builds of the core that look for zero pages in place. Without them it is done by comparing. */
+  modules: CoreModules;
   scratch: Scratch;
   pageSize: number;
   arena: Arena;
@@ -68,27 +70,44 @@ export class PageTargets {
   }
 }
 
-function createPageTarget(descriptor: TargetDescriptor, block: number, { core, scratch, pageSize, arena, areas }: TargetContext): PageTarget {
-  const eachRun = (pages: PageList): [offset: number, bytes: number][] => {
-    const count = core.runs(pages.offsets, pages.count, pageSize, scratch.runs);
-    return Array.from({ length: count }, (_, run) => [scratch.runOffset(run), scratch.runBytes(run)]);
+function createPageTarget(descriptor: TargetDescriptor, block: number, { core, modules, scratch, pageSize, arena, areas }: TargetContext): PageTarget {
+  const runs: Runs = {
+    each(pages, take) {
+      const count = core.runs(pages.offsets, pages.count, pageSize, scratch.runs);
+      for (let run = 0; run < count; run++) take(scratch.runOffset(run), scratch.runBytes(run));
+    },
+    eachWith(pages, content, take) {
+      let [run, at] = [0, 0];
+      this.each(pages, (offset, length) => {
+        take(offset, content.length === 1 ? content[0]!.subarray(at, at + length) : content[run]!);
+        run++;
+        at += length;
+      });
+    },
   };
   switch (descriptor.kind) {
-    case 'memory':
-      return memoryTarget(growingBytes(descriptor.memory), pageSize, eachRun);
-    case 'bytes':
-      return memoryTarget(fixedBytes(descriptor.bytes), pageSize, eachRun);
+    case 'memory': {
+      const module = modules[coreKind(descriptor.memory)];
+      const reach = growingBytes(descriptor.memory);
+      return memoryTarget(reach, module === undefined ? lookByCompare(reach, pageSize) : lookByCore(descriptor.memory, module, pageSize), pageSize, runs);
+    }
+    case 'bytes': {
+      const reach = fixedBytes(descriptor.bytes);
+      return memoryTarget(reach, lookByCompare(reach, pageSize), pageSize, runs);
+    }
     case 'file':
-      return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, eachRun);
+      return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, runs);
     case 'sink':
-      return sinkTarget(descriptor.sink, eachRun);
+      return sinkTarget(descriptor.sink, runs);
   }
 }
 
-type Runs = (pages: PageList) => [offset: number, bytes: number][];
-
-/** The bytes of a block's memory, `end` of them or more. @throws MultifdError ERR_BLOCK_LENGTH when there are not that many any more. */
-type Reach = (end: number) => Uint8Array;
+/** Runs of neighbouring pages in a list. One list at a time: where they lie is kept in the scratch. */
+interface Runs {
+  each(pages: PageList, take: (offset: number, length: number) => void): void;
+  /** Each with its content. */
+  eachWith(pages: PageList, content: readonly Uint8Array[], take: (offset: number, bytes: Uint8Array) => void): void;
+}
 
 function fixedBytes(bytes: Uint8Array): Reach {
   return (end) => {
@@ -114,37 +133,39 @@ function tooShort(end: number, { length }: Uint8Array): MultifdError {
   return new MultifdError('ERR_BLOCK_LENGTH', `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone until the migration has ended`);
 }
 
-function memoryTarget(reach: Reach, pageSize: number, runs: Runs): PageTarget {
-  const zeroPage = new Uint8Array(pageSize);
+function memoryTarget(reach: Reach, look: LookForZeros, pageSize: number, runs: Runs): PageTarget {
   return {
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
-    write(pages, content) {
-      let at = 0;
-      for (const [offset, length] of runs(pages)) {
-        reach(offset + length).set(content.subarray(at, at + length), offset);
-        at += length;
-      }
-    },
+    write: (pages, content) => runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset)),
     zero(pages) {
-      for (const [offset, length] of runs(pages)) {
+      runs.each(pages, (offset, length) => {
         const bytes = reach(offset + length);
-        for (let page = offset; page < offset + length; page += pageSize) {
+        for (let at = offset; at < offset + length; ) {
+          const count = Math.min(MASK_PAGES, (offset + length - at) / pageSize);
           // A page that is zero already is only read: memory that was never touched stays so.
-          if (!sameBytes(bytes, page, zeroPage, 0, pageSize)) bytes.fill(0, page, page + pageSize);
+          clearPages(bytes, at, look(at, count), count, pageSize);
+          at += count * pageSize;
         }
-      }
+      });
     },
   };
+}
+
+/** Clears those of `count` pages at an offset that are not zero: whose bit is clear. */
+function clearPages(bytes: Uint8Array, offset: number, zero: number, count: number, pageSize: number): void {
+  const isZero = (page: number): boolean => (zero & (1 << page)) !== 0;
+  for (let page = 0; page < count; page++) {
+    if (isZero(page)) continue;
+    const first = page;
+    while (page < count && !isZero(page)) page++;
+    bytes.fill(0, offset + first * pageSize, offset + page * pageSize);
+  }
 }
 
 function fileTarget({ fd, position }: TargetDescriptor & { kind: 'file' }, bitmap: number, core: CoreExports, pageSize: number, runs: Runs): PageTarget {
   return {
     write(pages, content) {
-      let at = 0;
-      for (const [offset, length] of runs(pages)) {
-        writeAt(fd, content.subarray(at, at + length), position + offset);
-        at += length;
-      }
+      runs.eachWith(pages, content, (offset, bytes) => writeAt(fd, bytes, position + offset));
       core.markPages(bitmap, pages.offsets, pages.count, pageSize, 1);
     },
     // A clear bit says zero, whatever the file holds there.
@@ -155,14 +176,14 @@ function fileTarget({ fd, position }: TargetDescriptor & { kind: 'file' }, bitma
 function sinkTarget(sink: PageSink, runs: Runs): PageTarget {
   return {
     async write(pages, content) {
-      let at = 0;
-      for (const [offset, length] of runs(pages)) {
-        await sink.write(offset, content.subarray(at, at + length));
-        at += length;
-      }
+      const pieces: [offset: number, bytes: Uint8Array][] = [];
+      runs.eachWith(pages, content, (offset, bytes) => pieces.push([offset, bytes]));
+      for (const [offset, bytes] of pieces) await sink.write(offset, bytes);
     },
     async zero(pages) {
-      for (const [offset, length] of runs(pages)) await sink.zero(offset, length);
+      const pieces: [offset: number, length: number][] = [];
+      runs.each(pages, (offset, length) => pieces.push([offset, length]));
+      for (const [offset, length] of pieces) await sink.zero(offset, length);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { createDecoder } from '#host/codecs';
 import {
   COMPRESSION,
+  type CoreModules,
   decodeId,
   DEVICE_STATE as DEVICE_STATE_FIELDS,
   DEVICE_STATE_INFO,
@@ -26,6 +27,7 @@ import type { DeviceState } from './payloads.ts';
 export interface ReceiveChannelData extends ChannelBasics {
   compression: Compression;
   targets: TargetDescriptor[];
+  targetModules: CoreModules;
   /** Largest device-state payload taken, in bytes. */
   deviceStateLimit: number;
 }
@@ -36,10 +38,10 @@ export type OpenInput = (onBytes: (bytes: number) => void) => Input;
 /** A multifd channel, receiving end: reads packets, checks them, and puts their pages where they belong. */
 export async function createReceiveChannel(context: ChannelContext<ReceiveChannelData>, openInput: OpenInput): Promise<ReceiveProgram> {
   const { id, arena, data, counters } = context;
-  const { module, pageSize, areas, compression, targets: descriptors, deviceStateLimit } = data;
+  const { module, pageSize, areas, compression, targets: descriptors, targetModules, deviceStateLimit } = data;
   const core = instantiateCoreSync(arena.handle.memory, module);
   const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
-  const targets = new PageTargets(descriptors, { core, scratch, pageSize, arena, areas });
+  const targets = new PageTargets(descriptors, { core, modules: targetModules, scratch, pageSize, arena, areas });
   const decoder = await createDecoder(compression);
   const { payload, payloadOffset } = arena.channelSlot(id);
   counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
@@ -93,7 +95,7 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     if (decoder !== undefined) await unpack(decoder, bytes, content);
     else if (target.place !== undefined) return fillInPlace(runsInPlace(target.place, count));
     else await fill(content);
-    await target.write(pages, content);
+    await target.write(pages, [content]);
   }
 
   /** A source that sends pages while its blocks grow can have them moved under a read. Views of what was there before have no length then. */

@@ -8,7 +8,7 @@ import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes
 import { PageTargets, type TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { ReceiveChannelData } from '../channel/receive-program.ts';
-import { coreFor } from '../core-for.ts';
+import { coreFor, targetCores } from '../core-for.ts';
 import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, type SinkTarget } from '../memory/targets.ts';
 import { receiveChannels } from './channel-links.ts';
 import type { Connection } from './connections.ts';
@@ -33,13 +33,13 @@ export class Landing {
   readonly #pageSize: number;
   #deviceStateBytes = 0;
 
-  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], module: WebAssembly.Module, checked: CheckedIncoming, threads: WorkerModule | ThreadStock, inline: boolean) {
+  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: WorkerModule | ThreadStock, inline: boolean) {
     const { pageSize, compression, deviceStateLimit } = checked;
     const areas = layOutShared(
       blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file' })),
       pageSize,
     );
-    const data: ReceiveChannelData = { module, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
+    const data: ReceiveChannelData = { ...cores, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
     const channels = receiveChannels(connections, data, inline ? undefined : threads);
     this.receivers = new Receivers({
       geometry: {
@@ -54,10 +54,10 @@ export class Landing {
     });
     const { arena } = this.receivers.group;
     new Uint8Array(arena.buffer).set(blockTable(blocks), arena.layout.shared);
-    const core = instantiateCoreSync(arena.handle.memory, module);
+    const core = instantiateCoreSync(arena.handle.memory, cores.module);
     this.#scratch = new Scratch(arena.buffer, arena.layout.shared + areas.main, pageSize);
     this.#descriptors = descriptors;
-    this.#targets = new PageTargets(descriptors, { core, scratch: this.#scratch, pageSize, arena, areas });
+    this.#targets = new PageTargets(descriptors, { core, modules: cores.targetModules, scratch: this.#scratch, pageSize, arena, areas });
     this.#offset = new DataView(arena.buffer, this.#scratch.spare, 8);
     this.#blocks = blocks;
     this.#areas = areas;
@@ -72,7 +72,8 @@ export class Landing {
   static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming, threads: WorkerModule | ThreadStock): Promise<Landing> {
     const descriptors = describeTargets(targets, blocks);
     const inline = checked.inline || !descriptors.every(isShareable);
-    return new Landing(blocks, descriptors, connections, await coreFor(checked.modules, inline), checked, threads, inline);
+    const cores = { module: await coreFor(checked.modules, inline), targetModules: await targetCores(descriptors, checked.modules) };
+    return new Landing(blocks, descriptors, connections, cores, checked, threads, inline);
   }
 
   /** Starts the channels. */
@@ -112,7 +113,7 @@ export class Landing {
 
   /** A page that came on the main channel. */
   page(block: number, offset: number, content: Uint8Array): void | Promise<void> {
-    return this.#targets.of(block).write(this.#list(offset), content);
+    return this.#targets.of(block).write(this.#list(offset), [content]);
   }
 
   /** A zero page that came on the main channel. */
