@@ -1,1 +1,1 @@
-export { instantiate, instantiateSync } from '@assemblyscript/loader';
+export { instantiate, instantiateSync } from '../node/instantiate.ts';
