@@ -33,14 +33,14 @@ export class Landing {
   readonly #pageSize: number;
   #deviceStateBytes = 0;
 
-  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: WorkerModule | ThreadStock, inline: boolean) {
+  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock, inline: boolean) {
     const { pageSize, compression, deviceStateLimit } = checked;
     const areas = layOutShared(
       blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file' })),
       pageSize,
     );
     const data: ReceiveChannelData = { ...cores, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
-    const channels = receiveChannels(connections, data, inline ? undefined : threads);
+    const channels = receiveChannels(connections, data, inline ? undefined : threads());
     this.receivers = new Receivers({
       geometry: {
         channels: connections.length,
@@ -66,10 +66,10 @@ export class Landing {
   }
 
   /**
-   * @param threads of the channels, if they are to have some.
+   * @param threads of the channels; asked for only if they are to have some.
    * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow.
    */
-  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming, threads: WorkerModule | ThreadStock): Promise<Landing> {
+  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock): Promise<Landing> {
     const descriptors = describeTargets(targets, blocks);
     const inline = checked.inline || !descriptors.every(isShareable);
     const cores = { module: await coreFor(checked.modules, inline), targetModules: await targetCores(descriptors, checked.modules) };
