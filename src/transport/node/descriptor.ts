@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 
 /**
@@ -35,11 +36,13 @@ export function takeDescriptor(socket: Socket, channel: number, prefix: Uint8Arr
   }
   const handle = handleOf(socket);
   if (handle === undefined || typeof handle.readStop !== 'function') return undefined;
-  const buffered = socket.read() as Uint8Array | null;
+  // All that the stream has: since Node 26 it gives one buffer at a time.
+  const buffered: Uint8Array[] = [];
+  for (let chunk: Uint8Array | null; (chunk = socket.read() as Uint8Array | null) !== null; ) buffered.push(chunk);
   // The stream starts a handle that is not reading whenever it has room; one that it believes to be reading, it leaves alone.
   handle.reading = true;
   handle.readStop();
-  return { fd: handle.fd, prefix: Uint8Array.from(buffered === null ? prefix : Buffer.concat([prefix, buffered])), offset };
+  return { fd: handle.fd, prefix: concat([prefix, ...buffered]), offset };
 }
 
 /** A connection's descriptor, for its own thread to write; undefined where the runtime has none to give, or not all of what was written has left. */
