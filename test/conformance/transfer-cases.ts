@@ -5,6 +5,9 @@ import { equal, Failure, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
 import { STREAMS, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
 
+/** Long enough for a source to have filled a connection. */
+const LATE_MS = 150;
+
 /** Moves something from here to here. */
 export async function move(way: Way, io: Io, target: Target, source: Omit<OutgoingOptions, 'uri' | 'connect' | 'listen'>): Promise<[MigrationStatistics, MigrationStatistics]> {
   const { incoming, to } = await way.open(target, io);
@@ -25,6 +28,7 @@ export function transferCases(io: Io): readonly Case[] {
   return [
     ...each,
     ...waysOf(io).map((way): Case => ({ capability: way.capability, needs: way.needs ?? [], name: `${way.name}: channels as tasks of this thread`, run: () => memories(way, io, 'unshared', { inline: true }) })),
+    ...waysOf(io).map((way): Case => ({ capability: way.capability, needs: [...(way.needs ?? []), 'sharedMemory'], name: `${way.name}: a target that takes its time to find a place`, run: () => lateTarget(way, io) })),
     ...(io.httpTarget === undefined ? [] : [{ capability: 'http', name: 'HTTP, to a target elsewhere', run: toElsewhere } as const]),
     { capability: 'streams', name: 'one channel, and 5', run: () => channelCounts(io) },
     { capability: 'streams', name: 'larger pages', run: () => memories(STREAMS, io, 'unshared', { pageSize: 65536 }) },
@@ -44,6 +48,17 @@ async function memories(way: Way, io: Io, kind: Kind, options: { inline?: boolea
   if (options.pageSize === undefined) {
     for (const { ram } of [sent, received]) equal([ram.duplicate, ram.normal], [zeros, pages - zeros], 'zero pages and others');
   }
+}
+
+/** As much comes before the channels begin as their connections hold: none of it may be lost when others take them over. */
+async function lateTarget(way: Way, io: Io): Promise<void> {
+  const { source, target } = pairOf('shared');
+  const late = async (): Promise<typeof target> => {
+    await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+    return target;
+  };
+  await move(way, io, { blocks: late }, { blocks: [{ id: 'heap', source }] });
+  sameBytes(bytesOf(target), bytesOf(source), 'memory');
 }
 
 /** What has come is compared by the launcher. */
