@@ -1,3 +1,4 @@
+import { formatUuid } from '../bytes.ts';
 import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
 import { DEVICE_STATE, ID_LENGTH, INITIAL, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
@@ -51,7 +52,7 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
   [REFUSAL.uuid]: {
     code: 'ERR_UUID',
     field: 'uuid',
-    value: (packet) => uuidText(bytesAt(packet, INITIAL.uuid, 16)),
+    value: (packet) => formatUuid(bytesAt(packet, INITIAL.uuid, 16)),
     problem: 'is not the uuid expected here: set the same one at both ends',
   },
   [REFUSAL.channelId]: {
@@ -177,9 +178,4 @@ function pageOffset(packet: DataView, page: number): string {
 
 function bytesAt(packet: DataView, at: number, length: number): Uint8Array {
   return new Uint8Array(packet.buffer, packet.byteOffset + at, length);
-}
-
-function uuidText(uuid: Uint8Array): string {
-  const hex = Array.from(uuid, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

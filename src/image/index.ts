@@ -12,5 +12,6 @@ export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReade
 export { blockLengthFor, fileLengthRecord } from './records.ts';
 export { extractBlock, extractCore, type CoreReport, type ExtractOptions } from './extract.ts';
 export { inspectDevices, type InspectDevicesOptions } from './devices.ts';
-export { formatUuid, inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
+export { formatUuid } from '../bytes.ts';
+export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
 export { countBits, runsOf, type PageRun } from './bitmap.ts';

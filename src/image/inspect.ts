@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { formatUuid } from '../bytes.ts';
 import { countBits } from './bitmap.ts';
 import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 import type { ImageSource } from './open-source.ts';
@@ -87,10 +87,4 @@ async function reportBlock(image: ImageReader, block: ImageBlock): Promise<Block
     bitmapOffset: block.bitmapOffset,
     pagesOffset: block.pagesOffset,
   };
-}
-
-/** 16 bytes in the usual form with dashes. */
-export function formatUuid(uuid: Uint8Array): string {
-  const hex = toHex(uuid);
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
