@@ -2,6 +2,15 @@
 import { maskBit } from './bytes';
 import { isZero } from './pages';
 
+/** Fills a list with `count` neighbours, from page `first` of the block on. */
+export function neighbours(offsets: usize, first: u32, count: u32, pageSize: u32): void {
+  let offset = <u64>first * pageSize;
+  for (const end = offsets + (count << 3); offsets != end; offsets += 8) {
+    store<u64>(offsets, offset);
+    offset += pageSize;
+  }
+}
+
 /**
  * Puts the offsets of pages whose mask bit is clear (normal pages) before those whose bit is set (zero pages), each in
  * the order they had: the order in which a RAM packet lists them. `scratch` holds 8 * count bytes. Returns the count

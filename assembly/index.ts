@@ -6,7 +6,7 @@
  * code and are trusted; what comes from a wire is checked by the functions named `check...`.
  */
 export { zeroMask, zeroMaskAt, compareMask } from './pages';
-export { partition, compact, gather, scatter, clear, runs } from './batch';
+export { neighbours, partition, compact, gather, scatter, clear, runs } from './batch';
 export { hash, hashPages } from './hash';
 export { markPages, nextRun, runEnd, countBits } from './bitmap';
 export { fillInitial, checkInitial } from './packet/initial';

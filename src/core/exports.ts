@@ -30,6 +30,9 @@ export interface CoreExports {
   /** Of `count` <= 32 contiguous pages: bit i is set when page i at `a` differs from page i at `b`. */
   compareMask(a: Address, b: Address, pageSize: number, count: number): number;
 
+  /** Fills an `offsets` list with `count` neighbouring pages of a block, the first of which is page `first`. */
+  neighbours(offsets: Address, first: number, count: number, pageSize: number): void;
+
   /**
    * Puts the offsets of pages whose mask bit is clear (normal) before those whose bit is set (zero), in place, each
    * kind in its order. `scratch` has room for 8 * count bytes, left undefined. Returns the count of normal pages.

@@ -48,6 +48,10 @@ export function model(bytes: Uint8Array): CoreExports {
       return mask >>> 0;
     },
 
+    neighbours(offsets, first, count, pageSize) {
+      for (let i = 0; i < count; i++) view.setBigUint64(offsets + 8 * i, BigInt(first + i) * BigInt(pageSize), true);
+    },
+
     partition(offsets, count, mask) {
       const all = Array.from({ length: count }, (_, i) => ({
         zero: bit(mask, i),

@@ -18,6 +18,7 @@ const EXPORTS = [
   'hash',
   'hashPages',
   'markPages',
+  'neighbours',
   'nextRun',
   'partition',
   'runEnd',

@@ -122,6 +122,13 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     return { run: (core) => core.compareMask(a, b, pageSize, count) >>> 0 };
   },
 
+  neighbours(place, random) {
+    const { pageSize, count } = shape(random);
+    const first = random.pick([0, 1000, 2 ** 32 - count]);
+    const list = place.take(8 * count);
+    return { run: (core) => core.neighbours(list, first, count, pageSize) };
+  },
+
   partition(place, random) {
     const count = random.below(150);
     const list = place.take(8 * count);

@@ -49,48 +49,61 @@ export class Batcher {
     const source = batch.staged ? undefined : this.#sources[batch.block];
     const straight = placeOf !== undefined && source?.read !== undefined;
     // What is known to be zero is neither loaded nor looked at.
-    const known = (detect || straight) && source?.markAbsent !== undefined ? this.#sort(batch, count, () => source.markAbsent!(batch)) : count;
+    const known = (detect || straight) && source?.markAbsent !== undefined ? this.#markAbsent(batch, source, count) : count;
     if (straight) {
-      this.#eachRun(batch, known, (offset, length) => source.read!(offset, placeOf(offset, length)));
+      const runs = this.#runs(batch, known);
+      for (let run = 0; run < runs; run++) {
+        const offset = this.scratch.runOffset(run);
+        source.read!(offset, placeOf(offset, this.scratch.runBytes(run)));
+      }
       return { normal: known, zero: count - known, content: [] };
     }
     const inPlace = source?.load(batch, known, detect, copy);
     let normal = known;
     if (detect) {
-      normal = this.#sort(batch, known, () => (inPlace === undefined ? this.#detectStaged(batch, known) : inPlace.detect(batch, known)));
-      if (inPlace === undefined && normal < known) this.core.compact(batch.data, this.#pageSize, known, this.scratch.mask);
+      this.scratch.maskWords.fill(0);
+      const found = inPlace === undefined ? this.#detectStaged(batch, known) : inPlace.detect(batch, known);
+      if (found) {
+        normal = this.#sort(batch, known);
+        if (inPlace === undefined) this.core.compact(batch.data, this.#pageSize, known, this.scratch.mask);
+      }
     }
     return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace) };
   }
 
-  /** Sorts the first `count` offsets by the mask that `mark` makes. @returns how many are normal. */
-  #sort(batch: RamPayload, count: number, mark: () => void): number {
-    const { core, scratch } = this;
-    scratch.maskWords.fill(0);
-    mark();
-    return core.partition(batch.offsets, count, scratch.mask, scratch.spare);
+  /** Sorts the first `count` offsets by the mask. @returns how many are normal. */
+  #sort(batch: RamPayload, count: number): number {
+    return this.core.partition(batch.offsets, count, this.scratch.mask, this.scratch.spare);
   }
 
-  #detectStaged(batch: RamPayload, count: number): void {
+  #markAbsent(batch: RamPayload, source: PageSource, count: number): number {
+    this.scratch.maskWords.fill(0);
+    source.markAbsent!(batch);
+    return this.#sort(batch, count);
+  }
+
+  #detectStaged(batch: RamPayload, count: number): boolean {
     const { core, scratch } = this;
+    let found = 0;
     for (let page = 0; page < count; page += 32) {
       const bits = core.zeroMask(batch.data + page * this.#pageSize, this.#pageSize, Math.min(32, count - page));
-      scratch.maskWords[page >> 5]! |= bits;
+      scratch.maskWords[page >> 5] = bits;
+      found |= bits;
     }
+    return found !== 0;
   }
 
   #content(batch: RamPayload, normal: number, inPlace: PagesInPlace | undefined): Uint8Array[] {
     if (normal === 0) return [];
     if (inPlace === undefined) return [batch.dataBytes(0, normal * this.#pageSize)];
     const content: Uint8Array[] = [];
-    this.#eachRun(batch, normal, (offset, length) => content.push(inPlace.view(offset, length)));
+    const runs = this.#runs(batch, normal);
+    for (let run = 0; run < runs; run++) content.push(inPlace.view(this.scratch.runOffset(run), this.scratch.runBytes(run)));
     return content;
   }
 
-  #eachRun(batch: RamPayload, count: number, take: (offset: number, length: number) => void): void {
-    const { core, scratch } = this;
-    const runs = core.runs(batch.offsets, count, this.#pageSize, scratch.runs);
-    for (let run = 0; run < runs; run++) take(scratch.runOffset(run), scratch.runBytes(run));
+  #runs(batch: RamPayload, count: number): number {
+    return this.core.runs(batch.offsets, count, this.#pageSize, this.scratch.runs);
   }
 }
 

@@ -27,13 +27,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     kind: 'send',
     open() {},
     payloads: new Map([
-      [
-        RAM,
-        (slot) => {
-          const batch = new RamPayload(slot);
-          return batch.each(pageSize, () => copyBatch(batch));
-        },
-      ],
+      [RAM, (slot) => new RamPayload(slot).each(core, pageSize, copyBatch)],
     ]),
     sync() {},
     stop() {},

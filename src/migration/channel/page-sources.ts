@@ -18,8 +18,8 @@ export type SourceDescriptor =
 
 /** Pages that stay in their block. */
 export interface PagesInPlace {
-  /** Sets the mask's bits of those of the first `count` pages that are zero. */
-  detect(batch: RamPayload, count: number): void;
+  /** Sets the mask's bits of those of the first `count` pages that are zero. @returns whether there are any. */
+  detect(batch: RamPayload, count: number): boolean;
   /** A run of neighbouring pages, where it is. */
   view(offset: number, length: number): Uint8Array;
 }
@@ -75,19 +75,26 @@ class MemorySource implements PageSource, PagesInPlace {
     return undefined;
   }
 
-  detect(batch: RamPayload, count: number): void {
-    const { pageSize, scratch } = this.#context;
+  detect(batch: RamPayload, count: number): boolean {
+    const { core, pageSize, scratch } = this.#context;
+    const inPlace = this.#inPlace!;
+    const { maskWords } = scratch;
+    const runs = core.runs(batch.offsets, count, pageSize, scratch.runs);
+    let found = 0;
     let page = 0;
-    eachRun(batch, count, this.#context, (offset, length) => {
-      for (let at = 0; at < length; ) {
+    for (let run = 0; run < runs; run++) {
+      let at = this.#byteOffset + scratch.runOffset(run);
+      for (const end = at + scratch.runBytes(run); at < end; ) {
         // A word of the mask at a time: a run may start in the middle of one.
-        const pages = Math.min(32 - (page & 31), (length - at) / pageSize);
-        const bits = this.#inPlace!.zeroMask(this.#byteOffset + offset + at, pageSize, pages);
-        scratch.maskWords[page >> 5]! |= bits << (page & 31);
+        const pages = Math.min(32 - (page & 31), (end - at) / pageSize);
+        const bits = inPlace.zeroMask(at, pageSize, pages);
+        maskWords[page >> 5]! |= bits << (page & 31);
+        found |= bits;
         page += pages;
         at += pages * pageSize;
       }
-    });
+    }
+    return found !== 0;
   }
 
   view(offset: number, length: number): Uint8Array {

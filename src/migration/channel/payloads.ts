@@ -1,4 +1,4 @@
-import { encodeId, ID_LENGTH } from '../../core/index.ts';
+import { type CoreExports, encodeId, ID_LENGTH } from '../../core/index.ts';
 import type { Slot } from '../../engine/slot.ts';
 import { BATCH_BYTES } from './areas.ts';
 
@@ -67,24 +67,27 @@ export class RamPayload {
 
   /**
    * Sends the list, or each list of a range, one after the other. Synchronous as long as `send` is.
+   * @param core over the arena: it writes a range's lists.
    * @param pageSize bytes.
    * @param send takes the batch as it is then; told whether it is the first.
    */
-  each(pageSize: number, send: (first: boolean) => void | Promise<void>): void | Promise<void> {
-    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(true);
-    return this.#sendFrom(0, pageSize, send);
+  each(core: CoreExports, pageSize: number, send: (batch: RamPayload, first: boolean) => void | Promise<void>): void | Promise<void> {
+    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(this, true);
+    return this.#sendFrom(0, core, pageSize, send);
   }
 
-  #sendFrom(start: number, pageSize: number, send: (first: boolean) => void | Promise<void>): void | Promise<void> {
+  #sendFrom(start: number, core: CoreExports, pageSize: number, send: (batch: RamPayload, first: boolean) => void | Promise<void>): void | Promise<void> {
     const { fields } = this.slot;
+    const { offsets } = this;
+    const first = fields[RamField.FIRST]!;
     const pages = fields[RamField.PAGES]!;
     const capacity = fields[RamField.CAPACITY]!;
     for (let done = start; done < pages; done += capacity) {
       const count = Math.min(capacity, pages - done);
-      fields[RamField.COUNT] = 0;
-      for (let page = 0; page < count; page++) this.push((fields[RamField.FIRST]! + done + page) * pageSize);
-      const sent = send(done === 0);
-      if (sent !== undefined) return sent.then(() => this.#sendFrom(done + capacity, pageSize, send));
+      core.neighbours(offsets, first + done, count, pageSize);
+      fields[RamField.COUNT] = count;
+      const sent = send(this, done === 0);
+      if (sent !== undefined) return sent.then(() => this.#sendFrom(done + capacity, core, pageSize, send));
     }
   }
 

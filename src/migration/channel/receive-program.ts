@@ -58,60 +58,80 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({ channel: id, packet: counters[Counter.PACKETS]!, offset });
 
-  async function fill(...views: Uint8Array[]): Promise<void> {
-    if (!(await input.fill(views)) && arena.running()) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the connection in the middle of a packet', place());
+  function fill(views: readonly Uint8Array[]): void | Promise<void> {
+    return then(input.fill(views), demand);
   }
 
-  async function takeDeviceState(at: number): Promise<void> {
+  function demand(filled: boolean): void {
+    if (!filled && arena.running()) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the connection in the middle of a packet', place());
+  }
+
+  /** @returns the packet's flags. */
+  async function takeDeviceState(at: number): Promise<number> {
     const refusal = core.checkDeviceState(scratch.header, deviceStateLimit, scratch.info);
     if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at));
     const bytes = new Uint8Array(scratch.infoView.getUint32(DEVICE_STATE_INFO.payload, true));
     const instanceId = scratch.infoView.getUint32(DEVICE_STATE_INFO.instanceId, true);
     const name = head.slice(DEVICE_STATE_FIELDS.idstr, DEVICE_STATE_FIELDS.instanceId);
-    await fill(bytes);
+    await fill([bytes]);
     context.emit({ idstr: decodeId(name), instanceId, data: bytes } satisfies DeviceState);
+    return 0;
   }
 
   /** @returns the packet's flags. */
-  async function takeRam(at: number): Promise<number> {
-    await fill(headRest);
+  function takeRam(at: number): number | Promise<number> {
+    return then(fill([headRest]), () => takeRamBehindHeader(at));
+  }
+
+  function takeRamBehindHeader(at: number): number | Promise<number> {
     const refusal = core.checkRam(scratch.header, scratch.pages, pageSize, COMPRESSION[compression], arena.layout.shared, areas.blockCount, scratch.info, offsets);
     const info = (field: number): number => scratch.infoView.getUint32(field, true);
     if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at), info(RAM_INFO.badPage));
     const flags = info(RAM_INFO.flags);
+    const block = info(RAM_INFO.block);
     const normal = info(RAM_INFO.normal);
     const zero = info(RAM_INFO.zero);
-    if (normal > 0) await takePages(info(RAM_INFO.block), normal, info(RAM_INFO.payload));
-    if (zero > 0) await targets.of(info(RAM_INFO.block)).zero({ offsets: offsets + 8 * normal, count: zero });
-    counters[Counter.NORMAL]! += normal;
-    counters[Counter.DUPLICATE]! += zero;
-    return flags;
+    const placed = normal > 0 ? takePages(block, normal, info(RAM_INFO.payload)) : undefined;
+    return then(placed, () => {
+      const cleared = zero > 0 ? targets.of(block).zero({ offsets: offsets + 8 * normal, count: zero }) : undefined;
+      return then(cleared, () => {
+        counters[Counter.NORMAL]! += normal;
+        counters[Counter.DUPLICATE]! += zero;
+        return flags;
+      });
+    });
   }
 
-  async function takePages(block: number, count: number, bytes: number): Promise<void> {
+  function takePages(block: number, count: number, bytes: number): void | Promise<void> {
     const target = targets.of(block);
-    const pages = { offsets, count };
+    if (decoder === undefined && target.place !== undefined) return fillInPlace(runsInPlace(target.place, count));
     const content = payload.subarray(0, count * pageSize);
-    if (decoder !== undefined) await unpack(decoder, bytes, content);
-    else if (target.place !== undefined) return fillInPlace(runsInPlace(target.place, count));
-    else await fill(content);
-    await target.write(pages, [content]);
+    const filled = decoder === undefined ? fill([content]) : unpack(decoder, bytes, content);
+    return then(filled, () => target.write({ offsets, count }, [content]));
   }
 
   /** A source that sends pages while its blocks grow can have them moved under a read. Views of what was there before have no length then. */
-  async function fillInPlace(views: Uint8Array[]): Promise<void> {
+  function fillInPlace(views: Uint8Array[]): void | Promise<void> {
     const at = input.offset;
-    const moved = (): boolean => views[0]!.length === 0;
-    await fill(...views).catch((thrown: unknown) => {
-      if (!moved()) throw thrown;
-    });
-    if (moved()) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
+    const demandUnmoved = (): void => {
+      if (views[0]!.length === 0) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
+    };
+    const failed = (thrown: unknown): never => {
+      demandUnmoved();
+      throw thrown;
+    };
+    try {
+      const filled = fill(views);
+      return filled === undefined ? demandUnmoved() : filled.then(demandUnmoved, failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
   }
 
   async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {
     const at = input.offset;
     const packed = payload.subarray(packedAt, packedAt + bytes);
-    await fill(packed);
+    await fill([packed]);
     try {
       await codec.decode(packed, content);
     } catch (thrown) {
@@ -122,7 +142,9 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   function runsInPlace(placeRun: (offset: number, length: number) => Uint8Array, count: number): Uint8Array[] {
     const runs = core.runs(offsets, count, pageSize, scratch.runs);
-    return Array.from({ length: runs }, (_, run) => placeRun(scratch.runOffset(run), scratch.runBytes(run)));
+    const views: Uint8Array[] = [];
+    for (let run = 0; run < runs; run++) views.push(placeRun(scratch.runOffset(run), scratch.runBytes(run)));
+    return views;
   }
 
   return {
@@ -131,9 +153,12 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     async run(barrier) {
       for (;;) {
         const at = input.offset;
-        if (!(await input.fill([head]))) return;
+        // Awaited only if need be, as with what is taken: a channel whose input blocks does without promises from one SYNC to the next.
+        const filled = input.fill([head]);
+        if (!(typeof filled === 'boolean' ? filled : await filled)) return;
         const isDeviceState = (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
-        const flags = isDeviceState ? (await takeDeviceState(at), 0) : await takeRam(at);
+        const taken = isDeviceState ? takeDeviceState(at) : takeRam(at);
+        const flags = typeof taken === 'number' ? taken : await taken;
         counters[Counter.PACKETS]!++;
         // A packet may bring pages along with its SYNC: they come before it.
         if ((flags & FLAG_SYNC) !== 0 && !(await barrier())) return;
@@ -142,4 +167,9 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     stop: () => input.stop(),
     close: () => decoder?.close(),
   };
+}
+
+/** Goes on with what a step has given: at once, where there was nothing to wait for. */
+function then<T, R>(step: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
+  return step instanceof Promise ? step.then(next) : next(step);
 }

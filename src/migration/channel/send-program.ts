@@ -7,7 +7,7 @@ import { LinkOutput } from '../../transport/link-output.ts';
 import type { Link } from '../../transport/link.ts';
 import type { Output } from '../../transport/output.ts';
 import { blockIdAddress } from './areas.ts';
-import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
+import { Batcher, type ChannelBasics, Counter, type ReadyBatch } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { DEVICE_STATE, DeviceStatePayload, RAM, RamPayload } from './payloads.ts';
 
@@ -36,16 +36,19 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
 
   const write = (views: Uint8Array[]): void | Promise<void> => output!.write(views);
 
-  function sendBatch(batch: RamPayload): void | Promise<void> {
-    const { normal, zero, content } = batcher.prepare(batch, encoder !== undefined);
-    const send = (payload: readonly Uint8Array[]): void | Promise<void> => {
-      const bytes = payload.reduce((sum, { length }) => sum + length, 0);
-      core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
-      counters[Counter.NORMAL]! += normal;
-      counters[Counter.DUPLICATE]! += zero;
-      return write([header, ...payload]);
-    };
-    return encoder === undefined || normal === 0 ? send(content) : encoder.encode(content[0]!).then(send);
+  function sendBatch(batch: RamPayload, first: boolean): void | Promise<void> {
+    // The engine counts one for each slot.
+    if (!first) counters[Counter.PACKETS]!++;
+    const ready = batcher.prepare(batch, encoder !== undefined);
+    if (encoder === undefined || ready.normal === 0) return sendPacket(batch, ready, ready.content, ready.normal * pageSize);
+    return encoder.encode(ready.content[0]!).then((payload) => sendPacket(batch, ready, payload, payload.reduce((sum, { length }) => sum + length, 0)));
+  }
+
+  function sendPacket(batch: RamPayload, { normal, zero }: ReadyBatch, payload: readonly Uint8Array[], bytes: number): void | Promise<void> {
+    core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
+    counters[Counter.NORMAL]! += normal;
+    counters[Counter.DUPLICATE]! += zero;
+    return write([header, ...payload]);
   }
 
   return {
@@ -59,17 +62,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
       await write([scratch.bytes(scratch.header, INITIAL_LENGTH)]);
     },
     payloads: new Map([
-      [
-        RAM,
-        (slot) => {
-          const batch = new RamPayload(slot);
-          return batch.each(pageSize, (first) => {
-            // The engine counts one for each slot.
-            if (!first) counters[Counter.PACKETS]!++;
-            return sendBatch(batch);
-          });
-        },
-      ],
+      [RAM, (slot) => new RamPayload(slot).each(core, pageSize, sendBatch)],
       [
         DEVICE_STATE,
         (slot) => {

@@ -41,6 +41,7 @@ export class FromSource {
   /** @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the source told. */
   async run(): Promise<void> {
     try {
+      if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
       await this.#receive();
       await this.#commit();
       // Only now, with everything in place, does the source hear that it may let go.
@@ -58,7 +59,7 @@ export class FromSource {
     }
   }
 
-  /** The source's channels take as long to start as ours: there is no reason to wait for what the source sends before that. */
+  /** While there is no source yet: threads take some ten milliseconds of a processor to start, which its own will want then. */
   #startThreads(): void {
     this.#threads = new ThreadStock(this.#checked.worker('receive'), this.#checked.channels, 'multifd channel');
   }
@@ -84,9 +85,7 @@ export class FromSource {
     });
     void this.#connections.failure.then((error) => this.#fail(error));
     try {
-      const main = await this.#connections.main;
-      if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
-      await this.#parse(main);
+      await this.#parse(await this.#connections.main);
       await this.#landing!.receivers.finish();
       // A source with more channels than agreed has opened them by now, each with pages that nobody reads: let what has arrived be seen.
       await turn();

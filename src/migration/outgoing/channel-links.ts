@@ -1,5 +1,6 @@
 import { type Launcher, inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import type { ChannelContext } from '../../engine/program.ts';
+import type { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { join } from '../../transport/join.ts';
 import { linkOfPort, type PortData, portLauncher } from '../channel/port-launcher.ts';
@@ -15,7 +16,7 @@ export function openOwn(data: SendWorkerData, channel: number): OpenChannel {
 }
 
 /** Channels that send over `links`. @param module of their workers; undefined: they run in this thread. */
-export function sendLauncher(links: OutgoingLinks, module: WorkerModule | undefined): Launcher {
+export function sendLauncher(links: OutgoingLinks, module: WorkerModule | ThreadStock | undefined): Launcher {
   if (module === undefined) return inlineLauncher((context: ChannelContext<SendChannelData>) => createSendChannel(context, (signal) => links.open(context.id, signal)));
   if (links.route !== undefined) return workerLauncher(module);
   return portLauncher(module, async (channel, posted, signal, cut) => {

@@ -1,3 +1,5 @@
+import { ThreadStock } from '../../engine/thread-stock.ts';
+import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
 import { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
 import type { SendChannelData } from '../channel/send-program.ts';
@@ -27,7 +29,19 @@ import { ReturnPath } from './return-path.ts';
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
 export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
-  const { signal, inline, compression, uuid, zlibLevel, zstdLevel } = checked;
+  const { inline, channels } = checked;
+  // They take longer to start than all that comes before their work.
+  const threads = inline || plan.gently ? undefined : new ThreadStock(checked.worker('send'), channels, 'multifd channel');
+  try {
+    await migrate(links, cargo, checked, recorder, plan, inline ? undefined : (threads ?? checked.worker('send')));
+  } finally {
+    threads?.close();
+  }
+}
+
+/** @param module of the channels' workers; undefined: they run in this thread. */
+async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan, module: WorkerModule | ThreadStock | undefined): Promise<void> {
+  const { signal, compression, uuid, zlibLevel, zstdLevel } = checked;
   const link = await links.open('main', signal);
   recorder.start();
   const main = new MainChannel(link, (bytes) => {
@@ -41,7 +55,7 @@ export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checke
       checked,
       recorder,
       plan,
-      launcher: sendLauncher(links, inline ? undefined : checked.worker('send')),
+      launcher: sendLauncher(links, module),
       writesBitmaps: false,
       channelData: (basics): SendChannelData & { route: OutgoingLinks['route'] } => ({
         ...basics,

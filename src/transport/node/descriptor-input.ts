@@ -2,7 +2,7 @@ import { readvSync } from 'node:fs';
 import { MultifdError } from '../../errors.ts';
 import type { Input } from '../input.ts';
 import type { Descriptor } from './descriptor.ts';
-import { behind, isNotNow, MAX_VIEWS, withoutStack } from './views.ts';
+import { behind, isNotNow, MAX_VIEWS } from './views.ts';
 
 /** First and longest sleep when there is nothing to read: a loopback peer has its next packet soon; an idle channel costs about 1 % of a processor. */
 const FIRST_SLEEP_MS = 0.05;
@@ -48,20 +48,22 @@ export class DescriptorInput implements Input {
 
   fill(views: readonly Uint8Array[]): boolean {
     const before = this.#offset;
-    let rest = this.#takeAhead(views);
+    let rest = this.#ahead.length > 0 ? this.#takeAhead(views) : views;
     while (rest.length > 0) {
-      const some = rest.slice(0, MAX_VIEWS - 1);
+      const some = rest.length < MAX_VIEWS ? rest : rest.slice(0, MAX_VIEWS - 1);
       const count = this.#read([...some, this.#buffer]);
       if (count === 0) {
         if (this.#offset === before || !this.#alive()) return false;
         throw new MultifdError('ERR_PEER_CLOSED', 'the peer closed the connection in the middle of a message', { channel: this.#channel, offset: this.#offset });
       }
-      const wanted = some.reduce((sum, { length }) => sum + length, 0);
-      this.#ahead = this.#buffer.subarray(0, Math.max(0, count - wanted));
-      this.#used(Math.min(count, wanted));
-      rest = behind(rest, Math.min(count, wanted));
+      let wanted = 0;
+      for (const { length } of some) wanted += length;
+      const used = Math.min(count, wanted);
+      this.#ahead = this.#buffer.subarray(0, count - used);
+      this.#used(used);
+      rest = behind(rest, used);
       // With more views than one call takes, what was read ahead belongs to the next of them.
-      if (this.#ahead.length > 0) rest = this.#takeAhead(rest);
+      if (this.#ahead.length > 0 && rest.length > 0) rest = this.#takeAhead(rest);
     }
     return true;
   }
@@ -87,7 +89,7 @@ export class DescriptorInput implements Input {
   /** At least one byte, or 0 at the end of the stream or when reading should stop. */
   #read(views: readonly Uint8Array[]): number {
     for (let sleep = FIRST_SLEEP_MS; this.#alive(); sleep = Math.min(2 * sleep, LONGEST_SLEEP_MS)) {
-      const count = withoutStack(() => this.#attempt(views));
+      const count = this.#attempt(views);
       if (count !== undefined) return count;
       this.#sleep(sleep);
     }
@@ -96,11 +98,15 @@ export class DescriptorInput implements Input {
 
   /** @returns undefined when nothing is there yet. */
   #attempt(views: readonly Uint8Array[]): number | undefined {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0; // see views.ts
     try {
       return readvSync(this.#fd, views);
     } catch (cause) {
       if (isNotNow(cause)) return undefined;
       throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${(cause as Error).message}`, { channel: this.#channel, offset: this.#offset, cause });
+    } finally {
+      Error.stackTraceLimit = limit;
     }
   }
 }

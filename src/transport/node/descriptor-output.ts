@@ -2,7 +2,7 @@ import { writevSync } from 'node:fs';
 import { MultifdError } from '../../errors.ts';
 import type { Link } from '../link.ts';
 import type { Output } from '../output.ts';
-import { behind, isNotNow, MAX_VIEWS, withoutStack } from './views.ts';
+import { behind, isNotNow, MAX_VIEWS } from './views.ts';
 
 /** First and longest sleep while the kernel takes nothing: some hundred KiB leave its buffer in the shortest, of the megabytes that it has. */
 const FIRST_SLEEP_MS = 0.1;
@@ -41,7 +41,7 @@ export class DescriptorOutput implements Output {
     if (!this.#link.writable) throw this.#closed(this.#link.broken);
     let sleep = FIRST_SLEEP_MS;
     for (let rest = views; rest.length > 0; ) {
-      const count = withoutStack(() => this.#attempt(rest.length > MAX_VIEWS ? rest.slice(0, MAX_VIEWS) : rest));
+      const count = this.#attempt(rest);
       this.#offset += count;
       if (count > 0) this.#onBytes(count);
       rest = behind(rest, count);
@@ -55,11 +55,15 @@ export class DescriptorOutput implements Output {
 
   /** @returns how many bytes the kernel has taken. */
   #attempt(views: readonly Uint8Array[]): number {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0; // see views.ts
     try {
-      return writevSync(this.#fd, views as Uint8Array[]);
+      return writevSync(this.#fd, (views.length > MAX_VIEWS ? views.slice(0, MAX_VIEWS) : views) as Uint8Array[]);
     } catch (cause) {
       if (isNotNow(cause)) return 0;
       throw this.#closed(cause as Error);
+    } finally {
+      Error.stackTraceLimit = limit;
     }
   }
 

@@ -10,20 +10,10 @@ export function behind(views: readonly Uint8Array[], bytes: number): readonly Ui
   return [views[at]!.subarray(left), ...views.slice(at + 1)];
 }
 
-/** Whether an error says that a descriptor has nothing to give, or takes nothing, at the moment. */
+/**
+ * Whether an error says that a descriptor has nothing to give, or takes nothing, at the moment. Nobody looks at where such an error comes from, and to
+ * find that out would cost more than the call that throws it: whoever makes such calls sets Error.stackTraceLimit to 0 meanwhile.
+ */
 export function isNotNow(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EAGAIN';
-}
-
-/**
- * Does a call that may throw just to say "not now": the error is not looked at then, and its stack would cost more than the call.
- */
-export function withoutStack<T>(call: () => T): T {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    return call();
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
 }
