@@ -12,7 +12,7 @@ import { bitmapLength } from '../../stream/index.ts';
  *          bitmaps[i]        one bit a page, for blocks that have one, each 8-byte aligned
  *          changes[i]        the same, for blocks of which is noted what was sent
  *          main              a scratch of the owner's own, as the channels have theirs
- * scratch  header            initial packet, RAM header or device-state packet
+ * scratch  headers           initial packet, device-state packet, or RAM headers, one behind the other
  *          mask              one bit a page of a batch
  *          spare             u64[pages], for the core's partition
  *          runs              {f64 offset, f64 bytes}[pages]
@@ -27,6 +27,9 @@ const up8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
 /** Bytes of pages in a full packet, whatever the page size: QEMU's MULTIFD_PACKET_SIZE. */
 export const BATCH_BYTES = 512 * 1024;
+
+/** So many packets are written at once where their pages can stay where they are: a call into the kernel, and what surrounds it, for 4 MiB. */
+export const PACKETS_AT_ONCE = 8;
 
 /** The longest payload that the core lets a packet of a full batch announce, compressed or not. */
 const PACKED_BYTES = BATCH_BYTES + BATCH_BYTES / 8 + 1024;
@@ -44,7 +47,7 @@ export function receivePayloadBytes(pageSize: number): number {
 function scratchLayout(pageSize: number) {
   const pages = pagesPerPacket(pageSize);
   const header = 0;
-  const mask = header + up8(Math.max(ramHeaderLength(pages), INITIAL_LENGTH));
+  const mask = header + up8(Math.max(PACKETS_AT_ONCE * ramHeaderLength(pages), INITIAL_LENGTH));
   const spare = mask + up8(4 * Math.ceil(pages / 32));
   const runs = spare + 8 * pages;
   const info = runs + RUN.length * pages;
@@ -58,6 +61,7 @@ export function scratchBytes(pageSize: number): number {
 /** One thread's scratch: addresses in the arena, and views of what JavaScript reads. */
 export class Scratch {
   readonly pages: number;
+  /** Of the first. */
   readonly header: number;
   readonly mask: number;
   readonly spare: number;

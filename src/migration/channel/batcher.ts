@@ -18,6 +18,8 @@ export interface ReadyBatch {
   zero: number;
   /** The normal pages' content, in order: one piece in the slot, or each run of pages where it is in its block. Empty when they are where they belong already. */
   content: Uint8Array[];
+  /** The content is in the slot, which the next batch needs. */
+  staged: boolean;
 }
 
 /** Where a run of pages belongs, in memory that can be read to. */
@@ -45,7 +47,7 @@ export class Batcher {
    */
   prepare(batch: RamPayload, copy: boolean, placeOf?: PlaceOf): ReadyBatch {
     const { count, detect } = batch;
-    if (batch.zero) return { normal: 0, zero: count, content: [] };
+    if (batch.zero) return { normal: 0, zero: count, content: [], staged: false };
     const source = batch.staged ? undefined : this.#sources[batch.block];
     const straight = placeOf !== undefined && source?.read !== undefined;
     // What is known to be zero is neither loaded nor looked at.
@@ -56,7 +58,7 @@ export class Batcher {
         const offset = this.scratch.runOffset(run);
         source.read!(offset, placeOf(offset, this.scratch.runBytes(run)));
       }
-      return { normal: known, zero: count - known, content: [] };
+      return { normal: known, zero: count - known, content: [], staged: false };
     }
     const inPlace = source?.load(batch, known, detect, copy);
     let normal = known;
@@ -68,7 +70,7 @@ export class Batcher {
         if (inPlace === undefined) this.core.compact(batch.data, this.#pageSize, known, this.scratch.mask);
       }
     }
-    return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace) };
+    return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace), staged: inPlace === undefined };
   }
 
   /** Sorts the first `count` offsets by the mask. @returns how many are normal. */

@@ -27,6 +27,9 @@ export interface BatchKind {
   zero?: boolean;
 }
 
+/** Sends a batch. @param first of its slot. @param last of its slot. */
+type SendBatch = (batch: RamPayload, first: boolean, last: boolean) => void | Promise<void>;
+
 /**
  * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the channel has got at, as many packets as they fill.
  *
@@ -69,14 +72,14 @@ export class RamPayload {
    * Sends the list, or each list of a range, one after the other. Synchronous as long as `send` is.
    * @param core over the arena: it writes a range's lists.
    * @param pageSize bytes.
-   * @param send takes the batch as it is then; told whether it is the first.
+   * @param send takes the batch as it is then; told whether it is the first, and the last.
    */
-  each(core: CoreExports, pageSize: number, send: (batch: RamPayload, first: boolean) => void | Promise<void>): void | Promise<void> {
-    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(this, true);
+  each(core: CoreExports, pageSize: number, send: SendBatch): void | Promise<void> {
+    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(this, true, true);
     return this.#sendFrom(0, core, pageSize, send);
   }
 
-  #sendFrom(start: number, core: CoreExports, pageSize: number, send: (batch: RamPayload, first: boolean) => void | Promise<void>): void | Promise<void> {
+  #sendFrom(start: number, core: CoreExports, pageSize: number, send: SendBatch): void | Promise<void> {
     const { fields } = this.slot;
     const { offsets } = this;
     const first = fields[RamField.FIRST]!;
@@ -86,7 +89,7 @@ export class RamPayload {
       const count = Math.min(capacity, pages - done);
       core.neighbours(offsets, first + done, count, pageSize);
       fields[RamField.COUNT] = count;
-      const sent = send(this, done === 0);
+      const sent = send(this, done === 0, done + count === pages);
       if (sent !== undefined) return sent.then(() => this.#sendFrom(done + capacity, core, pageSize, send));
     }
   }

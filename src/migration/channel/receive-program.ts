@@ -84,22 +84,27 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   }
 
   function takeRamBehindHeader(at: number): number | Promise<number> {
+    const { infoView } = scratch;
     const refusal = core.checkRam(scratch.header, scratch.pages, pageSize, COMPRESSION[compression], arena.layout.shared, areas.blockCount, scratch.info, offsets);
-    const info = (field: number): number => scratch.infoView.getUint32(field, true);
-    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at), info(RAM_INFO.badPage));
-    const flags = info(RAM_INFO.flags);
-    const block = info(RAM_INFO.block);
-    const normal = info(RAM_INFO.normal);
-    const zero = info(RAM_INFO.zero);
-    const placed = normal > 0 ? takePages(block, normal, info(RAM_INFO.payload)) : undefined;
-    return then(placed, () => {
-      const cleared = zero > 0 ? targets.of(block).zero({ offsets: offsets + 8 * normal, count: zero }) : undefined;
-      return then(cleared, () => {
-        counters[Counter.NORMAL]! += normal;
-        counters[Counter.DUPLICATE]! += zero;
-        return flags;
-      });
-    });
+    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at), infoView.getUint32(RAM_INFO.badPage, true));
+    const normal = infoView.getUint32(RAM_INFO.normal, true);
+    if (normal === 0) return clearPages();
+    return then(takePages(infoView.getUint32(RAM_INFO.block, true), normal, infoView.getUint32(RAM_INFO.payload, true)), clearPages);
+  }
+
+  /** The packet's zero pages, which are behind the others in its list. */
+  function clearPages(): number | Promise<number> {
+    const { infoView } = scratch;
+    const zero = infoView.getUint32(RAM_INFO.zero, true);
+    if (zero === 0) return taken();
+    return then(targets.of(infoView.getUint32(RAM_INFO.block, true)).zero({ offsets: offsets + 8 * infoView.getUint32(RAM_INFO.normal, true), count: zero }), taken);
+  }
+
+  function taken(): number {
+    const { infoView } = scratch;
+    counters[Counter.NORMAL]! += infoView.getUint32(RAM_INFO.normal, true);
+    counters[Counter.DUPLICATE]! += infoView.getUint32(RAM_INFO.zero, true);
+    return infoView.getUint32(RAM_INFO.flags, true);
   }
 
   function takePages(block: number, count: number, bytes: number): void | Promise<void> {
@@ -113,19 +118,22 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   /** A source that sends pages while its blocks grow can have them moved under a read. Views of what was there before have no length then. */
   function fillInPlace(views: Uint8Array[]): void | Promise<void> {
     const at = input.offset;
-    const demandUnmoved = (): void => {
-      if (views[0]!.length === 0) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
-    };
-    const failed = (thrown: unknown): never => {
-      demandUnmoved();
-      throw thrown;
-    };
     try {
       const filled = fill(views);
-      return filled === undefined ? demandUnmoved() : filled.then(demandUnmoved, failed);
+      if (filled !== undefined) return filled.then(() => demandUnmoved(views, at), (thrown: unknown) => unlessMoved(views, at, thrown));
     } catch (thrown) {
-      failed(thrown);
+      unlessMoved(views, at, thrown);
     }
+    demandUnmoved(views, at);
+  }
+
+  function demandUnmoved(views: readonly Uint8Array[], at: number): void {
+    if (views[0]!.length === 0) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
+  }
+
+  function unlessMoved(views: readonly Uint8Array[], at: number, thrown: unknown): never {
+    demandUnmoved(views, at);
+    throw thrown;
   }
 
   async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {
@@ -157,8 +165,8 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
         const filled = input.fill([head]);
         if (!(typeof filled === 'boolean' ? filled : await filled)) return;
         const isDeviceState = (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
-        const taken = isDeviceState ? takeDeviceState(at) : takeRam(at);
-        const flags = typeof taken === 'number' ? taken : await taken;
+        const packet = isDeviceState ? takeDeviceState(at) : takeRam(at);
+        const flags = typeof packet === 'number' ? packet : await packet;
         counters[Counter.PACKETS]!++;
         // A packet may bring pages along with its SYNC: they come before it.
         if ((flags & FLAG_SYNC) !== 0 && !(await barrier())) return;

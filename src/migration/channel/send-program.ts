@@ -6,7 +6,7 @@ import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { LinkOutput } from '../../transport/link-output.ts';
 import type { Link } from '../../transport/link.ts';
 import type { Output } from '../../transport/output.ts';
-import { blockIdAddress } from './areas.ts';
+import { blockIdAddress, PACKETS_AT_ONCE } from './areas.ts';
 import { Batcher, type ChannelBasics, Counter, type ReadyBatch } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { DEVICE_STATE, DeviceStatePayload, RAM, RamPayload } from './payloads.ts';
@@ -29,26 +29,43 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
   const { core, scratch } = batcher;
   const encoder = await createEncoder(compression, data, ownThread);
   const flags = COMPRESSION[compression] << COMPRESSION_SHIFT;
-  const header = scratch.bytes(scratch.header, ramHeaderLength(scratch.pages));
+  const headerBytes = ramHeaderLength(scratch.pages);
+  const headers = Array.from({ length: PACKETS_AT_ONCE }, (_, packet) => scratch.bytes(scratch.header + packet * headerBytes, headerBytes));
+  /** Packets that are ready and not written yet, and what they are made of. */
+  let waiting = 0;
+  let views: Uint8Array[] = [];
   const stopping = new AbortController();
   let link: Link | undefined;
   let output: Output | undefined;
 
   const write = (views: Uint8Array[]): void | Promise<void> => output!.write(views);
 
-  function sendBatch(batch: RamPayload, first: boolean): void | Promise<void> {
+  function sendBatch(batch: RamPayload, first: boolean, last: boolean): void | Promise<void> {
     // The engine counts one for each slot.
     if (!first) counters[Counter.PACKETS]!++;
     const ready = batcher.prepare(batch, encoder !== undefined);
-    if (encoder === undefined || ready.normal === 0) return sendPacket(batch, ready, ready.content, ready.normal * pageSize);
-    return encoder.encode(ready.content[0]!).then((payload) => sendPacket(batch, ready, payload, payload.reduce((sum, { length }) => sum + length, 0)));
+    if (encoder !== undefined && ready.normal > 0) return encoder.encode(ready.content[0]!).then((payload) => {
+      pack(batch, ready, payload, payload.reduce((sum, { length }) => sum + length, 0));
+      return writeAll();
+    });
+    pack(batch, ready, ready.content, ready.normal * pageSize);
+    if (last || ready.staged || waiting === PACKETS_AT_ONCE) return writeAll();
   }
 
-  function sendPacket(batch: RamPayload, { normal, zero }: ReadyBatch, payload: readonly Uint8Array[], bytes: number): void | Promise<void> {
-    core.fillRam(scratch.header, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
+  /** Makes the next of the packets that wait. @param bytes of its payload. */
+  function pack(batch: RamPayload, { normal, zero }: ReadyBatch, payload: readonly Uint8Array[], bytes: number): void {
+    core.fillRam(scratch.header + waiting * headerBytes, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
     counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += zero;
-    return write([header, ...payload]);
+    views.push(headers[waiting]!, ...payload);
+    waiting++;
+  }
+
+  function writeAll(): void | Promise<void> {
+    const all = views;
+    views = [];
+    waiting = 0;
+    return write(all);
   }
 
   return {
@@ -75,7 +92,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     sync() {
       counters[Counter.PACKETS]!++;
       core.fillRam(scratch.header, FLAG_SYNC, scratch.pages, 0, 0, 0, arena.counterOffset, 0, scratch.spare);
-      return write([header]);
+      return write([headers[0]!]);
     },
     stop() {
       // A failed group: nobody is interested in what is still on its way. At a clean end nothing is.

@@ -5,7 +5,7 @@ import type { Descriptor } from './descriptor.ts';
 import { behind, isNotNow, MAX_VIEWS } from './views.ts';
 
 /** First and longest sleep when there is nothing to read: a loopback peer has its next packet soon; an idle channel costs about 1 % of a processor. */
-const FIRST_SLEEP_MS = 0.05;
+const FIRST_SLEEP_MS = 0.1;
 const LONGEST_SLEEP_MS = 8;
 
 /**
@@ -13,6 +13,8 @@ const LONGEST_SLEEP_MS = 8;
  * few enough that copying what turns out to be content does not count.
  */
 const AHEAD = 2048;
+
+const NOTHING: readonly Uint8Array[] = [];
 
 export class DescriptorInput implements Input {
   readonly #fd: number;
@@ -62,6 +64,8 @@ export class DescriptorInput implements Input {
       this.#ahead = this.#buffer.subarray(0, count - used);
       this.#used(used);
       rest = behind(rest, used);
+      // That was all there was. To ask for more at once would mostly bring an exception, and else a few bytes.
+      if (rest.length > 0 && used < wanted) this.#sleep(FIRST_SLEEP_MS);
       // With more views than one call takes, what was read ahead belongs to the next of them.
       if (this.#ahead.length > 0 && rest.length > 0) rest = this.#takeAhead(rest);
     }
@@ -70,6 +74,13 @@ export class DescriptorInput implements Input {
 
   /** Fills from what was read ahead. @returns what is left to fill. */
   #takeAhead(views: readonly Uint8Array[]): readonly Uint8Array[] {
+    const [first] = views;
+    if (views.length === 1 && this.#ahead.length >= first!.length) {
+      first!.set(this.#ahead.subarray(0, first!.length));
+      this.#ahead = this.#ahead.subarray(first!.length);
+      this.#used(first!.length);
+      return NOTHING;
+    }
     let rest = views;
     while (this.#ahead.length > 0 && rest.length > 0) {
       const count = Math.min(rest[0]!.length, this.#ahead.length);
