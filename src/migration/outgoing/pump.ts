@@ -110,7 +110,8 @@ export class Pump {
       bandwidth: this.bandwidth,
       transferred: () => recorder.transferred,
       detect: checked.zeroPageDetection === 'multifd',
-      rangePages: rangePages(cargo.usedLengths.reduce((sum, length) => sum + length, 0), checked),
+      rangePages: (left) => rangePages(left, checked),
+      pages: cargo.usedLengths.reduce((sum, length) => sum + length, 0) / checked.pageSize,
       staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
     });
     const sent = await sendAllPages({
@@ -154,13 +155,16 @@ export class Pump {
   }
 }
 
-/** The most bytes that a channel gets at once: enough that handing over does not count, little enough that all channels end at about the same time. */
-const RANGE_BYTES = 4 * 1024 * 1024;
-/** So many ranges for each channel, if there is enough. */
+/** The most bytes that a channel gets at once: to hand over more costs no less for each of them. */
+const RANGE_BYTES = 32 * 1024 * 1024;
+/** So many ranges for each channel, of what is left. */
 const SHARES = 8;
 
-/** @param total bytes of all blocks. */
-function rangePages(total: number, { channels, pageSize }: CheckedOutgoing): number {
-  const bytes = Math.min(RANGE_BYTES, total / (channels * SHARES));
+/**
+ * How many pages a channel gets at once: many at first, so that handing over does not count, and ever fewer, so that all channels end at about the same time.
+ * @param left pages that are not handed over yet.
+ */
+function rangePages(left: number, { channels, pageSize }: CheckedOutgoing): number {
+  const bytes = Math.min(RANGE_BYTES, (left * pageSize) / (channels * SHARES));
   return Math.max(1, Math.floor(bytes / BATCH_BYTES)) * (BATCH_BYTES / pageSize);
 }

@@ -18,8 +18,10 @@ export interface RamClientOptions {
   detect: boolean;
   /** By block index: the pages have to be staged in the slot. */
   staged: readonly boolean[];
-  /** Pages that a channel gets at once, where it gets at them itself. */
-  rangePages: number;
+  /** Pages that a channel gets at once, where it gets at them itself. @param left how many are not handed over yet. */
+  rangePages: (left: number) => number;
+  /** Of all blocks. */
+  pages: number;
 }
 
 /** The engine's client for RAM: collects pages of one block into batches, and sends each when it is full or the block changes. */
@@ -28,9 +30,11 @@ export class RamClient {
   readonly #capacity: number;
   #batch: RamPayload;
   #turned = performance.now();
+  #left: number;
 
   constructor(options: RamClientOptions) {
     this.#options = options;
+    this.#left = options.pages;
     this.#capacity = Math.max(1, Math.min(pagesPerPacket(options.pageSize), Math.floor(options.bandwidth.portion / options.pageSize)));
     this.#batch = new RamPayload(options.client.slot);
   }
@@ -56,7 +60,8 @@ export class RamClient {
   async sendRange(block: number, first: number, end: number): Promise<number> {
     if (!(await this.flush())) return 0;
     // Each packet asks whether there is bandwidth for it, where that is limited.
-    const pages = Math.min(end - first, Math.max(this.#capacity, this.#options.bandwidth.limited ? 0 : this.#options.rangePages));
+    const pages = Math.min(end - first, this.#options.bandwidth.limited ? this.#capacity : this.#options.rangePages(this.#left));
+    this.#left -= pages;
     this.#batch.resetToRange(block, first, pages, this.#capacity, this.#options.detect);
     return (await this.flush()) ? pages : 0;
   }
