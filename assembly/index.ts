@@ -5,7 +5,7 @@
  * one writes nothing to it. Nothing here traps on purpose. Pointers, sizes and counts come from this project's own
  * code and are trusted; what comes from a wire is checked by the functions named `check...`.
  */
-export { zeroMask, zeroMaskAt, compareMask } from './pages';
+export { normalPages, zeroMask, zeroMaskAt, compareMask } from './pages';
 export { neighbours, partition, compact, gather, scatter, clear, runs } from './batch';
 export { hash, hashPages } from './hash';
 export { markPages, nextRun, runEnd, countBits } from './bitmap';

@@ -5,11 +5,12 @@ const STEP: usize = 64;
 
 /**
  * True when all bytes of the page are zero. Three words are probed first: most pages that are not zero show it in one
- * of them, and then no more than three cache lines of the page are touched.
+ * of them, and many in the first, whose cache line is all that is touched of the page then.
  */
 export function isZero(page: usize, pageSize: u32): bool {
+  if (load<u64>(page)) return false;
   const middle = (pageSize >> 1) & ~7;
-  if (load<u64>(page) | load<u64>(page + middle) | load<u64>(page + pageSize - 8)) return false;
+  if (load<u64>(page + middle) | load<u64>(page + pageSize - 8)) return false;
   // "!=", here and below: the last page of a 4 GiB memory ends at address 2^32, which is 0.
   for (const end = page + pageSize; page != end; page += STEP) {
     const low = v128.or(v128.load(page), v128.load(page, 16));
@@ -28,6 +29,13 @@ function differs(a: usize, b: usize, pageSize: u32): bool {
     if (v128.any_true(v128.or(v128.or(first, second), v128.or(third, fourth)))) return true;
   }
   return false;
+}
+
+/** How many of `count` contiguous pages come before the first one that is all zero. */
+export function normalPages(pages: usize, pageSize: u32, count: u32): u32 {
+  let normal: u32 = 0;
+  for (; normal < count && !isZero(pages, pageSize); normal++) pages += pageSize;
+  return normal;
 }
 
 /** Bit i is set when page i of `count` (at most 32) contiguous pages is all zero. */

@@ -18,6 +18,9 @@ export type Address = number;
  * - No function throws. An address past the end of the memory traps with a `WebAssembly.RuntimeError`.
  */
 export interface CoreExports {
+  /** How many of `count` contiguous pages come before the first one that is all zero. */
+  normalPages(pages: Address, pageSize: number, count: number): number;
+
   /** Of `count` <= 32 contiguous pages: bit i is set when page i is all zero. */
   zeroMask(pages: Address, pageSize: number, count: number): number;
 

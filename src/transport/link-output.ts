@@ -4,6 +4,7 @@ import type { Output } from './output.ts';
 
 /** Writes to a connection, in order, each call resolved once the memory may be used again. */
 export class LinkOutput implements Output {
+  readonly gathers = false;
   readonly #link: Link;
   readonly #channel: number | 'main';
   readonly #onBytes: (bytes: number) => void;

@@ -23,6 +23,11 @@ export function model(bytes: Uint8Array): CoreExports {
   };
 
   return {
+    normalPages(pages, pageSize, count) {
+      for (let i = 0; i < count; i++) if (isZero(pages + i * pageSize, pageSize)) return i;
+      return count;
+    },
+
     zeroMask(pages, pageSize, count) {
       let mask = 0;
       for (let i = 0; i < count; i++) if (isZero(pages + i * pageSize, pageSize)) mask += 2 ** i;

@@ -20,6 +20,7 @@ const EXPORTS = [
   'markPages',
   'neighbours',
   'nextRun',
+  'normalPages',
   'partition',
   'runEnd',
   'runs',

@@ -98,6 +98,12 @@ function offsets(random: Random, { pageSize, count }: Shape, end: number): numbe
 }
 
 const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> = {
+  normalPages(place, random) {
+    const { pageSize, count } = shape(random);
+    const pages = place.pages(pageSize, count);
+    return { run: (core) => core.normalPages(pages, pageSize, count) };
+  },
+
   zeroMask(place, random) {
     const { pageSize, count } = shape(random, 33);
     const pages = place.pages(pageSize, count);

@@ -73,6 +73,19 @@ export class Batcher {
     return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace), staged: inPlace === undefined };
   }
 
+  /**
+   * How many pages of a range come before the first zero page, as far as that can be told without loading them, from page `first` of the block on.
+   * @returns 0 where it can't.
+   */
+  normalPages(batch: RamPayload, first: number, count: number): number {
+    return (batch.staged ? undefined : this.#sources[batch.block]?.normalPages?.(first, count, batch.detect)) ?? 0;
+  }
+
+  /** Neighbouring pages where they are, of a block of which {@link normalPages} can tell. */
+  view(batch: RamPayload, first: number, count: number): Uint8Array {
+    return this.#sources[batch.block]!.view!(first * this.#pageSize, count * this.#pageSize);
+  }
+
   /** Sorts the first `count` offsets by the mask. @returns how many are normal. */
   #sort(batch: RamPayload, count: number): number {
     return this.core.partition(batch.offsets, count, this.scratch.mask, this.scratch.spare);

@@ -27,12 +27,30 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     kind: 'send',
     open() {},
     payloads: new Map([
-      [RAM, (slot) => new RamPayload(slot).each(core, pageSize, copyBatch)],
+      [
+        RAM,
+        (slot) => {
+          const batch = new RamPayload(slot);
+          return batch.isRange ? copyRange(batch, 0) : copyBatch(batch);
+        },
+      ],
     ]),
     sync() {},
     stop() {},
     close() {},
   };
+
+  /** From page `done` of the range on. Synchronous where nothing has to be waited for. */
+  function copyRange(batch: RamPayload, done: number): void | Promise<void> {
+    const { first, pages, capacity } = batch;
+    while (done < pages) {
+      const count = Math.min(capacity, pages - done);
+      batch.list(core, first + done, count, pageSize);
+      done += count;
+      const copied = copyBatch(batch);
+      if (copied !== undefined) return copied.then(() => copyRange(batch, done));
+    }
+  }
 
   function copyBatch(batch: RamPayload): void | Promise<void> {
     const target = targets.of(batch.block);

@@ -27,6 +27,13 @@ export interface PagesInPlace {
 export interface PageSource {
   /** Sets the mask's bits of the pages that are known to be zero without a look at them. A source that never knows has no such method. */
   markAbsent?(batch: RamPayload): void;
+  /**
+   * How many of `count` pages from page `first` on come before the first zero page, for a source whose pages can be sent from where they are.
+   * @param detect false: none counts as zero.
+   */
+  normalPages?(first: number, count: number, detect: boolean): number;
+  /** A run of neighbouring pages, where it is; where there is {@link normalPages}. */
+  view?(offset: number, length: number): Uint8Array;
   /** Fills `into` with the pages at an offset, all of them present, for whoever has a place for them. */
   read?(offset: number, into: Uint8Array): void;
   /**
@@ -73,6 +80,12 @@ class MemorySource implements PageSource, PagesInPlace {
     if (!copy && (!detect || this.#inPlace !== undefined)) return this;
     eachRun(batch, count, this.#context, (offset, length, at) => batch.dataBytes(at, length).set(this.view(offset, length)));
     return undefined;
+  }
+
+  normalPages(first: number, count: number, detect: boolean): number {
+    if (!detect) return count;
+    const { pageSize } = this.#context;
+    return this.#inPlace?.normalPages(this.#byteOffset + first * pageSize, pageSize, count) ?? 0;
   }
 
   detect(batch: RamPayload, count: number): boolean {

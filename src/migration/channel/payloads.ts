@@ -27,9 +27,6 @@ export interface BatchKind {
   zero?: boolean;
 }
 
-/** Sends a batch. @param first of its slot. @param last of its slot. */
-type SendBatch = (batch: RamPayload, first: boolean, last: boolean) => void | Promise<void>;
-
 /**
  * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the channel has got at, as many packets as they fill.
  *
@@ -68,30 +65,34 @@ export class RamPayload {
     fields[RamField.PAGES] = pages;
   }
 
-  /**
-   * Sends the list, or each list of a range, one after the other. Synchronous as long as `send` is.
-   * @param core over the arena: it writes a range's lists.
-   * @param pageSize bytes.
-   * @param send takes the batch as it is then; told whether it is the first, and the last.
-   */
-  each(core: CoreExports, pageSize: number, send: SendBatch): void | Promise<void> {
-    if ((this.slot.fields[RamField.FLAGS]! & RANGE) === 0) return send(this, true, true);
-    return this.#sendFrom(0, core, pageSize, send);
+  /** Whether it is a range, of which lists are made. */
+  get isRange(): boolean {
+    return (this.slot.fields[RamField.FLAGS]! & RANGE) !== 0;
   }
 
-  #sendFrom(start: number, core: CoreExports, pageSize: number, send: SendBatch): void | Promise<void> {
-    const { fields } = this.slot;
-    const { offsets } = this;
-    const first = fields[RamField.FIRST]!;
-    const pages = fields[RamField.PAGES]!;
-    const capacity = fields[RamField.CAPACITY]!;
-    for (let done = start; done < pages; done += capacity) {
-      const count = Math.min(capacity, pages - done);
-      core.neighbours(offsets, first + done, count, pageSize);
-      fields[RamField.COUNT] = count;
-      const sent = send(this, done === 0, done + count === pages);
-      if (sent !== undefined) return sent.then(() => this.#sendFrom(done + capacity, core, pageSize, send));
-    }
+  /** Of a range: its first page. */
+  get first(): number {
+    return this.slot.fields[RamField.FIRST]!;
+  }
+
+  /** Of a range: how many there are. */
+  get pages(): number {
+    return this.slot.fields[RamField.PAGES]!;
+  }
+
+  /** The most pages of a list. */
+  get capacity(): number {
+    return this.slot.fields[RamField.CAPACITY]!;
+  }
+
+  /**
+   * Of a range: makes the list one of neighbours.
+   * @param core over the arena.
+   * @param first page of the block.
+   */
+  list(core: CoreExports, first: number, count: number, pageSize: number): void {
+    core.neighbours(this.offsets, first, count, pageSize);
+    this.slot.fields[RamField.COUNT] = count;
   }
 
   /** Appends a page. @param offset bytes into the block. */
@@ -112,7 +113,7 @@ export class RamPayload {
   }
 
   get full(): boolean {
-    return this.count >= this.slot.fields[RamField.CAPACITY]!;
+    return this.count >= this.capacity;
   }
 
   get staged(): boolean {

@@ -3,11 +3,12 @@ import { descriptorOutput } from '#host/descriptors';
 import { COMPRESSION, COMPRESSION_SHIFT, DEVICE_STATE_LENGTH, FLAG_SYNC, INITIAL_LENGTH, ramHeaderLength } from '../../core/index.ts';
 import type { CodecLevels, Compression } from '../../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
+import type { Slot } from '../../engine/slot.ts';
 import { LinkOutput } from '../../transport/link-output.ts';
 import type { Link } from '../../transport/link.ts';
 import type { Output } from '../../transport/output.ts';
 import { blockIdAddress, PACKETS_AT_ONCE } from './areas.ts';
-import { Batcher, type ChannelBasics, Counter, type ReadyBatch } from './batcher.ts';
+import { Batcher, type ChannelBasics, Counter } from './batcher.ts';
 import type { SourceDescriptor } from './page-sources.ts';
 import { DEVICE_STATE, DeviceStatePayload, RAM, RamPayload } from './payloads.ts';
 
@@ -34,30 +35,66 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
   /** Packets that are ready and not written yet, and what they are made of. */
   let waiting = 0;
   let views: Uint8Array[] = [];
+  /** The last one's pages are in the slot, which the next one needs. */
+  let inSlot = false;
+  let atOnce = 1;
   const stopping = new AbortController();
   let link: Link | undefined;
   let output: Output | undefined;
 
   const write = (views: Uint8Array[]): void | Promise<void> => output!.write(views);
 
-  function sendBatch(batch: RamPayload, first: boolean, last: boolean): void | Promise<void> {
-    // The engine counts one for each slot.
-    if (!first) counters[Counter.PACKETS]!++;
-    const ready = batcher.prepare(batch, encoder !== undefined);
-    if (encoder !== undefined && ready.normal > 0) return encoder.encode(ready.content[0]!).then((payload) => {
-      pack(batch, ready, payload, payload.reduce((sum, { length }) => sum + length, 0));
-      return writeAll();
-    });
-    pack(batch, ready, ready.content, ready.normal * pageSize);
-    if (last || ready.staged || waiting === PACKETS_AT_ONCE) return writeAll();
+  function sendRam(slot: Slot): void | Promise<void> {
+    const batch = new RamPayload(slot);
+    if (batch.isRange) return sendRange(batch, 0);
+    const packed = packList(batch);
+    return packed === undefined ? writeAll() : packed.then(writeAll);
   }
 
-  /** Makes the next of the packets that wait. @param bytes of its payload. */
-  function pack(batch: RamPayload, { normal, zero }: ReadyBatch, payload: readonly Uint8Array[], bytes: number): void {
+  /** From page `done` of the range on. Synchronous where nothing has to be waited for. */
+  function sendRange(batch: RamPayload, done: number): void | Promise<void> {
+    const { first, pages, capacity } = batch;
+    for (let normal = 0; done < pages; ) {
+      const count = Math.min(capacity, pages - done);
+      if (normal < count && encoder === undefined) normal = batcher.normalPages(batch, first + done, Math.min(pages - done, PACKETS_AT_ONCE * capacity));
+      if (done > 0) counters[Counter.PACKETS]!++; // the engine counts one for each slot
+      batch.list(core, first + done, count, pageSize);
+      done += count;
+      let packed: void | Promise<void> = undefined;
+      if (normal >= count) {
+        pack(batch, count, 0, count * pageSize);
+        views.push(batcher.view(batch, first + done - count, count));
+        normal -= count;
+      } else {
+        packed = packList(batch);
+        normal = 0;
+      }
+      const written = packed !== undefined ? packed.then(writeAll) : waiting === atOnce || inSlot || done === pages ? writeAll() : undefined;
+      if (written !== undefined) return written.then(() => sendRange(batch, done));
+    }
+  }
+
+  /** Makes a packet of the batch's list. */
+  function packList(batch: RamPayload): void | Promise<void> {
+    const { normal, zero, content, staged } = batcher.prepare(batch, encoder !== undefined);
+    if (encoder === undefined || normal === 0) {
+      pack(batch, normal, zero, normal * pageSize);
+      views.push(...content);
+      inSlot = staged;
+      return;
+    }
+    return encoder.encode(content[0]!).then((payload) => {
+      pack(batch, normal, zero, payload.reduce((sum, { length }) => sum + length, 0));
+      views.push(...payload);
+    });
+  }
+
+  /** Fills the header of a packet. @param bytes of its payload. */
+  function pack(batch: RamPayload, normal: number, zero: number, bytes: number): void {
     core.fillRam(scratch.header + waiting * headerBytes, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
     counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += zero;
-    views.push(headers[waiting]!, ...payload);
+    views.push(headers[waiting]!);
     waiting++;
   }
 
@@ -65,6 +102,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     const all = views;
     views = [];
     waiting = 0;
+    inSlot = false;
     return write(all);
   }
 
@@ -74,12 +112,13 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
       link = await openChannel(stopping.signal);
       const onBytes = (bytes: number): void => void (counters[Counter.BYTES]! += bytes);
       output = (mayBlock ? descriptorOutput(link, id, arena, onBytes) : undefined) ?? new LinkOutput(link, id, onBytes);
+      atOnce = output.gathers ? PACKETS_AT_ONCE : 1;
       scratch.bytes(scratch.info, uuid.length).set(uuid);
       core.fillInitial(scratch.header, scratch.info, id);
       await write([scratch.bytes(scratch.header, INITIAL_LENGTH)]);
     },
     payloads: new Map([
-      [RAM, (slot) => new RamPayload(slot).each(core, pageSize, sendBatch)],
+      [RAM, sendRam],
       [
         DEVICE_STATE,
         (slot) => {

@@ -14,6 +14,7 @@ const LONGEST_SLEEP_MS = 8;
  * become another file's meanwhile. It is non-blocking: a write that would block sleeps on the arena's state word, so that a failure ends it at once.
  */
 export class DescriptorOutput implements Output {
+  readonly gathers = true;
   readonly #link: Link;
   readonly #fd: number;
   readonly #channel: number;
