@@ -25,15 +25,17 @@ const SHARED_MEMORY = '/dev/shm';
 
 interface Options {
   only: string[];
+  cases: string;
   rounds: number;
   quick: boolean;
   out?: string;
   write: boolean;
 }
 
-const { only, rounds, quick, out, write } = new Command('npm run bench --')
+const { only, cases, rounds, quick, out, write } = new Command('npm run bench --')
   .description('Measures this project beside others, and compares what it aims at with what it reaches.')
   .option('--only <parts>', `some of ${NAMES.join(',')}`, someOf, NAMES)
+  .option('--cases <text>', 'of these parts only what has this in its name; nothing is written', '')
   .option('--rounds <count>', 'how often each contender is measured', count, 5)
   .option('--quick', 'small amounts, to see that everything works; nothing is written unless --out is given', false)
   .option('--out <folder>', 'where bench.json and bench.svg go; parts that were not measured stay as they are there (default: docs)')
@@ -61,11 +63,11 @@ async function run(): Promise<void> {
   const setting = { tools: new Tools(), quick, folder, memoryFolder };
   const results: PartResult[] = [];
   for (const part of PARTS.filter(({ name }) => only.includes(name))) {
-    const result = await runPart(part, setting, rounds);
+    const result = await runPart(part, setting, rounds, cases);
     console.log(reportOf(result));
     results.push(result);
   }
-  if (write && (!quick || out !== undefined)) await keep(out ?? fileURLToPath(new URL('docs', ROOT)), results, NAMES);
+  if (write && cases === '' && (!quick || out !== undefined)) await keep(out ?? fileURLToPath(new URL('docs', ROOT)), results, NAMES);
 }
 
 /** Gone with this process, whatever ends it: what is left in shared memory takes it from everyone. */

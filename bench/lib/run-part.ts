@@ -3,12 +3,12 @@ import type { Contender, Machine, Part, PartResult, Sample, Series, Setting } fr
 import { inRounds } from './rounds.ts';
 import { verdictsOf } from './verdicts.ts';
 
-/** Measures everything of one part. */
-export async function runPart({ name, title, prepare }: Part, setting: Setting, rounds: number): Promise<PartResult> {
+/** Measures everything of one part. @param named what the names of the cases have to have in them. */
+export async function runPart({ name, title, prepare }: Part, setting: Setting, rounds: number, named = ''): Promise<PartResult> {
   const machine = machineOf(setting);
   const { cases, targets, leftOut, remarks = () => [] } = await prepare(setting);
   const series: Series[] = [];
-  for (const one of cases) {
+  for (const one of cases.filter((each) => each.name.includes(named))) {
     await one.before?.();
     const all = one.contenders.map((contender) => ({ contender, samples: [] as Sample[] }));
     await inRounds(all, rounds, async ({ contender, samples }) => {
