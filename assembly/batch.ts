@@ -90,6 +90,14 @@ export function clear(base: usize, offsets: usize, count: u32, pageSize: u32): v
   }
 }
 
+/** The same for `count` contiguous pages. */
+export function clearRun(pages: usize, pageSize: u32, count: u32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    if (!isZero(pages, pageSize)) memory.fill(pages, 0, pageSize);
+    pages += pageSize;
+  }
+}
+
 /**
  * Merges pages that lie behind each other into runs, in the order given, and returns how many there are.
  *

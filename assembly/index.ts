@@ -6,7 +6,7 @@
  * code and are trusted; what comes from a wire is checked by the functions named `check...`.
  */
 export { normalPages, zeroMask, zeroMaskAt, compareMask } from './pages';
-export { neighbours, partition, compact, gather, scatter, clear, runs } from './batch';
+export { neighbours, partition, compact, gather, scatter, clear, clearRun, runs } from './batch';
 export { hash, hashPages } from './hash';
 export { markPages, nextRun, runEnd, countBits } from './bitmap';
 export { fillInitial, checkInitial } from './packet/initial';

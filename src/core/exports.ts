@@ -57,6 +57,9 @@ export interface CoreExports {
   /** Zeroes the pages at `base` + each offset; one that is zero already is only read, so untouched memory stays so. */
   clear(base: Address, offsets: Address, count: number, pageSize: number): void;
 
+  /** The same for `count` contiguous pages. */
+  clearRun(pages: Address, pageSize: number, count: number): void;
+
   /**
    * Merges pages that follow each other, in the list and in the block, into runs. Run i is two float64 at
    * `out` + 16 * i, see {@link RUN}; `out` has room for `count` of them. Returns how many there are.

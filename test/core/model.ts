@@ -84,6 +84,10 @@ export function model(bytes: Uint8Array): CoreExports {
       for (let i = 0; i < count; i++) bytes.set(page(src + i * pageSize, pageSize), base + offsetAt(offsets, i));
     },
 
+    clearRun(pages, pageSize, count) {
+      bytes.fill(0, pages, pages + count * pageSize);
+    },
+
     clear(base, offsets, count, pageSize) {
       for (let i = 0; i < count; i++) page(base + offsetAt(offsets, i), pageSize).fill(0);
     },

@@ -8,6 +8,7 @@ const EXPORTS = [
   'checkInitial',
   'checkRam',
   'clear',
+  'clearRun',
   'compact',
   'compareMask',
   'countBits',

@@ -176,6 +176,12 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     return { run: (core) => core.clear(base, list, count, pageSize) };
   },
 
+  clearRun(place, random) {
+    const { pageSize, count } = shape(random);
+    const pages = place.pages(pageSize, count);
+    return { run: (core) => core.clearRun(pages, pageSize, count) };
+  },
+
   runs(place, random) {
     const { pageSize, count } = shape(random);
     const end = random.pick([50, 2 ** 32, Math.floor((Number.MAX_SAFE_INTEGER - 1e6) / pageSize)]);

@@ -4,7 +4,7 @@ import { type CoreExports, coreKind, type CoreModules } from '../../core/index.t
 import type { Arena } from '../../engine/arena.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
-import { type LookForZeros, lookByCompare, lookByCore, MASK_PAGES, type Reach } from './zero-pages.ts';
+import { clearByCompare, clearByCore, type ClearPages, type Reach } from './zero-pages.ts';
 
 /** Where a user's own code takes a block's pages. Offsets and lengths are bytes, page multiples; the views are only valid during the call. */
 export interface PageSink {
@@ -89,11 +89,11 @@ function createPageTarget(descriptor: TargetDescriptor, block: number, { core, m
     case 'memory': {
       const module = modules[coreKind(descriptor.memory)];
       const reach = growingBytes(descriptor.memory);
-      return memoryTarget(reach, module === undefined ? lookByCompare(reach, pageSize) : lookByCore(descriptor.memory, module, pageSize), pageSize, runs);
+      return memoryTarget(reach, module === undefined ? clearByCompare(reach, pageSize) : clearByCore(descriptor.memory, module, pageSize), pageSize, runs);
     }
     case 'bytes': {
       const reach = fixedBytes(descriptor.bytes);
-      return memoryTarget(reach, lookByCompare(reach, pageSize), pageSize, runs);
+      return memoryTarget(reach, clearByCompare(reach, pageSize), pageSize, runs);
     }
     case 'file':
       return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, runs);
@@ -133,33 +133,16 @@ function tooShort(end: number, { length }: Uint8Array): MultifdError {
   return new MultifdError('ERR_BLOCK_LENGTH', `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone until the migration has ended`);
 }
 
-function memoryTarget(reach: Reach, look: LookForZeros, pageSize: number, runs: Runs): PageTarget {
+function memoryTarget(reach: Reach, clear: ClearPages, pageSize: number, runs: Runs): PageTarget {
   return {
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
     write: (pages, content) => runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset)),
-    zero(pages) {
+    zero: (pages) =>
       runs.each(pages, (offset, length) => {
-        const bytes = reach(offset + length);
-        for (let at = offset; at < offset + length; ) {
-          const count = Math.min(MASK_PAGES, (offset + length - at) / pageSize);
-          // A page that is zero already is only read: memory that was never touched stays so.
-          clearPages(bytes, at, look(at, count), count, pageSize);
-          at += count * pageSize;
-        }
-      });
-    },
+        reach(offset + length);
+        clear(offset, length / pageSize);
+      }),
   };
-}
-
-/** Clears those of `count` pages at an offset that are not zero: whose bit is clear. */
-function clearPages(bytes: Uint8Array, offset: number, zero: number, count: number, pageSize: number): void {
-  const isZero = (page: number): boolean => (zero & (1 << page)) !== 0;
-  for (let page = 0; page < count; page++) {
-    if (isZero(page)) continue;
-    const first = page;
-    while (page < count && !isZero(page)) page++;
-    bytes.fill(0, offset + first * pageSize, offset + page * pageSize);
-  }
 }
 
 function fileTarget({ fd, position }: TargetDescriptor & { kind: 'file' }, bitmap: number, core: CoreExports, pageSize: number, runs: Runs): PageTarget {
