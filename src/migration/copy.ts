@@ -24,7 +24,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
     if (sink.reachable && !checked.inline && !plan.gently) threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(cargo.configuration);
     const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
-    const targets = describeTargets(await sink.blocks(blocks), blocks);
+    const targets = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
     const inline = checked.inline || !targets.every(isShareable);
     const targetModules = await targetCores(targets, checked.modules);
     const pump = await Pump.create({

@@ -122,6 +122,10 @@ describe(`blocks that grow on their way (seed ${SEED})`, () => {
     it.each(COMPRESSIONS)('in memory of any kind, compression %s', async (compression) => {
       await leavingNothing(() => growing(UNSHARED, new Random(SEED + 1), { inline, compression }));
     });
+
+    it.each(COMPRESSIONS)('in memory that is said to be zero, which it is, compression %s', async (compression) => {
+      await leavingNothing(() => growing(UNSHARED, new Random(SEED + 2), { inline, compression, zeroed: true }));
+    });
   });
 });
 

@@ -11,6 +11,7 @@ import { bitmapLength } from '../../stream/index.ts';
  * shared   0                 block table      272 bytes a block
  *          bitmaps[i]        one bit a page, for blocks that have one, each 8-byte aligned
  *          changes[i]        the same, for blocks of which is noted what was sent
+ *          written[i]        the same, for memory that was zero: which pages are not any more
  *          main              a scratch of the owner's own, as the channels have theirs
  * scratch  headers           initial packet, device-state packet, or RAM headers, one behind the other
  *          mask              one bit a page of a batch
@@ -117,6 +118,8 @@ export interface BlockArea {
   bitmap: boolean;
   /** Whether it is noted which of its pages were sent (false). */
   changes?: boolean;
+  /** Bytes of it of which is noted which pages were written: all that it may ever have (0). */
+  written?: number;
 }
 
 /** Where the parts of the shared area are, relative to its start. Structured-cloneable. */
@@ -126,21 +129,24 @@ export interface SharedAreas {
   bitmaps: number[];
   /** Byte offset of each block's bitmap of pages that were sent, or -1. */
   changes: number[];
+  /** Byte offset of each block's bitmap of pages that were written, or -1. */
+  written: number[];
   main: number;
   bytes: number;
 }
 
 export function layOutShared(blocks: readonly BlockArea[], pageSize: number): SharedAreas {
   let at = up8(BLOCK_ENTRY.length * blocks.length);
-  const place = (wanted: boolean, { usedLength }: BlockArea): number => {
-    if (!wanted) return -1;
+  const place = (bytes: number): number => {
+    if (bytes === 0) return -1;
     const offset = at;
-    at += bitmapLength(usedLength, pageSize);
+    at += bitmapLength(bytes, pageSize);
     return offset;
   };
-  const bitmaps = blocks.map((block) => place(block.bitmap, block));
-  const changes = blocks.map((block) => place(block.changes ?? false, block));
-  return { blockCount: blocks.length, bitmaps, changes, main: at, bytes: at + scratchBytes(pageSize) };
+  const bitmaps = blocks.map(({ bitmap, usedLength }) => place(bitmap ? usedLength : 0));
+  const changes = blocks.map(({ changes = false, usedLength }) => place(changes ? usedLength : 0));
+  const written = blocks.map(({ written = 0 }) => place(written));
+  return { blockCount: blocks.length, bitmaps, changes, written, main: at, bytes: at + scratchBytes(pageSize) };
 }
 
 /** Address of block `index`'s id in the block table. */
@@ -148,8 +154,8 @@ export function blockIdAddress(arena: Arena, index: number): number {
   return arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.id;
 }
 
-/** Address of a block's bitmap in the arena, or undefined. @param of which: of the pages that are present, or of those that were sent. */
-export function bitmapAddress(arena: Arena, areas: SharedAreas, block: number, of: 'bitmaps' | 'changes' = 'bitmaps'): number | undefined {
+/** Address of a block's bitmap in the arena, or undefined. @param of which: of the pages that are present, of those that were sent, or written. */
+export function bitmapAddress(arena: Arena, areas: SharedAreas, block: number, of: 'bitmaps' | 'changes' | 'written' = 'bitmaps'): number | undefined {
   const offset = areas[of][block]!;
   return offset < 0 ? undefined : arena.layout.shared + offset;
 }

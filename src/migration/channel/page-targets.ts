@@ -15,9 +15,9 @@ export interface PageSink {
 
 /** How a channel gets a block's pages to where they belong. All but `sink`, and memory that is not shared, can be posted to another thread. */
 export type TargetDescriptor =
-  /** From the memory's start on. It may grow between two rounds. */
-  | { kind: 'memory'; memory: WebAssembly.Memory }
-  | { kind: 'bytes'; bytes: Uint8Array }
+  /** From the memory's start on. It may grow between two rounds. `zeroed`: it was all zero before anything came. */
+  | { kind: 'memory'; memory: WebAssembly.Memory; zeroed: boolean }
+  | { kind: 'bytes'; bytes: Uint8Array; zeroed: boolean }
   /** A region of a mapped-ram image: block offset 0 is at `position`. Which pages are present is kept in the block's bitmap in the arena. */
   | { kind: 'file'; fd: number; position: number }
   | { kind: 'sink'; sink: PageSink };
@@ -31,6 +31,8 @@ export interface PageList {
 export interface PageTarget {
   /** A run of pages where it belongs, for whoever can read straight to there; undefined when the pages have to be written. */
   place?(offset: number, length: number): Uint8Array;
+  /** Pages are where they belong: whoever has read straight to there says so, if it is asked for. */
+  placed?(pages: PageList): void;
   /** Stores pages. @param content one piece that has them all, one behind the other, or a piece for each run of neighbours. */
   write(pages: PageList, content: readonly Uint8Array[]): void | Promise<void>;
   /** Makes pages zero. */
@@ -85,15 +87,16 @@ function createPageTarget(descriptor: TargetDescriptor, block: number, { core, m
       });
     },
   };
+  const written = (zeroed: boolean): Written | undefined => (zeroed ? writtenPages(bitmapAddress(arena, areas, block, 'written'), core, pageSize) : undefined);
   switch (descriptor.kind) {
     case 'memory': {
       const module = modules[coreKind(descriptor.memory)];
       const reach = growingBytes(descriptor.memory);
-      return memoryTarget(reach, module === undefined ? clearByCompare(reach, pageSize) : clearByCore(descriptor.memory, module, pageSize), pageSize, runs);
+      return memoryTarget(reach, module === undefined ? clearByCompare(reach, pageSize) : clearByCore(descriptor.memory, module, pageSize), written(descriptor.zeroed), pageSize, runs);
     }
     case 'bytes': {
       const reach = fixedBytes(descriptor.bytes);
-      return memoryTarget(reach, clearByCompare(reach, pageSize), pageSize, runs);
+      return memoryTarget(reach, clearByCompare(reach, pageSize), written(descriptor.zeroed), pageSize, runs);
     }
     case 'file':
       return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, runs);
@@ -133,14 +136,44 @@ function tooShort(end: number, { length }: Uint8Array): MultifdError {
   return new MultifdError('ERR_BLOCK_LENGTH', `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone until the migration has ended`);
 }
 
-function memoryTarget(reach: Reach, clear: ClearPages, pageSize: number, runs: Runs): PageTarget {
+/** Of memory that was zero: which pages are not any more. */
+interface Written {
+  mark(pages: PageList): void;
+  /** Those among neighbours, from a byte offset on. */
+  each(offset: number, length: number, take: ClearPages): void;
+}
+
+/** @param bitmap its address; undefined where each page comes once, so that none that comes as zero was anything else before. */
+function writtenPages(bitmap: number | undefined, core: CoreExports, pageSize: number): Written {
+  if (bitmap === undefined) return { mark() {}, each() {} };
+  return {
+    mark: ({ offsets, count }) => core.markPages(bitmap, offsets, count, pageSize, 1),
+    each(offset, length, take) {
+      const end = (offset + length) / pageSize;
+      for (let page = offset / pageSize; ; ) {
+        const first = core.nextRun(bitmap, page, end);
+        if (first === end) return;
+        page = core.runEnd(bitmap, first, end);
+        take(first * pageSize, page - first);
+      }
+    },
+  };
+}
+
+/** @param written of memory that was zero. */
+function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefined, pageSize: number, runs: Runs): PageTarget {
   return {
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
-    write: (pages, content) => runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset)),
+    ...(written !== undefined && { placed: (pages: PageList) => written.mark(pages) }),
+    write(pages, content) {
+      runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset));
+      written?.mark(pages);
+    },
     zero: (pages) =>
       runs.each(pages, (offset, length) => {
         reach(offset + length);
-        clear(offset, length / pageSize);
+        if (written === undefined) clear(offset, length / pageSize);
+        else written.each(offset, length, clear);
       }),
   };
 }

@@ -109,7 +109,7 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   function takePages(block: number, count: number, bytes: number): void | Promise<void> {
     const target = targets.of(block);
-    if (decoder === undefined && target.place !== undefined) return fillInPlace(runsInPlace(target.place, count));
+    if (decoder === undefined && target.place !== undefined) return then(fillInPlace(runsInPlace(target.place, count)), () => target.placed?.({ offsets, count }));
     const content = payload.subarray(0, count * pageSize);
     const filled = decoder === undefined ? fill([content]) : unpack(decoder, bytes, content);
     return then(filled, () => target.write({ offsets, count }, [content]));

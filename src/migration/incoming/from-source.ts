@@ -157,7 +157,7 @@ export class FromSource {
       },
       blocks: async (blocks) => {
         const connections = await this.#connections.channels;
-        const landing = await Landing.create(blocks, await this.#sink.blocks(blocks), connections, this.#checked, () => this.#threads ?? this.#checked.worker('receive'));
+        const landing = await Landing.create(blocks, this.#sink, connections, this.#checked, () => this.#threads ?? this.#checked.worker('receive'));
         if (this.#error !== undefined) throw this.#error;
         this.#landing = landing;
         this.#recorder.blocks = [...blocks];

@@ -9,7 +9,7 @@ import { PageTargets, type TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { ReceiveChannelData } from '../channel/receive-program.ts';
 import { coreFor, targetCores } from '../core-for.ts';
-import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, type SinkTarget } from '../memory/targets.ts';
+import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, writtenBytes } from '../memory/targets.ts';
 import { receiveChannels } from './channel-links.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
@@ -36,7 +36,7 @@ export class Landing {
   private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock, inline: boolean) {
     const { pageSize, compression, deviceStateLimit } = checked;
     const areas = layOutShared(
-      blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file' })),
+      blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file', written: writtenBytes(descriptors[index]!) })),
       pageSize,
     );
     const data: ReceiveChannelData = { ...cores, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
@@ -69,8 +69,8 @@ export class Landing {
    * @param threads of the channels; asked for only if they are to have some.
    * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow.
    */
-  static async create(blocks: readonly IncomingBlock[], targets: readonly SinkTarget[], connections: readonly Connection[], checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock): Promise<Landing> {
-    const descriptors = describeTargets(targets, blocks);
+  static async create(blocks: readonly IncomingBlock[], sink: IncomingSink, connections: readonly Connection[], checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock): Promise<Landing> {
+    const descriptors = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
     const inline = checked.inline || !descriptors.every(isShareable);
     const cores = { module: await coreFor(checked.modules, inline), targetModules: await targetCores(descriptors, checked.modules) };
     return new Landing(blocks, descriptors, connections, cores, checked, threads, inline);
@@ -92,7 +92,8 @@ export class Landing {
     const grown = [...blocks.keys()].filter((index) => blocks[index]!.usedLength > this.#blocks[index]!.usedLength);
     if (grown.length === 0) return;
     const list = grown.map((index) => blocks[index]!);
-    const descriptors = describeTargets(await sink.resize(list), list);
+    // What has another target now brings along what came so far.
+    const descriptors = describeTargets(await sink.resize(list), list, false);
     for (const [n, descriptor] of descriptors.entries()) this.#exchange(grown[n]!, descriptor, list[n]!);
     const { arena } = this.receivers.group;
     const words = new BigUint64Array(arena.buffer);

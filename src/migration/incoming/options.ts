@@ -16,6 +16,11 @@ export interface IncomingOptions extends MigrationOptions {
   connect?: boolean;
   /** Memories to receive into, or `image`. */
   blocks?: BlockTargets;
+  /**
+   * These memories are zero all over (false). Then a page that comes as zero is not even looked at, unless the migration has written it before: as it is with
+   * the RAM of a QEMU that waits for its source. Memory that says so and is not zero keeps what it had.
+   */
+  zeroed?: boolean;
   /** A mapped-ram image to write: its path, or a place of the caller's own. */
   image?: string | ImageStore;
   /** Replace an image that is there (false). */
@@ -58,9 +63,9 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
-export async function openSink({ blocks, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
+export async function openSink({ blocks, zeroed = false, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  if (image === undefined) return memorySink(blocks!, pageSize, onDeviceState, start);
+  if (image === undefined) return memorySink(blocks!, zeroed, pageSize, onDeviceState, start);
   if (typeof image === 'string') return imageSink({ path: image, force, pageSize });
   return (await import('../memory/store-sink.ts')).storeSink(image, pageSize);
 }

@@ -34,6 +34,7 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
   let stamp: Stamp | undefined;
   return {
     reachable: DESCRIPTORS_CROSS_THREADS,
+    zeroed: false,
     get stamp() {
       return stamp;
     },

@@ -12,6 +12,7 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
   const { blocks: planned, pageSize } = update.plan;
   return {
     reachable: DESCRIPTORS_CROSS_THREADS,
+    zeroed: false,
     get stamp() {
       return stamp;
     },

@@ -27,6 +27,7 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
   let configuration: Configuration | undefined;
   return {
     reachable: false,
+    zeroed: false,
     configuration(announced) {
       configuration = announced;
     },

@@ -7,6 +7,8 @@ import type { DeviceState } from '../channel/payloads.ts';
 import { ownRecords } from '../device-records.ts';
 
 const WASM_PAGE = 65536;
+/** As large as a memory can grow. */
+const WASM_BYTES = 2 ** 32;
 
 /**
  * Where one block's pages go. Memory of any kind has to have room for the block's used length; a WebAssembly.Memory is grown to have it, as far as its
@@ -37,6 +39,8 @@ export interface SinkEnd {
 export interface IncomingSink {
   /** Whether it is known, before any block is, that other threads can reach all of its targets. */
   readonly reachable: boolean;
+  /** Whether all of its memories are zero before anything comes. */
+  readonly zeroed: boolean;
   configuration(configuration: Configuration): void | Promise<void>;
   /** The blocks, in the source's order; the answer has a target for each. */
   blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
@@ -58,7 +62,7 @@ export interface IncomingSink {
 export type BlockTargets = Readonly<Record<string, BlockTarget>> | ((block: IncomingBlock) => BlockTarget | Promise<BlockTarget>);
 
 /** A sink over memories. Pages arrive in place; a failed migration leaves them as they were filled so far. */
-export function memorySink(targets: BlockTargets, pageSize: number, onDeviceState: (state: DeviceState) => void | Promise<void>, start?: () => void | Promise<void>): IncomingSink {
+export function memorySink(targets: BlockTargets, zeroed: boolean, pageSize: number, onDeviceState: (state: DeviceState) => void | Promise<void>, start?: () => void | Promise<void>): IncomingSink {
   const tail: Uint8Array[] = [];
   const choose = async (blocks: readonly IncomingBlock[]): Promise<BlockTarget[]> => {
     const chosen: BlockTarget[] = [];
@@ -71,6 +75,7 @@ export function memorySink(targets: BlockTargets, pageSize: number, onDeviceStat
   };
   return {
     reachable: typeof targets !== 'function' && Object.values(targets).every(isSharedTarget),
+    zeroed,
     configuration() {},
     blocks: choose,
     resize: choose,
@@ -88,12 +93,13 @@ export function memorySink(targets: BlockTargets, pageSize: number, onDeviceStat
 
 /**
  * How channels get at the targets, one for each block.
+ * @param zeroed whether those that are memory are all zero.
  * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small, and is no memory that can grow.
  */
-export function describeTargets(targets: readonly SinkTarget[], blocks: readonly IncomingBlock[]): TargetDescriptor[] {
+export function describeTargets(targets: readonly SinkTarget[], blocks: readonly IncomingBlock[], zeroed: boolean): TargetDescriptor[] {
   // A memory that grows may take its buffer from under another target: that one is looked at afterwards.
   for (const [index, target] of targets.entries()) if (target instanceof WebAssembly.Memory) makeRoom(target, blocks[index]!);
-  return targets.map((target, index) => describeTarget(target, blocks[index]!));
+  return targets.map((target, index) => describeTarget(target, blocks[index]!, zeroed));
 }
 
 function makeRoom(memory: WebAssembly.Memory, { id, usedLength }: IncomingBlock): void {
@@ -106,15 +112,15 @@ function makeRoom(memory: WebAssembly.Memory, { id, usedLength }: IncomingBlock)
   }
 }
 
-function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock): TargetDescriptor {
+function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock, zeroed: boolean): TargetDescriptor {
   if ('fd' in target) return { kind: 'file', fd: target.fd, position: target.position };
-  if (target instanceof WebAssembly.Memory) return { kind: 'memory', memory: target };
+  if (target instanceof WebAssembly.Memory) return { kind: 'memory', memory: target, zeroed };
   const bytes = bytesOf(target);
   if (bytes === undefined) return { kind: 'sink', sink: target as PageSink };
   if (bytes.length < usedLength) {
     throw new MultifdError('ERR_BLOCK_LENGTH', `the source's block ${JSON.stringify(id)} has ${usedLength} bytes, its target ${bytes.length}: give it more room`);
   }
-  return { kind: 'bytes', bytes };
+  return { kind: 'bytes', bytes, zeroed };
 }
 
 function bytesOf(target: BlockTarget): Uint8Array | undefined {
@@ -125,6 +131,12 @@ function bytesOf(target: BlockTarget): Uint8Array | undefined {
 
 function isSharedTarget(target: BlockTarget): boolean {
   return isSharedBuffer(target instanceof WebAssembly.Memory ? target.buffer : (bytesOf(target)?.buffer ?? target));
+}
+
+/** Bytes of a target, all that it may ever have, of which has to be noted which pages were written. */
+export function writtenBytes(descriptor: TargetDescriptor): number {
+  if (descriptor.kind === 'memory') return descriptor.zeroed ? WASM_BYTES : 0;
+  return descriptor.kind === 'bytes' && descriptor.zeroed ? descriptor.bytes.length : 0;
 }
 
 /** Whether a thread other than this one can reach the target. */
