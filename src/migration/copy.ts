@@ -1,3 +1,4 @@
+import { READS_ASIDE } from '#host/files';
 import { inlineLauncher, workerLauncher } from '../engine/launch.ts';
 import { ThreadStock } from '../engine/thread-stock.ts';
 import { MultifdError } from '../errors.ts';
@@ -5,7 +6,7 @@ import { bitmapLength } from '../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from './channel/copy-program.ts';
 import type { DeviceState } from './channel/payloads.ts';
 import { targetCores } from './core-for.ts';
-import { describeTargets, type IncomingSink, isShareable } from './memory/targets.ts';
+import { describeTargets, type IncomingSink, isMemory, isShareable } from './memory/targets.ts';
 import type { Cargo } from './outgoing/cargo.ts';
 import type { CoursePlan } from './outgoing/course.ts';
 import type { CheckedOutgoing } from './outgoing/options.ts';
@@ -20,12 +21,14 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
   recorder.start();
   let threads: ThreadStock | undefined;
   try {
+    const aside = READS_ASIDE && cargo.blocks.every(({ descriptor }) => descriptor.kind === 'file');
     // They take as long to start as all that comes before their work.
-    if (sink.reachable && !checked.inline && !plan.gently) threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
+    if (sink.reachable && !checked.inline && !plan.gently && !aside) threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(cargo.configuration);
     const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
     const targets = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
-    const inline = checked.inline || !targets.every(isShareable);
+    // Files are read into memory by the runtime's own threads, where it has some, before any of ours would be there.
+    const inline = checked.inline || !targets.every(isShareable) || (aside && targets.every(isMemory));
     const targetModules = await targetCores(targets, checked.modules);
     const pump = await Pump.create({
       cargo,

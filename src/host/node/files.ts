@@ -1,5 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, readv, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { MultifdError } from '../../errors.ts';
+import { behind } from '../../transport/node/views.ts';
 
 /** Files at positions, for channels in any thread. */
 
@@ -18,6 +20,24 @@ export function readAt(fd: number, into: Uint8Array, position: number): void {
   }
 }
 
+/** Whether the runtime has threads of its own that read files into any memory, so that none have to be started for it. Node's are libuv's. */
+export const READS_ASIDE = process.versions['deno'] === undefined && process.versions['bun'] === undefined;
+
+const readPieces = promisify(readv);
+
+/** Reads at a position into pieces of memory, 1024 at most, without blocking; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
+export async function readAside(fd: number, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  let at = position;
+  for (let rest = pieces; rest.length > 0; ) {
+    const { bytesRead } = await readPieces(fd, rest, at).catch((cause: unknown) => {
+      throw failure('read', at, cause);
+    });
+    if (bytesRead === 0) return rest.forEach((piece) => void piece.fill(0));
+    at += bytesRead;
+    rest = behind(rest, bytesRead);
+  }
+}
+
 /** Writes at a position, side by side with other threads. @throws MultifdError ERR_IO. */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length; ) {
@@ -29,8 +49,12 @@ function attempt(verb: string, offset: number, call: () => number): number {
   try {
     return call();
   } catch (cause) {
-    throw new MultifdError('ERR_IO', `can't ${verb} the file: ${(cause as Error).message}`, { offset, cause });
+    throw failure(verb, offset, cause);
   }
+}
+
+function failure(verb: string, offset: number, cause: unknown): MultifdError {
+  return new MultifdError('ERR_IO', `can't ${verb} the file: ${(cause as Error).message}`, { offset, cause });
 }
 
 export interface OpenFile {

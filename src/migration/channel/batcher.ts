@@ -1,7 +1,8 @@
 import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { ChannelContext } from '../../engine/program.ts';
 import { Scratch, type SharedAreas } from './areas.ts';
-import { createPageSource, type PagesInPlace, type PageSource, type SourceDescriptor } from './page-sources.ts';
+import { createPageSource, type PagesInPlace, type PageSource, type PlaceOf, type SourceDescriptor } from './page-sources.ts';
+import type { PageTarget } from './page-targets.ts';
 import type { RamPayload } from './payloads.ts';
 
 /** What every channel of a migration is told, at either end. Structured-cloneable. */
@@ -21,9 +22,6 @@ export interface ReadyBatch {
   /** The content is in the slot, which the next batch needs. */
   staged: boolean;
 }
-
-/** Where a run of pages belongs, in memory that can be read to. */
-export type PlaceOf = (offset: number, length: number) => Uint8Array;
 
 /** Turns a slot of pages into a batch to write: loads them, looks for zero pages, sorts. */
 export class Batcher {
@@ -79,6 +77,12 @@ export class Batcher {
    */
   normalPages(batch: RamPayload, first: number, count: number): number {
     return (batch.staged ? undefined : this.#sources[batch.block]?.normalPages?.(first, count, batch.detect)) ?? 0;
+  }
+
+  /** Reads a range without blocking, to where `target` has its places. @returns how many pages were read; undefined where that can't be. */
+  readRange(batch: RamPayload, { place, zeroRun }: Pick<PageTarget, 'place' | 'zeroRun'>): Promise<number> | undefined {
+    if (place === undefined || zeroRun === undefined) return undefined;
+    return this.#sources[batch.block]?.readRange?.(batch.first, batch.pages, place, zeroRun);
   }
 
   /** Neighbouring pages where they are, of a block of which {@link normalPages} can tell. */

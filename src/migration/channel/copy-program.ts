@@ -17,7 +17,7 @@ export interface CopyChannelData extends ChannelBasics {
  * side, without packets and without syncs.
  */
 export function createCopyChannel(context: ChannelContext<CopyChannelData>): SendProgram {
-  const { arena, data, counters } = context;
+  const { arena, data, counters, ownThread } = context;
   const { pageSize, areas } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
@@ -31,7 +31,10 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
         RAM,
         (slot) => {
           const batch = new RamPayload(slot);
-          return batch.isRange ? copyRange(batch, 0) : copyBatch(batch);
+          if (!batch.isRange) return copyBatch(batch);
+          // A channel in the owner's thread doesn't keep it waiting, where that can be.
+          const read = ownThread ? undefined : batcher.readRange(batch, targets.of(batch.block));
+          return read === undefined ? copyRange(batch, 0) : read.then((normal) => count(normal, batch.pages - normal));
         },
       ],
     ]),
@@ -44,12 +47,18 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
   function copyRange(batch: RamPayload, done: number): void | Promise<void> {
     const { first, pages, capacity } = batch;
     while (done < pages) {
-      const count = Math.min(capacity, pages - done);
-      batch.list(core, first + done, count, pageSize);
-      done += count;
+      const some = Math.min(capacity, pages - done);
+      batch.list(core, first + done, some, pageSize);
+      done += some;
       const copied = copyBatch(batch);
       if (copied !== undefined) return copied.then(() => copyRange(batch, done));
     }
+  }
+
+  function count(normal: number, zero: number): void {
+    counters[Counter.BYTES]! += normal * pageSize;
+    counters[Counter.NORMAL]! += normal;
+    counters[Counter.DUPLICATE]! += zero;
   }
 
   function copyBatch(batch: RamPayload): void | Promise<void> {
@@ -58,9 +67,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
     const changes = bitmapAddress(arena, areas, batch.block, 'changes');
     if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
     const clear = (): void | Promise<void> => {
-      counters[Counter.BYTES]! += normal * pageSize;
-      counters[Counter.NORMAL]! += normal;
-      counters[Counter.DUPLICATE]! += zero;
+      count(normal, zero);
       if (zero > 0) return target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
     };
     const written = content.length > 0 ? target.write({ offsets: batch.offsets, count: normal }, content) : undefined;

@@ -1,4 +1,4 @@
-import { readAt } from '#host/files';
+import { readAside, readAt } from '#host/files';
 import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
@@ -34,6 +34,11 @@ export interface PageSource {
   normalPages?(first: number, count: number, detect: boolean): number;
   /** A run of neighbouring pages, where it is; where there is {@link normalPages}. */
   view?(offset: number, length: number): Uint8Array;
+  /**
+   * Reads a range of pages to where they belong, without blocking; `absent` is told of those that are known to be zero.
+   * @returns how many were read.
+   */
+  readRange?(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number>;
   /** Fills `into` with the pages at an offset, all of them present, for whoever has a place for them. */
   read?(offset: number, into: Uint8Array): void;
   /**
@@ -44,6 +49,12 @@ export interface PageSource {
    */
   load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined;
 }
+
+/** Where a run of pages belongs, in memory that can be read to. */
+export type PlaceOf = (offset: number, length: number) => Uint8Array;
+
+/** Takes a run of pages: offset and length in bytes. */
+type RunTaker = (offset: number, length: number) => void;
 
 export interface SourceContext {
   arena: Arena;
@@ -118,11 +129,21 @@ class MemorySource implements PageSource, PagesInPlace {
 /** A file that holds all of the block. */
 class FileSource implements PageSource {
   protected readonly context: SourceContext;
-  readonly #file: SourceDescriptor & { kind: 'file' };
+  protected readonly file: SourceDescriptor & { kind: 'file' };
 
   constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext) {
-    this.#file = file;
+    this.file = file;
     this.context = context;
+  }
+
+  async readRange(first: number, pages: number, placeOf: PlaceOf, _absent: RunTaker): Promise<number> {
+    const { pageSize } = this.context;
+    const offset = first * pageSize;
+    const place = placeOf(offset, pages * pageSize);
+    const inFile = Math.max(0, Math.min(place.length, this.file.length - offset));
+    if (inFile > 0) await readAside(this.file.fd, [place.subarray(0, inFile)], this.file.position + offset);
+    place.fill(0, inFile);
+    return pages;
   }
 
   load(batch: RamPayload, count: number, _detect: boolean): undefined {
@@ -130,20 +151,52 @@ class FileSource implements PageSource {
   }
 
   read(offset: number, into: Uint8Array): void {
-    const inFile = Math.max(0, Math.min(into.length, this.#file.length - offset));
-    readAt(this.#file.fd, into.subarray(0, inFile), this.#file.position + offset);
+    const inFile = Math.max(0, Math.min(into.length, this.file.length - offset));
+    readAt(this.file.fd, into.subarray(0, inFile), this.file.position + offset);
     into.fill(0, inFile);
   }
 }
+
+/** Bytes that a call reads to nowhere, sooner than to leave them to another call: with pages here and there, a call for each would cost ten times as much. */
+const GAP_BYTES = 64 * 1024;
+/** What one call takes. */
+const MAX_PIECES = 1024;
 
 /** A file with holes, and a bitmap that says where. */
 class SparseFileSource extends FileSource {
   /** Address of the bitmap of pages that the file holds. */
   readonly #present: number;
+  readonly #gap = new Uint8Array(GAP_BYTES);
 
   constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext, present: number) {
     super(file, context);
     this.#present = present;
+  }
+
+  override async readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number> {
+    const { core, pageSize } = this.context;
+    const { fd, position } = this.file;
+    const end = first + pages;
+    let read = 0;
+    let pieces: Uint8Array[] = [];
+    let from = 0;
+    for (let page = first; page < end; ) {
+      const start = core.nextRun(this.#present, page, end);
+      const stop = core.runEnd(this.#present, start, end);
+      const gap = (start - page) * pageSize;
+      if (gap > 0) absent(page * pageSize, gap);
+      if (pieces.length > 0 && (gap > GAP_BYTES || pieces.length > MAX_PIECES - 2 || stop === start)) {
+        await readAside(fd, pieces, position + from);
+        pieces = [];
+      }
+      if (pieces.length === 0) from = start * pageSize;
+      else if (gap > 0) pieces.push(this.#gap.subarray(0, gap));
+      if (stop > start) pieces.push(placeOf(start * pageSize, (stop - start) * pageSize));
+      read += stop - start;
+      page = stop;
+    }
+    if (pieces.length > 0) await readAside(fd, pieces, position + from);
+    return read;
   }
 
   markAbsent(batch: RamPayload): void {

@@ -37,6 +37,8 @@ export interface PageTarget {
   write(pages: PageList, content: readonly Uint8Array[]): void | Promise<void>;
   /** Makes pages zero. */
   zero(pages: PageList): void | Promise<void>;
+  /** Makes neighbours zero, offset and length in bytes; where there is {@link place}. */
+  zeroRun?(offset: number, length: number): void;
 }
 
 export interface TargetContext {
@@ -162,6 +164,11 @@ function writtenPages(bitmap: number | undefined, core: CoreExports, pageSize: n
 
 /** @param written of memory that was zero. */
 function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefined, pageSize: number, runs: Runs): PageTarget {
+  const zeroRun = (offset: number, length: number): void => {
+    reach(offset + length);
+    if (written === undefined) clear(offset, length / pageSize);
+    else written.each(offset, length, clear);
+  };
   return {
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
     ...(written !== undefined && { placed: (pages: PageList) => written.mark(pages) }),
@@ -169,12 +176,8 @@ function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefi
       runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset));
       written?.mark(pages);
     },
-    zero: (pages) =>
-      runs.each(pages, (offset, length) => {
-        reach(offset + length);
-        if (written === undefined) clear(offset, length / pageSize);
-        else written.each(offset, length, clear);
-      }),
+    zero: (pages) => runs.each(pages, zeroRun),
+    zeroRun,
   };
 }
 

@@ -139,6 +139,10 @@ export function writtenBytes(descriptor: TargetDescriptor): number {
   return descriptor.kind === 'bytes' && descriptor.zeroed ? descriptor.bytes.length : 0;
 }
 
+export function isMemory({ kind }: TargetDescriptor): boolean {
+  return kind === 'memory' || kind === 'bytes';
+}
+
 /** Whether a thread other than this one can reach the target. */
 export function isShareable(descriptor: TargetDescriptor): boolean {
   switch (descriptor.kind) {
