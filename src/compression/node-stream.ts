@@ -2,13 +2,18 @@ import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { MultifdError } from '../errors.ts';
 import type { Decoder, Encoder } from './codec.ts';
+import { directDecoder, directEncoder, isDirect } from './node-handle.ts';
 
 /**
- * Codecs on node:zlib's native streams. Their work is done on the runtime's thread pool, one packet of a channel at a time.
+ * Codecs on node:zlib's native streams. Their work is done on the runtime's thread pool, one packet of a channel at a time; or, for a channel that `mayBlock`, in its own
+ * thread, where that is possible (node-handle.ts).
  */
 
 /** Bytes per piece of output. */
 const CHUNK = 1 << 17;
+
+/** Bytes that hold a packet's payload, mostly: what can't be compressed grows by a few bytes in each of its blocks. */
+const PACKET_ROOM = 513 * 1024;
 
 /** The zstd part of node:zlib, since Node 22.15. */
 interface NativeZstd {
@@ -27,20 +32,28 @@ export function nativeZstd(): NativeZstd | undefined {
   return 'createZstdCompress' in zlib ? (zlib as unknown as NativeZstd) : undefined;
 }
 
-export function zlibEncoder(level: number): Encoder {
-  return new StreamEncoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH);
+export function zlibEncoder(level: number, mayBlock: boolean): Encoder {
+  return encoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH, mayBlock);
 }
 
-export function zlibDecoder(): Decoder {
-  return new StreamDecoder(zlib.createInflate({ chunkSize: CHUNK }));
+export function zlibDecoder(mayBlock: boolean): Decoder {
+  return decoder(zlib.createInflate({ chunkSize: CHUNK }), mayBlock);
 }
 
-export function nativeZstdEncoder(zstd: NativeZstd, level: number): Encoder {
-  return new StreamEncoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush);
+export function nativeZstdEncoder(zstd: NativeZstd, level: number, mayBlock: boolean): Encoder {
+  return encoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush, mayBlock);
 }
 
-export function nativeZstdDecoder(zstd: NativeZstd): Decoder {
-  return new StreamDecoder(zstd.createZstdDecompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }));
+export function nativeZstdDecoder(zstd: NativeZstd, mayBlock: boolean): Decoder {
+  return decoder(zstd.createZstdDecompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }), mayBlock);
+}
+
+function encoder(stream: FlushableTransform, flush: number, mayBlock: boolean): Encoder {
+  return mayBlock && isDirect(stream) ? directEncoder(stream, flush, PACKET_ROOM) : new StreamEncoder(stream, flush);
+}
+
+function decoder(stream: Transform, mayBlock: boolean): Decoder {
+  return mayBlock && isDirect(stream) ? directDecoder(stream) : new StreamDecoder(stream);
 }
 
 class StreamEncoder implements Encoder {

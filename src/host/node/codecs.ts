@@ -10,17 +10,17 @@ import { strictZstdDecoder } from '../../compression/zstd-frame.ts';
  */
 export async function createEncoder(compression: Compression, { zlibLevel, zstdLevel }: CodecLevels, ownThread: boolean): Promise<Encoder | undefined> {
   if (compression === 'none') return undefined;
-  if (compression === 'zlib') return zlibEncoder(zlibLevel);
+  if (compression === 'zlib') return zlibEncoder(zlibLevel, ownThread);
   const zstd = nativeZstd();
-  if (zstd !== undefined) return nativeZstdEncoder(zstd, zstdLevel);
+  if (zstd !== undefined) return nativeZstdEncoder(zstd, zstdLevel, ownThread);
   if (!ownThread) throw new MultifdError('ERR_CODEC', 'zstd encoding in the main thread needs Node 22.15 or newer: use a newer Node, or zlib');
   return (await import('../../compression/wasm-zstd.ts')).wasmZstdEncoder(zstdLevel);
 }
 
 /** As {@link createEncoder}, for what comes in; every runtime can decode everything, in any thread. */
-export async function createDecoder(compression: Compression): Promise<Decoder | undefined> {
+export async function createDecoder(compression: Compression, ownThread: boolean): Promise<Decoder | undefined> {
   if (compression === 'none') return undefined;
-  if (compression === 'zlib') return zlibDecoder();
+  if (compression === 'zlib') return zlibDecoder(ownThread);
   const zstd = nativeZstd();
-  return strictZstdDecoder(zstd === undefined ? (await import('../../compression/script-zstd.ts')).scriptZstdDecoder() : nativeZstdDecoder(zstd));
+  return strictZstdDecoder(zstd === undefined ? (await import('../../compression/script-zstd.ts')).scriptZstdDecoder() : nativeZstdDecoder(zstd, ownThread));
 }

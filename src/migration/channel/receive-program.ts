@@ -42,7 +42,7 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   const core = instantiateCoreSync(arena.handle.memory, module);
   const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
   const targets = new PageTargets(descriptors, { core, modules: targetModules, scratch, pageSize, arena, areas });
-  const decoder = await createDecoder(compression);
+  const decoder = await createDecoder(compression, context.ownThread);
   const { payload, payloadOffset } = arena.channelSlot(id);
   counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
   const input = openInput((bytes) => {

@@ -1,0 +1,104 @@
+import type { Transform } from 'node:stream';
+import { MultifdError } from '../errors.ts';
+import type { Decoder, Encoder } from './codec.ts';
+
+/**
+ * The same native codecs, without their streams: for channels that have a thread of their own and may block. A stream has its work done on the runtime's thread pool,
+ * in pieces, each with a buffer of its own and a way there and back; a packet takes several of them. Its handle does all of it in one call, from memory into memory.
+ *
+ * Node documents nothing of this, so it is looked for first; the streams (node-stream.ts) do the same where it is not found.
+ */
+
+/** What is used of a zlib stream's inside. */
+interface Insides {
+  _handle: {
+    /** One call of the codec. What is left of both buffers is in the stream's `_writeState` then. */
+    writeSync(flush: number, input: Uint8Array, inputOffset: number, inputLength: number, output: Uint8Array, outputOffset: number, outputLength: number): void;
+    onerror: (message: string) => void;
+  };
+  /** Bytes left of the output, and of the input. */
+  _writeState: Uint32Array;
+}
+
+/** A codec of one stream: how much of the input it has taken, and of the output it has filled. */
+class DirectCodec {
+  readonly #stream: Transform;
+  readonly #insides: Insides;
+  #failure: string | undefined;
+
+  constructor(stream: Transform) {
+    this.#stream = stream;
+    this.#insides = stream as unknown as Insides;
+    this.#insides._handle.onerror = (message) => {
+      this.#failure = message;
+    };
+  }
+
+  /** @returns what is wrong with the data, if anything. */
+  run(flush: number, input: Uint8Array, output: Uint8Array): { taken: number; filled: number; failure: string | undefined } {
+    this.#insides._handle.writeSync(flush, input, 0, input.length, output, 0, output.length);
+    const [outputLeft, inputLeft] = this.#insides._writeState;
+    return { taken: input.length - inputLeft!, filled: output.length - outputLeft!, failure: this.#failure };
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Whether a stream of node:zlib is one whose inside is known. Those of Deno and Bun are others. */
+export function isDirect(stream: Transform): boolean {
+  if (process.versions['deno'] !== undefined || process.versions['bun'] !== undefined) return false;
+  const { _handle: handle, _writeState: state } = stream as unknown as Partial<Insides>;
+  return typeof handle?.writeSync === 'function' && 'onerror' in handle && state instanceof Uint32Array && state.length === 2;
+}
+
+/** @param flush the codec's own number for it. @param room bytes that a packet's payload fits in, mostly. */
+export function directEncoder(stream: Transform, flush: number, room: number): Encoder {
+  const codec = new DirectCodec(stream);
+  const first = new Uint8Array(room);
+  return {
+    async encode(pages) {
+      const pieces: Uint8Array[] = [];
+      for (let input = pages, output = first; ; output = new Uint8Array(room)) {
+        const { taken, filled, failure } = codec.run(flush, input, output);
+        if (failure !== undefined) throw new MultifdError('ERR_CODEC', `compressing failed: ${failure}`);
+        pieces.push(output.subarray(0, filled));
+        input = input.subarray(taken);
+        // With room to spare, all has been flushed.
+        if (filled < output.length) return pieces;
+      }
+    },
+    close: () => codec.close(),
+  };
+}
+
+const NO_FLUSH = 0;
+
+export function directDecoder(stream: Transform): Decoder {
+  const codec = new DirectCodec(stream);
+  const beyond = new Uint8Array(1);
+  return {
+    async decode(payload, into) {
+      let [input, output] = [payload, into];
+      let filledAll = 0;
+      const run = (target: Uint8Array): number => {
+        const { taken, filled, failure } = codec.run(NO_FLUSH, input, target);
+        if (failure !== undefined) throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${failure}`);
+        if (taken === 0 && filled === 0 && input.length > 0) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream ended, but it has to go on for the whole migration');
+        input = input.subarray(taken);
+        return filled;
+      };
+      while (output.length > 0) {
+        const filled = run(output);
+        filledAll += filled;
+        output = output.subarray(filled);
+        if (filled === 0 && input.length === 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filledAll} bytes, but its pages have ${into.length}`);
+      }
+      // The end of what was flushed may be left of the input, and yields nothing.
+      do if (run(beyond) > 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${into.length} bytes its pages have`);
+      while (input.length > 0);
+    },
+    close: () => codec.close(),
+  };
+}
