@@ -11,6 +11,8 @@ export interface Encoder {
    * @returns the packet's payload, in pieces.
    */
   encode(pages: Uint8Array): Promise<readonly Uint8Array[]>;
+  /** The same of pages that stay where they are, in pieces, where the codec reads each byte once: it may change meanwhile. */
+  encodeInPlace?(pages: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
   close(): void;
 }
 
@@ -22,6 +24,8 @@ export interface Decoder {
    * @throws MultifdError ERR_DECOMPRESS for broken data, and when it yields more or less than `into` holds; memory use stays bounded either way.
    */
   decode(payload: Uint8Array, into: Uint8Array): Promise<void>;
+  /** The same, into pieces: where the pages belong. Only for memory that stays where it is meanwhile. */
+  decodeInPlace?(payload: Uint8Array, into: readonly Uint8Array[]): Promise<void>;
   close(): void;
 }
 

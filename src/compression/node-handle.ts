@@ -53,52 +53,69 @@ export function isDirect(stream: Transform): boolean {
   return typeof handle?.writeSync === 'function' && 'onerror' in handle && state instanceof Uint32Array && state.length === 2;
 }
 
-/** @param flush the codec's own number for it. @param room bytes that a packet's payload fits in, mostly. */
-export function directEncoder(stream: Transform, flush: number, room: number): Encoder {
+const NO_FLUSH = 0;
+
+/**
+ * @param flush the codec's own number for it.
+ * @param room bytes that a packet's payload fits in, mostly.
+ * @param inPlace whether the codec reads each byte once. libzstd's streams copy what comes first of all, and QEMU relies on that too; zlib promises nothing, and
+ *   QEMU makes a copy for it.
+ */
+export function directEncoder(stream: Transform, flush: number, room: number, inPlace: boolean): Encoder {
   const codec = new DirectCodec(stream);
   const first = new Uint8Array(room);
-  return {
-    async encode(pages) {
-      const pieces: Uint8Array[] = [];
-      for (let input = pages, output = first; ; output = new Uint8Array(room)) {
-        const { taken, filled, failure } = codec.run(flush, input, output);
-        if (failure !== undefined) throw new MultifdError('ERR_CODEC', `compressing failed: ${failure}`);
-        pieces.push(output.subarray(0, filled));
-        input = input.subarray(taken);
-        // With room to spare, all has been flushed.
-        if (filled < output.length) return pieces;
-      }
-    },
-    close: () => codec.close(),
-  };
-}
 
-const NO_FLUSH = 0;
+  async function encode(pages: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    const payload: Uint8Array[] = [];
+    let output = first;
+    let at = 0;
+    for (const [index, piece] of pages.entries()) {
+      const kind = index === pages.length - 1 ? flush : NO_FLUSH;
+      for (let input = piece; ; ) {
+        const { taken, filled, failure } = codec.run(kind, input, output.subarray(at));
+        if (failure !== undefined) throw new MultifdError('ERR_CODEC', `compressing failed: ${failure}`);
+        input = input.subarray(taken);
+        at += filled;
+        // With room to spare, all has been taken, and flushed if that was asked for.
+        if (at < output.length) break;
+        payload.push(output);
+        output = new Uint8Array(room);
+        at = 0;
+      }
+    }
+    return [...payload, output.subarray(0, at)];
+  }
+
+  return { encode: (pages) => encode([pages]), ...(inPlace && { encodeInPlace: encode }), close: () => codec.close() };
+}
 
 export function directDecoder(stream: Transform): Decoder {
   const codec = new DirectCodec(stream);
   const beyond = new Uint8Array(1);
-  return {
-    async decode(payload, into) {
-      let [input, output] = [payload, into];
-      let filledAll = 0;
-      const run = (target: Uint8Array): number => {
-        const { taken, filled, failure } = codec.run(NO_FLUSH, input, target);
-        if (failure !== undefined) throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${failure}`);
-        if (taken === 0 && filled === 0 && input.length > 0) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream ended, but it has to go on for the whole migration');
-        input = input.subarray(taken);
-        return filled;
-      };
-      while (output.length > 0) {
-        const filled = run(output);
-        filledAll += filled;
-        output = output.subarray(filled);
-        if (filled === 0 && input.length === 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filledAll} bytes, but its pages have ${into.length}`);
+
+  async function decode(payload: Uint8Array, into: readonly Uint8Array[]): Promise<void> {
+    const wanted = into.reduce((sum, { length }) => sum + length, 0);
+    let input = payload;
+    let filled = 0;
+    const run = (output: Uint8Array): number => {
+      const step = codec.run(NO_FLUSH, input, output);
+      if (step.failure !== undefined) throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${step.failure}`);
+      if (step.taken === 0 && step.filled === 0 && input.length > 0) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream ended, but it has to go on for the whole migration');
+      input = input.subarray(step.taken);
+      return step.filled;
+    };
+    for (const piece of into) {
+      for (let output = piece; output.length > 0; ) {
+        const some = run(output);
+        filled += some;
+        output = output.subarray(some);
+        if (some === 0 && input.length === 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filled} bytes, but its pages have ${wanted}`);
       }
-      // The end of what was flushed may be left of the input, and yields nothing.
-      do if (run(beyond) > 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${into.length} bytes its pages have`);
-      while (input.length > 0);
-    },
-    close: () => codec.close(),
-  };
+    }
+    // The end of what was flushed may be left of the input, and yields nothing.
+    do if (run(beyond) > 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${wanted} bytes its pages have`);
+    while (input.length > 0);
+  }
+
+  return { decode: (payload, into) => decode(payload, [into]), decodeInPlace: decode, close: () => codec.close() };
 }

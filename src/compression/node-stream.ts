@@ -33,7 +33,7 @@ export function nativeZstd(): NativeZstd | undefined {
 }
 
 export function zlibEncoder(level: number, mayBlock: boolean): Encoder {
-  return encoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH, mayBlock);
+  return encoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH, mayBlock, false);
 }
 
 export function zlibDecoder(mayBlock: boolean): Decoder {
@@ -41,15 +41,15 @@ export function zlibDecoder(mayBlock: boolean): Decoder {
 }
 
 export function nativeZstdEncoder(zstd: NativeZstd, level: number, mayBlock: boolean): Encoder {
-  return encoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush, mayBlock);
+  return encoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush, mayBlock, true);
 }
 
 export function nativeZstdDecoder(zstd: NativeZstd, mayBlock: boolean): Decoder {
   return decoder(zstd.createZstdDecompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }), mayBlock);
 }
 
-function encoder(stream: FlushableTransform, flush: number, mayBlock: boolean): Encoder {
-  return mayBlock && isDirect(stream) ? directEncoder(stream, flush, PACKET_ROOM) : new StreamEncoder(stream, flush);
+function encoder(stream: FlushableTransform, flush: number, mayBlock: boolean, inPlace: boolean): Encoder {
+  return mayBlock && isDirect(stream) ? directEncoder(stream, flush, PACKET_ROOM, inPlace) : new StreamEncoder(stream, flush);
 }
 
 function decoder(stream: Transform, mayBlock: boolean): Decoder {

@@ -30,13 +30,23 @@ const MAX_BLOCKS = 1024;
 /** Puts a zstd decoder behind these rules: what it gets to see is a channel's stream, by its outer form. */
 export function strictZstdDecoder(decoder: Decoder): Decoder {
   let first = true;
+  const demandForm = (payload: Uint8Array, bytes: number): void => {
+    if (first) demandStreamFrame(payload);
+    demandFlushedBlocks(payload, first ? FRAME_HEADER_LENGTH : 0, bytes);
+    first = false;
+  };
+  const { decodeInPlace } = decoder;
   return {
     async decode(payload, into) {
-      if (first) demandStreamFrame(payload);
-      demandFlushedBlocks(payload, first ? FRAME_HEADER_LENGTH : 0, into.length);
-      first = false;
+      demandForm(payload, into.length);
       await decoder.decode(payload, into);
     },
+    ...(decodeInPlace !== undefined && {
+      async decodeInPlace(payload: Uint8Array, into: readonly Uint8Array[]) {
+        demandForm(payload, into.reduce((sum, { length }) => sum + length, 0));
+        await decodeInPlace(payload, into);
+      },
+    }),
     close: () => decoder.close(),
   };
 }

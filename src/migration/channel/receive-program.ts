@@ -15,7 +15,7 @@ import {
   RAM_INFO,
   ramHeaderLength,
 } from '../../core/index.ts';
-import type { Compression, Decoder } from '../../compression/index.ts';
+import type { Compression } from '../../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../../engine/program.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Input } from '../../transport/input.ts';
@@ -109,9 +109,14 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   function takePages(block: number, count: number, bytes: number): void | Promise<void> {
     const target = targets.of(block);
-    if (decoder === undefined && target.place !== undefined) return then(fillInPlace(runsInPlace(target.place, count)), () => target.placed?.({ offsets, count }));
+    const { place } = target;
+    if (place !== undefined && (decoder === undefined || decoder.decodeInPlace !== undefined)) {
+      const views = runsInPlace(place, count);
+      const filled = decoder === undefined ? fillInPlace(views) : unpack(bytes, (packed) => decoder.decodeInPlace!(packed, views));
+      return then(filled, () => target.placed?.({ offsets, count }));
+    }
     const content = payload.subarray(0, count * pageSize);
-    const filled = decoder === undefined ? fill([content]) : unpack(decoder, bytes, content);
+    const filled = decoder === undefined ? fill([content]) : unpack(bytes, (packed) => decoder.decode(packed, content));
     return then(filled, () => target.write({ offsets, count }, [content]));
   }
 
@@ -136,12 +141,12 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     throw thrown;
   }
 
-  async function unpack(codec: Decoder, bytes: number, content: Uint8Array): Promise<void> {
+  async function unpack(bytes: number, decode: (packed: Uint8Array) => Promise<void>): Promise<void> {
     const at = input.offset;
     const packed = payload.subarray(packedAt, packedAt + bytes);
     await fill([packed]);
     try {
-      await codec.decode(packed, content);
+      await decode(packed);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       throw new MultifdError(error.code, error.message, { ...place(at), cause: thrown });

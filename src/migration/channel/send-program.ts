@@ -76,14 +76,14 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
 
   /** Makes a packet of the batch's list. */
   function packList(batch: RamPayload): void | Promise<void> {
-    const { normal, zero, content, staged } = batcher.prepare(batch, encoder !== undefined);
+    const { normal, zero, content, staged } = batcher.prepare(batch, encoder !== undefined && encoder.encodeInPlace === undefined);
     if (encoder === undefined || normal === 0) {
       pack(batch, normal, zero, normal * pageSize);
       views.push(...content);
       inSlot = staged;
       return;
     }
-    return encoder.encode(content[0]!).then((payload) => {
+    return (encoder.encodeInPlace?.(content) ?? encoder.encode(content[0]!)).then((payload) => {
       pack(batch, normal, zero, payload.reduce((sum, { length }) => sum + length, 0));
       views.push(...payload);
     });
