@@ -1,12 +1,13 @@
 import { readAside, readAt } from '#host/files';
-import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
+import type { CoreExports } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import type { RamPayload } from './payloads.ts';
+import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type SourceDescriptor =
-  /** Shared memory, sent from where it is. With `memory`, the core looks for zero pages in place. */
+  /** Shared memory, sent from where it is. With `memory`, it is the core that looks for zero pages there. */
   | { kind: 'memory'; buffer: SharedArrayBuffer; byteOffset: number; byteLength: number; memory?: WebAssembly.Memory }
   /**
    * A file, read by the channel. Block offset 0 is at `position`; behind `position + length` all is zero. If `sparse`, the block's bitmap in the
@@ -75,43 +76,38 @@ export function createPageSource(descriptor: SourceDescriptor, block: number, co
 
 class MemorySource implements PageSource, PagesInPlace {
   readonly #bytes: Uint8Array;
-  readonly #byteOffset: number;
   readonly #context: SourceContext;
-  /** The core over the block's own memory, where that is a WebAssembly one. */
-  readonly #inPlace: CoreExports | undefined;
+  readonly #zeros: ZeroPages;
 
   constructor({ buffer, byteOffset, byteLength, memory }: SourceDescriptor & { kind: 'memory' }, context: SourceContext) {
     this.#bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    this.#byteOffset = byteOffset;
     this.#context = context;
-    this.#inPlace = memory && instantiateCoreSync(memory, context.module);
+    const { module, pageSize } = context;
+    this.#zeros = memory === undefined ? findByCompare(this.#bytes, pageSize) : findByCore(memory, module, byteOffset, pageSize);
   }
 
-  load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined {
-    if (!copy && (!detect || this.#inPlace !== undefined)) return this;
+  load(batch: RamPayload, count: number, _detect: boolean, copy: boolean): PagesInPlace | undefined {
+    if (!copy) return this;
     eachRun(batch, count, this.#context, (offset, length, at) => batch.dataBytes(at, length).set(this.view(offset, length)));
     return undefined;
   }
 
   normalPages(first: number, count: number, detect: boolean): number {
-    if (!detect) return count;
-    const { pageSize } = this.#context;
-    return this.#inPlace?.normalPages(this.#byteOffset + first * pageSize, pageSize, count) ?? 0;
+    return detect ? this.#zeros.normal(first * this.#context.pageSize, count) : count;
   }
 
   detect(batch: RamPayload, count: number): boolean {
     const { core, pageSize, scratch } = this.#context;
-    const inPlace = this.#inPlace!;
     const { maskWords } = scratch;
     const runs = core.runs(batch.offsets, count, pageSize, scratch.runs);
     let found = 0;
     let page = 0;
     for (let run = 0; run < runs; run++) {
-      let at = this.#byteOffset + scratch.runOffset(run);
+      let at = scratch.runOffset(run);
       for (const end = at + scratch.runBytes(run); at < end; ) {
         // A word of the mask at a time: a run may start in the middle of one.
         const pages = Math.min(32 - (page & 31), (end - at) / pageSize);
-        const bits = inPlace.zeroMask(at, pageSize, pages);
+        const bits = this.#zeros.mask(at, pages);
         maskWords[page >> 5]! |= bits << (page & 31);
         found |= bits;
         page += pages;
