@@ -4,10 +4,7 @@ import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
 import { threadOf, type ThreadStock } from './thread-stock.ts';
-import { begin, type WorkerModule } from './threads.ts';
-
-/** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
-export const GRACE_MS = 5_000;
+import { begin, GRACE_MS, type WorkerModule } from './threads.ts';
 
 /** A channel as its owner sees it, wherever it runs. */
 export interface LaunchedChannel {

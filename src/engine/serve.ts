@@ -16,7 +16,7 @@ export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
   let channel: RunningChannel | undefined;
   port.onMessage((message) => {
     const order = message as ChannelOrder;
-    if (order.kind === 'stop') return channel?.stop();
+    if (order.kind === 'stop') return channel === undefined ? port.close() : channel.stop();
     const { arena, id, data, gently } = order.start;
     if (gently) giveWay();
     channel = runChannel(new Arena(arena), id, data, { ownThread: true, mayBlock: port.mayBlock }, factory as ProgramFactory, (event) => port.post(event));

@@ -1,5 +1,6 @@
 import { startThread } from '#host/threads';
-import type { RunningWorker, Thread, ThreadOptions } from './threads.ts';
+import type { ChannelOrder } from './messages.ts';
+import { GRACE_MS, type RunningWorker, type Thread, type ThreadOptions } from './threads.ts';
 
 /** A thread that has nobody yet: what it says, and how it fails, waits for who takes it. */
 interface Waiting {
@@ -29,9 +30,19 @@ export class ThreadStock {
     return waiting.thread;
   }
 
-  /** Ends those that nobody has taken. */
-  close(): void {
-    for (const { thread } of this.#waiting.splice(0)) thread.terminate();
+  /**
+   * Lets those end that nobody has taken, and resolves when nothing of them is left. They are asked, and not just ended: on Node a thread that is ended while it loads
+   * its modules leaves the files open that it reads.
+   */
+  async close(): Promise<void> {
+    const unwanted = this.#waiting.splice(0).map(({ thread }) => thread);
+    if (unwanted.length === 0) return;
+    for (const thread of unwanted) thread.post({ kind: 'stop' } satisfies ChannelOrder);
+    const overdue = setTimeout(() => {
+      for (const thread of unwanted) thread.terminate();
+    }, GRACE_MS);
+    await Promise.all(unwanted.map(({ gone }) => gone));
+    clearTimeout(overdue);
   }
 
   #start(name: string): Waiting {

@@ -6,6 +6,9 @@ export type RunningWorker = object;
 /** Where a thread's module is, or who starts it: bundlers and strict content policies have workers of their own. */
 export type WorkerModule = URL | (() => RunningWorker);
 
+/** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
+export const GRACE_MS = 5_000;
+
 /** A thread as its starter sees it. */
 export interface Thread {
   /** @param transfer what is not copied but handed over. */

@@ -52,7 +52,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
     await sink.discard();
     throw MultifdError.from(thrown);
   } finally {
-    threads?.close();
+    await threads?.close();
   }
 }
 

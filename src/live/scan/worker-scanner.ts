@@ -1,6 +1,6 @@
 import { startThread } from '#host/threads';
 import { MultifdError } from '../../errors.ts';
-import { GRACE_MS } from '../../engine/launch.ts';
+import { GRACE_MS } from '../../engine/threads.ts';
 import { begin, type Thread, type WorkerModule } from '../../engine/threads.ts';
 import type { Pump } from '../../migration/outgoing/pump.ts';
 import type { Kept } from '../tracking/create.ts';

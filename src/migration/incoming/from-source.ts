@@ -54,8 +54,8 @@ export class FromSource {
       await this.#sink.discard();
       throw this.#error;
     } finally {
-      this.#threads?.close();
       this.#connections.destroy();
+      await this.#threads?.close();
     }
   }
 

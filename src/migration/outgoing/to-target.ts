@@ -35,7 +35,7 @@ export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checke
   try {
     await migrate(links, cargo, checked, recorder, plan, inline ? undefined : (threads ?? checked.worker('send')));
   } finally {
-    threads?.close();
+    await threads?.close();
   }
 }
 
