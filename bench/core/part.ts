@@ -1,9 +1,6 @@
 /** The core's kernels in every runtime, beside C and plain JavaScript. */
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compileNative } from '../lib/compile.ts';
 import type { Case, Contender, Part, Setting, Target } from '../lib/part.ts';
-import { ROOT, type Tools } from '../lib/tools.ts';
 import { KERNELS, type Kernel, metricOf } from './ground.ts';
 import { chromiumLaunch, type Launch, nativeLaunch, processLaunch, scanSpeed, workerdLaunch } from './launch.ts';
 
@@ -26,7 +23,7 @@ export const corePart: Part = {
   async prepare(setting) {
     const { tools, quick } = setting;
     const mib = quick ? QUICK_MIB : MIB;
-    const native = compileNative(setting);
+    const native = compileNative(setting, 'bench/core/native.c');
     const runtimes = launches(setting);
     const cases: Case[] = (quick ? QUICK_KERNELS : KERNELS).map((kernel) => ({
       name: kernel,
@@ -59,16 +56,6 @@ function launches({ tools, folder }: Setting): { runtime: string; launch: Launch
   if (workerd !== undefined) found.push({ runtime: 'workerd', launch: workerdLaunch(workerd, folder) });
   if (chromium !== undefined) found.push({ runtime: 'Chromium', launch: chromiumLaunch(chromium, folder) });
   return found;
-}
-
-/** With all that this machine's processor has. */
-function compileNative({ tools, folder }: { tools: Tools; folder: string }): string | undefined {
-  const compiler = tools.path('cc');
-  if (compiler === undefined) return undefined;
-  const program = join(folder, 'native');
-  const { status, stderr } = spawnSync(compiler, ['-O3', '-march=native', '-o', program, fileURLToPath(new URL('bench/core/native.c', ROOT))], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`the native kernels do not compile: ${stderr}`);
-  return program;
 }
 
 function targets(): Target[] {

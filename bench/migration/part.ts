@@ -1,7 +1,9 @@
 /** The whole of a migration, from RAM to RAM over loopback TCP. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { compileNative } from '../lib/compile.ts';
 import type { Case, Contender, Part, Setting, Target } from '../lib/part.ts';
+import { moveByC } from './by-c.ts';
 import { moveByIperf } from './by-iperf.ts';
 import { moveByNode } from './by-node.ts';
 import { moveByQemu } from './by-qemu.ts';
@@ -25,14 +27,15 @@ const SHAPES: readonly Shape[] = [
   ...(['none', 'zlib', 'zstd'] as const).map((compression) => ({ content: 'text' as const, channels: 2, compression })),
 ];
 
-const [QEMU, MAPPED_QEMU, OURS, OURS_NATIVE, STREAM, GZIP, IPERF] = ['QEMU', 'QEMU, RAM mapped', 'multifd', 'multifd, native zstd', 'Node, one socket', 'Node, gzip', 'iperf3'] as const;
+const [QEMU, MAPPED_QEMU, OURS, OURS_NATIVE, STREAM, GZIP, C, IPERF] = ['QEMU', 'QEMU, RAM mapped', 'multifd', 'multifd, native zstd', 'Node, one socket', 'Node, gzip', 'C, looking at nothing', 'iperf3'] as const;
 
 export const migrationPart: Part = {
   name: 'migration',
   title: 'A whole migration, from RAM to RAM over loopback TCP',
   async prepare(setting) {
     const { tools } = setting;
-    return { cases: SHAPES.map((shape) => caseOf(shape, setting)), targets: TARGETS, leftOut: [...tools.missing('qemu-system-x86_64', 'iperf3'), ...(tools.zstdNode === undefined ? ['multifd with native zstd: this Node has none, nor is there another'] : [])] };
+    const native = compileNative(setting, 'bench/migration/native.c');
+    return { cases: SHAPES.map((shape) => caseOf(shape, setting, native)), targets: TARGETS, leftOut: [...tools.missing('qemu-system-x86_64', 'iperf3', 'cc'), ...(tools.zstdNode === undefined ? ['multifd with native zstd: this Node has none, nor is there another'] : [])] };
   },
 };
 
@@ -40,7 +43,7 @@ function nameOf({ content, channels, compression }: Shape): string {
   return `${content}, ${compression === 'none' ? '' : `${compression}, `}${channels} channel${channels > 1 ? 's' : ''}`;
 }
 
-function caseOf(shape: Shape, { tools, quick, memoryFolder }: Setting): Case {
+function caseOf(shape: Shape, { tools, quick, memoryFolder }: Setting, native: string | undefined): Case {
   const { content, channels, compression } = shape;
   const bytes = quick ? QUICK_BYTES : BYTES[compression];
   const ramFile = join(memoryFolder, 'source.ram');
@@ -58,6 +61,7 @@ function caseOf(shape: Shape, { tools, quick, memoryFolder }: Setting): Case {
     ...(compression === 'zstd' && zstdNode !== undefined ? [{ name: OURS_NATIVE, measure: () => moveByNode(order('multifd'), zstdNode) }] : []),
     { name: STREAM, measure: () => moveByNode(order('stream')) },
     ...(compression === 'zlib' ? [{ name: GZIP, measure: () => moveByNode(order('gzip')) }] : []),
+    ...(content === 'incompressible' && native !== undefined ? [{ name: C, measure: () => moveByC(native, bytes, channels) }] : []),
     ...(content === 'incompressible' && iperf3 !== undefined ? [{ name: IPERF, measure: () => moveByIperf(iperf3, bytes, channels) }] : []),
   ];
   return { name: nameOf(shape), contenders, before: async () => writeContent(ramFile, bytes, content), after: async () => rmSync(ramFile) };

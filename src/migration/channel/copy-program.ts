@@ -1,3 +1,4 @@
+import { READS_ASIDE } from '#host/files';
 import type { CoreModules } from '../../core/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import { bitmapAddress } from './areas.ts';
@@ -33,7 +34,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
           const batch = new RamPayload(slot);
           if (!batch.isRange) return copyBatch(batch);
           // A channel in the owner's thread doesn't keep it waiting, where that can be.
-          const read = ownThread ? undefined : batcher.readRange(batch, targets.of(batch.block));
+          const read = READS_ASIDE && !ownThread ? batcher.readRange(batch, targets.of(batch.block)) : undefined;
           return read === undefined ? copyRange(batch, 0) : read.then((normal) => count(normal, batch.pages - normal));
         },
       ],
