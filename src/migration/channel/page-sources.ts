@@ -170,28 +170,43 @@ class SparseFileSource extends FileSource {
   }
 
   override async readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number> {
+    // All of a range's calls are under way at once: what comes between two of them would leave processors idle.
+    const calls: Promise<void>[] = [];
+    try {
+      const read = this.#startReading(first, pages, placeOf, absent, calls);
+      await Promise.all(calls);
+      return read;
+    } finally {
+      // Nobody may write to the memory any more once a failure has been told.
+      await Promise.allSettled(calls);
+    }
+  }
+
+  /** @param calls gets those that are under way. @returns how many pages they read. */
+  #startReading(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker, calls: Promise<void>[]): number {
     const { core, pageSize } = this.context;
     const { fd, position } = this.file;
     const end = first + pages;
     let read = 0;
     let pieces: Uint8Array[] = [];
     let from = 0;
+    const call = (): void => {
+      if (pieces.length > 0) calls.push(readAside(fd, pieces, position + from));
+      pieces = [];
+    };
     for (let page = first; page < end; ) {
       const start = core.nextRun(this.#present, page, end);
       const stop = core.runEnd(this.#present, start, end);
       const gap = (start - page) * pageSize;
       if (gap > 0) absent(page * pageSize, gap);
-      if (pieces.length > 0 && (gap > GAP_BYTES || pieces.length > MAX_PIECES - 2 || stop === start)) {
-        await readAside(fd, pieces, position + from);
-        pieces = [];
-      }
+      if (gap > GAP_BYTES || pieces.length > MAX_PIECES - 2 || stop === start) call();
       if (pieces.length === 0) from = start * pageSize;
       else if (gap > 0) pieces.push(this.#gap.subarray(0, gap));
       if (stop > start) pieces.push(placeOf(start * pageSize, (stop - start) * pageSize));
       read += stop - start;
       page = stop;
     }
-    if (pieces.length > 0) await readAside(fd, pieces, position + from);
+    call();
     return read;
   }
 
