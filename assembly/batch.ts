@@ -84,10 +84,7 @@ export function scatter(base: usize, src: usize, offsets: usize, count: u32, pag
  * without a page frame behind it.
  */
 export function clear(base: usize, offsets: usize, count: u32, pageSize: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const page = base + <usize>load<u64>(offsets + (i << 3));
-    if (!isZero(page, pageSize)) memory.fill(page, 0, pageSize);
-  }
+  for (let i: u32 = 0; i < count; i++) clearRun(base + <usize>load<u64>(offsets + (i << 3)), pageSize, 1);
 }
 
 /** The same for `count` contiguous pages. */

@@ -1,8 +1,12 @@
 /** Small helpers on bytes, for runtimes without Node's Buffer. */
 
+export function totalLength(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** The pieces one behind the other, in memory of its own. */
 export function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  const all = new Uint8Array(totalLength(pieces));
   let at = 0;
   for (const piece of pieces) {
     all.set(piece, at);

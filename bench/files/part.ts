@@ -7,11 +7,10 @@ import type { Case, Contender, Part, Sample, Setting, Target } from '../lib/part
 import { runProgram, usageOf } from '../lib/process.ts';
 import { vmWithRam } from '../migration/by-qemu.ts';
 import { type Content, writeContent, writeZeros } from '../migration/content.ts';
-import { MIB } from '../migration/order.ts';
+import { GIB, MIB } from '../migration/order.ts';
 import type { FileOrder, FileWord } from './order.ts';
 
 const PROCESS = new URL('./files/process.js', import.meta.url);
-const GIB = 2 ** 30;
 const BYTES = GIB;
 const QUICK_BYTES = 32 * MIB;
 const CHANNELS = 2;

@@ -1,7 +1,6 @@
 import type { Sample } from '../lib/part.ts';
 import { runProgram } from '../lib/process.ts';
-
-const GIB = 2 ** 30;
+import { GIB } from './order.ts';
 
 /** As much memory from one process to another by C, which looks at none of it. @throws when what came is not what left. */
 export async function moveByC(native: string, bytes: number, channels: number): Promise<Sample> {

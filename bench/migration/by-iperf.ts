@@ -3,8 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import type { Sample } from '../lib/part.ts';
 import { endProcess, runProgram, startProgram, usageOf } from '../lib/process.ts';
-
-const GIB = 2 ** 30;
+import { GIB } from './order.ts';
 
 interface Report {
   end: { sum_received: { bytes: number; seconds: number } };

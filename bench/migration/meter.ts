@@ -1,7 +1,6 @@
 import type { Sample } from '../lib/part.ts';
 import { usageOf } from '../lib/process.ts';
-
-const GIB = 2 ** 30;
+import { GIB } from './order.ts';
 
 /** Notes what two processes have used; what it gives, called with how long the work took, says what they have used for it. */
 export function meter(source: number, target: number, bytes: number): (seconds: number) => Sample {

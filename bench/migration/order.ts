@@ -14,6 +14,7 @@ export type SourceWord = { kind: 'ready' } | { kind: 'moved'; seconds: number };
 export type TargetWord = { kind: 'listening'; uri: string } | { kind: 'compared'; same: boolean };
 
 export const MIB = 2 ** 20;
+export const GIB = 2 ** 30;
 const WASM_PAGE = 65536;
 
 /** A process's RAM, every page of it touched. */

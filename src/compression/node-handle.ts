@@ -1,5 +1,7 @@
 import type { Transform } from 'node:stream';
+import { totalLength } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
+import { isNode } from '../runtime.ts';
 import type { Decoder, Encoder } from './codec.ts';
 
 /**
@@ -48,7 +50,7 @@ class DirectCodec {
 
 /** Whether a stream of node:zlib is one whose inside is known. Those of Deno and Bun are others. */
 export function isDirect(stream: Transform): boolean {
-  if (process.versions['deno'] !== undefined || process.versions['bun'] !== undefined) return false;
+  if (!isNode()) return false;
   const { _handle: handle, _writeState: state } = stream as unknown as Partial<Insides>;
   return typeof handle?.writeSync === 'function' && 'onerror' in handle && state instanceof Uint32Array && state.length === 2;
 }
@@ -94,7 +96,7 @@ export function directDecoder(stream: Transform): Decoder {
   const beyond = new Uint8Array(1);
 
   async function decode(payload: Uint8Array, into: readonly Uint8Array[]): Promise<void> {
-    const wanted = into.reduce((sum, { length }) => sum + length, 0);
+    const wanted = totalLength(into);
     let input = payload;
     let filled = 0;
     const run = (output: Uint8Array): number => {

@@ -1,3 +1,4 @@
+import { totalLength } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import type { Decoder } from './codec.ts';
 
@@ -43,7 +44,7 @@ export function strictZstdDecoder(decoder: Decoder): Decoder {
     },
     ...(decodeInPlace !== undefined && {
       async decodeInPlace(payload: Uint8Array, into: readonly Uint8Array[]) {
-        demandForm(payload, into.reduce((sum, { length }) => sum + length, 0));
+        demandForm(payload, totalLength(into));
         await decodeInPlace(payload, into);
       },
     }),

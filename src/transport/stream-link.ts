@@ -1,3 +1,4 @@
+import { totalLength } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { type Link, soon } from './link.ts';
 
@@ -163,7 +164,7 @@ export class StreamLink implements Link {
 
 /** Copies of what the views hold, in chunks of {@link PIECE} but for the last. */
 function* pieces(views: readonly Uint8Array[]): Generator<Uint8Array<ArrayBuffer>> {
-  let left = views.reduce((sum, { length }) => sum + length, 0);
+  let left = totalLength(views);
   let piece = new Uint8Array(Math.min(PIECE, left));
   let filled = 0;
   for (const view of views) {

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, readv, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { MultifdError } from '../../errors.ts';
+import { isNode } from '../../runtime.ts';
 import { behind } from '../../transport/node/views.ts';
 
 /** Files at positions, for channels in any thread. */
@@ -21,11 +22,11 @@ export function readAt(fd: number, into: Uint8Array, position: number): void {
 }
 
 /** Whether the runtime has threads of its own that read files into any memory, so that none have to be started for it. Node's are libuv's. */
-export const READS_ASIDE = process.versions['deno'] === undefined && process.versions['bun'] === undefined;
+export const READS_ASIDE = isNode();
 
 const readPieces = promisify(readv);
 
-/** Reads at a position into pieces of memory, 1024 at most, without blocking; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
+/** Reads at a position into pieces of memory, as many as one call takes, without blocking; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
 export async function readAside(fd: number, pieces: readonly Uint8Array[], position: number): Promise<void> {
   let at = position;
   for (let rest = pieces; rest.length > 0; ) {

@@ -1,6 +1,7 @@
 import { readAside, readAt } from '#host/files';
 import type { CoreExports } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
+import { MAX_VIEWS } from '../../transport/node/views.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import type { RamPayload } from './payloads.ts';
 import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
@@ -132,16 +133,6 @@ class FileSource implements PageSource {
     this.context = context;
   }
 
-  async readRange(first: number, pages: number, placeOf: PlaceOf, _absent: RunTaker): Promise<number> {
-    const { pageSize } = this.context;
-    const offset = first * pageSize;
-    const place = placeOf(offset, pages * pageSize);
-    const inFile = Math.max(0, Math.min(place.length, this.file.length - offset));
-    if (inFile > 0) await readAside(this.file.fd, [place.subarray(0, inFile)], this.file.position + offset);
-    place.fill(0, inFile);
-    return pages;
-  }
-
   load(batch: RamPayload, count: number, _detect: boolean): undefined {
     eachRun(batch, count, this.context, (offset, length, at) => this.read(offset, batch.dataBytes(at, length)));
   }
@@ -155,8 +146,6 @@ class FileSource implements PageSource {
 
 /** Bytes that a call reads to nowhere, sooner than to leave them to another call: with pages here and there, a call for each would cost ten times as much. */
 const GAP_BYTES = 64 * 1024;
-/** What one call takes. */
-const MAX_PIECES = 1024;
 
 /** A file with holes, and a bitmap that says where. */
 class SparseFileSource extends FileSource {
@@ -169,43 +158,40 @@ class SparseFileSource extends FileSource {
     this.#present = present;
   }
 
-  override async readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number> {
+  async readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number> {
     // All of a range's calls are under way at once: what comes between two of them would leave processors idle.
     const calls: Promise<void>[] = [];
     try {
-      const read = this.#startReading(first, pages, placeOf, absent, calls);
+      const bytes = this.#startReading(first, pages, placeOf, absent, calls);
       await Promise.all(calls);
-      return read;
+      return bytes / this.context.pageSize;
     } finally {
       // Nobody may write to the memory any more once a failure has been told.
       await Promise.allSettled(calls);
     }
   }
 
-  /** @param calls gets those that are under way. @returns how many pages they read. */
+  /** @param calls gets those that are under way. @returns how many bytes of pages they read. */
   #startReading(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker, calls: Promise<void>[]): number {
-    const { core, pageSize } = this.context;
+    const { pageSize } = this.context;
     const { fd, position } = this.file;
-    const end = first + pages;
     let read = 0;
     let pieces: Uint8Array[] = [];
-    let from = 0;
+    let [from, to] = [0, 0];
     const call = (): void => {
       if (pieces.length > 0) calls.push(readAside(fd, pieces, position + from));
       pieces = [];
     };
-    for (let page = first; page < end; ) {
-      const start = core.nextRun(this.#present, page, end);
-      const stop = core.runEnd(this.#present, start, end);
-      const gap = (start - page) * pageSize;
-      if (gap > 0) absent(page * pageSize, gap);
-      if (gap > GAP_BYTES || pieces.length > MAX_PIECES - 2 || stop === start) call();
-      if (pieces.length === 0) from = start * pageSize;
+    this.#eachPart(first * pageSize, pages * pageSize, (offset, length, present) => {
+      if (!present) return absent(offset, length);
+      const gap = offset - to;
+      if (gap > GAP_BYTES || pieces.length > MAX_VIEWS - 2) call();
+      if (pieces.length === 0) from = offset;
       else if (gap > 0) pieces.push(this.#gap.subarray(0, gap));
-      if (stop > start) pieces.push(placeOf(start * pageSize, (stop - start) * pageSize));
-      read += stop - start;
-      page = stop;
-    }
+      pieces.push(placeOf(offset, length));
+      to = offset + length;
+      read += length;
+    });
     call();
     return read;
   }

@@ -1,5 +1,6 @@
 import { createEncoder } from '#host/codecs';
 import { descriptorOutput } from '#host/descriptors';
+import { totalLength } from '../../bytes.ts';
 import { COMPRESSION, COMPRESSION_SHIFT, DEVICE_STATE_LENGTH, FLAG_SYNC, INITIAL_LENGTH, ramHeaderLength } from '../../core/index.ts';
 import type { CodecLevels, Compression } from '../../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
@@ -84,7 +85,7 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
       return;
     }
     return (encoder.encodeInPlace?.(content) ?? encoder.encode(content[0]!)).then((payload) => {
-      pack(batch, normal, zero, payload.reduce((sum, { length }) => sum + length, 0));
+      pack(batch, normal, zero, totalLength(payload));
       views.push(...payload);
     });
   }

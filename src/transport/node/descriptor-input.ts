@@ -1,4 +1,5 @@
 import { readvSync } from 'node:fs';
+import { totalLength } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Input } from '../input.ts';
 import type { Descriptor } from './descriptor.ts';
@@ -13,8 +14,6 @@ const LONGEST_SLEEP_MS = 8;
  * few enough that copying what turns out to be content does not count.
  */
 const AHEAD = 2048;
-
-const NOTHING: readonly Uint8Array[] = [];
 
 export class DescriptorInput implements Input {
   readonly #fd: number;
@@ -50,7 +49,7 @@ export class DescriptorInput implements Input {
 
   fill(views: readonly Uint8Array[]): boolean {
     const before = this.#offset;
-    let rest = this.#ahead.length > 0 ? this.#takeAhead(views) : views;
+    let rest = this.#takeAhead(views);
     while (rest.length > 0) {
       const some = rest.length < MAX_VIEWS ? rest : rest.slice(0, MAX_VIEWS - 1);
       const count = this.#read([...some, this.#buffer]);
@@ -58,8 +57,7 @@ export class DescriptorInput implements Input {
         if (this.#offset === before || !this.#alive()) return false;
         throw new MultifdError('ERR_PEER_CLOSED', 'the peer closed the connection in the middle of a message', { channel: this.#channel, offset: this.#offset });
       }
-      let wanted = 0;
-      for (const { length } of some) wanted += length;
+      const wanted = totalLength(some);
       const used = Math.min(count, wanted);
       this.#ahead = this.#buffer.subarray(0, count - used);
       this.#used(used);
@@ -67,20 +65,13 @@ export class DescriptorInput implements Input {
       // That was all there was. To ask for more at once would mostly bring an exception, and else a few bytes.
       if (rest.length > 0 && used < wanted) this.#sleep(FIRST_SLEEP_MS);
       // With more views than one call takes, what was read ahead belongs to the next of them.
-      if (this.#ahead.length > 0 && rest.length > 0) rest = this.#takeAhead(rest);
+      rest = this.#takeAhead(rest);
     }
     return true;
   }
 
   /** Fills from what was read ahead. @returns what is left to fill. */
   #takeAhead(views: readonly Uint8Array[]): readonly Uint8Array[] {
-    const [first] = views;
-    if (views.length === 1 && this.#ahead.length >= first!.length) {
-      first!.set(this.#ahead.subarray(0, first!.length));
-      this.#ahead = this.#ahead.subarray(first!.length);
-      this.#used(first!.length);
-      return NOTHING;
-    }
     let rest = views;
     while (this.#ahead.length > 0 && rest.length > 0) {
       const count = Math.min(rest[0]!.length, this.#ahead.length);
