@@ -9,6 +9,9 @@ export type WorkerModule = URL | (() => RunningWorker);
 /** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
 export const GRACE_MS = 5_000;
 
+/** A message that was posted and can't be had: with memory, say, that its runtime lets no other thread see. */
+export const UNREADABLE = 'a message between two threads could not be read: it holds something that this runtime does not hand to another thread';
+
 /** A thread as its starter sees it. */
 export interface Thread {
   /** @param transfer what is not copied but handed over. */
