@@ -23,9 +23,9 @@ export interface Thread {
 }
 
 /** Posts what a thread begins with; one that can't be given it is ended. @throws what the runtime says of a message that can't be cloned. */
-export function begin(thread: Thread, message: unknown, transfer?: readonly object[]): void {
+export function begin(thread: Thread, message: unknown, transfer: () => readonly object[] = () => []): void {
   try {
-    thread.post(message, transfer);
+    thread.post(message, transfer());
   } catch (error) {
     thread.terminate();
     throw error;

@@ -1,6 +1,7 @@
 import { constants, setPriority } from 'node:os';
 import { parentPort, type Transferable, Worker } from 'node:worker_threads';
 import { MultifdError } from '../../errors.ts';
+import { atOnce } from '../../callbacks.ts';
 import { UNREADABLE } from '../../engine/threads.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from '../../engine/threads.ts';
 
@@ -12,7 +13,7 @@ export function hasThreads(): boolean {
 }
 
 export function startThread(module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread {
-  const worker = module instanceof URL ? startModule(module, name) : given(module());
+  const worker = module instanceof URL ? startModule(module, name) : given(module);
   worker.on('message', onMessage);
   worker.on('messageerror', (cause: Error) => onError(new Error(UNREADABLE, { cause })));
   worker.on('error', onError);
@@ -35,10 +36,11 @@ function startModule(module: URL, name: string): Worker {
 }
 
 /** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */
-function given(worker: unknown): Worker {
+function given(module: unknown): Worker {
+  const worker: unknown = typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
   const { on, postMessage } = (worker ?? {}) as Partial<Worker>;
   if (typeof on === 'function' && typeof postMessage === 'function') return worker as Worker;
-  throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give a Worker of node:worker_threads');
+  throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give its module as a URL, or a function that gives a Worker of node:worker_threads');
 }
 
 /** This thread's port to whoever started it; undefined in a main thread. */

@@ -1,3 +1,4 @@
+import { atOnce } from '../../callbacks.ts';
 import { UNREADABLE } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from '../../engine/threads.ts';
@@ -18,7 +19,7 @@ interface WorkerScope {
 export const hasThreads: typeof node.hasThreads = () => typeof Worker === 'function' && typeof SharedArrayBuffer === 'function';
 
 export const startThread: typeof node.startThread = (module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread => {
-  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : given(module());
+  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : given(module);
   let end: (status: number) => void = () => {};
   const gone = new Promise<number>((resolve) => {
     end = resolve;
@@ -45,7 +46,8 @@ export const startThread: typeof node.startThread = (module: WorkerModule, { nam
 };
 
 /** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */
-function given(worker: unknown): Worker {
+function given(module: unknown): Worker {
+  const worker: unknown = typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
   const { postMessage, terminate } = (worker ?? {}) as Partial<Worker>;
   if (typeof postMessage === 'function' && typeof terminate === 'function') return worker as Worker;
   throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give a Worker');

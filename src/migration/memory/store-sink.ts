@@ -1,4 +1,5 @@
 import { concat } from '../../bytes.ts';
+import { afterwards } from '../../callbacks.ts';
 import { givenArray } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, planImage } from '../../image/layout.ts';
@@ -45,7 +46,8 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
     async commit({ deviceState }) {
       await store.commit(withDeviceState(concat(tail), deviceState, pageSize));
     },
-    discard: () => store.discard(),
+    // What it is discarded for is the error that counts.
+    discard: () => afterwards('discard() of the image store', () => store.discard()),
   };
 }
 
