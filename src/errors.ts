@@ -91,8 +91,7 @@ export class MultifdError extends Error {
   /** Any thrown value as a MultifdError; one that is one already comes back as it is. */
   static from(thrown: unknown, code: ErrorCode = 'ERR_INTERNAL', place: ErrorPlace = {}): MultifdError {
     if (thrown instanceof MultifdError) return thrown;
-    const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return new MultifdError(code, message, { ...place, cause: thrown });
+    return new MultifdError(code, messageOf(thrown), { ...place, cause: thrown });
   }
 
   /** Back from {@link toRecord}; the message has its place in words already. */
@@ -105,6 +104,15 @@ export class MultifdError extends Error {
     const record: ErrorRecord = { code: this.code, message: this.message };
     for (const place of PLACES) if (this[place] !== undefined) Object.assign(record, { [place]: this[place] });
     return record;
+  }
+}
+
+/** What somebody else's code threw says: anything can be thrown, also what has no words. */
+function messageOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? String(thrown.message) : String(thrown);
+  } catch {
+    return 'an object of a strange kind was thrown';
   }
 }
 

@@ -1,4 +1,5 @@
 import { formatUuid } from '../bytes.ts';
+import { guarding, inWords, refuse } from '../checks.ts';
 import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
 import { DEVICE_STATE, ID_LENGTH, INITIAL, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
@@ -151,13 +152,14 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
  * @param page for a page offset: the page's index, `badPage` of RAM_INFO
  */
 export function packetError(refusal: number, packet: DataView, place: ErrorPlace = {}, page = 0): MultifdError {
-  if (!isRefusal(refusal)) return new MultifdError('ERR_INTERNAL', `the core has no refusal ${refusal}`, place);
+  if (!isRefusal(refusal)) return new MultifdError('ERR_INTERNAL', `the core has no refusal ${inWords(refusal)}`, place ?? {});
+  if (!(packet instanceof DataView)) refuse('packet', packet, 'a DataView of it');
   const { code, field, value, problem } = EXPLANATIONS[refusal];
-  return new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field });
+  return guarding(() => new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field }));
 }
 
 function isRefusal(code: number): code is Refusal {
-  return code in EXPLANATIONS;
+  return typeof code === 'number' && Object.hasOwn(EXPLANATIONS, code);
 }
 
 function hex32(at: number): Explanation['value'] {

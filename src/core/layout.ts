@@ -2,6 +2,7 @@
  * Lengths, field offsets and values of QEMU's multifd packets, and of the tables the core takes and gives. Lengths
  * and offsets are in bytes. Packets are big-endian; tables are in the core's native, little-endian order.
  */
+import { integer, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 
 /** The first word of the initial packet, and of every packet after it. */
@@ -92,11 +93,11 @@ const PAGE_STEP = 64;
  * @throws MultifdError `ERR_OPTION` when the page size is no power of two from 64 bytes to 512 KiB
  */
 export function pagesPerPacket(pageSize: number): number {
-  const pages = PACKET_PAGES_BYTES / pageSize;
+  const pages = typeof pageSize === 'number' ? PACKET_PAGES_BYTES / pageSize : 0;
   if (!Number.isInteger(pageSize) || pageSize < PAGE_STEP || !Number.isInteger(pages)) {
     throw new MultifdError(
       'ERR_OPTION',
-      `page size ${pageSize} is no power of two from ${PAGE_STEP} to ${PACKET_PAGES_BYTES}: mostly it is 4096`,
+      `page size ${inWords(pageSize)} is no power of two from ${PAGE_STEP} to ${PACKET_PAGES_BYTES}: mostly it is 4096`,
     );
   }
   return pages;
@@ -104,10 +105,10 @@ export function pagesPerPacket(pageSize: number): number {
 
 /** Length of every RAM packet's header in a migration with that many pages per packet. */
 export function ramHeaderLength(pagesAlloc: number): number {
-  return RAM.offset + 8 * pagesAlloc;
+  return RAM.offset + 8 * integer('pages', pagesAlloc, 0, 0xffff_ffff);
 }
 
 /** Length of the random key that `hash` needs for pages of that size. */
 export function hashKeyLength(pageSize: number): number {
-  return pageSize + 32;
+  return integer('page size', pageSize, 0, PACKET_PAGES_BYTES) + 32;
 }

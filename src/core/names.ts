@@ -1,3 +1,4 @@
+import { givenArray, givenBytes, givenObject, givenText, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { BLOCK_ENTRY, ID_LENGTH } from './layout.ts';
 
@@ -7,6 +8,7 @@ import { BLOCK_ENTRY, ID_LENGTH } from './layout.ts';
  * @throws MultifdError `ERR_OPTION` when it is empty, longer than 255 bytes, holds a NUL, or is not well-formed
  */
 export function encodeId(id: string): Uint8Array<ArrayBuffer> {
+  givenText('the name of a block or device', id);
   const field = new Uint8Array(ID_LENGTH);
   const { read } = new TextEncoder().encodeInto(id, field.subarray(0, ID_LENGTH - 1));
   // A surrogate without its other half would be encoded as another character.
@@ -24,7 +26,8 @@ export function encodeId(id: string): Uint8Array<ArrayBuffer> {
  *
  * @throws MultifdError `ERR_PACKET` when it is not valid UTF-8
  */
-export function decodeId(field: Uint8Array): string {
+export function decodeId(idField: ArrayBufferView): string {
+  const field = givenBytes('an id field', idField);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(textOf(field));
   } catch (cause) {
@@ -57,11 +60,14 @@ export interface BlockTableEntry {
  * @throws MultifdError `ERR_OPTION` for an id that can't be one, or a length that is no whole number of bytes
  */
 export function blockTable(blocks: readonly BlockTableEntry[]): Uint8Array<ArrayBuffer> {
+  givenArray('blocks', blocks, 'an array of { id, usedLength }');
   const table = new Uint8Array(blocks.length * BLOCK_ENTRY.length);
   const view = new DataView(table.buffer);
-  for (const [i, { id, usedLength }] of blocks.entries()) {
+  for (const [i, block] of blocks.entries()) {
+    const { id, usedLength } = givenObject('a block', block, '{ id, usedLength }');
+    givenText('the id of a block', id);
     if (!Number.isSafeInteger(usedLength) || usedLength < 0) {
-      throw new MultifdError('ERR_OPTION', `block ${JSON.stringify(id)} can't be ${usedLength} bytes long`);
+      throw new MultifdError('ERR_OPTION', `block ${JSON.stringify(id)} can't be ${inWords(usedLength)} bytes long`);
     }
     const entry = i * BLOCK_ENTRY.length;
     table.set(encodeId(id), entry + BLOCK_ENTRY.id);

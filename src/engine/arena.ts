@@ -1,5 +1,6 @@
 import { hasThreads } from '#host/threads';
 import { isSharedBuffer } from '../bytes.ts';
+import { inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { ChannelWord, ClientWord, COUNTERS, COUNTERS_OFFSET, EngineWord, type Geometry, type Layout, layOut, State } from './layout.ts';
 import { Mutex, Semaphore, type Words } from './semaphore.ts';
@@ -66,7 +67,7 @@ export class Arena {
    */
   static create(geometry: Geometry, shared = true): Arena {
     for (const [name, size] of Object.entries(geometry)) {
-      if (!Number.isInteger(size) || size < 0) throw new MultifdError('ERR_OPTION', `an arena with ${name} ${size}: give a whole number`);
+      if (!Number.isInteger(size) || size < 0) throw new MultifdError('ERR_OPTION', `an arena with ${name} ${inWords(size)}: give a whole number`);
     }
     let pages: number;
     try {

@@ -60,7 +60,7 @@ export function runChannel(arena: Arena, id: number, data: unknown, { ownThread,
     closed: run().then(() => report({ kind: 'closed' })),
     stop() {
       try {
-        program?.stop();
+        Promise.resolve<unknown>(program?.stop()).catch(fail);
       } catch (thrown) {
         fail(thrown);
       }

@@ -1,3 +1,4 @@
+import { integer, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { Arena, type ArenaHandle } from './arena.ts';
 import { EngineWord } from './layout.ts';
@@ -34,7 +35,12 @@ export class Client {
 
   /** The client of a handle, for a thread that is not the owner's. */
   static attach(handle: ClientHandle): Client {
-    return new Client(new Arena(handle.arena), handle.index, 'elsewhere');
+    try {
+      const arena = new Arena(handle.arena);
+      return new Client(arena, integer('client', handle.index, 0, handle.arena.geometry.clients - 1), 'elsewhere');
+    } catch (cause) {
+      throw new MultifdError('ERR_OPTION', `no handle of a client: ${inWords(handle)}`, { cause });
+    }
   }
 
   /** @internal */

@@ -1,3 +1,4 @@
+import { answering, givenArray, givenFunction, givenMethods, givenObject, guarding, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
@@ -39,21 +40,24 @@ export class Engine {
 
   /** @throws MultifdError ERR_OPTION for counts out of range. */
   constructor(options: EngineOptions) {
-    const { channels, clients, launcher, payloadBytes, scratchBytes = 0, sharedBytes = 0 } = options;
+    const { channels: given, clients, launcher, payloadBytes, scratchBytes = 0, sharedBytes = 0 } = givenObject('an Engine', options);
+    const channels = givenArray('channels', given, 'an array with the data of each');
+    givenMethods('launcher', launcher, ['launch'], 'what inlineLauncher() or workerLauncher() gives');
+    givenFunction('onValue', options.onValue);
     if (channels.length < 1 || channels.length > 255) throw new MultifdError('ERR_OPTION', `${channels.length} channels: give 1 to 255`);
-    if (!Number.isInteger(clients) || clients < 1) throw new MultifdError('ERR_OPTION', `${clients} clients: give at least 1`);
+    if (!Number.isInteger(clients) || clients < 1) throw new MultifdError('ERR_OPTION', `${inWords(clients)} clients: give at least 1`);
     this.#channels = channels;
     this.#clients = clients;
-    this.group = new ChannelGroup({
+    this.group = guarding(() => new ChannelGroup({
       geometry: { channels: channels.length, clients, payloadBytes, scratchBytes, sharedBytes },
       launcher,
       ...(options.onValue && { onValue: options.onValue }),
-    });
+    }));
   }
 
   /** Opens every channel; `gently`, one after the other, in threads that give way to others. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
-  async start({ gently = false }: { gently?: boolean } = {}): Promise<void> {
-    await this.group.start(this.#channels, gently);
+  start(options: { gently?: boolean } = {}): Promise<void> {
+    return answering(() => this.group.start(this.#channels, givenObject('start', options).gently ?? false));
   }
 
   /**
@@ -61,7 +65,7 @@ export class Engine {
    * @throws MultifdError ERR_ENGINE when there is none of that index.
    */
   client(index: number): Client {
-    if (!Number.isInteger(index) || index < 0 || index >= this.#clients) throw new MultifdError('ERR_ENGINE', `there is no client ${index}: the engine has ${this.#clients}`);
+    if (!Number.isInteger(index) || index < 0 || index >= this.#clients) throw new MultifdError('ERR_ENGINE', `there is no client ${inWords(index)}: the engine has ${this.#clients}`);
     return Client.of(this.group.arena, index, this.group.inline ? 'owner of inline channels' : 'owner');
   }
 
@@ -108,7 +112,7 @@ export class Engine {
    * slots is dropped; each client keeps its slot, with what is in it. Never rejects. A channel that does not stop is ended after 5 s.
    */
   async abort(error: MultifdError): Promise<void> {
-    this.group.fail(error);
+    this.group.fail(MultifdError.from(error));
     await this.group.join();
   }
 

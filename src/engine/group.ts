@@ -66,7 +66,10 @@ export class ChannelGroup {
     for (const [id, own] of data.entries()) {
       if (this.error !== undefined) break;
       try {
-        this.#channels.push(this.#launcher.launch({ arena: this.arena.handle, id, data: own, gently }, (event) => this.#hear(id, event)));
+        const channel = this.#launcher.launch({ arena: this.arena.handle, id, data: own, gently }, (event) => this.#hear(id, event));
+        // A launcher may be anybody's: one whose channel is gone in a way of its own is waited for no longer.
+        const gone = Promise.resolve(channel.gone).catch((thrown: unknown) => this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id })));
+        this.#channels.push({ gone, stop: () => channel.stop(), kill: () => channel.kill() });
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
       }
@@ -165,10 +168,11 @@ export class ChannelGroup {
   }
 
   #pass(id: number, value: unknown): void {
+    const failed = (thrown: unknown): void => this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
     try {
-      this.#onValue(id, value);
+      Promise.resolve<unknown>(this.#onValue(id, value)).catch(failed);
     } catch (thrown) {
-      this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
+      failed(thrown);
     }
   }
 }

@@ -1,3 +1,5 @@
+import { atOnce } from '../callbacks.ts';
+import { givenArray } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
@@ -52,7 +54,7 @@ export function workerLauncher(module: WorkerModule | ThreadStock, transferOf: (
         clearTimeout(lingering);
         if (!closed) died(new MultifdError('ERR_ENGINE', `the channel's thread ended with status ${status} before its work did`, { channel: start.id }));
       });
-      begin(thread, { kind: 'start', start } satisfies ChannelOrder, transferOf(start.data));
+      begin(thread, { kind: 'start', start } satisfies ChannelOrder, () => givenArray('what transferOf() gave', atOnce('transferOf()', transferOf(start.data))));
       return {
         gone,
         stop: () => thread.post({ kind: 'stop' } satisfies ChannelOrder),

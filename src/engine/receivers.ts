@@ -1,3 +1,4 @@
+import { answering, givenArray, givenObject, guarding } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { ChannelGroup, type GroupOptions } from './group.ts';
 
@@ -9,12 +10,12 @@ export class Receivers {
   readonly group: ChannelGroup;
 
   constructor(options: GroupOptions) {
-    this.group = new ChannelGroup(options);
+    this.group = guarding(() => new ChannelGroup(givenObject('Receivers', options)));
   }
 
   /** Starts every channel. @throws the first channel's error. */
-  async start(data: readonly unknown[]): Promise<void> {
-    await this.group.start(data);
+  start(data: readonly unknown[]): Promise<void> {
+    return answering(() => this.group.start(givenArray('data', data, 'an array with the data of each channel')));
   }
 
   /**

@@ -17,7 +17,11 @@ export class ThreadStock {
 
   constructor(module: URL | (() => RunningWorker), count: number, name: string) {
     this.#module = module;
-    for (let n = 0; n < count; n++) this.#waiting.push(this.#start(name));
+    try {
+      for (let n = 0; n < count; n++) this.#waiting.push(this.#start(name));
+    } catch {
+      // Who takes one that is not there has it started anew, and is told then why it can't be.
+    }
   }
 
   /** One of them, or a new one when there is none left. */

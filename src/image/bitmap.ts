@@ -1,3 +1,6 @@
+import { givenBytes, integer } from '../checks.ts';
+import { MultifdError } from '../errors.ts';
+
 /**
  * Bitmaps of mapped-ram blocks: one bit per page, in little-endian 64-bit words, so that bit p is bit `p % 8` of byte `p / 8`.
  * Their length in bytes is a multiple of 8.
@@ -12,10 +15,10 @@ export interface PageRun {
 }
 
 /** How many bits are set. */
-export function countBits(bitmap: Uint8Array): number {
+export function countBits(bitmap: ArrayBufferView): number {
   const words = viewOf(bitmap);
   let count = 0;
-  for (let at = 0; at < bitmap.length; at += 4) {
+  for (let at = 0; at < words.byteLength; at += 4) {
     let word = words.getUint32(at);
     word -= (word >>> 1) & 0x55555555;
     word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
@@ -31,8 +34,12 @@ export function hasBitsPast(bitmap: Uint8Array, pages: number): boolean {
 }
 
 /** The runs of set bits among the first `pages`, ascending and as long as they can be. */
-export function* runsOf(bitmap: Uint8Array, pages: number): Generator<PageRun> {
+export function runsOf(bitmap: ArrayBufferView, pages: number): Generator<PageRun> {
   const words = viewOf(bitmap);
+  return eachRun(words, integer('pages', pages, 0, words.byteLength * 8));
+}
+
+function* eachRun(words: DataView, pages: number): Generator<PageRun> {
   let start = findBit(words, 0, pages, true);
   while (start < pages) {
     const end = findBit(words, start, pages, false);
@@ -75,6 +82,9 @@ function trailingZeros(word: number): number {
   return 31 - Math.clz32(word & -word);
 }
 
-function viewOf(bitmap: Uint8Array): DataView {
-  return new DataView(bitmap.buffer, bitmap.byteOffset, bitmap.byteLength);
+/** @throws MultifdError ERR_OPTION for what is no bitmap. */
+function viewOf(bitmap: ArrayBufferView): DataView {
+  const { buffer, byteOffset, byteLength } = givenBytes('bitmap', bitmap);
+  if (byteLength % 4 !== 0) throw new MultifdError('ERR_OPTION', `a bitmap of ${byteLength} bytes: give whole words of 64 bits`);
+  return new DataView(buffer, byteOffset, byteLength);
 }

@@ -1,3 +1,4 @@
+import { answering, givenObject, givenText } from '../checks.ts';
 import { describeDevices, type DeviceReport, selectDevices } from '../stream/index.ts';
 import { openImage, type ImageOptions, type ImageReader } from './image-reader.ts';
 import type { ImageSource } from './open-source.ts';
@@ -13,14 +14,18 @@ export interface InspectDevicesOptions extends ImageOptions {
  * @returns null if the sections cannot be told apart.
  * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what openImage throws.
  */
-export async function inspectDevices(source: ImageSource, options: InspectDevicesOptions = {}): Promise<DeviceReport[] | null> {
-  const image = await openImage(source, options);
-  try {
-    const devices = await devicesOf(image);
-    return options.device === undefined ? (devices ?? null) : selectDevices(devices, options.device);
-  } finally {
-    await image.close();
-  }
+export function inspectDevices(source: ImageSource, options: InspectDevicesOptions = {}): Promise<DeviceReport[] | null> {
+  return answering(async () => {
+    const { device } = givenObject('options of an image', options);
+    if (device !== undefined) givenText('device', device);
+    const image = await openImage(source, options);
+    try {
+      const devices = await devicesOf(image);
+      return device === undefined ? (devices ?? null) : selectDevices(devices, device);
+    } finally {
+      await image.close();
+    }
+  });
 }
 
 /** The devices of an open image; undefined if the sections cannot be told apart. Throws what readTail throws. */

@@ -1,3 +1,5 @@
+import { observer } from '../callbacks.ts';
+import { answering, givenPath, givenText } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { countBits } from './bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
@@ -13,7 +15,7 @@ import { readAhead } from './read-ahead.ts';
 export interface ExtractOptions extends ImageOptions {
   /** Replace an output file that is there already; default false. */
   force?: boolean;
-  /** Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in neither. */
+  /** Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in neither. An error of it is a warning. */
   onProgress?: (bytes: number, total: number) => void;
 }
 
@@ -29,7 +31,8 @@ export async function extractBlock(
   outPath: string,
   options: ExtractOptions = {},
 ): Promise<number> {
-  return withImage(source, options, async (image) => {
+  return withImage(source, outPath, options, async (image) => {
+    givenText('the id of a block', blockId);
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
     await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
@@ -56,7 +59,7 @@ export interface CoreReport {
  *   ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
  */
 export async function extractCore(source: ImageSource, outPath: string, options: ExtractOptions = {}): Promise<CoreReport> {
-  return withImage(source, options, async (image) => {
+  return withImage(source, outPath, options, async (image) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
@@ -67,13 +70,16 @@ export async function extractCore(source: ImageSource, outPath: string, options:
   });
 }
 
-async function withImage<T>(source: ImageSource, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
-  const image = await openImage(source, options);
-  try {
-    return await use(image);
-  } finally {
-    await image.close();
-  }
+function withImage<T>(source: ImageSource, outPath: string, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
+  return answering(async () => {
+    givenPath('where to write to', outPath);
+    const image = await openImage(source, options);
+    try {
+      return await use(image);
+    } finally {
+      await image.close();
+    }
+  });
 }
 
 /** Makes a file of `header`, and after it the block's first `length` bytes. */
@@ -106,6 +112,7 @@ async function copyPages(
   base: number,
   { signal, onProgress }: ExtractOptions,
 ): Promise<void> {
+  const told = observer('onProgress', onProgress);
   const bitmap = await image.readBitmap(block);
   const total = countBits(bitmap) * image.pageSize;
   let copied = 0;
@@ -114,7 +121,7 @@ async function copyPages(
     // The last page's padding is cut off afterwards, with the file's length.
     await writeFully(output.handle, bytes, base + offset);
     copied += bytes.length;
-    onProgress?.(copied, total);
+    told(copied, total);
   }
 }
 

@@ -1,5 +1,6 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { answering, givenPath } from '../checks.ts';
 import { giveName, syncFolder } from './file-output.ts';
 import { io, statIfThere } from './io.ts';
 import { applyRedo, readRedo, SET_ASIDE, SIDECAR } from './redo.ts';
@@ -15,7 +16,11 @@ const HIDDEN = /^(\.multifd-\d+-[0-9a-f]+)\.image$/;
  * @returns the image's stamp; undefined if there was nothing to finish.
  * @throws MultifdError ERR_IO; ERR_EXISTS if the name is taken meanwhile. The hidden files stay then.
  */
-export async function finishImageUpdate(path: string): Promise<Stamp | undefined> {
+export function finishImageUpdate(path: string): Promise<Stamp | undefined> {
+  return answering(() => finishUpdate(givenPath('path', path)));
+}
+
+async function finishUpdate(path: string): Promise<Stamp | undefined> {
   const folder = dirname(path);
   const left = await leftIn(folder);
   const named = await statIfThere(path);

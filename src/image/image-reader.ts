@@ -1,4 +1,6 @@
 import { concat } from '../bytes.ts';
+import { answering, givenBytes, givenObject, givenSignal, integer } from '../checks.ts';
+import { checkToken } from '../transport/carriers/token.ts';
 import { MultifdError } from '../errors.ts';
 import {
   bitmapLength,
@@ -51,7 +53,21 @@ interface ImageContent {
  * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of stream, is cut short, or contradicts itself; and
  *   what parseMainStream throws for a stream that is malformed.
  */
-export async function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
+export function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
+  return answering(() => open(source, checkImageOptions(options)));
+}
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkImageOptions<T extends ImageOptions>(options: T): T {
+  const { offset, token, timeout, signal } = givenObject('options of an image', options);
+  if (offset !== undefined) integer("the image's offset", offset, 0, Number.MAX_SAFE_INTEGER);
+  if (timeout !== undefined) integer('timeout', timeout, 1, 2 ** 31 - 1);
+  checkToken(token);
+  givenSignal(signal);
+  return options;
+}
+
+async function open(source: ImageSource, options: ImageOptions): Promise<ImageReader> {
   const { offset = 0 } = options;
   const access = await openSource(source, options);
   try {
@@ -67,7 +83,11 @@ export async function openImage(source: ImageSource, options: ImageOptions = {})
  *
  * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins with `QEVM` and is broken after that.
  */
-export async function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
+export function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
+  return answering(() => startsAsImage(source, checkImageOptions(options)));
+}
+
+async function startsAsImage(source: ImageSource, options: ImageOptions): Promise<boolean> {
   const { offset = 0 } = options;
   const access = await openSource(source, options);
   try {
@@ -118,7 +138,12 @@ export class ImageReader implements ImageContent {
    *
    * @throws MultifdError ERR_IO; ERR_IMAGE if it has bits for pages past the block's end.
    */
-  async readBitmap({ id, usedLength, bitmapOffset }: ImageBlock): Promise<Uint8Array> {
+  readBitmap(block: ImageBlock): Promise<Uint8Array> {
+    return answering(() => this.#readBitmap(block));
+  }
+
+  async #readBitmap(block: ImageBlock): Promise<Uint8Array> {
+    const { id, usedLength, bitmapOffset } = givenBlock(block);
     const bitmap = new Uint8Array(bitmapLength(usedLength, this.pageSize));
     await readFully(this.#access, bitmap, bitmapOffset);
     if (hasBitsPast(bitmap, usedLength / this.pageSize)) {
@@ -132,8 +157,12 @@ export class ImageReader implements ImageContent {
    *
    * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
    */
-  async readPages({ pagesOffset }: ImageBlock, offset: number, into: Uint8Array): Promise<void> {
-    await readFully(this.#access, into, pagesOffset + offset);
+  readPages(block: ImageBlock, offset: number, into: ArrayBufferView): Promise<void> {
+    return answering(() => {
+      const { pagesOffset } = givenBlock(block);
+      const bytes = givenBytes('where pages are read to', into);
+      return readFully(this.#access, bytes, pagesOffset + integer('offset', offset, 0, Number.MAX_SAFE_INTEGER));
+    });
   }
 
   /** All of what follows the RAM, at most 256 MiB. Throws MultifdError ERR_IO; ERR_IMAGE if the file was cut meanwhile. */
@@ -146,6 +175,13 @@ export class ImageReader implements ImageContent {
   async close(): Promise<void> {
     await this.#access.close();
   }
+}
+
+/** @throws MultifdError ERR_OPTION. */
+function givenBlock(block: ImageBlock): ImageBlock {
+  const { usedLength, bitmapOffset, pagesOffset } = givenObject('a block', block, "one of the image's blocks");
+  for (const number of [usedLength, bitmapOffset, pagesOffset]) integer('a block, its places', number, 0, Number.MAX_SAFE_INTEGER);
+  return block;
 }
 
 function accessReader(access: RandomAccess, offset: number): ByteReader {

@@ -1,4 +1,5 @@
 import { formatUuid } from '../bytes.ts';
+import { answering } from '../checks.ts';
 import { countBits } from './bitmap.ts';
 import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
 import type { ImageSource } from './open-source.ts';
@@ -38,13 +39,15 @@ export interface ImageReport {
 }
 
 /** Reports what is in an image. Throws what openImage and readBitmap throw. */
-export async function inspectImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReport> {
-  const image = await openImage(source, options);
-  try {
-    return await report(image);
-  } finally {
-    await image.close();
-  }
+export function inspectImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReport> {
+  return answering(async () => {
+    const image = await openImage(source, options);
+    try {
+      return await report(image);
+    } finally {
+      await image.close();
+    }
+  });
 }
 
 async function report(image: ImageReader): Promise<ImageReport> {

@@ -1,7 +1,8 @@
-import { MultifdError } from '../errors.ts';
+import { givenArray, givenObject, givenText, guarding, integer, refuse } from '../checks.ts';
 import {
   bitmapLength,
   blockEntry,
+  isPageSize,
   MAPPED_RAM,
   MAPPED_RAM_ALIGNMENT,
   MAPPED_RAM_HEADER_LENGTH,
@@ -55,10 +56,21 @@ export interface ImagePlan {
  *
  * @throws MultifdError ERR_OPTION, ERR_BLOCK or ERR_BLOCK_LENGTH for a shape that the format cannot carry.
  */
-export function planImage({ configuration, blocks, pageSize, offset = 0 }: ImageShape): ImagePlan {
-  if (!Number.isSafeInteger(offset) || offset < 0) {
-    throw new MultifdError('ERR_OPTION', `the image's offset is ${offset}; it must be a number of bytes from 0 on`);
+export function planImage(shape: ImageShape): ImagePlan {
+  return guarding(() => plan(givenObject('the shape of an image', shape, '{ configuration, blocks, pageSize }')));
+}
+
+function plan({ configuration, blocks, pageSize, offset = 0 }: ImageShape): ImagePlan {
+  if (!isPageSize(pageSize)) refuse('page size', pageSize, 'a power of two from 4096 to 524288');
+  const { machine, capabilities } = givenObject('configuration', configuration, '{ machine, capabilities }');
+  givenText('machine', machine);
+  for (const name of givenArray('capabilities', capabilities, 'an array of strings')) givenText('capabilities', name);
+  for (const block of givenArray('blocks', blocks, 'an array of { id, usedLength }')) {
+    const { id, usedLength } = givenObject('a block', block, '{ id, usedLength }');
+    givenText('the id of a block', id);
+    integer(`usedLength of ${JSON.stringify(id)}`, usedLength, 0, Number.MAX_SAFE_INTEGER);
   }
+  integer("the image's offset", offset, 0, Number.MAX_SAFE_INTEGER);
   const pieces: Array<{ position: number; bytes: Uint8Array }> = [];
   const planned: PlannedBlock[] = [];
   let position = offset;

@@ -1,4 +1,6 @@
 import { openImageFile } from '#host/image-files';
+import { afterwards } from '../callbacks.ts';
+import { givenMethods, givenPath, integer, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { blobAccess } from './blob-access.ts';
 import { openUrl, type UrlOptions } from './http-access.ts';
@@ -16,10 +18,37 @@ export function isWebAddress(source: string): boolean {
 
 /** @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything else. */
 export async function openSource(source: ImageSource, options: UrlOptions = {}): Promise<RandomAccess> {
-  if (typeof source === 'string') return isWebAddress(source) ? openUrl(new URL(source), options) : openImageFile(source);
+  if (typeof source === 'string') {
+    if (!isWebAddress(source)) return openImageFile(givenPath('an image', source));
+    if (!URL.canParse(source)) throw new MultifdError('ERR_URI', `${inWords(source)} is no URL`);
+    return openUrl(new URL(source), options);
+  }
   if (source instanceof URL) {
     if (isWebAddress(source.href)) return openUrl(source, options);
     throw new MultifdError('ERR_URI', `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`);
   }
-  return source instanceof Blob ? blobAccess(source) : source;
+  return source instanceof Blob ? blobAccess(source) : callersAccess(source);
+}
+
+/** Access of the caller's own: what it does wrong is seen here. Closed when the outcome stands, it changes nothing by failing at that. */
+function callersAccess(access: RandomAccess): RandomAccess {
+  givenMethods('an image', access, ['read', 'close'], 'a path, a URL, a Blob, or { name, size, read, close }');
+  const { fd, sizeOnDisk } = access;
+  const name = typeof access.name === 'string' ? access.name : 'the image';
+  return {
+    name,
+    size: integer(`the size of ${name}`, access.size, 0, Number.MAX_SAFE_INTEGER),
+    ...(fd !== undefined && { fd: integer(`the fd of ${name}`, fd, 0, 2 ** 31 - 1) }),
+    ...(sizeOnDisk !== undefined && { sizeOnDisk: () => sizeOnDisk.call(access) }),
+    async read(offset, into) {
+      let count: number;
+      try {
+        count = await access.read(offset, into);
+      } catch (thrown) {
+        throw MultifdError.from(thrown, 'ERR_IO', { offset });
+      }
+      return integer(`what read() of ${name} gave`, count, 0, into.length);
+    },
+    close: () => afterwards(`close() of ${name}`, () => access.close()),
+  };
 }

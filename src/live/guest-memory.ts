@@ -1,8 +1,29 @@
-import { isSharedBuffer } from '../bytes.ts';
+import { canPost, isSharedBuffer, type Span, spanOf, viewOf } from '../bytes.ts';
+import { bytesOfView } from '../checks.ts';
 import { compileCore, type CoreExports, coreKind, type CoreModules, instantiateCoreSync } from '../core/index.ts';
 
-/** What a block of a guest can be. WebAssembly memories may grow while they are looked at. */
-export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array;
+/** What a block of a guest can be. WebAssembly memories may grow while they are looked at; a view is of bytes, whatever its type. */
+export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView;
+
+/** A block's memory on its way to another thread. */
+export type PostedMemory = { memory: WebAssembly.Memory } | { span: Span };
+
+export function posted(memory: LiveMemory): PostedMemory {
+  return memory instanceof WebAssembly.Memory ? { memory } : { span: spanOf(memory) };
+}
+
+/** In the other thread. */
+export function unposted(memory: PostedMemory): LiveMemory {
+  return 'memory' in memory ? memory.memory : viewOf(memory.span);
+}
+
+/** Whether another thread can look at it. */
+export function reachesThreads(memory: LiveMemory): boolean {
+  if (memory instanceof WebAssembly.Memory) return isSharedBuffer(memory.buffer);
+  if (!ArrayBuffer.isView(memory)) return canPost(memory);
+  // A view that follows its buffer's growth would not do so where it is posted to.
+  return canPost(memory.buffer) && !memory.buffer.growable;
+}
 
 /** A compiled core of each kind that a guest's memories need. @param given those that there are already. */
 export async function compileCores(memories: readonly LiveMemory[], given: CoreModules): Promise<CoreModules> {
@@ -14,7 +35,7 @@ export async function compileCores(memories: readonly LiveMemory[], given: CoreM
 }
 
 export function isShared(memory: LiveMemory): boolean {
-  const buffer = memory instanceof WebAssembly.Memory || memory instanceof Uint8Array ? memory.buffer : memory;
+  const buffer = memory instanceof WebAssembly.Memory || ArrayBuffer.isView(memory) ? memory.buffer : memory;
   return isSharedBuffer(buffer);
 }
 
@@ -47,6 +68,6 @@ export class GuestMemory {
 }
 
 function bytesOf(memory: LiveMemory): Uint8Array {
-  if (memory instanceof Uint8Array) return memory;
+  if (ArrayBuffer.isView(memory)) return bytesOfView(memory);
   return new Uint8Array(memory instanceof WebAssembly.Memory ? memory.buffer : memory);
 }

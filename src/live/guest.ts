@@ -1,4 +1,5 @@
 import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#host/images';
+import { answering, givenObject, givenPath, guarding } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/copy.ts';
@@ -47,7 +48,7 @@ export class Guest {
 
   /** @throws MultifdError ERR_OPTION. */
   constructor(options: GuestOptions) {
-    this.#options = checkGuest(options);
+    this.#options = guarding(() => checkGuest(options));
   }
 
   /**
@@ -55,7 +56,11 @@ export class Guest {
    * @throws MultifdError: the first thing that went wrong. The program goes on here then, as if nothing had been tried. ERR_NOT_CONVERGED after too many
    *   rounds; ERR_GUEST while another migration of this guest is under way.
    */
-  async migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
+  migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
+    return answering(() => this.#migrate(givenObject('migrate', options)));
+  }
+
+  async #migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
     checkWay(options);
     const uri = options.uri === undefined ? undefined : parseUri(options.uri);
@@ -78,11 +83,15 @@ export class Guest {
    * snapshot, only what has changed since is written, into the same file; until all of that is on the disk the file is the old snapshot.
    * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there then.
    */
-  async snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
+  snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
+    return answering(() => this.#snapshot(givenObject('snapshot', options)));
+  }
+
+  async #snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
     const { path, force = false, machine = 'none' } = options;
     const checked = checkLive(options, pageSize);
-    const name = absolutePath(path);
+    const name = absolutePath(givenPath('path', path));
     const before = this.#last?.path === name ? this.#last : undefined;
     // What is there is this guest's own: it may be replaced, also where it can't be updated.
     const own = before !== undefined && (await hasStamp(path, before.stamp));
@@ -122,10 +131,12 @@ export class Guest {
       await way();
       await run.end();
       return true;
-    } catch (error) {
+    } catch (thrown) {
       // Before anything else that may take time: the program waits.
-      await run.letGo();
+      const stuck = await run.letGo();
       await run.end();
+      const error = MultifdError.from(thrown);
+      if (stuck !== undefined) throw both(error, stuck);
       // A file's places are fixed: a program that has outgrown them while it ran gets a new file.
       if (toFile && run.outgrown && !run.stopped) return false;
       throw error;
@@ -162,6 +173,13 @@ export class Guest {
     };
     return { cargo, run };
   }
+}
+
+/** The first error, and what came of it. */
+function both(first: MultifdError, then: MultifdError): MultifdError {
+  const told = MultifdError.fromRecord({ ...first.toRecord(), message: `${first.message}; and then ${then.message}` });
+  told.cause = new AggregateError([first, then], told.message);
+  return told;
 }
 
 /** Blocks of which an image has some pages already. */

@@ -1,8 +1,10 @@
 import { MultifdError } from '../errors.ts';
 import type { DeviceState } from '../migration/channel/payloads.ts';
-import { integer } from '../migration/options.ts';
+import { bytesOfView, givenArray, givenFunction, givenMethods, givenObject, givenText, integer, inWords, refuse } from '../checks.ts';
+import { atOnce, observer } from '../callbacks.ts';
+import { isSharedBuffer } from '../bytes.ts';
+import { checkPageSize } from '../migration/options.ts';
 import { type CheckedOutgoing, checkOutgoing, type OutgoingOptions } from '../migration/outgoing/options.ts';
-import { isPageSize } from '../stream/index.ts';
 import type { LiveMemory } from './guest-memory.ts';
 import type { LiveStatistics, Round } from './statistics.ts';
 import type { DirtyBitmap } from './tracking/bitmap.ts';
@@ -31,7 +33,11 @@ export interface GuestOptions {
   blocks: readonly LiveBlock[];
   /** Stops the program: once it resolves nothing writes to the blocks any more. */
   stop(): void | Promise<void>;
-  /** Lets it go on as it was: after a migration that failed once `stop` had been called, even if that has not resolved yet, and after a snapshot. */
+  /**
+   * Lets it go on as it was: after a migration that failed once `stop` had been called, even if that
+   * has not resolved yet, and after a snapshot. If it throws, or takes longer than the time-out, the
+   * error says so behind what it has to say anyway: the program may not run any more.
+   */
   resume(): void | Promise<void>;
   /** Asked for once the program has stopped: its state that is no RAM, in pieces of at most 511 KiB. Goes beside the last pages, as DEVICE_STATE packets. */
   deviceState?(): Iterable<DeviceState> | AsyncIterable<DeviceState>;
@@ -62,9 +68,9 @@ export interface LiveMigrationOptions extends Omit<OutgoingOptions, 'blocks' | '
   onMaxRounds?: 'fail' | 'stop';
   /** Throttle a program that changes its memory as fast as it is sent: by 20 %, then 10 % more each time, up to 99 % (false). */
   autoConverge?: boolean;
-  /** Called after each round while the program runs. */
+  /** Called after each round while the program runs. An error of it is a warning, and changes nothing. */
   onRound?: (round: Round) => void;
-  /** Called about five times a second, and once at the end. */
+  /** Called about five times a second, and once at the end. An error of it is a warning, and changes nothing. */
   onProgress?: (statistics: LiveStatistics) => void;
 }
 
@@ -85,16 +91,16 @@ export interface CheckedLive extends CheckedOutgoing {
 /** @throws MultifdError ERR_OPTION. */
 export function checkLive(options: LiveMigrationOptions, pageSize: number): CheckedLive {
   const { onMaxRounds = 'fail', onProgress, ...outgoing } = options;
-  if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop') throw new MultifdError('ERR_OPTION', `onMaxRounds ${JSON.stringify(onMaxRounds)}: give fail or stop`);
+  if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop') throw new MultifdError('ERR_OPTION', `onMaxRounds ${inWords(onMaxRounds)}: give fail or stop`);
   return {
     // The scan knows zero pages where it can look at them in place; what it can't, the channels find.
     ...checkOutgoing({ ...outgoing, pageSize, zeroPageDetection: 'multifd', returnPath: true }),
-    ...(onProgress && { onProgress: onProgress as CheckedOutgoing['onProgress'] }),
+    onProgress: observer('onProgress', onProgress) as CheckedOutgoing['onProgress'],
     downtimeLimit: number('downtime limit', options.downtimeLimit ?? 300, 0, 2_000_000),
     maxRounds: integer('max rounds', options.maxRounds ?? 100, 1, Number.MAX_SAFE_INTEGER),
     onMaxRounds,
     autoConverge: options.autoConverge ?? false,
-    onRound: options.onRound ?? (() => {}),
+    onRound: observer('onRound', options.onRound),
   };
 }
 
@@ -106,18 +112,19 @@ export interface CheckedGuest extends Required<Omit<GuestOptions, 'check' | 'thr
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkGuest(options: GuestOptions): CheckedGuest {
-  const { blocks, pageSize = 4096 } = options;
+  givenObject('a guest', options);
+  const { blocks: given, pageSize = 4096 } = options;
+  const blocks = givenArray('blocks', given, 'an array of { id, memory }').map(checkBlock);
+  givenMethods('a guest', options, ['stop', 'resume'], 'functions stop and resume');
+  for (const name of ['deviceState', 'check', 'throttle'] as const) givenFunction(name, options[name]);
   if (blocks.length === 0) throw new MultifdError('ERR_OPTION', 'a guest needs a block');
   if (new Set(blocks.map(({ id }) => id)).size !== blocks.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
-  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `page size ${pageSize}: give a power of two from 4096 to 524288`);
-  for (const { id, tracking = 'compare' } of blocks) {
-    if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function') throw new MultifdError('ERR_OPTION', `tracking of ${JSON.stringify(id)}: give compare, hash, or a dirty log`);
-  }
+  checkPageSize(pageSize);
   return {
     blocks,
     stop: () => options.stop(),
     resume: () => options.resume(),
-    deviceState: () => options.deviceState?.() ?? [],
+    deviceState: () => atOnce('deviceState()', options.deviceState?.() ?? []),
     check: () => options.check?.(),
     throttle: options.throttle && ((share) => options.throttle!(share)),
     pageSize,
@@ -127,7 +134,17 @@ export function checkGuest(options: GuestOptions): CheckedGuest {
   };
 }
 
+/** @throws MultifdError ERR_OPTION. */
+function checkBlock(block: LiveBlock): LiveBlock {
+  const { id, memory, tracking = 'compare' } = givenObject('a block', block, '{ id, memory }');
+  const name = JSON.stringify(givenText('the id of a block', id));
+  if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function') refuse(`tracking of ${name}`, tracking, 'compare, hash, or a dirty log');
+  if (memory instanceof WebAssembly.Memory || isSharedBuffer(memory) || memory instanceof ArrayBuffer) return block;
+  if (!ArrayBuffer.isView(memory)) refuse(`the memory of ${name}`, memory, 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, or a view of either');
+  return { ...block, memory: bytesOfView(memory) };
+}
+
 function number(name: string, value: number, least: number, most: number): number {
-  if (!(value >= least && value <= most)) throw new MultifdError('ERR_OPTION', `${name} ${value}: give a number from ${least} to ${most}`);
+  if (typeof value !== 'number' || !(value >= least && value <= most)) throw new MultifdError('ERR_OPTION', `${name} ${inWords(value)}: give a number from ${least} to ${most}`);
   return value;
 }

@@ -1,4 +1,5 @@
 import { MultifdError } from '../errors.ts';
+import { sleep } from '../timing.ts';
 import type { Course, CoursePlan, Sections } from '../migration/outgoing/course.ts';
 import type { Pump } from '../migration/outgoing/pump.ts';
 import type { Convergence } from './convergence.ts';
@@ -58,7 +59,7 @@ export class Run implements CoursePlan, Course {
   async rounds(sections: Sections): Promise<void> {
     const { guest } = this.#options;
     for (;;) {
-      guest.check();
+      await guest.check();
       await this.#grow(sections);
       if (await this.#round(sections)) {
         await sections.ready();
@@ -66,7 +67,7 @@ export class Run implements CoursePlan, Course {
       }
     }
     await this.#stop();
-    guest.check();
+    await guest.check();
     await this.#grow(sections);
   }
 
@@ -78,12 +79,12 @@ export class Run implements CoursePlan, Course {
 
   /** The guest's time of standing still ends here. */
   async arrived(): Promise<void> {
-    const { guest, goesOn, recorder } = this.#options;
+    const { goesOn, recorder } = this.#options;
     recorder.downtime = performance.now() - this.#stoppedAt;
     if (!goesOn) return;
     this.stopped = false;
-    if (recorder.throttled > 0) guest.throttle?.(0);
-    await guest.resume();
+    const stuck = await this.#goOn();
+    if (stuck !== undefined) throw stuck;
   }
 
   /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
@@ -95,11 +96,23 @@ export class Run implements CoursePlan, Course {
     return kept;
   }
 
-  /** Lets the guest go on as if nothing had been tried. */
-  async letGo(): Promise<void> {
-    const { guest, recorder } = this.#options;
-    if (recorder.throttled > 0) guest.throttle?.(0);
-    if (this.stopped) await guest.resume();
+  /** Lets the guest go on as if nothing had been tried. @returns why it may not do so; never rejects. */
+  async letGo(): Promise<MultifdError | undefined> {
+    return this.stopped ? this.#goOn() : this.#unthrottle();
+  }
+
+  async #goOn(): Promise<MultifdError | undefined> {
+    const { guest, checked } = this.#options;
+    // First of all: the program waits. One that never says that it goes on keeps the caller waiting for no longer than anything else may.
+    const stuck = await failureOf('resume() failed, so that the program may not run any more', within(checked.timeout, guest.resume));
+    return stuck ?? (await this.#unthrottle());
+  }
+
+  async #unthrottle(): Promise<MultifdError | undefined> {
+    const { guest, recorder, checked } = this.#options;
+    if (recorder.throttled === 0 || guest.throttle === undefined) return undefined;
+    const { throttle } = guest;
+    return failureOf('throttle(0) failed, so that the program may stay slow', within(checked.timeout, () => throttle(0)));
   }
 
   /** @returns whether it is time to stop the guest. */
@@ -127,7 +140,7 @@ export class Run implements CoursePlan, Course {
     checked.onRound(recorder.lastRound);
     if (decision === 'throttle') {
       recorder.throttled = convergence.throttle;
-      guest.throttle?.(convergence.throttle);
+      await guest.throttle?.(convergence.throttle);
     }
     if (decision === 'give up' && checked.onMaxRounds === 'fail') {
       const expected = forecast.expectedDowntime === undefined ? '' : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
@@ -168,6 +181,29 @@ export class Run implements CoursePlan, Course {
     this.#stoppedAt = performance.now();
     // A program that does not stop must not hold up a migration that has failed meanwhile.
     await this.#pump!.engine.group.race(Promise.resolve(guest.stop()));
+  }
+}
+
+/** What became of a function of the caller's. */
+async function failureOf(what: string, work: Promise<void>): Promise<MultifdError | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (cause) {
+    const { code, message } = MultifdError.from(cause);
+    return new MultifdError(code, `${what}: ${message}`, { cause });
+  }
+}
+
+async function within(milliseconds: number, work: () => void | Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const late = sleep(milliseconds, over.signal).then(() => {
+    if (!over.signal.aborted) throw new MultifdError('ERR_TIMEOUT', `it has not come to its end within ${milliseconds / 1000} s`);
+  });
+  try {
+    await Promise.race([work(), late]);
+  } finally {
+    over.abort();
   }
 }
 

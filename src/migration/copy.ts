@@ -10,6 +10,7 @@ import { describeTargets, type IncomingSink, isMemory, isShareable } from './mem
 import type { Cargo } from './outgoing/cargo.ts';
 import type { CoursePlan } from './outgoing/course.ts';
 import type { CheckedOutgoing } from './outgoing/options.ts';
+import { piecesOf } from './outgoing/device-state.ts';
 import { Pump } from './outgoing/pump.ts';
 import type { Recorder } from './statistics.ts';
 
@@ -80,7 +81,7 @@ async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Prom
       async ready() {},
     });
     await course.last(async (states) => {
-      for await (const state of states) deviceState.push(state);
+      for await (const state of piecesOf(states, engine.group)) deviceState.push(state);
     });
     await sync();
     await course.arrived?.();

@@ -1,4 +1,6 @@
 import { fromHex } from '../bytes.ts';
+import { observer } from '../callbacks.ts';
+import { givenBytes, givenFunction, givenMethods, givenObject, givenSignal, integer, inWords, refuse } from '../checks.ts';
 import type { CoreModules } from '../core/index.ts';
 import { COMPRESSIONS, type Compression } from '../compression/index.ts';
 import { hasThreads } from '#host/threads';
@@ -19,7 +21,7 @@ export interface MigrationOptions {
   /** The same at both ends (none). */
   compression?: Compression;
   /** 16 bytes or its text form; a peer with another one is refused (all zero: none). */
-  uuid?: Uint8Array | string;
+  uuid?: ArrayBufferView | string;
   /** The source goes into its last pass only when the target has said that it may (false). Needs a return path. The same at both ends. */
   switchoverAck?: boolean;
   /** Bytes per page, a power of two from 4096 to 512 KiB (4096). The same at both ends. */
@@ -27,7 +29,7 @@ export interface MigrationOptions {
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
   timeout?: number;
   signal?: AbortSignal;
-  /** Called about five times a second from the first connection on, and once at the end. */
+  /** Called about five times a second from the first connection on, and once at the end. An error of it is a warning, and changes nothing. */
   onProgress?: (statistics: MigrationStatistics) => void;
   /** Run the channels as tasks of this thread instead of workers (false; where there are no workers, or no shared memory, true). */
   inline?: boolean;
@@ -64,8 +66,8 @@ export interface CheckedOptions {
 /** @throws MultifdError ERR_OPTION. */
 export function checkOptions(options: MigrationOptions): CheckedOptions {
   const { compression = 'none', pageSize = 4096 } = options;
-  if (!COMPRESSIONS.includes(compression)) throw new MultifdError('ERR_OPTION', `compression ${JSON.stringify(compression)}: give ${COMPRESSIONS.join(', ')}`);
-  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `page size ${pageSize}: give a power of two from 4096 to 524288`);
+  if (!COMPRESSIONS.includes(compression)) throw new MultifdError('ERR_OPTION', `compression ${inWords(compression)}: give ${COMPRESSIONS.join(', ')}`);
+  checkPageSize(pageSize);
   return {
     channels: integer('channels', options.channels ?? 2, 1, 255),
     compression,
@@ -74,19 +76,33 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
     pageSize,
     // Node's timers hold no more than 2^31 - 1 milliseconds.
     timeout: integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
-    signal: options.signal ?? new AbortController().signal,
-    onProgress: options.onProgress ?? (() => {}),
+    signal: givenSignal(options.signal) ?? new AbortController().signal,
+    onProgress: observer('onProgress', options.onProgress),
     inline: options.inline === true || !hasThreads(),
     maxConnections: integer('max connections', options.maxConnections ?? 512, 1, 65536),
-    modules: options.modules ?? {},
-    worker: workerOf(options.createWorker),
+    modules: checkModules(options.modules),
+    worker: workerOf(givenFunction('createWorker', options.createWorker)),
   };
 }
 
 /** @throws MultifdError ERR_OPTION. */
-export function integer(name: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) throw new MultifdError('ERR_OPTION', `${name} ${value}: give a whole number from ${least} to ${most}`);
-  return value;
+export function checkPageSize(pageSize: number): void {
+  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `page size ${inWords(pageSize)}: give a power of two from 4096 to 524288`);
+}
+
+/** @throws MultifdError ERR_OPTION. */
+function checkModules(modules: CoreModules = {}): CoreModules {
+  givenObject('modules', modules, 'an object with compiled cores');
+  for (const kind of ['shared', 'plain'] as const) {
+    const module = modules[kind];
+    if (module !== undefined && !(module instanceof WebAssembly.Module)) refuse(`modules, ${kind}`, module, 'a WebAssembly.Module, as compileCore() gives it');
+  }
+  return modules;
+}
+
+/** An inbox, or nothing. @throws MultifdError ERR_OPTION. */
+export function checkInbox(inbox: Inbox | undefined): void {
+  if (inbox !== undefined) givenMethods('inbox', inbox, ['attach', 'add'], 'an Inbox');
 }
 
 function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOptions['worker'] {
@@ -100,12 +116,13 @@ function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOption
   return (role) => modules[role]();
 }
 
-function parseUuid(uuid: Uint8Array | string | undefined): Uint8Array {
+function parseUuid(uuid: ArrayBufferView | string | undefined): Uint8Array {
   if (uuid === undefined) return new Uint8Array(16);
   if (typeof uuid === 'string') {
     if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i.test(uuid)) throw new MultifdError('ERR_OPTION', `${JSON.stringify(uuid)} is no uuid such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69`);
     return fromHex(uuid.replaceAll('-', ''));
   }
-  if (uuid.length !== 16) throw new MultifdError('ERR_OPTION', `a uuid has 16 bytes, not ${uuid.length}`);
-  return Uint8Array.from(uuid);
+  const bytes = givenBytes('uuid', uuid, '16 bytes, or a text such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69');
+  if (bytes.length !== 16) throw new MultifdError('ERR_OPTION', `a uuid has 16 bytes, not ${bytes.length}`);
+  return bytes.slice();
 }

@@ -1,17 +1,19 @@
 import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
+import { warnOf } from '../callbacks.ts';
 import { MultifdError } from '../errors.ts';
+import { checkInbox } from './options.ts';
 import { checkToken } from '../transport/carriers/token.ts';
 import { type Connectable, linkOf } from '../transport/connectable.ts';
 import type { Inbox } from '../transport/inbox.ts';
 import type { Link } from '../transport/link.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
-import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
+import { formatUri, hostOf, type LinkUri, parseUri, type UriLike } from '../transport/uri.ts';
 
 /** How the connections of a migration come about, at either end. */
 
 /** What a caller says of it. One of the first three. */
 export interface WayOptions {
-  uri?: string | undefined;
+  uri?: UriLike | undefined;
   inbox?: Inbox | undefined;
   connect?: ((channel: number | 'main') => Connectable | Promise<Connectable>) | undefined;
   token?: string | undefined;
@@ -21,6 +23,7 @@ export interface WayOptions {
 export function checkWay({ uri, inbox, connect, token }: WayOptions): void {
   if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1) throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
   if (uri !== undefined) parseUri(uri);
+  checkInbox(inbox);
   checkToken(token);
 }
 
@@ -52,16 +55,24 @@ export function dialRoute({ uri, ...options }: Route, channel: number | 'main', 
   return dial(uri, { ...options, channel, signal });
 }
 
+/** A channel that waits for a connection. */
+interface Wanted {
+  take(link: Link): void;
+  fail(error: MultifdError): void;
+}
+
 /** Connections in the order in which they come: any is as good as another, for the source says on each what it is. */
 class Arriving implements OutgoingLinks {
   readonly route = undefined;
   readonly #most: number;
   readonly #onStranger: (why: string) => void;
   uri: string | undefined;
+  #failure: MultifdError | undefined;
+  #told = false;
   /** Lets no more in. */
   shut = (): void => {};
   readonly #links: Link[] = [];
-  readonly #wanted: ((link: Link) => void)[] = [];
+  readonly #wanted: Wanted[] = [];
 
   /** @param most connections that nobody has taken yet, at a time. */
   constructor(most: number, onStranger: (why: string) => void) {
@@ -71,13 +82,14 @@ class Arriving implements OutgoingLinks {
 
   readonly take = (link: Link): void => {
     const wanted = this.#wanted.shift();
-    if (wanted !== undefined) return wanted(link);
+    if (wanted !== undefined) return wanted.take(link);
     if (this.#links.length < this.#most) return void this.#links.push(link);
     link.destroy();
     this.#onStranger(`dropped a connection from ${link.peer}: ${this.#most} others wait for a channel`);
   };
 
   readonly open: OpenLink = (channel, signal) => {
+    if (this.#failure !== undefined) return Promise.reject(this.#tellFailure());
     // One that has been given up while it waited is none.
     for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) if (!link.closed) return Promise.resolve(link);
     return new Promise((resolve, reject) => {
@@ -86,9 +98,10 @@ class Arriving implements OutgoingLinks {
         if (at >= 0) this.#wanted.splice(at, 1);
         reject(new MultifdError('ERR_CANCELLED', 'cancelled while waiting for the target to connect', { channel }));
       };
-      const wanted = (link: Link): void => {
-        signal.removeEventListener('abort', abort);
-        resolve(link);
+      const settle = (): void => signal.removeEventListener('abort', abort);
+      const wanted: Wanted = {
+        take: (link) => (settle(), resolve(link)),
+        fail: (error) => (settle(), reject(error)),
       };
       this.#wanted.push(wanted);
       signal.addEventListener('abort', abort, { once: true });
@@ -96,8 +109,20 @@ class Arriving implements OutgoingLinks {
     });
   };
 
+  /** Nobody who is waited for will come. */
+  fail(error: MultifdError): void {
+    this.#failure = error;
+    for (const { fail } of this.#wanted.splice(0)) fail(this.#tellFailure());
+  }
+
+  #tellFailure(): MultifdError {
+    this.#told = true;
+    return this.#failure!;
+  }
+
   close(): void {
     this.shut();
+    if (this.#failure !== undefined && !this.#told) warnOf('onListening', this.#failure);
     for (const link of this.#links.splice(0)) link.destroy();
   }
 }
@@ -110,10 +135,12 @@ export interface OutgoingWay extends WayOptions {
   timeout: number;
   maxConnections: number;
   onStranger: (why: string) => void;
+  /** Told where we listen. If it fails, nobody can have come, and nobody will. */
+  onListening: (uri: string) => void;
 }
 
 /** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, timeout, maxConnections, onStranger }: OutgoingWay): Promise<OutgoingLinks> {
+export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, timeout, maxConnections, onStranger, onListening }: OutgoingWay): Promise<OutgoingLinks> {
   if (connect !== undefined) return { uri: undefined, route: undefined, open: (channel, signal) => openBy(connect, channel, timeout, signal), close() {} };
   if (inbox === undefined && !listen) {
     const to = linkUri(uri!);
@@ -124,8 +151,12 @@ export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, t
   if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
   else {
     const door = await openDoor(linkUri(uri!), { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: arriving.take, onStranger });
-    arriving.uri = formatUri(door.uri);
+    const at = formatUri(door.uri);
+    arriving.uri = at;
     arriving.shut = () => door.close();
+    // Not waited for: it may well wait for the migration itself.
+    const tell = async (): Promise<void> => onListening(at);
+    tell().catch((thrown: unknown) => arriving.fail(MultifdError.from(thrown)));
   }
   return arriving;
 }
@@ -196,8 +227,8 @@ export async function incomingLinks(way: IncomingWay, take: (link: Link) => void
   return { uri: formatUri(at), close() {} };
 }
 
-function linkUri(uri: string): LinkUri {
+function linkUri(uri: UriLike): LinkUri {
   const parsed = parseUri(uri);
-  if (parsed.kind === 'file') throw new MultifdError('ERR_URI', `${uri} is no connection`);
+  if (parsed.kind === 'file') throw new MultifdError('ERR_URI', `${String(uri)} is no connection`);
   return parsed;
 }

@@ -1,6 +1,7 @@
 import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
 import { MultifdError } from '../errors.ts';
-import { integer } from '../migration/options.ts';
+import { observer } from '../callbacks.ts';
+import { answering, givenObject, integer } from '../checks.ts';
 import { checkToken } from '../transport/carriers/token.ts';
 import type { Door } from '../transport/dial.ts';
 import { join } from '../transport/join.ts';
@@ -11,9 +12,9 @@ import { Pairing } from './pairing.ts';
 
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
-  from: string;
+  from: string | URL;
   /** Where it connects to, once for each connection that comes; with `rendezvous`, where it listens too. */
-  to: string;
+  to: string | URL;
   /** Listen at both, and join the connections of either side in the order in which they come (false): for two ends that can both only connect. */
   rendezvous?: boolean;
   /** For ws: and http:, what a client has to show at `from` (none). */
@@ -28,7 +29,7 @@ export interface ProxyOptions {
   maxConnections?: number;
   /** Milliseconds for connecting, and for handshakes (30000). */
   timeout?: number;
-  /** Told of connections that were refused, dropped, or could not be passed on. */
+  /** Told of connections that were refused, dropped, or could not be passed on. An error of it is a warning. */
   onStranger?: (why: string) => void;
 }
 
@@ -57,8 +58,13 @@ export interface Proxy {
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
  */
-export async function proxy(options: ProxyOptions): Promise<Proxy> {
-  const { rendezvous = false, token, toToken, tls, toTls, onStranger = () => {} } = options;
+export function proxy(options: ProxyOptions): Promise<Proxy> {
+  return answering(() => open(givenObject('proxy', options)));
+}
+
+async function open(options: ProxyOptions): Promise<Proxy> {
+  const { rendezvous = false, token, toToken, tls, toTls } = options;
+  const onStranger = observer('onStranger', options.onStranger);
   const from = linkUri(options.from);
   const to = linkUri(options.to);
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
@@ -67,7 +73,7 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
   checkToken(toToken);
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
   const closing = new AbortController();
-  const open = new Set<Link>();
+  const links = new Set<Link>();
   const joined = new Set<Promise<void>>();
 
   const carry = (a: Link, b: Link): void => {
@@ -76,17 +82,17 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
     const work = join(a, b, (bytes) => void (statistics.transferred += bytes)).finally(() => {
       statistics.open--;
       joined.delete(work);
-      open.delete(a);
-      open.delete(b);
+      links.delete(a);
+      links.delete(b);
     });
     joined.add(work);
   };
   /** @returns whether there is room for it. */
   const admit = (link: Link): boolean => {
-    const room = !closing.signal.aborted && open.size < 2 * maxConnections;
+    const room = !closing.signal.aborted && links.size < 2 * maxConnections;
     if (room) {
-      open.add(link);
-      link.onBroken(() => open.delete(link)); // also of those that wait still
+      links.add(link);
+      link.onBroken(() => links.delete(link)); // also of those that wait still
     } else {
       link.destroy();
       onStranger(`dropped a connection from ${link.peer}: ${maxConnections} are open`);
@@ -110,12 +116,12 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
         dial(to, { timeout, tls: clientTls, token: toToken, channel: 'main', signal: closing.signal }).then(
           (other) => {
             if (closing.signal.aborted) return other.destroy();
-            open.add(other);
+            links.add(other);
             carry(link, other);
           },
           (error: Error) => {
             link.destroy();
-            open.delete(link);
+            links.delete(link);
             onStranger(`dropped a connection from ${link.peer}: ${error.message}`);
           },
         );
@@ -133,14 +139,14 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
     async close() {
       closing.abort();
       for (const door of doors) door.close();
-      for (const link of open) link.destroy();
+      for (const link of links) link.destroy();
       await Promise.all(joined);
     },
   };
 }
 
-function linkUri(text: string): LinkUri {
+function linkUri(text: string | URL): LinkUri {
   const uri = parseUri(text);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${text}: a proxy joins connections; a file is none`);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);
   return uri;
 }

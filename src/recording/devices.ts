@@ -1,3 +1,4 @@
+import { answering, givenObject, givenText } from '../checks.ts';
 import { describeDevices, type DeviceReport, selectDevices } from '../stream/index.ts';
 import { type InspectRecordingOptions, readRecordingTail } from './inspect.ts';
 
@@ -12,7 +13,11 @@ export interface RecordedDevicesOptions extends InspectRecordingOptions {
  * @returns null if the sections cannot be told apart.
  * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what readRecordingTail throws.
  */
-export async function inspectRecordedDevices(path: string, { device, ...options }: RecordedDevicesOptions = {}): Promise<DeviceReport[] | null> {
-  const devices = describeDevices(await readRecordingTail(path, options));
-  return device === undefined ? (devices ?? null) : selectDevices(devices, device);
+export function inspectRecordedDevices(path: string, given: RecordedDevicesOptions = {}): Promise<DeviceReport[] | null> {
+  return answering(async () => {
+    const { device, ...options } = givenObject('options', given);
+    if (device !== undefined) givenText('device', device);
+    const devices = describeDevices(await readRecordingTail(path, options));
+    return device === undefined ? (devices ?? null) : selectDevices(devices, device);
+  });
 }

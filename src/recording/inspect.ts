@@ -1,4 +1,6 @@
 import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
+import { answering, givenObject, givenPath } from '../checks.ts';
+import { checkPageSize } from '../migration/options.ts';
 import { MultifdError } from '../errors.ts';
 import { formatUuid } from '../image/index.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
@@ -23,7 +25,7 @@ export interface InspectRecordingOptions {
  *   does not begin as a main stream.
  */
 export async function inspectRecording(path: string, options: InspectRecordingOptions = {}): Promise<RecordingReport> {
-  return withRecording(path, async (recording) => {
+  return withRecording(path, givenObject('options', options), async (recording) => {
     const inspection = new Inspection(recording, options.pageSize);
     return inspection.run();
   });
@@ -33,8 +35,9 @@ export async function inspectRecording(path: string, options: InspectRecordingOp
  * What follows the RAM in a recorded main stream: device sections, EOF, VMDESCRIPTION.
  * @throws MultifdError what is wrong with the main stream; ERR_IO; ERR_RECORDING.
  */
-export async function readRecordingTail(path: string, { pageSize }: InspectRecordingOptions = {}): Promise<Uint8Array> {
-  return withRecording(path, async ({ main }) => {
+export async function readRecordingTail(path: string, options: InspectRecordingOptions = {}): Promise<Uint8Array> {
+  const { pageSize } = givenObject('options', options);
+  return withRecording(path, options, async ({ main }) => {
     const chunks: Uint8Array[] = [];
     const ignored = (): void => {};
     const handler: MainStreamHandler = {
@@ -53,13 +56,17 @@ export async function readRecordingTail(path: string, { pageSize }: InspectRecor
   });
 }
 
-async function withRecording<T>(path: string, work: (recording: Recording) => Promise<T>): Promise<T> {
-  const recording = await openRecording(path);
-  try {
-    return await work(recording);
-  } finally {
-    await recording.close();
-  }
+function withRecording<T>(path: string, { pageSize }: InspectRecordingOptions, work: (recording: Recording) => Promise<T>): Promise<T> {
+  return answering(async () => {
+    givenPath('path', path);
+    if (pageSize !== undefined) checkPageSize(pageSize);
+    const recording = await openRecording(path);
+    try {
+      return await work(recording);
+    } finally {
+      await recording.close();
+    }
+  });
 }
 
 /** Nothing is allocated for blocks, so that they may have any length. */

@@ -1,11 +1,14 @@
-import { integer } from '../migration/options.ts';
+import { observer } from '../callbacks.ts';
+import { givenPath, givenSignal, integer } from '../checks.ts';
+import { checkToken } from '../transport/carriers/token.ts';
+import { checkPageSize } from '../migration/options.ts';
 import { MAX_CHANNELS } from './names.ts';
 import type { RecordingStatistics } from './statistics.ts';
 
 /** What recording and replaying have in common. */
 export interface RecordingRunOptions {
   /** `tcp:HOST:PORT` (port 0 for recording: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH`. */
-  uri: string;
+  uri: string | URL;
   /** The recording's folder. */
   path: string;
   /** Milliseconds for connecting, and for no progress at all (30000). */
@@ -31,18 +34,21 @@ export interface RecordOptions extends RecordingRunOptions {
 }
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
-export function checkRun({ timeout, signal, token, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; token: string | undefined; onProgress: (statistics: RecordingStatistics) => void } {
+export function checkRun({ path, timeout, signal, token, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; token: string | undefined; onProgress: (statistics: RecordingStatistics) => void } {
+  givenPath('path', path);
+  checkToken(token);
   return {
     timeout: integer('timeout', timeout ?? 30_000, 1, 2 ** 31 - 1),
-    signal: signal ?? new AbortController().signal,
+    signal: givenSignal(signal) ?? new AbortController().signal,
     token,
-    onProgress: onProgress ?? (() => {}),
+    onProgress: observer('onProgress', onProgress),
   };
 }
 
 /** Throws MultifdError ERR_OPTION. */
 export function checkRecord(options: RecordOptions) {
-  const { channels, pageSize, force = false, keep = false, onStranger = () => {} } = options;
+  const { channels, pageSize, force = false, keep = false, onStranger } = options;
   if (channels !== undefined) integer('channels', channels, 0, MAX_CHANNELS);
-  return { ...checkRun(options), channels, pageSize, force, keep, onStranger };
+  if (pageSize !== undefined) checkPageSize(pageSize);
+  return { ...checkRun(options), channels, pageSize, force, keep, onStranger: observer('onStranger', onStranger) };
 }

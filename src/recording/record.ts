@@ -1,3 +1,4 @@
+import { answering, givenObject } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { initialChecker, migrationReception } from '../migration/incoming/connections.ts';
 import { type IncomingLinks, incomingLinks, type IncomingWay } from '../migration/way.ts';
@@ -28,9 +29,13 @@ export interface IncomingRecording {
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */
-export async function record(options: RecordOptions): Promise<IncomingRecording> {
+export function record(options: RecordOptions): Promise<IncomingRecording> {
+  return answering(() => open(givenObject('record', options)));
+}
+
+async function open(options: RecordOptions): Promise<IncomingRecording> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: only connections can be recorded; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(options.uri)}: only connections can be recorded; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
   const checked = checkRecord(options);
   const checkInitial = await initialChecker({ uuid: undefined, channels: checked.channels ?? MAX_CHANNELS });
   const folder = await OutputFolder.create(options.path, checked.force);

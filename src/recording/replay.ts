@@ -1,3 +1,4 @@
+import { answering, givenObject } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watch } from '../migration/watch.ts';
@@ -28,9 +29,13 @@ const CHUNK = 256 * 1024;
  * @throws MultifdError: the first thing that went wrong, at either end; ERR_RECORDING, and what the parser finds wrong at the beginning of the
  *   main stream, before anything is sent; ERR_CANCELLED after the signal.
  */
-export async function replay(options: ReplayOptions): Promise<RecordingStatistics> {
+export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
+  return answering(() => play(givenObject('replay', options)));
+}
+
+async function play(options: ReplayOptions): Promise<RecordingStatistics> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${options.uri}: a recording is replayed over connections; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
+  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(options.uri)}: a recording is replayed over connections; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
   const checked = checkRun(options);
   const recording = await openRecording(options.path);
   try {

@@ -83,8 +83,7 @@ export function bitmapLength(usedLength: number, pageSize: number): number {
 }
 
 /** Whether `pageSize` (bytes) is one this project takes. */
-export function isPageSize(pageSize: number): boolean {
-  return (
-    pageSize >= MIN_PAGE_SIZE && pageSize <= MAX_PAGE_SIZE && Number.isInteger(Math.log2(pageSize))
-  );
+export function isPageSize(pageSize: unknown): pageSize is number {
+  if (typeof pageSize !== 'number' || pageSize < MIN_PAGE_SIZE || pageSize > MAX_PAGE_SIZE) return false;
+  return Number.isInteger(Math.log2(pageSize));
 }

@@ -1,3 +1,4 @@
+import { givenBytes, guarding } from '../checks.ts';
 import { readTail, type DeviceTail } from './device-sections.ts';
 import { asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
 import { type ContentVisitor, type TailSection, walkContent } from './tail-walk.ts';
@@ -65,7 +66,14 @@ const INTEGER = /^(u?)int(8|16|32|64)(?: [a-z]+)?$/;
  * @param tail what readTail has found in it.
  * @returns one report per section, in order; undefined if the sections cannot be told apart. Never throws.
  */
-export function describeDevices(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'description'> = readTail(bytes)): DeviceReport[] | undefined {
+export function describeDevices(tailBytes: ArrayBufferView, tail?: Pick<DeviceTail, 'sections' | 'description'>): DeviceReport[] | undefined {
+  return guarding(() => {
+    const bytes = givenBytes('what follows the RAM', tailBytes);
+    return describeAll(bytes, tail ?? readTail(bytes));
+  });
+}
+
+function describeAll(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'description'>): DeviceReport[] | undefined {
   const devices = tail.description?.devices ?? [];
   const budget = { left: MAX_FIELDS };
   return tail.sections?.map((section, index) => describe(bytes, section, asObject(devices[index]), budget));

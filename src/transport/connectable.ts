@@ -1,3 +1,4 @@
+import { refuse } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { messagePortPair } from './carriers/message-port.ts';
 import { type WebSocketLike, webSocketPair } from './carriers/web-socket.ts';
@@ -12,7 +13,7 @@ export type Connectable = StreamPair | MessagePort | WebSocket;
  * @throws MultifdError ERR_OPTION for anything else; ERR_CONNECT for a WebSocket that does not open.
  */
 export async function linkOf(connectable: Connectable, peer = 'the caller'): Promise<Link> {
-  if (isPair(connectable)) return new StreamLink(connectable, peer);
+  if (isPair(connectable)) return new StreamLink(unlocked(connectable), peer);
   if (isWebSocket(connectable)) {
     // What it says may come in the same turn in which it opens.
     const pair = webSocketPair(connectable);
@@ -20,7 +21,15 @@ export async function linkOf(connectable: Connectable, peer = 'the caller'): Pro
     return new StreamLink(pair, peer);
   }
   if (typeof (connectable as Partial<MessagePort> | undefined)?.postMessage === 'function') return new StreamLink(messagePortPair(connectable as MessagePort), peer);
-  throw new MultifdError('ERR_OPTION', 'a connection is a pair of streams { readable, writable }, a MessagePort or a WebSocket');
+  return refuse('a connection', connectable, WAYS);
+}
+
+const WAYS = 'a pair of streams { readable, writable } that nobody else reads or writes, a MessagePort or a WebSocket';
+
+function unlocked(pair: StreamPair): StreamPair {
+  const { readable, writable } = pair as Partial<StreamPair>;
+  const free = typeof readable?.getReader === 'function' && typeof writable?.getWriter === 'function' && !readable.locked && !writable.locked;
+  return free ? pair : refuse('a connection', pair, WAYS);
 }
 
 function isPair(connectable: Connectable): connectable is StreamPair {

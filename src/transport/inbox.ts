@@ -1,4 +1,5 @@
 import { acceptUpgrade } from '#host/links';
+import { answering, givenObject, integer, refuse } from '../checks.ts';
 import { METHOD, RESPONSE_HEADERS } from './carriers/http.ts';
 import { checkToken, PROTOCOL, sameToken, tokenOf } from './carriers/token.ts';
 import { type Connectable, linkOf } from './connectable.ts';
@@ -26,7 +27,9 @@ export class Inbox {
 
   /** @throws MultifdError ERR_OPTION. */
   constructor(options: InboxOptions = {}) {
-    checkToken(options.token);
+    const { token, maxConnections } = givenObject('options of an Inbox', options);
+    checkToken(token);
+    if (maxConnections !== undefined) integer('max connections', maxConnections, 1, 65536);
     this.#options = options;
   }
 
@@ -35,8 +38,8 @@ export class Inbox {
    * @param peer who it is, for messages.
    * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that does not open.
    */
-  async add(connection: Connectable, peer?: string): Promise<void> {
-    this.#put(await linkOf(connection, peer));
+  add(connection: Connectable, peer?: string): Promise<void> {
+    return answering(async () => this.#put(await linkOf(connection, peer)));
   }
 
   /**
@@ -44,7 +47,12 @@ export class Inbox {
    * requests of a migration have to come to the same Durable Object, for streams can't be used in another request's context.
    * @returns the answer to give: 401, 405, 426 or 503 to what is no connection.
    */
-  async fetch(request: Request): Promise<Response> {
+  fetch(request: Request): Promise<Response> {
+    return answering(() => this.#fetch(request));
+  }
+
+  #fetch(request: Request): Response {
+    if (typeof request?.headers?.get !== 'function') refuse('what fetch() takes', request, 'a Request');
     const { headers } = request;
     const peer = headers.get('cf-connecting-ip') ?? 'a client';
     const protocols = headers.get('sec-websocket-protocol');

@@ -1,3 +1,4 @@
+import { refuse } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 
 /** Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and HTTP, which QEMU has not. */
@@ -16,8 +17,13 @@ const FORMS = 'tcp:HOST:PORT (an IPv6 host in brackets), unix:PATH, file:PATH[,o
 const MAX_PORT = 65535;
 const DEFAULT_PORT = { plain: 80, secure: 443 } as const;
 
-/** @throws MultifdError ERR_URI. */
-export function parseUri(text: string): MigrationUri {
+/** What may be given for one: a text, or a URL. */
+export type UriLike = string | URL;
+
+/** @throws MultifdError ERR_URI; ERR_OPTION for what is neither a text nor a URL. */
+export function parseUri(given: UriLike): MigrationUri {
+  if (typeof given !== 'string' && !(given instanceof URL)) refuse('uri', given, FORMS);
+  const text = typeof given === 'string' ? given : textOf(given);
   const bad = (why: string): MultifdError => new MultifdError('ERR_URI', `${JSON.stringify(text)}: ${why}; a URI is ${FORMS}`);
   const colon = text.indexOf(':');
   const rest = text.slice(colon + 1);
@@ -56,6 +62,18 @@ export function parseUri(text: string): MigrationUri {
     default:
       throw bad('unknown kind');
   }
+}
+
+/** As it would be given as a text. A URL has what stands for a path in another form: `//` before it, and some characters as %XX. */
+function textOf({ protocol, href, host, search, hash }: URL): string {
+  if (protocol !== 'file:' && protocol !== 'unix:') return href;
+  const path = href.slice(protocol.length).replace(/^\/\/(?=\/)/, '');
+  try {
+    if (host === '' && search === '' && hash === '') return protocol + decodeURIComponent(path);
+  } catch {
+    // No characters at all.
+  }
+  throw new MultifdError('ERR_URI', `${href}: a host, a query or a fragment, or %XX that is no character, where only a path can be`);
 }
 
 export function formatUri(uri: MigrationUri): string {

@@ -7,5 +7,15 @@ const bytes = { shared: sharedBytes, plain: plainBytes };
 const compiled: Partial<Record<CoreKind, Promise<WebAssembly.Module>>> = {};
 
 export function coreModule(kind: CoreKind): Promise<WebAssembly.Module> {
-  return (compiled[kind] ??= WebAssembly.compile(bytes[kind]));
+  return (compiled[kind] ??= compile(kind));
+}
+
+/** One that failed is tried again when it is asked for again. */
+async function compile(kind: CoreKind): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(bytes[kind]);
+  } catch (error) {
+    delete compiled[kind];
+    throw error;
+  }
 }

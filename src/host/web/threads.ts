@@ -1,3 +1,6 @@
+import { atOnce } from '../../callbacks.ts';
+import { UNREADABLE } from '../../engine/threads.ts';
+import { MultifdError } from '../../errors.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from '../../engine/threads.ts';
 import type * as node from '../node/threads.ts';
 
@@ -8,6 +11,7 @@ const GONE = 'multifd: gone';
 interface WorkerScope {
   postMessage(message: unknown): void;
   onmessage: ((event: MessageEvent) => void) | null;
+  onmessageerror: (() => void) | null;
   close(): void;
 }
 
@@ -15,7 +19,7 @@ interface WorkerScope {
 export const hasThreads: typeof node.hasThreads = () => typeof Worker === 'function' && typeof SharedArrayBuffer === 'function';
 
 export const startThread: typeof node.startThread = (module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread => {
-  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : (module() as Worker);
+  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : given(module);
   let end: (status: number) => void = () => {};
   const gone = new Promise<number>((resolve) => {
     end = resolve;
@@ -24,6 +28,7 @@ export const startThread: typeof node.startThread = (module: WorkerModule, { nam
     if (data === GONE) end(0);
     else onMessage(data);
   };
+  worker.onmessageerror = () => onError(new Error(UNREADABLE));
   worker.onerror = (event) => {
     event.preventDefault();
     onError(event.error ?? new Error(event.message || 'the worker could not be loaded'));
@@ -40,6 +45,14 @@ export const startThread: typeof node.startThread = (module: WorkerModule, { nam
   };
 };
 
+/** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */
+function given(module: unknown): Worker {
+  const worker: unknown = typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
+  const { postMessage, terminate } = (worker ?? {}) as Partial<Worker>;
+  if (typeof postMessage === 'function' && typeof terminate === 'function') return worker as Worker;
+  throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give a Worker');
+}
+
 export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => {
   if (!('WorkerGlobalScope' in globalThis)) return undefined;
   const scope = globalThis as unknown as WorkerScope;
@@ -49,6 +62,10 @@ export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => 
     post: (message) => scope.postMessage(message),
     onMessage: (take) => {
       scope.onmessage = ({ data }) => take(data);
+      // Nobody waits here: thrown like this, it reaches the starter as the thread's own error.
+      scope.onmessageerror = () => {
+        throw new Error(UNREADABLE);
+      };
     },
     close: () => {
       scope.postMessage(GONE);

@@ -1,3 +1,5 @@
+import { atOnce } from '../../callbacks.ts';
+import { givenBytes, givenFunction, givenMethods, givenObject, guarding } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import type { DeviceState } from '../../migration/channel/payloads.ts';
 import type { IncomingBlock } from '../../migration/memory/targets.ts';
@@ -27,7 +29,12 @@ export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'devi
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Guest {
+  return guarding(() => guestOf(reactor, givenObject('options of a reactor', options)));
+}
+
+function guestOf(reactor: Reactor, options: ReactorGuestOptions): Guest {
   const { id = BLOCK_ID, tracking, scratch, saveHost, ...rest } = options;
+  givenFunction('saveHost', saveHost);
   const program = new ReactorProgram(reactor, id);
   const own = { ...(tracking && { tracking }), ...(scratch !== undefined && { scratch }) };
   return new Guest({
@@ -35,7 +42,7 @@ export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Gu
     blocks: [...program.memories].map(([name, memory]) => ({ id: name, memory, ...(name === id && own) })),
     check: () => program.check(),
     async *deviceState() {
-      const host = (await saveHost?.()) ?? new Uint8Array(0);
+      const host = givenBytes('what saveHost() gave', (await saveHost?.()) ?? new Uint8Array(0));
       yield* toPieces({ description: program.description, globals: program.globals(), host });
     },
   });
@@ -69,7 +76,12 @@ export interface ReactorTarget {
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
-  const { id = BLOCK_ID, start, loadHost, grow } = options;
+  return guarding(() => targetOf(reactor, givenObject('options of a reactor', options)));
+}
+
+function targetOf(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
+  const { id = BLOCK_ID, start, loadHost, grow } = givenMethods('options of a reactor', options, ['start'], 'a function start');
+  for (const [name, value] of Object.entries({ loadHost, grow })) givenFunction(name, value);
   const program = new ReactorProgram(reactor, id);
   const pieces = new ReactorPieces();
   const announced = new Set<string>();
@@ -78,7 +90,7 @@ export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): 
       const memory = program.memories.get(block.id);
       if (memory === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)}, this program only ${[...program.memories.keys()].map((name) => JSON.stringify(name)).join(', ')}`);
       announced.add(block.id);
-      if (memory.buffer.byteLength < block.usedLength) grow?.(block.usedLength, block.id);
+      if (memory.buffer.byteLength < block.usedLength) atOnce('grow()', grow?.(block.usedLength, block.id));
       // What lies behind the source's end is nobody's.
       if (memory.buffer.byteLength > block.usedLength) new Uint8Array(memory.buffer).fill(0, block.usedLength);
       return memory;

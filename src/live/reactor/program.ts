@@ -1,4 +1,5 @@
 import { isSharedBuffer } from '../../bytes.ts';
+import { givenObject, givenText, refuse } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitsOf, checkGlobal, type GlobalKind, type GlobalValue, kindOfGlobal, readGlobal, setGlobals } from './globals.ts';
 import { KnownTable } from './tables.ts';
@@ -32,7 +33,15 @@ export class ReactorProgram {
    * @param id the block id of its own memory.
    * @throws MultifdError ERR_OPTION without a memory, with one that is not named, or for a name given twice; ERR_GUEST for what can't be moved.
    */
-  constructor({ instance, memory, memories = {}, imports = {} }: Reactor, id: string) {
+  constructor(reactor: Reactor, id: string) {
+    const { instance, memory, memories = {}, imports = {} } = givenObject('a reactor', reactor, '{ instance }');
+    givenText('id', id);
+    if (!(instance instanceof WebAssembly.Instance)) refuse('instance', instance, 'a WebAssembly.Instance');
+    givenObject('memories', memories, 'an object with a WebAssembly.Memory for each name');
+    for (const one of [...Object.values(memories), ...(memory === undefined ? [] : [memory])]) {
+      if (!(one instanceof WebAssembly.Memory)) refuse('a memory', one, 'a WebAssembly.Memory');
+    }
+    givenObject('imports', imports, 'an object with what is imported');
     const exported = Object.entries(instance.exports);
     this.memories = nameMemories(exported, memory, id, memories);
     const lines = exported.map(([name, value]) => `${kindOf(value)} ${name}`);

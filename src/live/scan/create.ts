@@ -1,7 +1,7 @@
 import type { WorkerModule } from '../../engine/threads.ts';
 import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
 import type { CoreModules } from '../../core/index.ts';
-import { isShared } from '../guest-memory.ts';
+import { reachesThreads } from '../guest-memory.ts';
 import { hashArenaBytes, hashScratchBytes } from '../tracking/hash.ts';
 import type { ScannedBlock, Scanner } from './scanner.ts';
 import { ThreadScanner } from './thread-scanner.ts';
@@ -34,7 +34,7 @@ export class ScanPlan {
 
   constructor(options: ScanPlanOptions) {
     const { blocks, threads, pageSize } = options;
-    const movable = ({ memory, kept }: ScannedBlock): boolean => threads > 0 && isShared(memory) && kept.method !== 'bitmap';
+    const movable = ({ memory, kept }: ScannedBlock): boolean => threads > 0 && reachesThreads(memory) && kept.method !== 'bitmap';
     this.#options = options;
     this.#elsewhere = blocks.filter(movable);
     this.#here = blocks.filter((block) => !movable(block));

@@ -1,7 +1,7 @@
 import type { ErrorRecord } from '../../errors.ts';
 import type { ArenaHandle } from '../../engine/arena.ts';
 import type { CoreModules } from '../../core/index.ts';
-import type { LiveMemory } from '../guest-memory.ts';
+import type { PostedMemory } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
 import type { Extent, PassCount } from './pass.ts';
 
@@ -15,7 +15,7 @@ export interface ScanStart {
   /** Its share of the segments. */
   part: number;
   parts: number;
-  blocks: readonly { index: number; memory: LiveMemory; kept: Kept; scratch: number | undefined }[];
+  blocks: readonly { index: number; memory: PostedMemory; kept: Kept; scratch: number | undefined }[];
   /** Address in the arena of what hashes need. */
   hashAddress: number;
   /** Bytes per second, for this thread (0: no limit). */

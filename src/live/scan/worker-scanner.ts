@@ -3,6 +3,7 @@ import { MultifdError } from '../../errors.ts';
 import { GRACE_MS } from '../../engine/threads.ts';
 import { begin, type Thread, type WorkerModule } from '../../engine/threads.ts';
 import type { Pump } from '../../migration/outgoing/pump.ts';
+import { posted } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
 import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.ts';
@@ -36,7 +37,7 @@ export class WorkerScanner implements Scanner {
       clients,
       part,
       parts,
-      blocks: blocks.map(({ index, memory, kept, scratch }) => ({ index, memory, kept, scratch })),
+      blocks: blocks.map(({ index, memory, kept, scratch }) => ({ index, memory: posted(memory), kept, scratch })),
       hashAddress,
       maxBandwidth,
     };

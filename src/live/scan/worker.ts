@@ -5,7 +5,7 @@ import { Client } from '../../engine/client.ts';
 import { MultifdError } from '../../errors.ts';
 import { bytesOf } from '../../migration/statistics.ts';
 import { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
-import { GuestMemory } from '../guest-memory.ts';
+import { GuestMemory, unposted } from '../guest-memory.ts';
 import { createTracker } from '../tracking/create.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
 import { Batches, capacityOf } from './batches.ts';
@@ -31,7 +31,7 @@ function begin(start: ScanStart): (order: ScanOrder) => Promise<void> {
   const normal = new Batches(client(start.clients[0]), capacity, { staged: true, detect: true }, hand);
   const zero = new Batches(client(start.clients[1]), capacity, { zero: true }, hand);
   const blocks: TrackedBlock[] = start.blocks.map(({ index, memory, kept, scratch }, n) => {
-    const guest = new GuestMemory(memory, start.modules);
+    const guest = new GuestMemory(unposted(memory), start.modules);
     const address = start.hashAddress + n * hashArenaBytes(pageSize);
     return { index, memory: guest, tracker: createTracker(kept, guest, pageSize, scratch, { core, buffer: arena.buffer, address }) };
   });

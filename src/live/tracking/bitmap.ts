@@ -1,3 +1,5 @@
+import { atOnce } from '../../callbacks.ts';
+import { givenBytes } from '../../checks.ts';
 import { type Tracker } from './tracker.ts';
 
 /** A dirty log that the caller keeps, as of an instrumented guest or a store that works page by page. */
@@ -20,7 +22,8 @@ export class BitmapTracker implements Tracker {
 
   begin(): void {
     // A look that has come to its end has sent all of the one before.
-    this.#dirty = Uint8Array.from(this.#log.take() ?? []);
+    const taken = atOnce("a dirty log's take()", this.#log.take());
+    this.#dirty = taken === undefined ? new Uint8Array(0) : givenBytes("what a dirty log's take() gave", taken).slice();
   }
 
   changed(page: number, count: number, mask: Uint32Array): void {

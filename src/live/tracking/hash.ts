@@ -1,4 +1,5 @@
 import { type CoreExports, HASH_LENGTH, hashKeyLength } from '../../core/index.ts';
+import { integer } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import { GROUP_PAGES, newSegment, SEGMENT_PAGES, type Segments, setBit, type Tracker } from './tracker.ts';
@@ -7,7 +8,7 @@ const up16 = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
 /** Bytes that looking for changes by hashes needs in a guest's memory: for each thread that looks, the key, and the hashes of a group of pages. */
 export function hashScratchBytes(pageSize = 4096, threads = 1): number {
-  return threads * (up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH);
+  return integer('threads', threads, 1, 1024) * (up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH);
 }
 
 /** Bytes that it needs in the arena. */

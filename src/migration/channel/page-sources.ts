@@ -8,8 +8,8 @@ import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type SourceDescriptor =
-  /** Shared memory, sent from where it is. With `memory`, it is the core that looks for zero pages there. */
-  | { kind: 'memory'; buffer: SharedArrayBuffer; byteOffset: number; byteLength: number; memory?: WebAssembly.Memory }
+  /** Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero pages. */
+  | { kind: 'memory'; shared: SharedArrayBuffer | WebAssembly.Memory; byteOffset: number; byteLength: number }
   /**
    * A file, read by the channel. Block offset 0 is at `position`; behind `position + length` all is zero. If `sparse`, the block's bitmap in the
    * arena says which pages the file holds; else it holds all, and the bitmap, if there is one, belongs to the target.
@@ -80,7 +80,9 @@ class MemorySource implements PageSource, PagesInPlace {
   readonly #context: SourceContext;
   readonly #zeros: ZeroPages;
 
-  constructor({ buffer, byteOffset, byteLength, memory }: SourceDescriptor & { kind: 'memory' }, context: SourceContext) {
+  constructor({ shared, byteOffset, byteLength }: SourceDescriptor & { kind: 'memory' }, context: SourceContext) {
+    const memory = shared instanceof WebAssembly.Memory ? shared : undefined;
+    const buffer = shared instanceof WebAssembly.Memory ? shared.buffer : shared;
     this.#bytes = new Uint8Array(buffer, byteOffset, byteLength);
     this.#context = context;
     const { module, pageSize } = context;

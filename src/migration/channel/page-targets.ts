@@ -1,5 +1,5 @@
 import { writeAt } from '#host/files';
-import { isSharedBuffer } from '../../bytes.ts';
+import { isSharedBuffer, type Span, viewOf } from '../../bytes.ts';
 import { type CoreExports, coreKind, type CoreModules } from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { MultifdError } from '../../errors.ts';
@@ -17,7 +17,7 @@ export interface PageSink {
 export type TargetDescriptor =
   /** From the memory's start on. It may grow between two rounds. `zeroed`: it was all zero before anything came. */
   | { kind: 'memory'; memory: WebAssembly.Memory; zeroed: boolean }
-  | { kind: 'bytes'; bytes: Uint8Array; zeroed: boolean }
+  | { kind: 'bytes'; span: Span; zeroed: boolean }
   /** A region of a mapped-ram image: block offset 0 is at `position`. Which pages are present is kept in the block's bitmap in the arena. */
   | { kind: 'file'; fd: number; position: number }
   | { kind: 'sink'; sink: PageSink };
@@ -97,7 +97,7 @@ function createPageTarget(descriptor: TargetDescriptor, block: number, { core, m
       return memoryTarget(reach, module === undefined ? clearByCompare(reach, pageSize) : clearByCore(descriptor.memory, module, pageSize), written(descriptor.zeroed), pageSize, runs);
     }
     case 'bytes': {
-      const reach = fixedBytes(descriptor.bytes);
+      const reach = fixedBytes(viewOf(descriptor.span));
       return memoryTarget(reach, clearByCompare(reach, pageSize), written(descriptor.zeroed), pageSize, runs);
     }
     case 'file':

@@ -1,3 +1,4 @@
+import { answering, givenObject } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { formatUri, parseUri } from '../../transport/uri.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
@@ -23,7 +24,11 @@ export interface IncomingMigration {
  * The incoming end of a migration: listens for a source, or loads a mapped-ram image, and fills memories or writes an image.
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
-export async function receive(options: IncomingOptions): Promise<IncomingMigration> {
+export function receive(options: IncomingOptions): Promise<IncomingMigration> {
+  return answering(() => receiveChecked(givenObject('receive', options)));
+}
+
+async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {
   checkWay({ uri: options.uri, inbox: options.inbox, token: options.token });
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkIncoming(options);
@@ -57,6 +62,8 @@ async function listenFor(options: IncomingOptions, checked: CheckedIncoming, rec
 async function report(work: Promise<void>, { onProgress }: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {
   try {
     await work;
+  } catch (thrown) {
+    throw MultifdError.from(thrown);
   } finally {
     recorder.end();
     onProgress(recorder.snapshot());

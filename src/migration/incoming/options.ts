@@ -4,14 +4,16 @@ import type { ImageStore } from '../memory/store-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
 import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
-import { type CheckedOptions, checkOptions, integer, type MigrationOptions } from '../options.ts';
+import { observer } from '../../callbacks.ts';
+import { givenFunction, givenMethods, givenPath, integer, refuse } from '../../checks.ts';
+import { type CheckedOptions, checkOptions, type MigrationOptions } from '../options.ts';
 
 export interface IncomingOptions extends MigrationOptions {
   /**
    * `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH` (either takes both; also `wss:`, `https:`), or
    * `file:PATH[,offset=N]` to load a mapped-ram image.
    */
-  uri?: string;
+  uri?: string | URL;
   /** Connect to `uri`: it is the source that listens (false). */
   connect?: boolean;
   /** Memories to receive into, or `image`. */
@@ -38,7 +40,7 @@ export interface IncomingOptions extends MigrationOptions {
   start?: () => void | Promise<void>;
   /** TLS on every connection (none). The source has to use it too. */
   tls?: IncomingTls;
-  /** Told of connections that were dropped because they were no migration's, and of those that failed their TLS handshake. */
+  /** Told of connections that were dropped because they were no migration's, and of those that failed their TLS handshake. An error of it is a warning. */
   onStranger?: (why: string) => void;
 }
 
@@ -54,18 +56,23 @@ const MIB = 2 ** 20;
 /** @throws MultifdError ERR_OPTION. */
 export function checkIncoming(options: IncomingOptions): CheckedIncoming {
   if (options.start !== undefined && options.image !== undefined) throw new MultifdError('ERR_OPTION', 'nothing starts from an image that is being written: leave start out, or give blocks');
+  for (const name of ['start', 'onDeviceState'] as const) givenFunction(name, options[name]);
   return {
     ...checkOptions(options),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
     deviceStateLimit: integer('device state limit', options.deviceStateLimit ?? 16 * MIB, 1, 2 ** 31),
-    onStranger: options.onStranger ?? (() => {}),
+    onStranger: observer('onStranger', options.onStranger),
   };
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
 export async function openSink({ blocks, zeroed = false, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  if (image === undefined) return memorySink(blocks!, zeroed, pageSize, onDeviceState, start);
-  if (typeof image === 'string') return imageSink({ path: image, force, pageSize });
+  if (image === undefined) {
+    if (typeof blocks !== 'function' && (typeof blocks !== 'object' || blocks === null)) refuse('blocks', blocks, 'an object with a target for each name, or a function');
+    return memorySink(blocks, zeroed, pageSize, onDeviceState, start);
+  }
+  if (typeof image === 'string') return imageSink({ path: givenPath('image', image), force, pageSize });
+  givenMethods('image', image, ['begin', 'commit', 'discard'], 'a path, as a string, or { begin, commit, discard }');
   return (await import('../memory/store-sink.ts')).storeSink(image, pageSize);
 }

@@ -1,5 +1,6 @@
 import { DESCRIPTORS_CROSS_THREADS, openFile, readAt } from '#host/files';
-import { isSharedBuffer } from '../../bytes.ts';
+import { canPost, isSharedBuffer } from '../../bytes.ts';
+import { bytesOfView, givenMethods, givenPath, integer, refuse } from '../../checks.ts';
 import type { ImageBlock, ImageReader } from '../../image/image-reader.ts';
 import { BlockContent } from '../../image/read-ahead.ts';
 import type { SourceDescriptor } from '../channel/page-sources.ts';
@@ -12,8 +13,8 @@ export interface PageSource {
   read(offset: number, into: Uint8Array): void | Promise<void>;
 }
 
-/** A memory to send. Shared memory goes out from where it is; other memory is copied into the slots by this thread. */
-export type BlockSource = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array | { readonly path: string } | PageSource;
+/** A memory to send. Shared memory goes out from where it is; other memory is copied into the slots by this thread. A view is of bytes, whatever its type. */
+export type BlockSource = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView | { readonly path: string } | PageSource;
 
 export interface OutgoingBlock {
   /** The RAM block's name: 1 to 255 bytes of UTF-8. */
@@ -34,13 +35,18 @@ export interface OpenBlock {
   close(): void;
 }
 
-/** @throws MultifdError ERR_IO for a file that can't be read. */
+const SOURCES = 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, { path }, or { byteLength, read }';
+
+/** @throws MultifdError ERR_OPTION for what is no source; ERR_IO for a file that can't be read. */
 export function openBlock({ id, source }: OutgoingBlock, pageSize: number): OpenBlock {
   if (source instanceof WebAssembly.Memory) return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
-  if (source instanceof Uint8Array) return memoryBlock(id, pageSize, () => source);
+  if (ArrayBuffer.isView(source)) return memoryBlock(id, pageSize, () => bytesOfView(source));
   if (isSharedBuffer(source) || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
-  if ('path' in source) return fileBlock(id, source.path);
-  const { byteLength } = source;
+  const what = `the source of block ${JSON.stringify(id)}`;
+  if (typeof source !== 'object' || source === null) refuse(what, source, SOURCES);
+  if ('path' in source) return fileBlock(id, givenPath(`${what}, path`, source.path));
+  givenMethods(what, source, ['read'], SOURCES);
+  const byteLength = integer(`${what}, byteLength`, source.byteLength, 0, Number.MAX_SAFE_INTEGER);
   return {
     id,
     byteLength,
@@ -57,11 +63,12 @@ export function openBlock({ id, source }: OutgoingBlock, pageSize: number): Open
 function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memory?: WebAssembly.Memory): OpenBlock {
   const { buffer, byteOffset, byteLength } = view();
   // A length that is no page multiple has to be padded, so its last page can't go out from where it is.
-  const shared = isSharedBuffer(buffer) && byteLength % pageSize === 0;
+  // A memory can be posted even where its buffer can't.
+  const shared = (memory !== undefined ? isSharedBuffer(buffer) : canPost(buffer)) && byteLength % pageSize === 0;
   return {
     id,
     byteLength,
-    descriptor: shared ? { kind: 'memory', buffer, byteOffset, byteLength, ...(memory && { memory }) } : { kind: 'staged' },
+    descriptor: shared ? { kind: 'memory', shared: memory ?? (buffer as SharedArrayBuffer), byteOffset, byteLength } : { kind: 'staged' },
     read(offset, into) {
       // A fresh view each time: growing a WebAssembly memory detaches the former one.
       const bytes = view().subarray(offset, Math.min(byteLength, offset + into.length));

@@ -1,10 +1,12 @@
 import { concat } from '../../bytes.ts';
+import { afterwards } from '../../callbacks.ts';
+import { givenArray } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, planImage } from '../../image/layout.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink } from '../channel/page-targets.ts';
 import { withDeviceState } from '../device-records.ts';
-import type { IncomingBlock, IncomingSink } from './targets.ts';
+import { givenTarget, type IncomingBlock, type IncomingSink } from './targets.ts';
 
 /**
  * A place for a mapped-ram image that is no file: a database, a bucket. It gets every part of the image with its place in it, as a file would have it, and
@@ -33,8 +35,8 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
     },
     async blocks(blocks) {
       if (configuration === undefined) throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
-      const sinks = await store.begin(planImage({ configuration, blocks, pageSize }));
-      if (sinks.length === blocks.length) return sinks;
+      const sinks = givenArray("what the image store's begin() gave", await store.begin(planImage({ configuration, blocks, pageSize })), 'an array of { write, zero }');
+      if (sinks.length === blocks.length) return sinks.map((sink, index) => givenTarget(blocks[index]!.id, sink));
       throw new MultifdError('ERR_OPTION', `the image store has a place for ${sinks.length} of ${blocks.length} blocks`);
     },
     resize: cannotGrow,
@@ -44,7 +46,8 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
     async commit({ deviceState }) {
       await store.commit(withDeviceState(concat(tail), deviceState, pageSize));
     },
-    discard: () => store.discard(),
+    // What it is discarded for is the error that counts.
+    discard: () => afterwards('discard() of the image store', () => store.discard()),
   };
 }
 

@@ -1,5 +1,6 @@
 import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
-import { concat, isSharedBuffer } from '../../bytes.ts';
+import { canPost, concat, isSharedBuffer, spanOf, viewOf } from '../../bytes.ts';
+import { givenMethods } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink, TargetDescriptor } from '../channel/page-targets.ts';
@@ -14,7 +15,7 @@ const WASM_BYTES = 2 ** 32;
  * Where one block's pages go. Memory of any kind has to have room for the block's used length; a WebAssembly.Memory is grown to have it, as far as its
  * maximum allows.
  */
-export type BlockTarget = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | Uint8Array | PageSink;
+export type BlockTarget = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView | PageSink;
 
 /** A block that the source announced. */
 export interface IncomingBlock {
@@ -69,7 +70,7 @@ export function memorySink(targets: BlockTargets, zeroed: boolean, pageSize: num
     for (const block of blocks) {
       const target = typeof targets === 'function' ? await targets(block) : Object.hasOwn(targets, block.id) ? targets[block.id] : undefined;
       if (target === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)} of ${block.usedLength} bytes, but there is no target for it`);
-      chosen.push(target);
+      chosen.push(givenTarget(block.id, target));
     }
     return chosen;
   };
@@ -113,30 +114,42 @@ function makeRoom(memory: WebAssembly.Memory, { id, usedLength }: IncomingBlock)
 }
 
 function describeTarget(target: SinkTarget, { id, usedLength }: IncomingBlock, zeroed: boolean): TargetDescriptor {
-  if ('fd' in target) return { kind: 'file', fd: target.fd, position: target.position };
   if (target instanceof WebAssembly.Memory) return { kind: 'memory', memory: target, zeroed };
-  const bytes = bytesOf(target);
-  if (bytes === undefined) return { kind: 'sink', sink: target as PageSink };
-  if (bytes.length < usedLength) {
-    throw new MultifdError('ERR_BLOCK_LENGTH', `the source's block ${JSON.stringify(id)} has ${usedLength} bytes, its target ${bytes.length}: give it more room`);
+  if (isRegion(target)) return { kind: 'file', fd: target.fd, position: target.position };
+  if (!isBytes(target)) return { kind: 'sink', sink: target };
+  const { byteLength } = target;
+  if (byteLength < usedLength) {
+    throw new MultifdError('ERR_BLOCK_LENGTH', `the source's block ${JSON.stringify(id)} has ${usedLength} bytes, its target ${byteLength}: give it more room`);
   }
-  return { kind: 'bytes', bytes, zeroed };
+  return { kind: 'bytes', span: spanOf(target), zeroed };
 }
 
-function bytesOf(target: BlockTarget): Uint8Array | undefined {
-  if (target instanceof Uint8Array) return target;
-  if (isSharedBuffer(target) || target instanceof ArrayBuffer) return new Uint8Array(target);
-  return undefined;
+const TARGETS = 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, or { write, zero }';
+
+/** @throws MultifdError ERR_OPTION for what is no target. */
+export function givenTarget(id: string, target: BlockTarget): BlockTarget {
+  if (target instanceof WebAssembly.Memory || isBytes(target)) return target;
+  return givenMethods(`the target of block ${JSON.stringify(id)}`, target as PageSink, ['write', 'zero'], TARGETS);
+}
+
+/** What a sink of our own says of a file. */
+function isRegion(target: SinkTarget): target is { readonly fd: number; readonly position: number } {
+  return 'fd' in target && !('write' in target);
+}
+
+function isBytes(target: BlockTarget): target is SharedArrayBuffer | ArrayBuffer | ArrayBufferView {
+  return ArrayBuffer.isView(target) || isSharedBuffer(target) || target instanceof ArrayBuffer;
 }
 
 function isSharedTarget(target: BlockTarget): boolean {
-  return isSharedBuffer(target instanceof WebAssembly.Memory ? target.buffer : (bytesOf(target)?.buffer ?? target));
+  if (target instanceof WebAssembly.Memory) return isSharedBuffer(target.buffer);
+  return canPost(ArrayBuffer.isView(target) ? target.buffer : target);
 }
 
 /** Bytes of a target, all that it may ever have, of which has to be noted which pages were written. */
 export function writtenBytes(descriptor: TargetDescriptor): number {
   if (descriptor.kind === 'memory') return descriptor.zeroed ? WASM_BYTES : 0;
-  return descriptor.kind === 'bytes' && descriptor.zeroed ? descriptor.bytes.length : 0;
+  return descriptor.kind === 'bytes' && descriptor.zeroed ? viewOf(descriptor.span).length : 0;
 }
 
 export function isMemory({ kind }: TargetDescriptor): boolean {
@@ -151,7 +164,7 @@ export function isShareable(descriptor: TargetDescriptor): boolean {
     case 'memory':
       return isSharedBuffer(descriptor.memory.buffer);
     case 'bytes':
-      return isSharedBuffer(descriptor.bytes.buffer);
+      return canPost(descriptor.span.buffer);
     case 'sink':
       return false;
   }
@@ -161,5 +174,5 @@ export function isShareable(descriptor: TargetDescriptor): boolean {
 export function reachesAll(posted: TargetDescriptor, grown: TargetDescriptor, { usedLength }: IncomingBlock): boolean {
   if (posted.kind === 'memory') return grown.kind === 'memory' && grown.memory === posted.memory;
   if (posted.kind !== 'bytes' || grown.kind !== 'bytes') return false;
-  return grown.bytes.buffer === posted.bytes.buffer && grown.bytes.byteOffset === posted.bytes.byteOffset && posted.bytes.length >= usedLength;
+  return grown.span.buffer === posted.span.buffer && grown.span.byteOffset === posted.span.byteOffset && viewOf(posted.span).length >= usedLength;
 }

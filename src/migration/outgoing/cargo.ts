@@ -1,3 +1,4 @@
+import { givenArray, givenObject, givenText, integer } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/records.ts';
 import { buildTail, type Configuration } from '../../stream/index.ts';
@@ -21,13 +22,16 @@ export interface Cargo {
 export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (options.image === undefined) return blocksCargo(options, pageSize);
+  integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, timeout, signal } = options;
   // Images are read by those who have some.
   const { imageCargo } = await import('./image-cargo.ts');
   return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
 }
 
-function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
+function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
+  const outgoing = givenArray('blocks', given, 'an array of { id, source }');
+  for (const block of outgoing) givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
   if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
   if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
   const blocks: OpenBlock[] = [];

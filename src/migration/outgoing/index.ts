@@ -1,4 +1,6 @@
 import { imageSink } from '#host/images';
+import { observer } from '../../callbacks.ts';
+import { answering, givenObject } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import { parseUri } from '../../transport/uri.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
@@ -16,7 +18,11 @@ export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
  * With a return path it resolves once the target has everything in place. Until then, and whatever happens, nothing at the source has changed.
  * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the signal.
  */
-export async function send(options: OutgoingOptions): Promise<MigrationStatistics> {
+export function send(options: OutgoingOptions): Promise<MigrationStatistics> {
+  return answering(() => sendChecked(givenObject('send', options)));
+}
+
+async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistics> {
   checkWay(options);
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkOutgoing(options);
@@ -43,10 +49,9 @@ export async function send(options: OutgoingOptions): Promise<MigrationStatistic
 
 /** The connections of a source, by what its caller says of them. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
 export async function openLinks(options: LinkOptions, { timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
-  const { uri, inbox, connect, token, tls, listen = false, onListening = () => {}, onStranger = () => {} } = options;
-  const links = await outgoingLinks({ uri, inbox, connect, token, tls, listen, timeout, maxConnections, onStranger });
-  if (links.uri !== undefined) onListening(links.uri);
-  return links;
+  const { uri, inbox, connect, token, tls, listen = false, onListening = () => {} } = options;
+  const onStranger = observer('onStranger', options.onStranger);
+  return outgoingLinks({ uri, inbox, connect, token, tls, listen, timeout, maxConnections, onStranger, onListening });
 }
 
 /** @throws MultifdError ERR_OPTION. */

@@ -3,7 +3,8 @@ import type { ImageSource } from '../../image/open-source.ts';
 import type { OutgoingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { OutgoingBlock } from '../memory/sources.ts';
-import { type CheckedOptions, checkOptions, type ConnectChannel, integer, type MigrationOptions } from '../options.ts';
+import { givenFunction, givenText, integer, inWords } from '../../checks.ts';
+import { type CheckedOptions, checkOptions, type ConnectChannel, type MigrationOptions } from '../options.ts';
 
 /** Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before QEMU 9.0), or the channels. */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
@@ -12,14 +13,14 @@ const DETECTIONS: readonly ZeroPageDetection[] = ['none', 'legacy', 'multifd'];
 
 export interface OutgoingOptions extends MigrationOptions {
   /** `tcp:HOST:PORT`, `unix:PATH`, `ws://HOST:PORT/PATH`, `http://HOST:PORT/PATH` (also `wss:`, `https:`), or `file:PATH[,offset=N]` for a mapped-ram image. */
-  uri?: string;
+  uri?: string | URL;
   /** Instead of `uri`: opens the connection of each channel. */
   connect?: ConnectChannel;
   /** Listen at `uri`: it is the target that connects (false). */
   listen?: boolean;
-  /** With `listen`: told where, with the port it got. */
+  /** With `listen`: told where, with the port it got. If it throws, the migration fails, unless the target has come already. */
   onListening?: (uri: string) => void;
-  /** With `listen`: told of connections that were refused or dropped. */
+  /** With `listen`: told of connections that were refused or dropped. An error of it is a warning. */
   onStranger?: (why: string) => void;
   /** The memories to send, or `image`. */
   blocks?: readonly OutgoingBlock[];
@@ -63,9 +64,11 @@ export interface CheckedOutgoing extends CheckedOptions {
 /** @throws MultifdError ERR_OPTION. */
 export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
   const { zeroPageDetection = 'multifd' } = options;
-  if (!DETECTIONS.includes(zeroPageDetection)) throw new MultifdError('ERR_OPTION', `zero page detection ${JSON.stringify(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`);
+  if (!DETECTIONS.includes(zeroPageDetection)) throw new MultifdError('ERR_OPTION', `zero page detection ${inWords(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`);
   const returnPath = options.returnPath ?? true;
   const common = checkOptions(options);
+  for (const name of ['connect', 'onListening'] as const) givenFunction(name, options[name]);
+  if (options.machine !== undefined) givenText('machine', options.machine);
   if (common.switchoverAck && !returnPath) throw new MultifdError('ERR_OPTION', 'switchoverAck comes on the return path: leave returnPath on');
   return {
     ...common,

@@ -12,7 +12,7 @@ import { Watch } from '../watch.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type Cargo, cargoAreas } from './cargo.ts';
 import type { CoursePlan, ZeroPageTaker } from './course.ts';
-import { integer } from '../options.ts';
+import { piecesOf } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { RamClient } from './ram-client.ts';
 import { sendAllPages } from './round.ts';
@@ -129,11 +129,10 @@ export class Pump {
 
   /** Hands the device state to the channels. @throws MultifdError ERR_OPTION for a piece that is empty or too large; the engine's error. */
   async sendDeviceState(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Promise<void> {
-    for await (const state of states) {
+    for await (const state of piecesOf(states, this.engine.group)) {
       if (state.data.length < 1 || state.data.length > DEVICE_STATE_BYTES) {
         throw new MultifdError('ERR_OPTION', `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give pieces of 1 to ${DEVICE_STATE_BYTES}`);
       }
-      integer('device state instance id', state.instanceId, 0, 0xffff_ffff);
       new DeviceStatePayload(this.#devices.slot).fill(state);
       if (!(await this.#devices.sendAsync())) await this.#fail();
     }

@@ -12,6 +12,7 @@ export interface PortLike {
   postMessage(message: unknown, transfer: never[]): void;
   close(): void;
   onmessage: ((event: MessageEvent) => void) | null;
+  onmessageerror: ((event: never) => void) | null;
   /** Not all runtimes tell that the other end's thread has gone. */
   addEventListener(type: 'close', listener: () => void): void;
 }
@@ -19,6 +20,7 @@ export interface PortLike {
 /** Bytes on their way, posted and not taken, before a writer waits. */
 const WINDOW = 2 << 20;
 const GIVEN_UP = 'the other end of the port has given up';
+const UNREADABLE = 'the other end of the port posted what can not be read here';
 
 export function messagePortPair(port: PortLike): StreamPair {
   let onWay = 0;
@@ -48,20 +50,24 @@ export function messagePortPair(port: PortLike): StreamPair {
     port.close();
     room?.();
   };
-  let failWriting: () => void = () => {};
+  let failWriting: (why: string) => void = () => {};
 
   const readable = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const gone = (): void => {
+        const gone = (why = GIVEN_UP): void => {
           if (cut || (theirs && ours)) return;
           cut = true;
-          if (!theirs) controller.error(new Error(GIVEN_UP));
+          if (!theirs) controller.error(new Error(why));
           theirs = true;
-          failWriting();
+          failWriting(why);
           port.close();
         };
-        port.addEventListener('close', gone);
+        port.addEventListener('close', () => gone());
+        port.onmessageerror = () => {
+          if (!cut) post('cut');
+          gone(UNREADABLE);
+        };
         port.onmessage = ({ data }: MessageEvent) => {
           if (cut) return;
           if (typeof data === 'number') {
@@ -87,8 +93,8 @@ export function messagePortPair(port: PortLike): StreamPair {
   );
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
-      failWriting = () => {
-        if (!ours) controller.error(new Error(GIVEN_UP));
+      failWriting = (why) => {
+        if (!ours) controller.error(new Error(why));
         room?.();
       };
     },

@@ -27,7 +27,7 @@ const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /** @throws MultifdError ERR_OPTION for a token that can be in no header. */
 export function checkToken(token: string | undefined): void {
-  if (token !== undefined && !TOKEN.test(token)) throw new MultifdError('ERR_OPTION', 'a token is made of letters, digits and - . _ ~ + /, with = at its end');
+  if (token !== undefined && (typeof token !== 'string' || !TOKEN.test(token))) throw new MultifdError('ERR_OPTION', 'a token is made of letters, digits and - . _ ~ + /, with = at its end');
 }
 
 /** Whether they are the same, in a time that does not tell where they differ. */

@@ -7,7 +7,11 @@ import type { StreamPair } from '../stream-link.ts';
  * channel needs: so an empty binary message says that nothing more comes from its sender, as a FIN does.
  */
 
-/** What the runtimes' WebSockets and those of the package `ws` have in common; the latter can be told to wait, and tells when bytes have left. */
+/**
+ * What the runtimes' WebSockets and those of the package `ws` have in common. Some can be told to
+ * wait, and some call back when bytes have left; which ones do is tried, since names don't tell:
+ * Bun's own has `pause`, and never calls back.
+ */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;
@@ -20,7 +24,7 @@ export interface WebSocketLike {
   terminate?(): void;
 }
 
-/** Bytes that may wait to be sent before a writer waits, where a WebSocket does not tell when they have left. */
+/** Bytes that may wait to be sent before a writer waits, where a WebSocket does not call back when they have left. */
 const HIGH_WATER = 4 << 20;
 const POLL_MS = 1;
 /** Bytes that may wait to be read. A WebSocket that can't be told to wait goes on sending; a reader that falls back further than this is given up. */
@@ -57,6 +61,8 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
     if (theirs && ours && !over) close(NORMAL);
   };
   let failWriting: (error: Error) => void = () => {};
+  /** Whether it calls back when bytes have left; undefined until some have. */
+  let callsBack: boolean | undefined;
 
   const readable = new ReadableStream<Uint8Array>(
     {
@@ -103,13 +109,25 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
 
   const send = async (chunk: Uint8Array<ArrayBuffer>): Promise<void> => {
     if (over || socket.readyState !== OPEN) throw new Error('the WebSocket was closed');
-    if (socket.pause !== undefined) {
-      await new Promise<void>((resolve, reject) => socket.send(chunk, (error) => (error ? reject(error) : resolve())));
-      return;
+    if (callsBack === false) {
+      socket.send(chunk);
+      return drained(HIGH_WATER);
     }
-    socket.send(chunk);
-    while (!over && (socket.bufferedAmount ?? 0) > HIGH_WATER) await sleep(POLL_MS);
+    const called = new Promise<true>((resolve, reject) => {
+      socket.send(chunk, (error) => {
+        callsBack = true;
+        if (error) reject(error);
+        else resolve(true);
+      });
+    });
+    if (callsBack) return void (await called);
+    // The first bytes tell: who calls back does so as soon as they have left.
+    callsBack ||= await Promise.race([called, drained(0).then(() => sleep(POLL_MS)).then(() => false)]);
   };
+
+  async function drained(rest: number): Promise<void> {
+    while (!over && (socket.bufferedAmount ?? 0) > rest) await sleep(POLL_MS);
+  }
 
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
@@ -123,7 +141,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
       // The other end may hang up before we have seen that it has this.
       ours = true;
       await sent;
-      while (!over && (socket.bufferedAmount ?? 0) > 0) await sleep(POLL_MS);
+      await drained(0);
       if (lost !== undefined) throw lost;
       hangUp();
     },

@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { givenArray, givenObject, givenPath, givenText } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 
 /** TLS of the outgoing end. */
@@ -56,7 +57,10 @@ const DEFAULT_USERNAME = 'qemu';
  * @throws MultifdError ERR_OPTION, ERR_IO for a file that is missing or can't be read, ERR_TLS for what is in it.
  */
 export async function loadClientTls(options: OutgoingTls, host: string | undefined): Promise<ClientTls> {
-  const { credsDir, hostname = host, verifyPeer = true, pskUsername } = options;
+  const { credsDir, hostname = host, verifyPeer = true, pskUsername } = givenObject('tls', options, '{ credsDir }');
+  givenPath('tls, credsDir', credsDir);
+  if (options.hostname !== undefined) givenText('tls, hostname', options.hostname);
+  if (pskUsername !== undefined) givenText('tls, pskUsername', pskUsername);
   if ((await kindOf(credsDir)) === 'psk') {
     if (options.hostname !== undefined) throw notForPsk(credsDir, 'a hostname');
     if (options.verifyPeer === false) throw notForPsk(credsDir, 'verify-peer off');
@@ -76,7 +80,10 @@ export async function loadClientTls(options: OutgoingTls, host: string | undefin
  * Reads and checks a target's credentials.
  * @throws MultifdError ERR_OPTION, ERR_IO for a file that is missing or can't be read, ERR_TLS for what is in it.
  */
-export async function loadServerTls({ credsDir, verifyPeer = true, authz }: IncomingTls): Promise<ServerTls> {
+export async function loadServerTls(options: IncomingTls): Promise<ServerTls> {
+  const { credsDir, verifyPeer = true, authz } = givenObject('tls', options, '{ credsDir }');
+  givenPath('tls, credsDir', credsDir);
+  for (const name of authz === undefined ? [] : givenArray('tls, authz', authz, 'an array of strings')) givenText('tls, authz', name);
   if (authz !== undefined && !verifyPeer) throw new MultifdError('ERR_OPTION', 'authz names certificates, which nobody has to show with verify-peer off');
   if ((await kindOf(credsDir)) === 'psk') {
     if (authz !== undefined) throw notForPsk(credsDir, 'authz');

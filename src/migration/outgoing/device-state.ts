@@ -1,0 +1,38 @@
+import { afterwards } from '../../callbacks.ts';
+import { givenBytes, givenObject, givenText, integer, refuse } from '../../checks.ts';
+import type { ChannelGroup } from '../../engine/group.ts';
+import type { DeviceState } from '../channel/payloads.ts';
+
+/**
+ * The pieces that a caller gives, one by one, as long as the group has not failed: whoever gives none
+ * any more keeps nobody waiting.
+ * @throws MultifdError ERR_OPTION for what is none; what the caller's code throws; the group's error.
+ */
+export async function* piecesOf(states: Iterable<DeviceState> | AsyncIterable<DeviceState>, group: ChannelGroup): AsyncGenerator<DeviceState> {
+  const pieces = iteratorOf(states);
+  let over = false;
+  try {
+    for (;;) {
+      const { done, value } = await group.race(Promise.resolve(pieces.next()));
+      over = done === true;
+      if (over) return;
+      yield checkPiece(value as DeviceState);
+    }
+  } finally {
+    if (!over) void afterwards('return() of the device state', () => pieces.return?.());
+  }
+}
+
+function iteratorOf(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Iterator<DeviceState> | AsyncIterator<DeviceState> {
+  const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now } = (states ?? {}) as Partial<AsyncIterable<DeviceState> & Iterable<DeviceState>>;
+  if (typeof later === 'function') return later.call(states);
+  if (typeof now === 'function') return now.call(states);
+  return refuse('deviceState', states, 'an array, or another iterable, of { idstr, instanceId, data }');
+}
+
+function checkPiece(piece: DeviceState): DeviceState {
+  const { idstr, instanceId, data } = givenObject('a piece of device state', piece, '{ idstr, instanceId, data }');
+  givenText('the idstr of device state', idstr);
+  integer('device state instance id', instanceId, 0, 0xffff_ffff);
+  return { idstr, instanceId, data: givenBytes(`the data of device state ${JSON.stringify(idstr)}`, data) };
+}
