@@ -96,7 +96,8 @@ function cmosOf(devices: readonly DeviceReport[]): Uint8Array | undefined {
 
 /**
  * Whether a block can be RAM. A device's blocks have its name and a slash before their own, and its
- * section has the same: `0000:00:03.0/virtio-mem`. Without a device it is the block's own name; that of a memory backend is `/objects/ID` on old machines.
+ * section has the same: `0000:00:03.0/virtio-mem`. Without a device, a block has its own name only;
+ * that of a memory backend is `/objects/ID` on old machines.
  */
 function mayBeRam(id: string, devices: readonly DeviceReport[]): boolean {
   const slash = id.lastIndexOf('/');
