@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { extractCore, inspectDevices } from '../../src/image/index.ts';
@@ -67,6 +67,7 @@ describe('a core file', () => {
     expect(found.map(({ physicalAddress, content }) => [physicalAddress, content.length])).toEqual(ranges);
     expect(Buffer.compare(Buffer.concat(found.map(({ content }) => content)), block.content)).toBe(0);
     expect(notes(file)).toEqual([]);
+    expect((await stat(out)).mode & 0o777).toBe(0o600);
   });
 
   const fine = clock(MIB, 0);
