@@ -5,11 +5,12 @@ import { MultifdError } from '../errors.ts';
 import { io, statIfThere, systemCode } from './io.ts';
 import { type Stamp, stampOf, stampOnceNamed } from './stamp.ts';
 
+/** Permission bits: memory can hold anything secret, so what is made of it is its owner's alone. */
+const OWNER_ONLY = 0o600;
+
 export interface FileOutputOptions {
   /** Replace a file that is there already; default false. */
   force?: boolean;
-  /** Permission bits of the new file before the umask; default 0o666. */
-  mode?: number;
 }
 
 /**
@@ -38,7 +39,7 @@ export class FileOutput {
     const force = options.force ?? false;
     await refuseToReplace(path, force);
     const temporary = `${hiddenName(path)}.part`;
-    const handle = await io(`create a file beside ${path}`, open(temporary, 'wx+', options.mode ?? 0o666));
+    const handle = await io(`create a file beside ${path}`, open(temporary, 'wx+', OWNER_ONLY));
     return new FileOutput(path, temporary, handle, force);
   }
 

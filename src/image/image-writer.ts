@@ -39,8 +39,7 @@ export class ImageWriter {
   /** @throws MultifdError ERR_EXISTS if the file is there and `force` is not set; ERR_IO. */
   static async create(path: string, options: ImageWriterOptions = {}): Promise<ImageWriter> {
     const { force = false, offset = 0 } = options;
-    // Memory can hold anything secret: the file is its owner's alone, as QEMU's is.
-    const output = await FileOutput.create(path, { force, mode: 0o600 });
+    const output = await FileOutput.create(path, { force });
     try {
       if (offset > 0) await copyBeginning(path, output.handle, offset);
     } catch (error) {

@@ -18,8 +18,34 @@ export interface PcMemory {
 
 const PC = /^(pc|q35|isapc|microvm)$|^pc-/;
 const RAM_IDS: ReadonlySet<string> = new Set(['pc.ram', 'microvm.ram']);
-/** Blocks that are no RAM although their name has no device in it: firmware, and what cards on the ISA bus have. */
-const NO_RAM = /^(pc\.bios|pc\.rom|isa-bios|system\.flash\d+|.*\.(rom|vram))$/;
+/**
+ * Names of blocks that are known to be no RAM, as `info ramblock` of QEMU 10.0 and 7.2 prints them.
+ * A block that is called by its memory backend may be RAM, also behind a device's name:
+ * virtio-mem's is `0000:00:03.0/mem0`. So whatever is not listed here may be RAM.
+ *
+ * These are firmware and ACPI tables, memory of cards on the ISA bus and of a TPM, and the one of
+ * vmware-svga's that has no device's name.
+ */
+const NO_RAM: ReadonlySet<string> = new Set([
+  'pc.bios',
+  'pc.rom',
+  'isa-bios',
+  'system.flash0',
+  'system.flash1',
+  'vga.vram',
+  'vmsvga.fifo',
+  'tpm-ppi',
+  'tpm-crb-cmd',
+]);
+/** `/rom@etc/acpi/tables`. */
+const FIRMWARE_FILE = '/rom@';
+/** The same of blocks behind a device's name: ROM, video memory, acpi-erst's exchange. */
+const NO_RAM_OF_DEVICE =
+  /^([^/]+\.rom|vga\.vram|qxl\.(vram|vgavram|vrom)|bochs-display-vram|erst\.exchange)$/;
+/** A device whose memory other VMs share; its block is called by the memory backend. */
+const SHARES_MEMORY = /^ivshmem-(plain|doorbell)$/;
+/** A device whose memory is RAM, whatever its block is called. */
+const HAS_RAM = /^virtio-mem(-early)?$/;
 const MIB = 0x100000;
 const FOUR_GIB = 0x1_0000_0000;
 const CMOS_UNIT = 0x10000;
@@ -47,7 +73,7 @@ export function pcMemory(machine: string, blocks: readonly ImageBlock[], devices
   if (cmos === undefined) throw untold("the image has no description of a PC's clock chip, whose CMOS says where RAM is");
   const low = CMOS_LOW_BASE + CMOS_UNIT * (cmos[0x34]! + cmos[0x35]! * 0x100);
   const high = CMOS_UNIT * (cmos[0x5b]! + cmos[0x5c]! * 0x100 + cmos[0x5d]! * 0x10000);
-  const block = ramBlock(blocks, (length) => fits(length, low, high));
+  const block = ramBlock(blocks, devices ?? [], (length) => fits(length, low, high));
   if (FOUR_GIB + high > HIGH_END) throw untold('there is so much RAM that its place above 4 GiB depends on the CPU');
   const lowLength = high === 0 ? block.usedLength : low;
   const ranges: RamRange[] = [{ physicalAddress: 0, offset: 0, length: lowLength }];
@@ -68,9 +94,28 @@ function cmosOf(devices: readonly DeviceReport[]): Uint8Array | undefined {
   return field?.kind === 'bytes' && field.size >= 0x60 ? field.bytes : undefined;
 }
 
-/** RAM has a name of its own, or that of the memory backend it is in; a device's blocks have the device's, with a slash. */
-function ramBlock(blocks: readonly ImageBlock[], fitting: (length: number) => boolean): ImageBlock {
-  const candidates = blocks.filter(({ id }) => (!id.includes('/') || id.startsWith('/objects/')) && !NO_RAM.test(id));
+/**
+ * Whether a block can be RAM. A device's blocks have its name and a slash before their own, and its
+ * section has the same: `0000:00:03.0/virtio-mem`. Without a device, a block has its own name only;
+ * that of a memory backend is `/objects/ID` on old machines.
+ */
+function mayBeRam(id: string, devices: readonly DeviceReport[]): boolean {
+  const slash = id.lastIndexOf('/');
+  if (slash < 0 || id.startsWith('/')) return !NO_RAM.has(id) && !id.startsWith(FIRMWARE_FILE);
+  const device = id.slice(0, slash + 1);
+  const sections = devices.filter(({ idstr }) => idstr.startsWith(device));
+  const kinds = sections.map(({ idstr }) => idstr.slice(device.length));
+  if (kinds.some((kind) => HAS_RAM.test(kind))) return true;
+  if (kinds.some((kind) => SHARES_MEMORY.test(kind))) return false;
+  return !NO_RAM_OF_DEVICE.test(id.slice(slash + 1));
+}
+
+function ramBlock(
+  blocks: readonly ImageBlock[],
+  devices: readonly DeviceReport[],
+  fitting: (length: number) => boolean,
+): ImageBlock {
+  const candidates = blocks.filter(({ id }) => mayBeRam(id, devices));
   const [block] = candidates;
   const ids = candidates.map(({ id }) => id).join(', ');
   if (block === undefined) throw untold('it has no block that could be its RAM');

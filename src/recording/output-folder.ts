@@ -8,6 +8,7 @@ import { isOwnName } from './names.ts';
 /**
  * A recording's folder that is complete or absent. It is filled under a hidden name in the same folder, and gets its own name in {@link commit}, when
  * all of it is on the disk. A process that is killed leaves the hidden folder (`.multifd-*.part`) only.
+ * Memory can hold anything secret: the folder and its files are their owner's alone.
  */
 export class OutputFolder {
   readonly #path: string;
@@ -29,13 +30,13 @@ export class OutputFolder {
     const whole = resolve(path);
     await looksFree(whole, force);
     const hidden = hiddenBeside(whole);
-    await io(`create a folder beside ${whole}`, mkdir(hidden));
+    await io(`create a folder beside ${whole}`, mkdir(hidden, { mode: 0o700 }));
     return new OutputFolder(whole, hidden, force);
   }
 
   /** A new file in the folder, open for writing until the end. Throws MultifdError ERR_IO. */
   async file(name: string): Promise<FileHandle> {
-    const handle = await io(`create ${name} of ${this.#path}`, open(join(this.#hidden, name), 'wx'));
+    const handle = await io(`create ${name} of ${this.#path}`, open(join(this.#hidden, name), 'wx', 0o600));
     this.#files.push(handle);
     return handle;
   }

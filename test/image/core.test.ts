@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { extractCore, inspectDevices } from '../../src/image/index.ts';
@@ -8,17 +8,37 @@ import { loads, notes } from '../support/elf.ts';
 
 const MIB = 1024 * 1024;
 
+interface ClockOptions {
+  /** The name of the CMOS in the description. */
+  field?: string;
+  size?: number;
+  /** Another device without fields, by its idstr. */
+  device?: string;
+}
+
 /** A tail with the clock chip, whose CMOS counts `low` bytes from 16 MiB and `high` bytes from 4 GiB on. */
-function clock(low: number, high: number, name = 'cmos_data', size = 128): Uint8Array {
+function clock(low: number, high: number, options: ClockOptions = {}): Uint8Array {
+  const { field = 'cmos_data', size = 128, device } = options;
   const cmos = new Uint8Array(128);
   new DataView(cmos.buffer).setUint16(0x34, low / 0x10000, true);
   new DataView(cmos.buffer).setUint32(0x5b, high / 0x10000, true);
-  const fields = [{ name, type: 'buffer', size }, { name: 'rest', type: 'buffer', size: 128 - size }];
-  const text = Buffer.from(JSON.stringify({ devices: [{ name: 'mc146818rtc', instance_id: 0, version: 3, fields }] }));
+  const fields = [
+    { name: field, type: 'buffer', size },
+    { name: 'rest', type: 'buffer', size: 128 - size },
+  ];
+  const devices = [{ name: 'mc146818rtc', instance_id: 0, version: 3, fields }];
   const header = Buffer.from('04000000020b6d633134363831387274630000000000000003', 'hex');
+  const sections: Uint8Array[] = [header, cmos, Buffer.from('7e00000002', 'hex')];
+  if (device !== undefined) {
+    devices.push({ name: device, instance_id: 0, version: 1, fields: [] });
+    const idstr = Buffer.concat([Buffer.of(device.length), Buffer.from(device)]);
+    const rest = Buffer.from('00000000000000017e00000003', 'hex');
+    sections.push(Buffer.from('0400000003', 'hex'), idstr, rest);
+  }
+  const text = Buffer.from(JSON.stringify({ devices }));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
-  return Buffer.concat([header, cmos, Buffer.from('7e000000020006', 'hex'), length, text]);
+  return Buffer.concat([...sections, Buffer.from('0006', 'hex'), length, text]);
 }
 
 const ram = (id = 'pc.ram', length = 17 * MIB): { id: string; content: Uint8Array } => {
@@ -47,6 +67,7 @@ describe('a core file', () => {
     expect(found.map(({ physicalAddress, content }) => [physicalAddress, content.length])).toEqual(ranges);
     expect(Buffer.compare(Buffer.concat(found.map(({ content }) => content)), block.content)).toBe(0);
     expect(notes(file)).toEqual([]);
+    expect((await stat(out)).mode & 0o777).toBe(0o600);
   });
 
   const fine = clock(MIB, 0);
@@ -54,10 +75,9 @@ describe('a core file', () => {
     ['a machine of another kind', [ram()], 'none', fine],
     ['a machine with a name like it', [ram()], 'pcx', fine],
     ['no clock chip', [ram()], 'pc', Buffer.of(0)],
-    ['a clock chip without its CMOS', [ram()], 'pc', clock(MIB, 0, 'something')],
-    ['a CMOS that is too short', [ram()], 'pc', clock(MIB, 0, 'cmos_data', 0x5f)],
+    ['a clock chip without its CMOS', [ram()], 'pc', clock(MIB, 0, { field: 'something' })],
+    ['a CMOS that is too short', [ram()], 'pc', clock(MIB, 0, { size: 0x5f })],
     ['RAM of another length', [ram('pc.ram', 18 * MIB)], 'pc', fine],
-    ['two blocks that may be RAM', [ram(), ram('dimm0', MIB)], 'pc', fine],
     ['no block that may be RAM', [ram('0000:00:02.0/vga.vram'), ram('pc.bios', MIB)], 'pc', fine],
     ['RAM above 4 GiB that CMOS does not count', [ram()], 'pc', clock(0, 0)],
     ['more RAM above 4 GiB than there is', [ram()], 'pc', clock(MIB, MIB)],
@@ -67,6 +87,65 @@ describe('a core file', () => {
     await writeImage(image, blocks, { ...machine(type), tail });
     await expect(extractCore(image, join(where, 'core'))).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('one by one') });
     await expect(readFile(join(where, 'core'))).rejects.toThrow('ENOENT');
+  });
+
+  test.each([
+    ['a DIMM', 'dimm0', undefined],
+    ['a backend by its old name', '/objects/dimm0', undefined],
+    ['a virtio-mem device', '0000:00:03.0/mem0', undefined],
+    ['one behind a bridge', '0000:00:02.0:01.0/mem0', undefined],
+    ['one whose backend is called like a ROM', '0000:00:03.0/mem0.rom', '0000:00:03.0/virtio-mem'],
+    ['a device that is not known', '0000:00:02.0/new.memory', '0000:00:02.0/new'],
+    ['a name that begins like video memory', '0000:00:02.0/vga.vram2', undefined],
+    ['a backend that is called like a ROM', 'my.rom', undefined],
+  ])('is refused, and the block named, for further memory of %s', async (_what, id, device) => {
+    const where = await folder();
+    const [image, out] = [join(where, 'image'), join(where, 'core')];
+    const tail = clock(MIB, 0, device === undefined ? {} : { device });
+    await writeImage(image, [ram(), ram(id, MIB)], { ...machine('pc'), tail });
+    const refusal = { code: 'ERR_UNSUPPORTED', message: expect.stringContaining(id) };
+    await expect(extractCore(image, out)).rejects.toMatchObject(refusal);
+    await expect(readFile(out)).rejects.toThrow('ENOENT');
+  });
+
+  // As `info ramblock` of QEMU 10.0 and 7.2 prints them, with a device of each kind.
+  test.each([
+    'pc.bios',
+    'pc.rom',
+    'isa-bios',
+    'system.flash0',
+    'system.flash1',
+    '/rom@etc/acpi/tables',
+    '/rom@etc/table-loader',
+    '/rom@etc/acpi/rsdp',
+    'vga.vram',
+    'vmsvga.fifo',
+    'tpm-ppi',
+    'tpm-crb-cmd',
+    '0000:00:02.0/vga.vram',
+    '0000:00:02.0:02.0/vga.vram',
+    '0000:00:01.0/qxl.vram',
+    '0000:00:02.0/qxl.vgavram',
+    '0000:00:01.0/qxl.vrom',
+    '0000:00:02.0/bochs-display-vram',
+    '0000:00:02.0/erst.exchange',
+    '0000:00:03.0/virtio-net-pci.rom',
+    '0000:00:02.0/vmware_vga.rom',
+  ])('is made without %s', async (id) => {
+    const where = await folder();
+    const [image, out] = [join(where, 'image'), join(where, 'core')];
+    await writeImage(image, [ram(id, MIB), ram()], { ...machine('pc'), tail: fine });
+    const { segments } = await extractCore(image, out);
+    expect(segments).toEqual([{ physicalAddress: 0, bytes: 17 * MIB }]);
+  });
+
+  test('is made without memory that VMs share', async () => {
+    const where = await folder();
+    const [image, out] = [join(where, 'image'), join(where, 'core')];
+    const tail = clock(MIB, 0, { device: '0000:00:03.0/ivshmem-plain' });
+    await writeImage(image, [ram('0000:00:03.0/mem0', MIB), ram()], { ...machine('pc'), tail });
+    const { segments } = await extractCore(image, out);
+    expect(segments).toEqual([{ physicalAddress: 0, bytes: 17 * MIB }]);
   });
 });
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { extractCore, inspectDevices, inspectImage } from '../../src/image/index.ts';
 import { coverage, leaves } from '../support/devices.ts';
-import { loadPlaces, notes } from '../support/elf.ts';
+import { EM_386, loadPlaces, loads, notes } from '../support/elf.ts';
 import { Qemu, qemuAvailable, type QemuOptions } from '../support/qemu.ts';
 import { folder, patch } from './support.ts';
 
@@ -157,5 +157,64 @@ describe.skipIf(!qemuAvailable())("a core file of a real QEMU's RAM", () => {
     const found = notes(await readFile(out));
     expect(found.map(({ name, type }) => [name, type])).toEqual([['CORE', 1], ['CORE', 1], ['QEMU', 0], ['QEMU', 0]]);
     expect(found).toEqual(notes(await readFile(own)));
+  });
+
+  const cards = (...names: string[]): string[] => names.flatMap((name) => ['-device', name]);
+  const backend = (id: string, size: string): string[] => [
+    '-object',
+    `memory-backend-ram,id=${id},size=${size}`,
+  ];
+  const more = ['-m', '64M,slots=1,maxmem=1G', ...backend('more', '128M')];
+  const virtioMem = 'virtio-mem-pci,memdev=more,x-early-migration=off';
+  const behindBridge = cards('pci-bridge,id=br,chassis_nr=1', `${virtioMem},bus=br,addr=3`);
+  const nodes = ['-numa', 'node,memdev=more', '-numa', 'node,memdev=less'];
+  test.each<[string, string, string[], string]>([
+    ['virtio-mem', 'q35', [...more, ...cards(virtioMem)], '0000:00:01.0/more'],
+    ['virtio-mem behind a bridge', 'pc', [...more, ...behindBridge], '0000:00:02.0:03.0/more'],
+    ['a DIMM', 'q35', [...more, ...cards('pc-dimm,memdev=more')], 'more'],
+    ['NUMA nodes', 'q35', [...more, '-m', '192M', ...backend('less', '64M'), ...nodes], 'less'],
+  ])('is refused, and the block named, with %s', async (_what, type, args, id) => {
+    const where = await folder();
+    const [image, out] = [join(where, 'image'), join(where, 'core')];
+    const qemu = await start({ machine: type, args });
+    await save(qemu, image);
+    const named = (await inspectImage(image)).blocks.map((block) => block.id);
+    expect(named).toContain(id);
+    const refusal = { code: 'ERR_UNSUPPORTED', message: expect.stringContaining(id) };
+    await expect(extractCore(image, out)).rejects.toMatchObject(refusal);
+    await expect(readFile(out)).rejects.toThrow('ENOENT');
+  });
+
+  const graphics = cards('virtio-vga', 'secondary-vga', 'ati-vga', 'cirrus-vga', 'bochs-display');
+  const network = cards('e1000', 'e1000e', 'virtio-net-pci', 'rtl8139', 'ne2k_pci', 'vmxnet3');
+  const sharing = cards('ivshmem-plain,memdev=shared,master=on');
+  test.each([
+    ['graphics cards', graphics],
+    ['another graphics card', cards('vmware-svga')],
+    ['a graphics card without a bus address', cards('isa-vga')],
+    ['network cards', network],
+    ['shared memory', [...backend('shared', '1M,share=on'), ...sharing]],
+  ])("has all RAM that QEMU's own has, with %s", async (_what, args) => {
+    const where = await folder();
+    const [image, out, own] = [join(where, 'image'), join(where, 'core'), join(where, 'own')];
+    const qemu = await start({ machine: 'pc', args: [...args] });
+    await qemu.command('cont');
+    await qemu.command('stop');
+    await qemu.command('dump-guest-memory', { paging: false, protocol: `file:${own}` });
+    await save(qemu, image);
+    const { segments } = await extractCore(image, out);
+    expect(segments).toEqual([{ physicalAddress: 0, bytes: 64 * MIB }]);
+    const [ram] = loads(await readFile(out));
+    let compared = 0;
+    for (const { physicalAddress, content } of loads(await readFile(own), EM_386)) {
+      // Below, firmware can be seen in the place of RAM; above is devices' memory, and firmware.
+      const from = Math.max(physicalAddress, MIB);
+      const to = Math.min(physicalAddress + content.length, 64 * MIB);
+      if (from >= to) continue;
+      const own = content.subarray(from - physicalAddress, to - physicalAddress);
+      expect(Buffer.compare(ram!.content.subarray(from, to), own)).toBe(0);
+      compared += to - from;
+    }
+    expect(compared).toBe(63 * MIB);
   });
 });

@@ -19,14 +19,24 @@ export interface Load {
   content: Buffer;
 }
 
+export const EM_X86_64 = 62;
+/** What QEMU's own 64-bit core files have when the first CPU is not in 64-bit mode. */
+export const EM_386 = 3;
+
 /** The PT_LOAD segments, in order. */
-export function loads(file: Buffer): Load[] {
-  return loadPlaces(file).map(({ physicalAddress, offset, length }) => ({ physicalAddress, content: file.subarray(offset, offset + length) }));
+export function loads(file: Buffer, machine = EM_X86_64): Load[] {
+  return loadPlaces(file, machine).map(({ physicalAddress, offset, length }) => ({
+    physicalAddress,
+    content: file.subarray(offset, offset + length),
+  }));
 }
 
 /** Where the PT_LOAD segments are; `head` is the file's first page or more. Bytes. */
-export function loadPlaces(head: Buffer): Array<{ physicalAddress: number; offset: number; length: number }> {
-  return headers(head)
+export function loadPlaces(
+  head: Buffer,
+  machine = EM_X86_64,
+): Array<{ physicalAddress: number; offset: number; length: number }> {
+  return headers(head, machine)
     .filter(({ type }) => type === 1)
     .map(({ physicalAddress, offset, fileLength, memoryLength }) => {
       if (fileLength !== memoryLength) throw new Error(`a segment of ${memoryLength} bytes has ${fileLength} in the file`);
@@ -37,7 +47,7 @@ export function loadPlaces(head: Buffer): Array<{ physicalAddress: number; offse
 /** All notes, in order. */
 export function notes(head: Buffer): Note[] {
   const found: Note[] = [];
-  for (const { type, offset, fileLength } of headers(head)) {
+  for (const { type, offset, fileLength } of headers(head, EM_X86_64)) {
     if (type !== 4) continue;
     for (let at = offset; at < offset + fileLength; ) {
       const [nameLength, length, noteType] = [head.readUInt32LE(at), head.readUInt32LE(at + 4), head.readUInt32LE(at + 8)];
@@ -49,9 +59,10 @@ export function notes(head: Buffer): Note[] {
   return found;
 }
 
-function headers(file: Buffer): Header[] {
+function headers(file: Buffer, machine: number): Header[] {
   if (file.toString('hex', 0, 7) !== '7f454c46020101') throw new Error('no 64-bit little-endian ELF file');
-  if (file.readUInt16LE(16) !== 4 || file.readUInt16LE(18) !== 62) throw new Error('no x86-64 core file');
+  const [type, found] = [file.readUInt16LE(16), file.readUInt16LE(18)];
+  if (type !== 4 || found !== machine) throw new Error(`no core file of the machine ${machine}`);
   const start = Number(file.readBigUInt64LE(32));
   return Array.from({ length: file.readUInt16LE(56) }, (_, index) => {
     const at = start + index * file.readUInt16LE(54);
