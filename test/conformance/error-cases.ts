@@ -15,6 +15,12 @@ export const ERROR_CASES: readonly Case[] = [
   { capability: 'errors', name: 'options that contradict each other', run: options },
   { capability: 'errors', needs: ['webSocketListen'], name: 'another token, WebSocket', run: () => token('ws') },
   { capability: 'errors', needs: ['httpListen'], name: 'another token, HTTP', run: () => token('http') },
+  {
+    capability: 'errors',
+    needs: ['unix', 'files'],
+    name: 'a file where a Unix socket is to be',
+    run: fileForSocket,
+  },
   { capability: 'errors', name: 'an inbox\'s answers to what is no connection', run: inboxAnswers },
 ];
 
@@ -127,6 +133,18 @@ async function token(kind: 'ws' | 'http'): Promise<void> {
   const incoming = await receive({ uri: `${kind}://127.0.0.1:0/`, token: 'right', blocks: { heap: target }, signal: stop.signal });
   for (const wrong of [{ token: 'wrong' }, {}]) await fails(send({ uri: incoming.uri, ...wrong, blocks: [{ id: 'heap', source }] }), 'ERR_AUTH', `a source with ${JSON.stringify(wrong)}`);
   await Promise.all([send({ uri: incoming.uri, token: 'right', blocks: [{ id: 'heap', source }] }), incoming.completed]);
+}
+
+async function fileForSocket({ folder }: Io): Promise<void> {
+  const { source, target } = pairOf('unshared');
+  const path = `${folder}/no-socket`;
+  await send({ uri: `file:${path}`, blocks: [{ id: 'heap', source }] });
+  const uri = `unix:${path}`;
+  await fails(receive({ uri, blocks: { heap: target } }), 'ERR_LISTEN', 'a target there');
+  const sending = send({ uri, listen: true, blocks: [{ id: 'heap', source }] });
+  await fails(sending, 'ERR_LISTEN', 'a source there');
+  const loading = await receive({ uri: `file:${path}`, blocks: { heap: target } });
+  await loading.completed;
 }
 
 async function inboxAnswers(): Promise<void> {

@@ -2,6 +2,7 @@ import { connect as netConnect, type Socket } from 'node:net';
 import { MultifdError } from '../../errors.ts';
 import type { DialOptions } from '../dial.ts';
 import { formatUri, type LinkUri } from '../uri.ts';
+import { checkSocketPath } from './socket-file.ts';
 import { SocketLink } from './socket-link.ts';
 import { breakOnError, explainTls, startTls } from './tls.ts';
 
@@ -10,6 +11,14 @@ import { breakOnError, explainTls, startTls } from './tls.ts';
  * @throws MultifdError ERR_CONNECT, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
 export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, { timeout, signal, channel, tls }: DialOptions): Promise<SocketLink> {
+  if (uri.kind === 'unix') {
+    try {
+      checkSocketPath(uri.path);
+    } catch (cause) {
+      const message = `${formatUri(uri)} can't be reached: ${(cause as Error).message}`;
+      return Promise.reject(new MultifdError('ERR_CONNECT', message, { channel, cause }));
+    }
+  }
   return new Promise((resolve, reject) => {
     // allowHalfOpen: the end of what we send is no end of what the target says on the return path.
     const raw = uri.kind === 'tcp' ? netConnect({ host: uri.host || '127.0.0.1', port: uri.port, allowHalfOpen: true }) : netConnect({ path: uri.path, allowHalfOpen: true });

@@ -1,8 +1,8 @@
-import { unlink } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MultifdError } from '../../errors.ts';
 import type { Door, DoorOptions } from '../dial.ts';
 import { formatUri, type LinkUri } from '../uri.ts';
+import { listenAtPath } from './socket-file.ts';
 import { SocketLink } from './socket-link.ts';
 import { acceptTls } from './tls.ts';
 import type { ServerTls } from './tls-credentials.ts';
@@ -17,13 +17,12 @@ export async function listenForSockets(uri: SocketUri, options: DoorOptions): Pr
     if (options.tls === undefined) options.onLink(new SocketLink(socket));
     else void secure(socket, options.tls, handshakes, options);
   });
+  let removeName = (): void => {};
   try {
-    await listen(server, uri).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE' || uri.kind !== 'unix' || !(await isStale(uri.path))) throw error;
-      await unlink(uri.path);
-      await listen(server, uri);
-    });
+    if (uri.kind === 'tcp') await listen(server, uri);
+    else removeName = await listenAtPath(uri.path, (path) => listen(server, { path }));
   } catch (cause) {
+    server.close();
     throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
   }
   // Such as too many open files when a connection comes: that one is lost, and listening goes on.
@@ -31,6 +30,7 @@ export async function listenForSockets(uri: SocketUri, options: DoorOptions): Pr
   return {
     uri: uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri,
     close() {
+      removeName();
       server.close();
       for (const abandon of handshakes) abandon();
     },
@@ -45,18 +45,6 @@ export function listen(server: Server, at: { host: string; port: number } | { pa
       server.off('error', reject);
       resolve();
     });
-  });
-}
-
-/** A socket file that nobody listens on any more, left behind by a process that was killed. */
-function isStale(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(false);
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
   });
 }
 
