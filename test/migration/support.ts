@@ -1,10 +1,9 @@
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import { MultifdError, receive, type IncomingOptions, type MigrationStatistics } from 'multifd';
 import { expect } from 'vitest';
+import { held, heldInTheEnd } from '../support/held.ts';
 import { Source } from '../support/peer.ts';
 
 export const PAGE = 4096;
@@ -20,21 +19,11 @@ export function pageOf(fill: number, length = PAGE): Uint8Array {
   return new Uint8Array(length).fill(fill);
 }
 
-/** What this process holds that a migration could leave behind: sockets, servers, workers, and on Linux open descriptors. */
-function held(): string {
-  const kinds = process.getActiveResourcesInfo().filter((kind) => /Socket|Server|Pipe|TCP|Worker|MessagePort/.test(kind));
-  const descriptors = process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
-  return `${kinds.sort().join(' ')}; ${descriptors} descriptors`;
-}
-
-const TURNS = 20_000;
-
 /** Runs `work`, and demands that it leaves nothing open: no socket, no server, no worker, no descriptor. What is on its way out gets some turns of the event loop. */
 export async function leavingNothing<T>(work: () => Promise<T>): Promise<T> {
   const before = held();
   const result = await work();
-  for (let turns = 0; held() !== before && turns < TURNS; turns++) await turn();
-  expect(held()).toBe(before);
+  expect(await heldInTheEnd(before)).toBe(before);
   return result;
 }
 
