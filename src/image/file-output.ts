@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { MultifdError } from '../errors.ts';
+import { syncFolder } from './folder.ts';
+import { hiddenBeside, HiddenName, removeLeftOver } from './hidden.ts';
 import { io, statIfThere, systemCode } from './io.ts';
+import { SET_ASIDE, SIDECAR } from './redo.ts';
 import { type Stamp, stampOf, stampOnceNamed } from './stamp.ts';
 
 /** Permission bits: memory can hold anything secret, so what is made of it is its owner's alone. */
@@ -13,38 +15,52 @@ export interface FileOutputOptions {
   force?: boolean;
 }
 
+/** The suffix of a file that is being written. */
+const PART = '.part';
+
 /**
  * A file that is complete or absent. It is written under a hidden name in the same folder, and gets its own name in
- * {@link commit}, when it is whole and on the disk. A process that is killed leaves the hidden file (`.multifd-*.part`) only.
+ * {@link commit}, when it is whole and on the disk. A process that is killed leaves the hidden file (`.multifd-*.part`) only, and
+ * the next file of that name removes it, if that process is provably gone.
  */
 export class FileOutput {
   readonly path: string;
   readonly handle: FileHandle;
-  readonly #temporary: string;
+  readonly #hidden: HiddenName;
   readonly #force: boolean;
   #open = true;
 
-  private constructor(path: string, temporary: string, handle: FileHandle, force: boolean) {
+  private constructor(path: string, hidden: HiddenName, handle: FileHandle, force: boolean) {
     this.path = path;
-    this.#temporary = temporary;
+    this.#hidden = hidden;
     this.handle = handle;
     this.#force = force;
   }
 
   /**
    * @throws MultifdError ERR_EXISTS if the file is there and `force` is not set; ERR_IO if it is there and is no regular file,
-   *   or the folder cannot be written to.
+   *   or the folder cannot be written to, or can't be synced.
    */
   static async create(path: string, options: FileOutputOptions = {}): Promise<FileOutput> {
     const force = options.force ?? false;
     await refuseToReplace(path, force);
-    const temporary = `${hiddenName(path)}.part`;
-    const handle = await io(`create a file beside ${path}`, open(temporary, 'wx+', OWNER_ONLY));
-    return new FileOutput(path, temporary, handle, force);
+    // Before any work is done: a folder that can't be synced would make it all in vain.
+    await syncFolder(dirname(path));
+    await removeUnfinished(path);
+    const hidden = await io(`look into ${dirname(path)}`, HiddenName.beside(path));
+    try {
+      const handle = await io(`create a file beside ${path}`, open(hidden.with(PART), 'wx+', OWNER_ONLY));
+      return new FileOutput(path, hidden, handle, force);
+    } catch (error) {
+      hidden.release();
+      throw error;
+    }
   }
 
   /**
-   * Puts the content on the disk and gives the file its name. On failure the hidden file is removed.
+   * Puts the content on the disk and gives the file its name, which is on the disk then too. On failure the hidden file is removed,
+   * and there is no file of the name, or the one before; but one that has been replaced already when its folder can't be synced
+   * is the new one, of which nobody knows whether it outlasts a power cut, and the message says so.
    *
    * @returns what the file can be known by later.
    * @throws MultifdError ERR_EXISTS if another file took the name meanwhile; ERR_IO.
@@ -55,19 +71,21 @@ export class FileOutput {
       await io(`write ${this.path} to the disk`, this.handle.sync());
       written = stampOf(await io(`look at ${this.path}`, this.handle.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#temporary, this.path, this.#force);
+      await giveName(this.#hidden.with(PART), this.path, this.#force);
     } catch (error) {
       await this.discard();
       throw error;
     }
-    await syncFolder(dirname(this.path));
+    this.#hidden.release();
+    await removeSuperseded(this.path);
     return stampOnceNamed(this.path, written);
   }
 
   /** Removes the hidden file, if it is there still. Never throws, so that it can follow any error. */
   async discard(): Promise<void> {
     await this.#close().catch(() => undefined);
-    await rm(this.#temporary, { force: true }).catch(() => undefined);
+    await rm(this.#hidden.with(PART), { force: true }).catch(() => undefined);
+    this.#hidden.release();
   }
 
   async #close(): Promise<void> {
@@ -77,22 +95,36 @@ export class FileOutput {
   }
 }
 
-/** The beginning of a name, in the same folder, that nobody else has and no list of files shows. */
-export function hiddenName(path: string): string {
-  return join(dirname(path), `.multifd-${process.pid}-${randomBytes(6).toString('hex')}`);
+/**
+ * Removes what is left over of files of that name that were never finished; what can still become the file stays. Only if the process
+ * that left it is provably gone. Never throws.
+ */
+export async function removeUnfinished(path: string): Promise<void> {
+  const setAside = new Set((await hiddenBeside(path).catch(() => [])).filter(({ suffix }) => suffix === SET_ASIDE).map(({ stem }) => stem));
+  await removeLeftOver(path, ({ suffix, stem }) => suffix === PART || (suffix === SIDECAR && !setAside.has(stem)));
 }
 
 /**
- * Gives a hidden file its name.
+ * Removes all that is left over of files of that name, now that a new one has it, lasting. Only if the process that left it is provably
+ * gone. Never throws.
+ */
+export async function removeSuperseded(path: string): Promise<void> {
+  await removeLeftOver(path, () => true);
+}
+
+/**
+ * Gives a file that is on the disk its name in place of its hidden one. Both are synced, in that order: whatever a power cut leaves,
+ * one of them is there.
  *
- * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set; ERR_IO.
+ * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set; ERR_IO. The file has its hidden name then, unless it
+ *   has replaced another.
  */
 export async function giveName(temporary: string, path: string, force: boolean): Promise<void> {
-  const what = `give the file its name ${path}`;
   if (!force) {
     // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
     const refused = await link(temporary, path).then(() => undefined, systemCodeOrThrow);
     if (refused === undefined) {
+      await lasting(path, () => takeBack(temporary, path));
       // It has its name, which is what counts; a second, hidden one does no harm.
       await rm(temporary).catch(() => undefined);
       return;
@@ -100,16 +132,38 @@ export async function giveName(temporary: string, path: string, force: boolean):
     if (refused === 'EEXIST') throw taken(path);
     // This file system has no links; what is left is to look, then rename.
   }
-  await refuseToReplace(path, force);
-  await io(what, rename(temporary, path));
+  const replaced = await refuseToReplace(path, force);
+  await io(`give the file its name ${path}`, rename(temporary, path));
+  await lasting(path, replaced ? undefined : () => rename(path, temporary));
 }
 
-async function refuseToReplace(path: string, force: boolean): Promise<void> {
+/** Syncs the folder of a name that was just given; when that fails, takes it back if there is a way. */
+async function lasting(path: string, takeItBack?: () => Promise<void>): Promise<void> {
+  try {
+    await syncFolder(dirname(path));
+  } catch (thrown) {
+    const isBack = takeItBack !== undefined && (await takeItBack().then(() => true, () => false));
+    if (isBack) throw thrown;
+    const { code, message } = MultifdError.from(thrown);
+    const now = `${path} is the new one now and whole, but may not outlast a power cut`;
+    throw new MultifdError(code, `${message}; ${now}`, { cause: thrown });
+  }
+}
+
+/** Takes away a name that was just given by a link, unless another file has it by now. */
+async function takeBack(temporary: string, path: string): Promise<void> {
+  const [own, found] = [await statIfThere(temporary), await statIfThere(path)];
+  if (own !== undefined && own.ino === found?.ino && own.dev === found.dev) await io(`take back the name ${path}`, rm(path));
+}
+
+/** @returns whether a file is there, which may be replaced. */
+async function refuseToReplace(path: string, force: boolean): Promise<boolean> {
   if (basename(path) === '') throw new MultifdError('ERR_IO', `"${path}" is not the name of a file`);
   const found = await statIfThere(path);
-  if (found === undefined) return;
+  if (found === undefined) return false;
   if (!found.isFile()) throw new MultifdError('ERR_IO', `${path} is there and is not a regular file; choose another name`);
   if (!force) throw taken(path);
+  return true;
 }
 
 function taken(path: string): MultifdError {
@@ -120,14 +174,4 @@ function systemCodeOrThrow(error: unknown): string {
   const code = systemCode(error);
   if (code === undefined) throw error;
   return code;
-}
-
-/** Makes the new name last through a power cut, where folders can be opened and synced at all. */
-export async function syncFolder(path: string): Promise<void> {
-  try {
-    const folder = await open(path, 'r');
-    await folder.sync().finally(() => folder.close());
-  } catch {
-    // Windows and some network file systems refuse; the file itself is on the disk and has its name.
-  }
 }

@@ -3,7 +3,9 @@ import { basename, dirname } from 'node:path';
 import { MultifdError } from '../errors.ts';
 import type { Configuration } from '../stream/index.ts';
 import { bothOf, exceptOf, firstDifference, hasBitsPast } from './bitmap.ts';
-import { giveName, hiddenName, syncFolder } from './file-output.ts';
+import { giveName, removeSuperseded, removeUnfinished } from './file-output.ts';
+import { syncFolder } from './folder.ts';
+import { HiddenName, KEPT } from './hidden.ts';
 import { io, readFully, statIfThere, writeFully } from './io.ts';
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
 import { copyRange } from './page-copy.ts';
@@ -46,12 +48,16 @@ export interface UpdateContent {
  *     3 pages where the old image has none, and the      absent  all                    old, with bytes that mean nothing
  *       room for a longer tail, are copied into it
  *     4 the other pages, bitmaps and tail are copied     absent  all                    part old, part new
- *     5 it gets its name back, the sidecar goes          new     -                      -
+ *     5 it gets its name back                            new     all                    new
+ *     6 what is hidden is removed                        new     -                      -
+ *
+ * Each of 1 to 5 is on the disk, files and the folder's names, before the next begins: a power cut leaves what a line says or the one
+ * before it, whatever the file system did first. What is removed in 6 may be there again after one, and does no harm.
  *
  * What runs out of room does so in 1 or 3, as 4 writes only where something has been before; up to there the old image is
  * brought back after any failure. When 4 or 5 fails, or the process ends in 2 to 5, both hidden files stay, and
- * {@link finishImageUpdate} makes the new image of them. A sidecar alone is of no use to anyone: a process that ended in 1, or last in 5,
- * leaves it.
+ * {@link finishImageUpdate} makes the new image of them. A sidecar alone is of no use to anyone: a process that ended in 1, or last in 6,
+ * leaves it, and the next one that writes an image of that name removes it.
  *
  * The pages that changed are written twice. That beats a copy of the image, which costs all of its pages where the file system
  * can't clone files (ext4 can't), and an undo log, which would need the pages to be written a third time, and the old ones
@@ -66,11 +72,13 @@ export class ImageUpdate {
   readonly #image: FileHandle;
   readonly #before: readonly Uint8Array[];
   readonly #sidecar: FileHandle;
-  readonly #hidden: string;
+  readonly #hidden: HiddenName;
   #open = true;
   #kept = false;
+  /** What was set aside is not the image that is to be updated. */
+  #another = false;
 
-  private constructor(path: string, stamp: Stamp, plan: ImagePlan, image: FileHandle, before: readonly Uint8Array[], hidden: string, sidecar: FileHandle) {
+  private constructor(path: string, stamp: Stamp, plan: ImagePlan, image: FileHandle, before: readonly Uint8Array[], hidden: HiddenName, sidecar: FileHandle) {
     this.#path = path;
     this.#stamp = stamp;
     this.plan = plan;
@@ -99,10 +107,9 @@ export class ImageUpdate {
         // Only now: what was read is the image's as it was if it still is that.
         const read = stampOf(await io(`look at ${path}`, image.stat({ bigint: true })));
         if (sameStamp(read, stamp)) {
-          const hidden = hiddenName(path);
-          // Memory can hold anything secret: like the image, the sidecar is its owner's alone.
-          const sidecar = await io(`create a file beside ${path}`, open(hidden + SIDECAR, 'wx+', 0o600));
-          return new ImageUpdate(path, stamp, plan, image, before, hidden, sidecar);
+          await removeUnfinished(path);
+          const hidden = await io(`look into ${dirname(path)}`, HiddenName.beside(path));
+          return new ImageUpdate(path, stamp, plan, image, before, hidden, await createSidecar(path, hidden));
         }
       }
     } catch (error) {
@@ -144,14 +151,15 @@ export class ImageUpdate {
       throw error;
     }
     await this.#removeSidecar();
-    await syncFolder(dirname(this.#path));
+    await removeSuperseded(this.#path);
     return stampOnceNamed(this.#path, written);
   }
 
   /** Removes the sidecar; the image stays as it is. Never throws, so that it can follow any error. */
   async discard(): Promise<void> {
     await this.#close().catch(() => undefined);
-    if (!this.#kept) await this.#removeSidecar();
+    if (this.#kept) this.#hidden.release();
+    else await this.#removeSidecar();
   }
 
   #redo({ changed, bitmaps, tail }: UpdateContent): Redo {
@@ -166,7 +174,7 @@ export class ImageUpdate {
       return bothOf(differing, present);
     });
     const places = blocks.map(({ id: _, ...rest }) => rest);
-    return { image: basename(this.#path), pageSize, blocks: places, tailOffset, tailLength: tail.length, pages };
+    return { ordinal: this.#hidden.ordinal, image: basename(this.#path), pageSize, blocks: places, tailOffset, tailLength: tail.length, pages };
   }
 
   /** Step 1. */
@@ -182,12 +190,15 @@ export class ImageUpdate {
   async #setAside(): Promise<void> {
     const found = stampOf(await io(`look for ${this.#path}`, lstat(this.#path, { bigint: true })));
     if (!sameStamp(found, this.#stamp)) throw changedSince(this.#path);
-    const aside = this.#hidden + SET_ASIDE;
+    const aside = this.#hidden.with(SET_ASIDE);
     await io(`rename ${this.#path}`, rename(this.#path, aside));
     await this.#orBringBack(async () => {
       // Between the look and the renaming, the name may have gone to another file, or someone may have written to this one.
       const moved = stampOf(await io(`look for ${aside}`, lstat(aside, { bigint: true })));
-      if (!sameContent(moved, this.#stamp)) throw changedSince(this.#path);
+      this.#another = !sameContent(moved, this.#stamp);
+      if (this.#another) throw changedSince(this.#path);
+      // Nothing of the image may change as long as the disk has it under its own name.
+      await syncFolder(dirname(this.#path));
     });
   }
 
@@ -203,7 +214,9 @@ export class ImageUpdate {
       await io('write the image to the disk', this.#image.sync());
     };
     await this.#orBringBack(add, async () => {
-      if (extended > 0) await this.#image.truncate(size);
+      if (extended <= 0) return;
+      await this.#image.truncate(size);
+      await this.#image.sync();
     });
   }
 
@@ -213,7 +226,7 @@ export class ImageUpdate {
       await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)) });
       const written = stampOf(await io('look at the image', this.#image.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#hidden + SET_ASIDE, this.#path, false);
+      await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
       return written;
     } catch (error) {
       throw this.#keep(error);
@@ -227,9 +240,9 @@ export class ImageUpdate {
     } catch (error) {
       try {
         await undo();
-        await giveName(this.#hidden + SET_ASIDE, this.#path, false);
+        await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
       } catch {
-        throw this.#keep(error);
+        throw this.#another ? await this.#keepAnother(error) : this.#keep(error);
       }
       throw error;
     }
@@ -239,12 +252,22 @@ export class ImageUpdate {
   #keep(thrown: unknown): MultifdError {
     this.#kept = true;
     const { code, message } = MultifdError.from(thrown);
-    const files = `${this.#path} is now ${this.#hidden + SET_ASIDE}, where changes can be missing, and ${this.#hidden + SIDECAR}, which has them`;
-    return new MultifdError(code, `${message}; ${files}; once the cause is gone, finishImageUpdate() makes it whole`, { cause: thrown });
+    const [aside, sidecar] = [this.#hidden.with(SET_ASIDE), this.#hidden.with(SIDECAR)];
+    const files = `${aside}, where changes can be missing, and ${sidecar}, which has them`;
+    return new MultifdError(code, `${message}; ${this.#path} is to be made whole of ${files}: once the cause is gone, finishImageUpdate() does it`, { cause: thrown });
+  }
+
+  /** A file that had taken the image's name, and lost it to a third: no changes go into that, and nothing removes it. */
+  async #keepAnother(thrown: unknown): Promise<MultifdError> {
+    const { code, message } = MultifdError.from(thrown);
+    const [aside, kept] = [this.#hidden.with(SET_ASIDE), this.#hidden.with(KEPT)];
+    const where = await rename(aside, kept).then(() => kept, () => aside);
+    return new MultifdError(code, `${message}; what had its name is now ${where}`, { cause: thrown });
   }
 
   async #removeSidecar(): Promise<void> {
-    await rm(this.#hidden + SIDECAR, { force: true }).catch(() => undefined);
+    await rm(this.#hidden.with(SIDECAR), { force: true }).catch(() => undefined);
+    this.#hidden.release();
   }
 
   async #close(): Promise<void> {
@@ -252,6 +275,16 @@ export class ImageUpdate {
     this.#open = false;
     await this.#sidecar.close().catch(() => undefined);
     await io('close the image', this.#image.close());
+  }
+}
+
+async function createSidecar(path: string, hidden: HiddenName): Promise<FileHandle> {
+  try {
+    // Memory can hold anything secret: like the image, the sidecar is its owner's alone.
+    return await io(`create a file beside ${path}`, open(hidden.with(SIDECAR), 'wx+', 0o600));
+  } catch (error) {
+    hidden.release();
+    throw error;
   }
 }
 

@@ -1,4 +1,6 @@
-export { FileOutput, syncFolder, type FileOutputOptions } from './file-output.ts';
+export { FileOutput, type FileOutputOptions } from './file-output.ts';
+export { syncFolder } from './folder.ts';
+export { type Hidden, hiddenBeside, HiddenName, KEPT, leftOver } from './hidden.ts';
 export { io, systemCode, writeFully } from './io.ts';
 export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from './layout.ts';
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';

@@ -12,6 +12,8 @@ export const SET_ASIDE = '.image';
 
 /** What an update has to copy from its sidecar into the image, each byte to where it is in the sidecar. */
 export interface Redo {
+  /** Of two that were cut off the one with the higher is the later one; 0 for a record of version 1, which has none. */
+  readonly ordinal: number;
   /** The image's name in its folder. */
   readonly image: string;
   readonly pageSize: number;
@@ -24,7 +26,8 @@ export interface Redo {
   readonly pages: readonly Uint8Array[];
 }
 
-const VERSION = 1;
+/** Version 1 had no ordinal. */
+const VERSION = 2;
 const MAGIC = Buffer.from('MFDREDO\0');
 const HASH_LENGTH = 32;
 const FOOTER_LENGTH = MAGIC.length + 8 + HASH_LENGTH;
@@ -85,8 +88,10 @@ function parsed(json: Buffer): Omit<Redo, 'pages'> | undefined {
   }
 }
 
-function checked({ version, image, pageSize, blocks, tailOffset, tailLength }: Partial<Redo> & { version?: unknown }): Omit<Redo, 'pages'> | undefined {
-  if (version !== VERSION || typeof image !== 'string' || !isLength(pageSize) || !isPageSize(pageSize)) return undefined;
+function checked({ version, ordinal: found, image, pageSize, blocks, tailOffset, tailLength }: Partial<Redo> & { version?: unknown }): Omit<Redo, 'pages'> | undefined {
+  const ordinal = version === 1 ? 0 : found;
+  if ((version !== 1 && version !== VERSION) || !isLength(ordinal)) return undefined;
+  if (typeof image !== 'string' || !isLength(pageSize) || !isPageSize(pageSize)) return undefined;
   if (!isLength(tailOffset) || !isLength(tailLength) || !Array.isArray(blocks)) return undefined;
   const fits = (block: Partial<PlannedBlock>): boolean =>
     isLength(block.usedLength) &&
@@ -96,7 +101,7 @@ function checked({ version, image, pageSize, blocks, tailOffset, tailLength }: P
     isLength(block.pagesOffset) &&
     block.bitmapOffset + block.bitmapLength <= block.pagesOffset &&
     block.pagesOffset + block.usedLength <= tailOffset;
-  return blocks.every(fits) ? { image, pageSize, blocks, tailOffset, tailLength } : undefined;
+  return blocks.every(fits) ? { ordinal, image, pageSize, blocks, tailOffset, tailLength } : undefined;
 }
 
 function isLength(value: unknown): value is number {

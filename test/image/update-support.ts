@@ -64,6 +64,10 @@ export const shapesOf = ({ blocks }: Memory): Array<{ id: string; usedLength: nu
 /** Writes a whole image. */
 export async function writeWhole(path: string, memory: Memory, { offset = 0, force = false } = {}): Promise<Stamp> {
   const writer = await ImageWriter.create(path, { offset, force });
+  return fillAndCommit(writer, memory).finally(() => writer.discard());
+}
+
+async function fillAndCommit(writer: ImageWriter, memory: Memory): Promise<Stamp> {
   const plan = await writer.begin(CONFIGURATION, shapesOf(memory), PAGE);
   const bitmaps = bitmapsOf(memory);
   for (const [index, { pagesOffset }] of plan.blocks.entries()) writePages(writer.fd, pagesOffset, memory.blocks[index]!.content, bitmaps[index]!);
@@ -101,7 +105,7 @@ export async function updateImage(path: string, stamp: Stamp, before: Memory, af
 }
 
 /** Which of the memories the image holds, every page and the tail the same; `other` if none. */
-export async function whichIs<Name extends string>(path: string, memories: Readonly<Record<Name, Memory>>, offset = 0): Promise<Name | 'other'> {
+export async function whichIs<Name extends string>(path: string, memories: Readonly<Partial<Record<Name, Memory>>>, offset = 0): Promise<Name | 'other'> {
   const image = await openImage(path, { offset });
   try {
     const tail = await image.readTail();
@@ -118,7 +122,7 @@ export async function whichIs<Name extends string>(path: string, memories: Reado
       }),
     );
     for (const name of Object.keys(memories) as Name[]) {
-      const { blocks, tail: expected } = memories[name];
+      const { blocks, tail: expected } = memories[name]!;
       const same = blocks.length === contents.length && blocks.every(({ content }, index) => Buffer.compare(content, contents[index]!) === 0);
       if (same && Buffer.compare(tail, expected) === 0) return name;
     }
