@@ -17,6 +17,7 @@ export async function inspectDevices(source: ImageSource, options: InspectDevice
   const image = await openImage(source, options);
   try {
     const devices = await devicesOf(image);
+    await image.verify();
     return options.device === undefined ? (devices ?? null) : selectDevices(devices, options.device);
   } finally {
     await image.close();

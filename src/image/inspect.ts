@@ -41,7 +41,9 @@ export interface ImageReport {
 export async function inspectImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReport> {
   const image = await openImage(source, options);
   try {
-    return await report(image);
+    const found = await report(image);
+    await image.verify();
+    return found;
   } finally {
     await image.close();
   }

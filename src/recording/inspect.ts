@@ -56,7 +56,9 @@ export async function readRecordingTail(path: string, { pageSize }: InspectRecor
 async function withRecording<T>(path: string, work: (recording: Recording) => Promise<T>): Promise<T> {
   const recording = await openRecording(path);
   try {
-    return await work(recording);
+    const found = await work(recording);
+    await recording.verify();
+    return found;
   } finally {
     await recording.close();
   }
@@ -272,6 +274,7 @@ class Inspection {
       if (file === undefined) continue;
       try {
         for await (const { milliseconds } of readTimes(file)) duration = Math.max(duration ?? 0, milliseconds);
+        await file.verify();
       } catch (thrown) {
         const error = MultifdError.from(thrown);
         if (error.code === 'ERR_IO') throw error;
@@ -291,6 +294,7 @@ class Inspection {
     let status: number | null = null;
     try {
       for (let message; (message = await readReturnMessage(reader)) !== undefined; ) if (message.type === 'shut') ({ status } = message);
+      await file.verify();
     } catch (thrown) {
       this.#noteIn(thrown);
     } finally {
