@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { MultifdError } from '../errors.ts';
 import { isImage, isWebAddress } from '../image/index.ts';
@@ -11,19 +10,9 @@ import type { OutgoingOptions } from '../migration/outgoing/index.ts';
  */
 export async function describeSource(path: string, offset: number): Promise<Pick<OutgoingOptions, 'image' | 'imageOffset' | 'blocks'>> {
   // What is not here is not looked at twice: what a server has is an image, or an error.
-  if (isWebAddress(path)) return { image: path, imageOffset: offset };
-  await requireFile(path);
-  if (offset > 0) return { image: path, imageOffset: offset };
+  if (isWebAddress(path) || offset > 0) return { image: path, imageOffset: offset };
   if (await looksLikeImage(path)) return { image: path };
   return { blocks: [{ id: basename(path), source: { path } }] };
-}
-
-async function requireFile(path: string): Promise<void> {
-  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    const why = cause.code === 'ENOENT' ? 'there is no such file' : cause.message;
-    throw new MultifdError('ERR_IO', `can't send ${path}: ${why}`, { cause });
-  });
-  if (!found.isFile()) throw new MultifdError('ERR_IO', `can't send ${path}: it is not a regular file; give a file or a mapped-ram image`);
 }
 
 /** A file may begin with an image's magic by chance: where nothing like a stream follows it, it is a file like any other. */

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readText } from '#host/files';
 import type { Command } from 'commander';
-import { MultifdError } from '../errors.ts';
 
 /** A token is read from a file, for what is said in a command is there for everybody on the machine to see. */
 export function addTokenOption(command: Command): Command {
@@ -10,11 +9,7 @@ export function addTokenOption(command: Command): Command {
 /** @throws MultifdError ERR_IO. */
 export async function tokenIn(file: string | undefined): Promise<string | undefined> {
   if (file === undefined) return undefined;
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (cause) {
-    throw new MultifdError('ERR_IO', `can't read the token in ${file}: ${(cause as Error).message}`, { cause });
-  }
+  return (await readText(file)).trim();
 }
 
 /** For commands that only read an image. */

@@ -21,6 +21,7 @@ export function inspectDevices(source: ImageSource, options: InspectDevicesOptio
     const image = await openImage(source, options);
     try {
       const devices = await devicesOf(image);
+      await image.verify();
       return device === undefined ? (devices ?? null) : selectDevices(devices, device);
     } finally {
       await image.close();

@@ -96,6 +96,7 @@ async function writeBlock(
     await writeFully(output.handle, header, 0);
     await copyPages(image, block, output, header.length, options);
     await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
+    await image.verify();
     checkSignal(options.signal);
   } catch (error) {
     await output.discard();

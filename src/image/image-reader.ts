@@ -19,7 +19,7 @@ import {
 import { hasBitsPast } from './bitmap.ts';
 import type { UrlOptions } from './http-access.ts';
 import { openSource, type ImageSource } from './open-source.ts';
-import { AccessSource, readFully, type RandomAccess } from './random-access.ts';
+import { AccessSource, readFully, type RandomAccess, verifyAccess } from './random-access.ts';
 import { trueLengths } from './records.ts';
 
 export interface ImageOptions extends UrlOptions {
@@ -92,8 +92,9 @@ async function startsAsImage(source: ImageSource, options: ImageOptions): Promis
   const access = await openSource(source, options);
   try {
     const magic = new DataView(new ArrayBuffer(4));
-    const count = await access.read(offset, new Uint8Array(magic.buffer));
-    if (count < 4 || magic.getUint32(0) !== STREAM_MAGIC) return false;
+    if (access.size - offset < magic.byteLength) return false;
+    await readFully(access, new Uint8Array(magic.buffer), offset);
+    if (magic.getUint32(0) !== STREAM_MAGIC) return false;
     const { capabilities } = await parseStreamHeader(accessReader(access, offset));
     return capabilities.includes(MAPPED_RAM);
   } finally {
@@ -121,6 +122,11 @@ export class ImageReader implements ImageContent {
     this.blocks = content.blocks;
     this.tail = content.tail;
     this.sections = content.sections;
+  }
+
+  /** What errors call it. */
+  get name(): string {
+    return this.#access.name;
   }
 
   /** If it is a file: its descriptor, for positioned reads from any thread; valid until {@link close}. */
@@ -170,6 +176,15 @@ export class ImageReader implements ImageContent {
     const bytes = new Uint8Array(this.tail.length);
     await readFully(this.#access, bytes, this.tail.offset);
     return bytes;
+  }
+
+  /**
+   * To be called behind the last read, before anything made of what was read counts.
+   *
+   * @throws MultifdError ERR_IO if the image has changed since it was opened, so that what was read may be of two.
+   */
+  async verify(): Promise<void> {
+    await verifyAccess(this.#access);
   }
 
   async close(): Promise<void> {

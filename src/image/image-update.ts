@@ -1,5 +1,7 @@
+import { constants } from 'node:fs';
 import { lstat, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { openRegular } from '#host/files';
 import { MultifdError } from '../errors.ts';
 import type { Configuration } from '../stream/index.ts';
 import { bothOf, exceptOf, firstDifference, hasBitsPast } from './bitmap.ts';
@@ -100,7 +102,7 @@ export class ImageUpdate {
     const plan = planImage(shape);
     const found = await statIfThere(path);
     if (found === undefined || !found.isFile() || !sameStamp(stampOf(found), stamp)) return undefined;
-    const image = await io(`open ${path}`, open(path, 'r+'));
+    const image = await openRegular(path, { flags: constants.O_RDWR });
     try {
       if (await hasLayout(image, plan, stamp)) {
         const before = await readBitmaps(image, plan);

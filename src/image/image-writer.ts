@@ -1,9 +1,10 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { ifThere, openFile } from '#host/files';
 import { MultifdError } from '../errors.ts';
 import type { Configuration } from '../stream/index.ts';
 import { hasBitsPast } from './bitmap.ts';
 import { FileOutput } from './file-output.ts';
-import { io, systemCode, writeFully } from './io.ts';
+import { writeFully } from './io.ts';
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
 import type { Stamp } from './stamp.ts';
 
@@ -120,22 +121,17 @@ export class ImageWriter {
 
 /** Copies the first `length` bytes of the file at `path`, or as many as it has, if it is there. */
 async function copyBeginning(path: string, target: FileHandle, length: number): Promise<void> {
-  const source = await io(
-    `read ${path}`,
-    open(path, 'r').catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }),
-  );
+  const source = await ifThere(openFile(path));
   if (source === undefined) return;
   try {
     const buffer = new Uint8Array(Math.min(length, COPY_LENGTH));
     for (let at = 0; at < length; ) {
-      const { bytesRead } = await io(`read ${path}`, source.read(buffer, 0, Math.min(buffer.length, length - at), at));
-      if (bytesRead === 0) return;
-      await writeFully(target, buffer.subarray(0, bytesRead), at);
-      at += bytesRead;
+      const count = await source.read(at, buffer.subarray(0, Math.min(buffer.length, length - at)));
+      if (count === 0) break;
+      await writeFully(target, buffer.subarray(0, count), at);
+      at += count;
     }
+    await source.verify();
   } finally {
     await source.close();
   }

@@ -43,7 +43,9 @@ export function inspectImage(source: ImageSource, options: ImageOptions = {}): P
   return answering(async () => {
     const image = await openImage(source, options);
     try {
-      return await report(image);
+      const found = await report(image);
+      await image.verify();
+      return found;
     } finally {
       await image.close();
     }

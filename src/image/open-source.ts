@@ -1,4 +1,4 @@
-import { openImageFile } from '#host/image-files';
+import { openFile } from '#host/files';
 import { afterwards } from '../callbacks.ts';
 import { givenMethods, givenPath, integer, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
@@ -19,7 +19,7 @@ export function isWebAddress(source: string): boolean {
 /** @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything else. */
 export async function openSource(source: ImageSource, options: UrlOptions = {}): Promise<RandomAccess> {
   if (typeof source === 'string') {
-    if (!isWebAddress(source)) return openImageFile(givenPath('an image', source));
+    if (!isWebAddress(source)) return openFile(givenPath('an image', source));
     if (!URL.canParse(source)) throw new MultifdError('ERR_URI', `${inWords(source)} is no URL`);
     return openUrl(new URL(source), options);
   }

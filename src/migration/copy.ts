@@ -42,6 +42,7 @@ export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: Chec
       channelData: (basics): CopyChannelData => ({ ...basics, targets, targetModules, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
     });
     const deviceState = await copyPages(pump, recorder, plan);
+    await cargo.verify?.();
     const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
       blocks.flatMap(({ usedLength }, index) => (targets[index]!.kind === 'file' ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)] : []));
     await sink.tail(cargo.tail);

@@ -62,7 +62,9 @@ function withRecording<T>(path: string, { pageSize }: InspectRecordingOptions, w
     if (pageSize !== undefined) checkPageSize(pageSize);
     const recording = await openRecording(path);
     try {
-      return await work(recording);
+      const found = await work(recording);
+      await recording.verify();
+      return found;
     } finally {
       await recording.close();
     }
@@ -279,6 +281,7 @@ class Inspection {
       if (file === undefined) continue;
       try {
         for await (const { milliseconds } of readTimes(file)) duration = Math.max(duration ?? 0, milliseconds);
+        await file.verify();
       } catch (thrown) {
         const error = MultifdError.from(thrown);
         if (error.code === 'ERR_IO') throw error;
@@ -298,6 +301,7 @@ class Inspection {
     let status: number | null = null;
     try {
       for (let message; (message = await readReturnMessage(reader)) !== undefined; ) if (message.type === 'shut') ({ status } = message);
+      await file.verify();
     } catch (thrown) {
       this.#noteIn(thrown);
     } finally {

@@ -1,8 +1,8 @@
-import { constants } from 'node:fs';
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ifThere, type LocalFile, openFile } from '#host/files';
 import { MultifdError } from '../errors.ts';
-import { io, systemCode } from '../image/index.ts';
+import { io } from '../image/index.ts';
 import type { ByteSource } from '../stream/index.ts';
 import { connectionOf, type ConnectionId, dataName, MAX_CHANNELS, RETURN_PATH, timesName } from './names.ts';
 
@@ -11,24 +11,20 @@ export class RecordedFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  readonly #handle: FileHandle;
+  readonly #file: LocalFile;
 
-  constructor(path: string, size: number, handle: FileHandle) {
-    this.path = path;
-    this.size = size;
-    this.#handle = handle;
+  constructor(file: LocalFile) {
+    this.path = file.name;
+    this.size = file.size;
+    this.#file = file;
   }
 
   /**
    * Fills the start of `into` with bytes from `position` on; gives their number, 0 only at the end.
-   * @throws MultifdError ERR_IO; ERR_RECORDING when the file has become shorter.
+   * @throws MultifdError ERR_IO, also when the file has become shorter.
    */
-  async read(into: Uint8Array, position: number): Promise<number> {
-    const wanted = Math.min(into.length, this.size - position);
-    if (wanted <= 0) return 0;
-    const { bytesRead } = await io(`read ${this.path}`, this.#handle.read(into, 0, wanted, position));
-    if (bytesRead === 0) throw new MultifdError('ERR_RECORDING', `${this.path} was cut short while it was read`, { offset: position });
-    return bytesRead;
+  read(into: Uint8Array, position: number): Promise<number> {
+    return this.#file.read(position, into);
   }
 
   /** All of it in order, as a connection would bring it. */
@@ -43,8 +39,13 @@ export class RecordedFile {
     };
   }
 
-  async close(): Promise<void> {
-    await io(`close ${this.path}`, this.#handle.close());
+  /** To be called behind the last read. @throws MultifdError ERR_IO if the file has changed since it was opened. */
+  verify(): Promise<void> {
+    return this.#file.verify();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
   }
 }
 
@@ -58,6 +59,11 @@ export interface Recording {
   times(connection: ConnectionId): Promise<RecordedFile | undefined>;
   /** What the source was answered; undefined if it did not ask. The caller closes it. */
   answers(): Promise<RecordedFile | undefined>;
+  /**
+   * To be called behind the last read of the connections' files.
+   * @throws MultifdError ERR_IO if one of them has changed since it was opened.
+   */
+  verify(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -79,7 +85,7 @@ export async function openRecording(path: string): Promise<Recording> {
     for (const file of opened.splice(0)) await file.close();
   };
   const openAll = async (id: ConnectionId): Promise<RecordedFile> => {
-    const file = await openFile(path, dataName(id));
+    const file = await openRecorded(path, dataName(id));
     if (file === undefined) throw new MultifdError('ERR_RECORDING', `${path} has no file ${dataName(id)}, but channels with higher ids`);
     opened.push(file);
     return file;
@@ -88,7 +94,17 @@ export async function openRecording(path: string): Promise<Recording> {
     const main = await openAll('main');
     const channels: RecordedFile[] = [];
     for (let id = 0; id < Math.min(MAX_CHANNELS, Math.max(-1, ...ids as Set<number>) + 1); id++) channels.push(await openAll(id));
-    return { path, main, channels, times: (connection) => openFile(path, timesName(connection)), answers: () => openFile(path, RETURN_PATH), close };
+    return {
+      path,
+      main,
+      channels,
+      times: (connection) => openRecorded(path, timesName(connection)),
+      answers: () => openRecorded(path, RETURN_PATH),
+      async verify() {
+        for (const file of opened) await file.verify();
+      },
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -96,29 +112,8 @@ export async function openRecording(path: string): Promise<Recording> {
 }
 
 /** Undefined if it is not there. */
-async function openFile(folder: string, name: string): Promise<RecordedFile | undefined> {
-  const path = join(folder, name);
-  // A recording may come from anywhere: no symbolic link leads out of it, and no pipe makes us wait. (Windows has neither flag.)
-  const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-  let handle: FileHandle;
-  try {
-    handle = await open(path, flags);
-  } catch (cause) {
-    const code = systemCode(cause);
-    if (code === 'ENOENT') return undefined;
-    if (code === 'ELOOP' || code === 'ENXIO') throw irregular(path);
-    throw new MultifdError('ERR_IO', `cannot open ${path}: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    const found = await io(`look at ${path}`, handle.stat());
-    if (!found.isFile()) throw irregular(path);
-    return new RecordedFile(path, found.size, handle);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
-
-function irregular(path: string): MultifdError {
-  return new MultifdError('ERR_RECORDING', `${path} is not a regular file, as those of a recording are`);
+async function openRecorded(folder: string, name: string): Promise<RecordedFile | undefined> {
+  // A recording may come from anywhere: no symbolic link leads out of it.
+  const file = await ifThere(openFile(join(folder, name), { follow: false, refusal: 'ERR_RECORDING' }));
+  return file && new RecordedFile(file);
 }

@@ -106,7 +106,13 @@ class ReplaySession {
     rest.catch(() => {}); // whoever waits for it is told
     // A source ends its main stream when the channels have had everything, so that a target may take its end for the end of all. A stream
     // without an end keeps nobody waiting: its target may not read the channels any more.
-    await Promise.all([rest, this.#start('main', main, async () => output, this.#checked.complete ? rest : undefined)]);
+    const verified = async (): Promise<void> => {
+      await rest;
+      await this.#recording.verify();
+    };
+    const { complete } = this.#checked;
+    await this.#start('main', main, async () => output, complete ? verified : undefined);
+    if (!complete) await verified();
     // A recording that was broken off may leave its target waiting on any connection: all of them end.
     for (const link of this.#links) link.end();
     const error = await this.#returnPath?.verdict;
@@ -138,15 +144,15 @@ class ReplaySession {
     });
   }
 
-  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: () => Promise<void>): Promise<void> {
     const pump = this.#pump(connection, file, open, beforeLast);
     pump.catch(this.#first.fail);
     this.#pumps.push(pump);
     return pump;
   }
 
-  /** @param beforeLast what the last byte waits for. */
-  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: Promise<unknown>): Promise<void> {
+  /** @param beforeLast what the last byte waits for, once it has been read. */
+  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: () => Promise<void>): Promise<void> {
     const clock: Clock = {
       now: () => this.#traffic.milliseconds,
       signal: this.#first.signal,
@@ -162,11 +168,11 @@ class ReplaySession {
       const chunk = new Uint8Array(Math.min(CHUNK, file.size));
       for (let position = 0; position < file.size; ) {
         if (position === due) due = await pace.next(position);
-        if (position === file.size - 1) await beforeLast;
         const end = beforeLast !== undefined && position < file.size - 1 ? Math.min(due, file.size - 1) : due;
         const count = await file.read(chunk.subarray(0, Math.min(chunk.length, end - position)), position);
-        await output.write([chunk.subarray(0, count)]);
         position += count;
+        if (position === file.size) await beforeLast?.();
+        await output.write([chunk.subarray(0, count)]);
       }
     } finally {
       await pace.close();

@@ -1,4 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
+import { utimesSync } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { extractCore, inspectDevices } from '../../src/image/index.ts';
@@ -147,6 +148,16 @@ describe('a core file', () => {
     const { segments } = await extractCore(image, out);
     expect(segments).toEqual([{ physicalAddress: 0, bytes: 17 * MIB }]);
   });
+});
+
+test('no core file is made of an image that changes meanwhile', async () => {
+  const where = await folder();
+  const [image, out] = [join(where, 'image'), join(where, 'core')];
+  await writeImage(image, [ram()], { ...machine('pc'), tail: clock(MIB, 0) });
+  utimesSync(image, 1_000, 1_000);
+  const onProgress = (): void => utimesSync(image, 2_000, 2_000); // as a write would
+  await expect(extractCore(image, out, { onProgress })).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('has changed') });
+  expect(await readdir(where)).toEqual(['image']);
 });
 
 describe('devices of an image', () => {

@@ -1,10 +1,14 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { inspectRecording, replay, type ReplayOptions } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { errorOf, leavingNothing, withFolder } from '../migration/support.ts';
 import { Target } from '../support/peer.ts';
+import { beforeRead } from '../support/reads.ts';
 import { concat, initialPacket, shut } from '../support/wire.ts';
 import { messages, writeRecording } from './support.ts';
 
@@ -166,6 +170,54 @@ describe('times', () => {
       const target = await Target.listen(join(folder, 'socket'));
       expect(await errorOf(replay({ path, uri: target.uri, timing: true }))).toMatchObject({ code: 'ERR_RECORDING', message: expect.stringContaining('--timing') });
       await target.close();
+    });
+  });
+});
+
+/** More than a connection holds that nobody reads. */
+const LARGE = 32 * 1024 * 1024;
+
+describe.each([
+  { how: 'cut short', file: 'channel-1', change: (path: string) => truncateSync(path, 100_000), says: /become shorter.*offset \d+/ },
+  { how: 'written to', file: 'channel-0', change: (path: string) => writeFileSync(path, 'x', { flag: 'r+' }), says: /has changed/ },
+  { how: 'lengthened', file: 'main', change: (path: string) => writeFileSync(path, 'x', { flag: 'a' }), says: /has changed/ },
+])('a recording of which $file is $how while it is played', ({ file, change, says }) => {
+  test.each([true, false])('is no whole migration to its target, and an error here (its stream has an end: %s)', async (complete) => {
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const { main, channels } = messages({ returnPath: false, ...(!complete && { tail: new Uint8Array(0) }) });
+        const path = await writeRecording(join(folder, 'rec'), { main, channels: [channels[0]!, [new Uint8Array(LARGE)]] });
+        const times = new Date(1_000_000);
+        for (const name of ['main', 'channel-0', 'channel-1']) utimesSync(join(path, name), times, times);
+        // Nobody reads until all have come: most of the large channel is in its file then.
+        const sockets: Socket[] = [];
+        const got: number[] = [];
+        const server = createServer({ pauseOnConnect: true }, (socket) => {
+          const index = sockets.push(socket) - 1;
+          got[index] = 0;
+          socket.on('error', () => {}).on('data', (chunk) => void (got[index]! += chunk.length));
+          if (sockets.length < 3) return;
+          change(join(path, file));
+          for (const each of sockets) each.resume();
+        });
+        await new Promise<void>((resolve) => server.listen(join(folder, 'socket'), resolve));
+        const error = await errorOf(replay({ path, uri: `unix:${join(folder, 'socket')}` }));
+        expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(says) });
+        expect(error.message).toContain(join(path, file));
+        await Promise.all(sockets.map((socket) => (socket.closed ? undefined : once(socket, 'close'))));
+        // Without the last byte of its main stream nobody takes a migration for complete.
+        if (complete) expect(got[0]).toBeLessThan(concat(...main).length);
+        await new Promise((resolve) => server.close(resolve));
+      }),
+    );
+  });
+
+  test('is not reported on', async () => {
+    await withFolder(async (folder) => {
+      const path = await writeRecording(join(folder, 'rec'), messages());
+      for (const name of ['main', 'channel-0', 'channel-1']) utimesSync(join(path, name), 1_000, 1_000);
+      await beforeRead(2, () => appendFileSync(join(path, file), 'x'));
+      expect(await errorOf(inspectRecording(path))).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(join(path, file)) });
     });
   });
 });

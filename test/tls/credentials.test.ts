@@ -35,7 +35,7 @@ describe('TLS credentials', () => {
 
   it.each<[string, () => Promise<unknown>, string, RegExp]>([
     ['a folder that is missing', () => receiving({ credsDir: '/nowhere' }), 'ERR_IO', /\/nowhere holds no TLS credentials/],
-    ['a folder that is a file', () => receiving({ credsDir: process.execPath }), 'ERR_IO', /can't read/],
+    ['a folder that is a file', () => receiving({ credsDir: process.execPath }), 'ERR_IO', /cannot open .*not a directory/],
     ['an authority that is missing', async () => receiving(await server({ 'ca-cert.pem': undefined })), 'ERR_IO', /holds no TLS credentials: put ca-cert.pem/],
     ['a certificate that is missing', async () => receiving(await server({ 'server-cert.pem': undefined })), 'ERR_IO', /server-cert.pem is missing/],
     ['a key that is missing', async () => receiving(await server({ 'server-key.pem': undefined })), 'ERR_IO', /server-key.pem is missing/],

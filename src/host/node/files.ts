@@ -1,22 +1,29 @@
-import { closeSync, fstatSync, openSync, readSync, readv, writeSync } from 'node:fs';
+import { readSync, readv, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { MultifdError } from '../../errors.ts';
 import { isNode } from '../../runtime.ts';
 import { behind } from '../../transport/node/views.ts';
+import { becameShorter, ioFailure } from './local-file.ts';
+
+export { ifThere, type LocalFile, openFile, openRegular, readText } from './local-file.ts';
 
 /** Files at positions, for channels in any thread. */
 
 /** Whether a file's descriptor means the same file in every thread. Deno's are those of the thread that opened it. */
 export const DESCRIPTORS_CROSS_THREADS = process.versions['deno'] === undefined;
 
-/** Reads at a position; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
-export function readAt(fd: number, into: Uint8Array, position: number): void {
+/** A file that is open to be read. */
+export interface ReadableFile {
+  readonly fd: number;
+  /** What errors call it. */
+  readonly name: string;
+}
+
+/** Fills `into` with what is at a position, all of which was in the file when it was opened. @throws MultifdError ERR_IO. */
+export function readAt({ fd, name }: ReadableFile, into: Uint8Array, position: number): void {
   for (let at = 0; at < into.length; ) {
-    const count = attempt('read', position + at, () => readSync(fd, into, at, into.length - at, position + at));
-    if (count === 0) {
-      into.fill(0, at);
-      return;
-    }
+    const offset = position + at;
+    const count = attempt(`read ${name}`, offset, () => readSync(fd, into, at, into.length - at, offset));
+    if (count === 0) throw becameShorter(name, offset);
     at += count;
   }
 }
@@ -26,14 +33,17 @@ export const READS_ASIDE = isNode();
 
 const readPieces = promisify(readv);
 
-/** Reads at a position into pieces of memory, as many as one call takes, without blocking; what lies behind the file's end reads as zeros. @throws MultifdError ERR_IO. */
-export async function readAside(fd: number, pieces: readonly Uint8Array[], position: number): Promise<void> {
+/**
+ * Fills pieces of memory, as many as one call takes, with what is at a position, all of which was in the file when it was opened.
+ * Does not block. @throws MultifdError ERR_IO.
+ */
+export async function readAside({ fd, name }: ReadableFile, pieces: readonly Uint8Array[], position: number): Promise<void> {
   let at = position;
   for (let rest = pieces; rest.length > 0; ) {
     const { bytesRead } = await readPieces(fd, rest, at).catch((cause: unknown) => {
-      throw failure('read', at, cause);
+      throw ioFailure(`read ${name}`, at, cause);
     });
-    if (bytesRead === 0) return rest.forEach((piece) => void piece.fill(0));
+    if (bytesRead === 0) throw becameShorter(name, at);
     at += bytesRead;
     rest = behind(rest, bytesRead);
   }
@@ -42,35 +52,14 @@ export async function readAside(fd: number, pieces: readonly Uint8Array[], posit
 /** Writes at a position, side by side with other threads. @throws MultifdError ERR_IO. */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length; ) {
-    at += attempt('write', position + at, () => writeSync(fd, bytes, at, bytes.length - at, position + at));
+    at += attempt('write the file', position + at, () => writeSync(fd, bytes, at, bytes.length - at, position + at));
   }
 }
 
-function attempt(verb: string, offset: number, call: () => number): number {
+function attempt(what: string, offset: number, call: () => number): number {
   try {
     return call();
   } catch (cause) {
-    throw failure(verb, offset, cause);
-  }
-}
-
-function failure(verb: string, offset: number, cause: unknown): MultifdError {
-  return new MultifdError('ERR_IO', `can't ${verb} the file: ${(cause as Error).message}`, { offset, cause });
-}
-
-export interface OpenFile {
-  fd: number;
-  /** Bytes. */
-  size: number;
-  close(): void;
-}
-
-/** Opens a file to be read. @throws MultifdError ERR_IO. */
-export function openFile(path: string): OpenFile {
-  try {
-    const fd = openSync(path, 'r');
-    return { fd, size: fstatSync(fd).size, close: () => closeSync(fd) };
-  } catch (cause) {
-    throw new MultifdError('ERR_IO', `can't read ${path}: ${(cause as Error).message}`, { cause });
+    throw ioFailure(what, offset, cause);
   }
 }

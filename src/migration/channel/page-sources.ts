@@ -11,10 +11,10 @@ export type SourceDescriptor =
   /** Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero pages. */
   | { kind: 'memory'; shared: SharedArrayBuffer | WebAssembly.Memory; byteOffset: number; byteLength: number }
   /**
-   * A file, read by the channel. Block offset 0 is at `position`; behind `position + length` all is zero. If `sparse`, the block's bitmap in the
+   * A file, read by the channel. Block offset 0 is at `position`; up to `position + length` it was there when it was opened, and behind it all is zero. If `sparse`, the block's bitmap in the
    * arena says which pages the file holds; else it holds all, and the bitmap, if there is one, belongs to the target.
    */
-  | { kind: 'file'; fd: number; position: number; length: number; sparse: boolean }
+  | { kind: 'file'; fd: number; name: string; position: number; length: number; sparse: boolean }
   /** Only the client sees the pages: it stages them in the slot. */
   | { kind: 'staged' };
 
@@ -141,7 +141,7 @@ class FileSource implements PageSource {
 
   read(offset: number, into: Uint8Array): void {
     const inFile = Math.max(0, Math.min(into.length, this.file.length - offset));
-    readAt(this.file.fd, into.subarray(0, inFile), this.file.position + offset);
+    readAt(this.file, into.subarray(0, inFile), this.file.position + offset);
     into.fill(0, inFile);
   }
 }
@@ -176,12 +176,12 @@ class SparseFileSource extends FileSource {
   /** @param calls gets those that are under way. @returns how many bytes of pages they read. */
   #startReading(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker, calls: Promise<void>[]): number {
     const { pageSize } = this.context;
-    const { fd, position } = this.file;
+    const { position } = this.file;
     let read = 0;
     let pieces: Uint8Array[] = [];
     let [from, to] = [0, 0];
     const call = (): void => {
-      if (pieces.length > 0) calls.push(readAside(fd, pieces, position + from));
+      if (pieces.length > 0) calls.push(readAside(this.file, pieces, position + from));
       pieces = [];
     };
     this.#eachPart(first * pageSize, pages * pageSize, (offset, length, present) => {

@@ -32,13 +32,15 @@ export interface OpenBlock {
   readonly bitmap?: Uint8Array;
   /** Fills `into` with what is at byte `offset`, zeros behind the end. */
   read(offset: number, into: Uint8Array): void | Promise<void>;
-  close(): void;
+  /** Of what is read from a file: throws MultifdError ERR_IO if that has changed since it was opened. */
+  verify?(): Promise<void>;
+  close(): void | Promise<void>;
 }
 
 const SOURCES = 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, { path }, or { byteLength, read }';
 
 /** @throws MultifdError ERR_OPTION for what is no source; ERR_IO for a file that can't be read. */
-export function openBlock({ id, source }: OutgoingBlock, pageSize: number): OpenBlock {
+export async function openBlock({ id, source }: OutgoingBlock, pageSize: number): Promise<OpenBlock> {
   if (source instanceof WebAssembly.Memory) return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
   if (ArrayBuffer.isView(source)) return memoryBlock(id, pageSize, () => bytesOfView(source));
   if (isSharedBuffer(source) || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
@@ -79,44 +81,40 @@ function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memor
   };
 }
 
-function fileBlock(id: string, path: string): OpenBlock {
-  const { fd, size, close } = openFile(path);
-  return openFileBlock({ id, fd, position: 0, byteLength: size, close });
-}
-
-export interface FileRegion {
-  id: string;
-  fd: number;
-  /** Where block offset 0 is in the file. */
-  position: number;
-  byteLength: number;
-  bitmap?: Uint8Array;
-  close(): void;
-}
-
-/** A block that is a region of an open file. */
-export function openFileBlock({ id, fd, position, byteLength, bitmap, close }: FileRegion): OpenBlock {
+async function fileBlock(id: string, path: string): Promise<OpenBlock> {
+  const file = await openFile(path);
+  const { fd, name, size } = file;
   return {
     id,
-    byteLength,
-    descriptor: DESCRIPTORS_CROSS_THREADS ? { kind: 'file', fd, position, length: byteLength, sparse: bitmap !== undefined } : { kind: 'staged' },
-    ...(bitmap && { bitmap }),
+    byteLength: size,
+    descriptor: fileDescriptor({ fd, name, position: 0, length: size, sparse: false }),
     read(offset, into) {
-      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
-      readAt(fd, into.subarray(0, inside), position + offset);
+      const inside = Math.max(0, Math.min(into.length, size - offset));
+      readAt(file, into.subarray(0, inside), offset);
       into.fill(0, inside);
     },
-    close,
+    verify: () => file.verify(),
+    close: () => file.close(),
   };
 }
 
-/** A block of an image that only this thread can read, without the pages that are zero. */
+function fileDescriptor(file: Omit<SourceDescriptor & { kind: 'file' }, 'kind'>): SourceDescriptor {
+  return DESCRIPTORS_CROSS_THREADS ? { kind: 'file', ...file } : { kind: 'staged' };
+}
+
+/** A block of an image, without the pages that are zero. The image is the caller's to verify and to close. */
 export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
+  const { id, usedLength: length, pagesOffset: position } = block;
+  const { fd, name } = image;
   const content = new BlockContent(image, block, bitmap);
+  const descriptor: SourceDescriptor =
+    fd === undefined ? { kind: 'staged' } : fileDescriptor({ fd, name, position, length, sparse: true });
   return {
-    id: block.id,
-    byteLength: block.usedLength,
-    descriptor: { kind: 'staged' },
+    id,
+    byteLength: length,
+    descriptor,
+    // Pages that are read here come with zeros for what is not present.
+    ...(descriptor.kind === 'file' && { bitmap }),
     read: (offset, into) => content.read(offset, into),
     close() {},
   };

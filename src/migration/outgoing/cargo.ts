@@ -15,6 +15,11 @@ export interface Cargo {
   usedLengths: readonly number[];
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
+  /**
+   * Of what is read from files: to be called once every page has been read, before anybody is told that all is there.
+   * @throws MultifdError ERR_IO if one has changed since it was opened.
+   */
+  verify?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -29,25 +34,28 @@ export async function loadCargo(options: OutgoingOptions, pageSize: number): Pro
   return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
 }
 
-function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
+async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOptions, pageSize: number): Promise<Cargo> {
   const outgoing = givenArray('blocks', given, 'an array of { id, source }');
   for (const block of outgoing) givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
   if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
   if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
   const blocks: OpenBlock[] = [];
   const close = async (): Promise<void> => {
-    for (const block of blocks) block.close();
+    for (const block of blocks) await block.close();
   };
   try {
-    for (const block of outgoing) blocks.push(openBlock(block, pageSize));
+    for (const block of outgoing) blocks.push(await openBlock(block, pageSize));
   } catch (error) {
-    void close();
+    await close();
     throw error;
   }
   const usedLengths = blocks.map(({ byteLength }) => blockLengthFor(byteLength, pageSize));
   // Blocks have whole pages; a length that is not a multiple travels beside them.
   const records = blocks.flatMap(({ byteLength }, index) => (byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)]));
-  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), close };
+  const verify = async (): Promise<void> => {
+    for (const block of blocks) await block.verify?.();
+  };
+  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), verify, close };
 }
 
 /** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */

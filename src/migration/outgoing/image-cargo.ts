@@ -2,7 +2,7 @@ import { MultifdError } from '../../errors.ts';
 import { type ImageOptions, openImage } from '../../image/image-reader.ts';
 import type { ImageSource } from '../../image/open-source.ts';
 import { MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
-import { imageBlock, type OpenBlock, openFileBlock } from '../memory/sources.ts';
+import { imageBlock, type OpenBlock } from '../memory/sources.ts';
 import type { Cargo } from './cargo.ts';
 
 /** @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw. */
@@ -11,17 +11,13 @@ export async function imageCargo(source: ImageSource, options: ImageOptions, pag
   try {
     if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
     const blocks: OpenBlock[] = [];
-    for (const block of image.blocks) {
-      const { id, usedLength, pagesOffset } = block;
-      const { fd } = image;
-      const bitmap = await image.readBitmap(block);
-      blocks.push(fd === undefined ? imageBlock(image, block, bitmap) : openFileBlock({ id, fd, position: pagesOffset, byteLength: usedLength, bitmap, close() {} }));
-    }
+    for (const block of image.blocks) blocks.push(imageBlock(image, block, await image.readBitmap(block)));
     return {
       configuration: withoutCapability(image.configuration, MAPPED_RAM),
       blocks,
       usedLengths: image.blocks.map(({ usedLength }) => usedLength),
       tail: await image.readTail(),
+      verify: () => image.verify(),
       close: () => image.close(),
     };
   } catch (error) {

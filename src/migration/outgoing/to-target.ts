@@ -182,6 +182,8 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   await main.put(ramEnd());
   await course.last((states) => pump.sendDeviceState(states));
   await sync();
+  // Before the target gets what lets it say that it has everything.
+  await cargo.verify?.();
   await main.put(ramSectionEnd(), tail);
   await main.end();
 }

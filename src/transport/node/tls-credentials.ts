@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { ifThere, readText } from '#host/files';
 import { givenArray, givenObject, givenPath, givenText } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 
@@ -173,13 +173,7 @@ async function readKeys(folder: string): Promise<Map<string, Uint8Array>> {
   return keys;
 }
 
-/** A file's text, or undefined when there is none. */
-async function read(folder: string, name: string): Promise<string | undefined> {
-  try {
-    return await readFile(join(folder, name), 'utf8');
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    throw new MultifdError('ERR_IO', `can't read ${join(folder, name)}: ${message}`, { cause });
-  }
+/** A file's text, or undefined when there is none. Throws MultifdError ERR_IO. */
+function read(folder: string, name: string): Promise<string | undefined> {
+  return ifThere(readText(join(folder, name)));
 }
