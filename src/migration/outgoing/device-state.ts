@@ -1,5 +1,5 @@
-import { afterwards } from '../../callbacks.ts';
-import { givenBytes, givenObject, givenText, integer, refuse } from '../../checks.ts';
+import { afterwards, atOnce } from '../../callbacks.ts';
+import { givenBytes, givenMethods, givenObject, givenText, integer, refuse } from '../../checks.ts';
 import type { ChannelGroup } from '../../engine/group.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 
@@ -25,8 +25,11 @@ export async function* piecesOf(states: Iterable<DeviceState> | AsyncIterable<De
 
 function iteratorOf(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Iterator<DeviceState> | AsyncIterator<DeviceState> {
   const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now } = (states ?? {}) as Partial<AsyncIterable<DeviceState> & Iterable<DeviceState>>;
-  if (typeof later === 'function') return later.call(states);
-  if (typeof now === 'function') return now.call(states);
+  const method: unknown = typeof later === 'function' ? later : now;
+  if (typeof method === 'function') {
+    const iterator = atOnce('the iterator of the device state', method.call(states) as Iterator<DeviceState> | AsyncIterator<DeviceState>);
+    return givenMethods('the iterator of the device state', iterator, ['next'], 'what has next()');
+  }
   return refuse('deviceState', states, 'an array, or another iterable, of { idstr, instanceId, data }');
 }
 
