@@ -6,16 +6,31 @@ const STATUS_AFTER: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 1
 
 const STDOUT_CLOSED = 'stdout closed';
 
+/** What stopping in good order may take, in milliseconds. */
+const GRACE_MS = 10_000;
+
 /**
  * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so that both ends stop in good
- * order; a second one ends the process at once. When nobody reads stdout any more, the work is stopped too, and quietly.
+ * order; a second one ends the process at once, and so does the first, some seconds later, when something does not stop. When nobody
+ * reads stdout any more, the work is stopped too, and quietly.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
   const controller = new AbortController();
   const { signal } = controller;
+  let over = false;
   const interrupt = (name: NodeJS.Signals): void => {
-    if (signal.aborted) process.exit(STATUS_AFTER[name]);
+    if (signal.aborted) return end(name);
     controller.abort(name);
+    // Also once the work is over: a thread that is still in a call of the system's keeps the process.
+    setTimeout(() => {
+      if (!over) printError(new MultifdError('ERR_CANCELLED', `${name}, and not all stopped within ${GRACE_MS / 1000} s`));
+      end(name);
+    }, GRACE_MS).unref();
+  };
+  // As the signal would have done without us. To exit waits for every thread, and one may be in a read that never ends.
+  const end = (name: NodeJS.Signals): void => {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    process.kill(process.pid, name);
   };
   const closed = (): void => controller.abort(STDOUT_CLOSED);
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
@@ -28,6 +43,7 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
     if (signal.reason !== STDOUT_CLOSED) printError(error);
     return statusOf(error, signal.reason);
   } finally {
+    over = true;
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     process.stdout.off('error', closed);
   }

@@ -29,8 +29,9 @@ export class Running {
   #stderr = '';
   readonly #waiting = new Set<() => void>();
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+    const env = { ...process.env, ...environment };
+    this.child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;
       this.#look();
@@ -77,7 +78,12 @@ export class Running {
 
 /** Starts `multifd`; whatever the test comes to, the process does not outlive it. */
 export function start(...args: readonly string[]): Running {
-  const running = new Running(args);
+  return startIn({}, ...args);
+}
+
+/** Starts `multifd` with more in its environment than there is here. */
+export function startIn(environment: Readonly<Record<string, string>>, ...args: readonly string[]): Running {
+  const running = new Running(args, environment);
   onTestFinished(() => {
     running.child.kill('SIGKILL');
   });
