@@ -94,11 +94,13 @@ function describe(sent: Migration, script: Script): string {
 
 async function run({ random, folder, input, note }: Execution): Promise<void> {
   await mkdir(join(folder, 'out'));
-  const sent = migration(random);
+  const image = random.chance(0.3);
+  // A file can hold device sections or DEVICE_STATE packets, not both.
+  const sent = migration(random, image ? { tail: false } : {});
   const script = hostileScript(random, sent);
   note(describe(sent, script));
   input(script.connections.flat().reduce((sum, { length }) => sum + length, 0));
-  const sink = random.chance(0.3) ? imageSink(folder) : memorySink(random, sent);
+  const sink = image ? imageSink(folder) : memorySink(random, sent);
   const states: string[] = [];
   const stay = !script.sound && random.chance(0.05);
   const uri = random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0';
