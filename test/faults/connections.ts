@@ -1,7 +1,6 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extractBlock, receive, send } from 'multifd';
-import { readFile } from 'node:fs/promises';
 import { type Cut, CuttingProxy, type Seen } from '../live/cutting-proxy.ts';
 import { Random } from '../support/random.ts';
 import { someMemory } from './bases.ts';
@@ -34,14 +33,21 @@ async function migrate(folder: string, at: number, cut: Cut): Promise<readonly S
   await mkdir(out, { recursive: true });
   const image = join(out, 'image');
   const common = { channels: 2, inline: true, timeout: TIMEOUT };
-  const incoming = await receive({ ...common, uri: 'tcp:127.0.0.1:0', image });
+  const idle = new AbortController();
+  const { signal } = idle;
+  const incoming = await receive({ ...common, uri: 'tcp:127.0.0.1:0', image, signal });
   const completed = ending(incoming.completed);
   completed.catch(() => {});
   const { proxy, uri } = await CuttingProxy.open(incoming.uri, (number) => number !== at, cut);
   proxy.counting = true;
   try {
     const blocks = [{ id: 'ram', source: CONTENT }];
-    const [source, target] = await Promise.all([ending(send({ ...common, uri, blocks })), completed]);
+    const source = await ending(send({ ...common, uri, blocks }));
+    // A target that nothing has come to goes on waiting for a migration.
+    const timer = setTimeout(() => idle.abort(), 10 * TIMEOUT);
+    const target = await completed.finally(() => clearTimeout(timer));
+    const waited = target.error?.code === 'ERR_CANCELLED' && at > 0;
+    demand(!waited, 'hang', `${wordsOf(proxy.seen)}: the target waits on`);
     await holdsOnly(out, ...(target.error === undefined ? ['image'] : []));
     const fate = `${wordsOf(proxy.seen)}: source ${source.error?.message}, target ${target.error?.message}`;
     if (source.error === undefined) demand(target.error === undefined, 'outcome', fate);

@@ -6,6 +6,7 @@ import { recordPart } from './hostile/record.ts';
 import { recordingsPart } from './hostile/recordings.ts';
 import { sendPart } from './hostile/send.ts';
 import { connectionsPart } from './connections.ts';
+import { fileFaultsPart, killsPart } from './files/part.ts';
 import { accessPart, rangesPart } from './hostile/ranges.ts';
 import { sidecarsPart } from './hostile/sidecars.ts';
 import { strangersPart } from './hostile/strangers.ts';
@@ -15,5 +16,5 @@ import type { Part } from './part.ts';
 export const PARTS: readonly Part[] = [
   receivePart, sendPart, recordPart, recordingsPart, imagesPart, devicesPart,
   sidecarsPart, rangesPart, accessPart, strangersPart, optionsPart,
-  connectionsPart,
+  connectionsPart, fileFaultsPart, killsPart,
 ];
