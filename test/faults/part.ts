@@ -19,6 +19,8 @@ export interface Execution {
   input(bytes: number): void;
   faultPoint(): void;
   kill(): void;
+  /** There is nothing to run under this number: it does not count. */
+  skip(): void;
   /** What is told beside a fault: the input in words. */
   note(what: string): void;
 }

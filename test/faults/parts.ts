@@ -1,7 +1,20 @@
+import { devicesPart } from './hostile/devices.ts';
+import { imagesPart } from './hostile/images.ts';
+import { optionsPart } from './hostile/options.ts';
 import { receivePart } from './hostile/receive.ts';
 import { recordPart } from './hostile/record.ts';
+import { recordingsPart } from './hostile/recordings.ts';
 import { sendPart } from './hostile/send.ts';
+import { connectionsPart } from './connections.ts';
+import { fileFaultsPart, killsPart } from './files/part.ts';
+import { accessPart, rangesPart } from './hostile/ranges.ts';
+import { sidecarsPart } from './hostile/sidecars.ts';
+import { strangersPart } from './hostile/strangers.ts';
 import type { Part } from './part.ts';
 
 /** All parts, in the order of the table. */
-export const PARTS: readonly Part[] = [receivePart, recordPart, sendPart];
+export const PARTS: readonly Part[] = [
+  receivePart, sendPart, recordPart, recordingsPart, imagesPart, devicesPart,
+  sidecarsPart, rangesPart, accessPart, strangersPart, optionsPart,
+  connectionsPart, fileFaultsPart, killsPart,
+];

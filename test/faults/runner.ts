@@ -17,6 +17,7 @@ export interface Outcome {
   counts: Counts;
   /** Points that there are in all, where they are counted. */
   points: number | undefined;
+  /** One of each: what fails alike counts once. */
   findings: Finding[];
 }
 
@@ -74,8 +75,10 @@ export async function runPart(part: Part, options: RunOptions): Promise<Outcome>
       const found = fault ?? died;
       if (found === undefined) continue;
       const finding = { part: part.name, seed: options.seed, index: under, ...found };
-      findings.push(finding);
-      options.onFinding(finding);
+      if (!findings.some((other) => alike(finding, other))) {
+        findings.push(finding);
+        options.onFinding(finding);
+      }
       // Whatever it has left behind shall not be held against the next.
       await worker?.end();
       worker = undefined;
@@ -84,6 +87,16 @@ export async function runPart(part: Part, options: RunOptions): Promise<Outcome>
     await worker?.end();
   }
   return { part, counts, points, findings };
+}
+
+/** The same oracle, the same words but for numbers, and the same line of the project's code if there is any. */
+function alike(one: Found, other: Found): boolean {
+  const signature = ({ what, message }: Found): string => {
+    const [first, ...rest] = message.split('\n');
+    const frame = rest.find((line) => /^\s+at .*\/build\/(?!faults)/.test(line)) ?? '';
+    return [what, first, frame].join('\n').replace(/\d+/g, '#');
+  };
+  return signature(one) === signature(other);
 }
 
 /** All points, or as many as are wanted, picked and ordered by the seed; without points, the first ones. */

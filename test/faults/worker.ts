@@ -28,7 +28,12 @@ process.on('warning', (warning) => {
 void [process.stdout, process.stderr];
 const home = await mkdtemp(join(tmpdir(), 'multifd-faults-'));
 process.once('disconnect', () => process.exit());
-process.on('message', (order: Order) => void obey(order));
+process.on('message', (order: Order) => {
+  obey(order).catch((error: Error) => {
+    console.error(error.stack);
+    process.exit(1);
+  });
+});
 say({ kind: 'ready', home });
 
 async function obey(order: Order): Promise<void> {
@@ -65,6 +70,7 @@ async function execute(
     input: (bytes) => void (input += bytes),
     faultPoint: () => void counts.faultPoints++,
     kill: () => void counts.kills++,
+    skip: () => void (counts.executions = 0),
     note: (what) => void notes.push(what),
   };
   uncaught = undefined;

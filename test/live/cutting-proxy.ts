@@ -13,9 +13,19 @@ const PAGE = 4096;
 /** Tells a stream's messages apart. Gives the length of the message at the start of `bytes`, once that can be told. */
 type Measure = (bytes: Buffer) => { length: number; what: string } | undefined;
 
+/** How connections fail. */
+export interface Cut {
+  /** Within the message, not before it. */
+  inside?: boolean;
+  /** Ended in order (the default), reset, or kept open with nothing passed on any more. */
+  how?: 'end' | 'reset' | 'stall';
+  /** Only the message's own connection; the others go on. */
+  alone?: boolean;
+}
+
 /**
  * Stands between a source and a target, and lets messages through one by one. Once {@link counting}, `letThrough` is asked before each: when it says no, all
- * connections are cut, `cutInside` bytes into that message.
+ * connections, or that one, are cut.
  */
 export class CuttingProxy {
   counting = false;
@@ -24,27 +34,30 @@ export class CuttingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #letThrough: (number: number, message: Seen) => boolean;
-  readonly #inside: boolean;
+  readonly #how: Cut;
+  /** Those that are alone cut off; all of them, if the others are. */
+  readonly #silent = new Set<Socket>();
 
-  private constructor(server: Server, letThrough: (number: number, message: Seen) => boolean, inside: boolean) {
+  private constructor(server: Server, letThrough: (number: number, message: Seen) => boolean, how: Cut) {
     this.#server = server;
     this.#letThrough = letThrough;
-    this.#inside = inside;
+    this.#how = how;
   }
 
-  /** @param inside cut in the middle of the message, not before it. */
-  static async open(targetUri: string, letThrough: (number: number, message: Seen) => boolean, inside = false): Promise<{ proxy: CuttingProxy; uri: string }> {
+  static async open(targetUri: string, letThrough: (number: number, message: Seen) => boolean, how: Cut = {}): Promise<{ proxy: CuttingProxy; uri: string }> {
     const target = Number(targetUri.split(':').at(-1));
     const server = createServer({ allowHalfOpen: true });
-    const proxy = new CuttingProxy(server, letThrough, inside);
+    const proxy = new CuttingProxy(server, letThrough, how);
     server.on('connection', (socket) => proxy.#join(socket, target));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return { proxy, uri: `tcp:127.0.0.1:${(server.address() as { port: number }).port}` };
   }
 
-  close(): void {
-    this.#server.close();
+  /** Resolves when nothing of it is left. */
+  async close(): Promise<void> {
+    const gone = [...this.#sockets].filter(({ closed }) => !closed).map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     for (const socket of this.#sockets) socket.destroy();
+    await Promise.all([new Promise((resolve) => this.#server.close(resolve)), ...gone]);
   }
 
   #join(near: Socket, port: number): void {
@@ -75,29 +88,43 @@ export class CuttingProxy {
       for (;;) {
         const message = measure(waiting);
         if (message === undefined || waiting.length < message.length) return;
-        if (!this.#pass({ on: on(), what: message.what }, to, waiting.subarray(0, message.length))) return;
+        if (!this.#pass({ on: on(), what: message.what }, from, to, waiting.subarray(0, message.length))) return;
         waiting = waiting.subarray(message.length);
       }
     });
     from.on('end', () => {
+      // A connection that ends before it has said what it is has passed nothing on.
+      if (on() === undefined) return void to.end(waiting);
+      if (this.#silent.has(from)) return;
       if (waiting.length > 0) to.write(waiting);
-      if (this.#pass({ on: on(), what: 'end' }, to, Buffer.alloc(0))) to.end();
+      if (this.#pass({ on: on(), what: 'end' }, from, to, Buffer.alloc(0))) to.end();
+    });
+    // Who resets at one side is reset at the other: a connection that is gone without an end is no end.
+    from.on('close', (broken: boolean) => {
+      if (broken && !this.#silent.has(from)) to.destroy();
     });
   }
 
-  #pass(message: Seen, to: Socket, bytes: Buffer): boolean {
-    if (this.cut) return false;
-    if (this.counting) {
+  #pass(message: Seen, from: Socket, to: Socket, bytes: Buffer): boolean {
+    if (this.#silent.has(from)) return false;
+    if (this.counting && !this.cut) {
       this.seen.push(message);
       if (!this.#letThrough(this.seen.length - 1, message)) {
         this.cut = true;
-        if (this.#inside) to.write(bytes.subarray(0, bytes.length >> 1));
-        for (const socket of this.#sockets) socket.destroySoon();
+        if (this.#how.inside) to.write(bytes.subarray(0, bytes.length >> 1));
+        for (const socket of this.#how.alone ? [from, to] : this.#sockets) this.#end(socket);
         return false;
       }
     }
     to.write(bytes);
     return true;
+  }
+
+  #end(socket: Socket): void {
+    this.#silent.add(socket);
+    // Node never closes a socket that is reset after its end() was called.
+    if (this.#how.how === 'reset' && !socket.writableEnded) socket.resetAndDestroy();
+    else if (this.#how.how !== 'stall') socket.destroySoon();
   }
 }
 

@@ -43,7 +43,7 @@ async function migrateAndCut(random: Random, cuts: (number: number, message: See
       moved.start();
     },
   });
-  const opened = await CuttingProxy.open(incoming.uri, (number, message) => !cuts(number, message), inside);
+  const opened = await CuttingProxy.open(incoming.uri, (number, message) => !cuts(number, message), { inside });
   proxy = opened.proxy;
   let before: Buffer | undefined;
   const guest = new Guest({

@@ -1,7 +1,8 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inspectImage, openImage, receive, type BlockTargets, type IncomingOptions } from 'multifd';
+import { inspectImage, receive, type BlockTargets, type IncomingOptions } from 'multifd';
 import type { Random } from '../../support/random.ts';
+import { imageContents } from '../contents.ts';
 import { type Migration, migration, PAGE } from '../grammar.ts';
 import { demand, ending, holdsOnly, sameBytes } from '../oracles.ts';
 import type { Execution, Part } from '../part.ts';
@@ -55,22 +56,9 @@ function imageSink(folder: string): Sink {
   return {
     options: { image: path },
     async content(id) {
-      const image = await openImage(path);
-      try {
-        const block = image.blocks.find((one) => one.id === id);
-        demand(block !== undefined, 'wrong bytes', `the image has no block ${id}`);
-        const bytes = new Uint8Array(block.usedLength);
-        await image.readPages(block, 0, bytes);
-        const bitmap = await image.readBitmap(block);
-        for (let page = 0; page < bytes.length / PAGE; page++) {
-          if ((bitmap[page >> 3]! & (1 << (page & 7))) === 0) {
-            bytes.fill(0, page * PAGE, (page + 1) * PAGE);
-          }
-        }
-        return bytes;
-      } finally {
-        await image.close();
-      }
+      const bytes = (await imageContents(path)).get(id);
+      demand(bytes !== undefined, 'wrong bytes', `the image has no block ${id}`);
+      return bytes;
     },
     async check(completed) {
       await holdsOnly(out, ...(completed ? ['image'] : []));
@@ -94,11 +82,13 @@ function describe(sent: Migration, script: Script): string {
 
 async function run({ random, folder, input, note }: Execution): Promise<void> {
   await mkdir(join(folder, 'out'));
-  const sent = migration(random);
+  const image = random.chance(0.3);
+  // A file can hold device sections or DEVICE_STATE packets, not both.
+  const sent = migration(random, image ? { tail: false } : {});
   const script = hostileScript(random, sent);
   note(describe(sent, script));
   input(script.connections.flat().reduce((sum, { length }) => sum + length, 0));
-  const sink = random.chance(0.3) ? imageSink(folder) : memorySink(random, sent);
+  const sink = image ? imageSink(folder) : memorySink(random, sent);
   const states: string[] = [];
   const stay = !script.sound && random.chance(0.05);
   const uri = random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0';

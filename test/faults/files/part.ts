@@ -1,0 +1,250 @@
+import { spawn } from 'node:child_process';
+import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { finishImageUpdate, Guest } from 'multifd';
+import { digestOf } from '../contents.ts';
+import { demand, ending, type Ending, Fault } from '../oracles.ts';
+import type { Execution, Part } from '../part.ts';
+import { before as firstMemory } from './memory.ts';
+import { kindsOf, type Operation, parseLog, type Point } from './points.ts';
+import { prepared, type Scenario, SCENARIOS } from './scenarios.ts';
+
+const PRELOAD = fileURLToPath(new URL('./preload.js', import.meta.url));
+
+/** Milliseconds that a process may take: its time-out is 3 s. */
+const PROCESS_LIMIT = 30_000;
+
+interface Ended {
+  status: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+  peer: Ending<unknown> | undefined;
+}
+
+/** Runs a scenario's process, and its other end, to their ends. */
+async function perform(
+  scenario: Scenario,
+  folder: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Ended> {
+  const stop = new AbortController();
+  const early = scenario.early ? scenario.peer!(folder, stop.signal) : undefined;
+  early?.catch(() => {});
+  const child = spawn(process.execPath, ['--import', PRELOAD, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '', MULTIFD_FAULT_ROOT: folder, ...env },
+  });
+  let stderr = '';
+  let stdout = '';
+  let late: Promise<Ending<unknown>> | undefined;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout = (stdout + text).slice(-10_000);
+    if (late !== undefined || scenario.early || !stdout.includes('"event":"listening"')) return;
+    late = scenario.peer?.(folder, stop.signal);
+    late?.catch(() => {});
+  });
+  let hung = false;
+  const watchdog = setTimeout(() => {
+    hung = true;
+    child.kill('SIGKILL');
+  }, PROCESS_LIMIT);
+  const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.once('close', (code, name) => resolve([code, name]));
+  });
+  clearTimeout(watchdog);
+  // A peer that listens, and to which nothing came, would wait on.
+  const grace = setTimeout(() => stop.abort(), 2 * 3000);
+  const peer = await (early ?? late)?.finally(() => clearTimeout(grace));
+  clearTimeout(grace);
+  if (hung) throw new Fault('hang', `the process did not end within ${PROCESS_LIMIT / 1000} s\n${stderr}`);
+  return { status, signal, stderr, peer };
+}
+
+interface Reference {
+  operations: Operation[];
+  /** What is there before and afterwards. */
+  before: string;
+  after: string;
+}
+
+const references = new Map<Scenario, Promise<Reference>>();
+
+/** What a run without any failure does: known once for each worker. */
+function referenceOf(scenario: Scenario, folder: string): Promise<Reference> {
+  let known = references.get(scenario);
+  if (known === undefined) references.set(scenario, (known = measure(scenario, folder)));
+  return known;
+}
+
+async function measure(scenario: Scenario, folder: string): Promise<Reference> {
+  const work = join(folder, 'reference');
+  await mkdir(work);
+  await prepared(scenario, work);
+  const before = await outputOf(scenario, work);
+  const log = join(folder, 'log');
+  await appendFile(log, '');
+  const { status, stderr } = await perform(scenario, work, scenario.command(work), { MULTIFD_FAULT_LOG: log });
+  if (status !== 0) throw new Error(`${scenario.name} fails by itself: ${stderr}`);
+  const operations = parseLog(await readFile(log, 'utf8'));
+  return { operations, before, after: await outputOf(scenario, work) };
+}
+
+const outputOf = async ({ output }: Scenario, folder: string): Promise<string> =>
+  output === undefined ? 'none' : digestOf(join(folder, output.path), output.kind);
+
+async function sourcesOf({ sources }: Scenario, folder: string): Promise<string> {
+  const digests = sources.map((name) => digestOf(join(folder, name), 'file'));
+  return (await Promise.all(digests)).join();
+}
+
+type PointOf = Omit<Point, 'kind'> & { kind: Point['kind']; name: string };
+
+/** A scenario and a point of it; undefined where a scenario has fewer. */
+type Pick = (reference: Reference) => PointOf[];
+
+const failing: Pick = ({ operations }) =>
+  operations.flatMap((operation) => kindsOf(operation).map((kind) => ({ ...operation, kind })));
+const killing: Pick = ({ operations }) => operations.map((operation) => ({ ...operation, kind: 'kill' }));
+
+/** One process at a time is watched, and nothing of this one. */
+function filesPart(name: string, what: string, short: number, pick: Pick): Part {
+  return {
+    name,
+    what,
+    executions: { whole: Infinity, short },
+    watched: false,
+    async points(folder) {
+      let most = 0;
+      for (const [at, scenario] of SCENARIOS.entries()) {
+        const own = join(folder, String(at));
+        await mkdir(own);
+        most = Math.max(most, pick(await referenceOf(scenario, own)).length);
+      }
+      return most * SCENARIOS.length;
+    },
+    async run(execution) {
+      const scenario = SCENARIOS[execution.index % SCENARIOS.length]!;
+      const reference = await referenceOf(scenario, execution.folder);
+      const point = pick(reference)[Math.floor(execution.index / SCENARIOS.length)];
+      if (point === undefined) return execution.skip();
+      await failAt(execution, scenario, reference, point);
+    },
+  };
+}
+
+async function failAt(
+  { folder, note, faultPoint, kill }: Execution,
+  scenario: Scenario,
+  reference: Reference,
+  { thread, number, kind, name }: PointOf,
+): Promise<void> {
+  note(`${scenario.name}: ${kind} at operation ${number} of thread ${thread}, ${name}`);
+  if (kind === 'kill') kill();
+  else faultPoint();
+  const work = join(folder, 'work');
+  await mkdir(work);
+  await prepared(scenario, work);
+  const sources = await sourcesOf(scenario, work);
+  const env = { MULTIFD_FAULT_POINT: `${thread}:${number}:${kind}` };
+  const ended = await perform(scenario, work, scenario.command(work), env);
+  note(`ended with ${ended.signal ?? ended.status}: ${ended.stderr.trim()}`);
+  if (kind === 'kill') demand(ended.signal === 'SIGKILL' || ended.status === 0, 'outcome', 'not killed');
+  else checkEnd(ended, kind);
+  demand((await sourcesOf(scenario, work)) === sources, 'torn', 'a source was written to');
+  await checkOutput(scenario, work, reference, ended);
+}
+
+/** A process ends by itself, with 0 or with one error of the project's. */
+function checkEnd({ status, signal, stderr }: Ended, kind: Point['kind']): void {
+  demand(signal === null, 'uncaught', `ended by ${signal}`);
+  demand(kind !== 'short' || status === 0, 'outcome', 'half at a time is no failure');
+  const errors = [...stderr.matchAll(/^multifd: (ERR_[A-Z_]+): /gm)].map(([, code]) => code);
+  const stack = /^\s+at |^node:|Uncaught/m.test(stderr);
+  demand(!stack, 'raw error', stderr);
+  if (status === 0) demand(errors.length === 0, 'outcome', `0 after ${errors.join()}`);
+  else demand(errors.length === 1, 'outcome', `${errors.length} errors\n${stderr}`);
+  const own = errors.find((code) => code === 'ERR_INTERNAL' || code === 'ERR_ENGINE');
+  demand(own === undefined, 'raw error', stderr);
+}
+
+/** The output is what it was, or what it has to be; and the next run leaves nothing else there. */
+async function checkOutput(
+  scenario: Scenario,
+  work: string,
+  { before, after }: Reference,
+  { status, peer }: Ended,
+): Promise<void> {
+  const { output } = scenario;
+  if (output === undefined) {
+    if (status === 0 && peer !== undefined) demand(peer.error === undefined, 'outcome', `the other end: ${peer.error?.message}`);
+    return;
+  }
+  const path = join(work, output.path);
+  const { value: found, error } = await ending(outputOf(scenario, work));
+  demand(error === undefined, 'torn', `what is there can not be read: ${error?.message}`);
+  if (status === 0) demand(found === after, 'wrong bytes', `completed, and ${found} is there, not ${after}`);
+  if (peer !== undefined && peer.error === undefined) {
+    demand(found === after, 'outcome', 'the other end was told that all is kept, and it is not');
+  }
+  const first = scenario.name === 'snapshot and its update' ? await firstSnapshot(work) : undefined;
+  const known = [before, after, 'absent', ...(first === undefined ? [] : [first])];
+  demand(known.includes(found!), 'torn', `what is there is neither old nor new: ${found}`);
+  const hidden = await hiddenIn(work);
+  if (found === 'absent' && output.kind === 'image') await finish(scenario, work, path, hidden, after);
+  else demand(found !== 'absent' || before === 'absent', 'torn', 'what was there is gone');
+  if (scenario.again === undefined || (status === 0 && hidden.length === 0)) return;
+  const again = await perform(scenario, work, scenario.again(work), {});
+  demand(again.status === 0, 'outcome', `the next run: ${again.stderr}`);
+  const now = await outputOf(scenario, work);
+  demand(now === after, 'wrong bytes', `after the next run ${now} is there, not ${after}`);
+  const left = await hiddenIn(work);
+  demand(left.length === 0, 'leak', `the next run leaves ${left.map(kindOf).join(', ')}`);
+}
+
+const kindOf = (name: string): string => name.replace(/-[0-9a-f]{12}/, '').replace(/\d+/, 'PID');
+
+async function hiddenIn(work: string): Promise<string[]> {
+  return (await readdir(join(work, 'out'))).filter((name) => name.startsWith('.'));
+}
+
+/** The name is nobody's: then there was none before, or what is there makes the new image. */
+async function finish(
+  scenario: Scenario,
+  work: string,
+  path: string,
+  hidden: readonly string[],
+  after: string,
+): Promise<void> {
+  const aside = hidden.some((name) => name.endsWith('.image'));
+  const { value: stamp, error } = await ending(finishImageUpdate(path));
+  if (!aside) return;
+  demand(stamp !== undefined, 'torn', `the image is set aside, and is not finished: ${error?.message}`);
+  const found = await outputOf(scenario, work);
+  demand(found === after, 'torn', `finished, ${found} is there, not ${after}`);
+}
+
+let first: string | undefined;
+
+/** What the first of the two snapshots has. */
+async function firstSnapshot(work: string): Promise<string> {
+  if (first === undefined) {
+    const blocks = [{ id: 'ram', memory: firstMemory() }];
+    const guest = new Guest({ blocks, stop() {}, resume() {} });
+    const image = join(work, 'first');
+    await guest.snapshot({ path: image, inline: true });
+    first = await digestOf(image, 'image');
+  }
+  return first;
+}
+
+export const fileFaultsPart = filesPart(
+  'file faults',
+  'each file operation of each command fails once: EIO, ENOSPC, EINTR, half done, less than asked for',
+  14,
+  failing,
+);
+
+export const killsPart = filesPart('kills', 'each command is killed at each of its file operations', 8, killing);
