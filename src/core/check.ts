@@ -1,7 +1,7 @@
 import { formatUuid } from '../bytes.ts';
 import { guarding, inWords, refuse } from '../checks.ts';
 import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
-import { DEVICE_STATE, ID_LENGTH, INITIAL, RAM } from './layout.ts';
+import { DEVICE_STATE, ID_LENGTH, INITIAL, PACKET_PAGES_BYTES, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
 
 /** What the core's `check...` functions return for a packet that is refused; 0 stands for one that is right. */
@@ -71,7 +71,7 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
   [REFUSAL.pagesAlloc]: {
     code: 'ERR_PACKET',
     field: 'pages_alloc',
-    value: decimal32(RAM.pagesAlloc),
+    value: pagesAlloc,
     problem: 'is not the number of pages per packet here, 512 KiB / page size: set the same page size at both ends',
   },
   [REFUSAL.normalPages]: {
@@ -168,6 +168,13 @@ function hex32(at: number): Explanation['value'] {
 
 function decimal32(at: number): Explanation['value'] {
   return (packet) => String(packet.getUint32(at));
+}
+
+/** With the page size that it means, which is what has to be set. */
+function pagesAlloc(packet: DataView): string {
+  const pages = packet.getUint32(RAM.pagesAlloc);
+  const pageSize = PACKET_PAGES_BYTES / pages;
+  return Number.isInteger(pageSize) ? `${pages}, of a source with pages of ${pageSize} bytes (--page-size ${pageSize}),` : String(pages);
 }
 
 function id(at: number): Explanation['value'] {

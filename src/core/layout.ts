@@ -82,7 +82,7 @@ export const RUN = { offset: 0, bytes: 8, length: 16 } as const;
 export const HASH_LENGTH = 16;
 
 /** Page content in a full packet: a packet has as many pages as make this. */
-const PACKET_PAGES_BYTES = 512 * 1024;
+export const PACKET_PAGES_BYTES = 512 * 1024;
 
 /** Every kernel of the core works on steps of this many bytes. */
 const PAGE_STEP = 64;

@@ -45,8 +45,14 @@ export interface MigrationStatistics {
   ram: RamStatistics;
   channels: ChannelStatistics[];
   blocks: { id: string; 'used-length': number }[];
+  /**
+   * Whether the target's last word (SHUT on the return path) has reached the source, as far as this end can know. At the source: true once it came; false
+   * while everything has been sent and it has not, so that the target may have everything, and run it. At the target: true when it was sent, and the
+   * connection was still there after that as far as TCP tells; false when the connection was gone, so that the source may go on as well. null: not as far
+   * as that yet, or there is no return path.
+   */
+  confirmed: boolean | null;
 }
-
 
 /** Bytes on all multifd channels, by their counters. */
 export function bytesOf(channels: readonly Float64Array[]): number {
@@ -65,6 +71,7 @@ export class Recorder {
   mainNormal = 0;
   mainDuplicate = 0;
   syncs = 0;
+  confirmed: boolean | null = null;
   #started: number | undefined;
   #setUp: number | undefined;
   #ended: number | undefined;
@@ -134,6 +141,7 @@ export class Recorder {
       },
       channels,
       blocks: this.blocks.map(({ id, usedLength }) => ({ id, 'used-length': usedLength })),
+      confirmed: this.confirmed,
     };
   }
 }

@@ -1,4 +1,5 @@
 import { concat } from '../bytes.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Link } from './link.ts';
 
 /** What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those included. */
@@ -14,8 +15,8 @@ export interface ReceptionOptions {
   /** Bytes of a multifd channel's initial packet: it arrives when these are there. */
   initialBytes: number;
   onArrival(arrival: Arrival): void;
-  /** A connection that was none of ours: told, and forgotten. */
-  onStranger?: ((why: string) => void) | undefined;
+  /** A connection that was none of ours: told, and forgotten. `code` is what kind of fault that is where each connection counts. */
+  onStranger?: ((why: string, code: ErrorCode) => void) | undefined;
 }
 
 const MAGIC_BYTES = 4;
@@ -35,11 +36,11 @@ export class Reception {
     const { timeout, maxUnknown } = this.#options;
     if (this.#unknown.size >= maxUnknown) {
       link.destroy();
-      return this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${maxUnknown} others have not said yet what they are`);
+      return this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${maxUnknown} others have not said yet what they are`, 'ERR_CONNECT');
     }
     this.#unknown.add(link);
     const late = `it did not say what it is within ${timeout / 1000} s`;
-    const timer = Number.isFinite(timeout) ? setTimeout(() => this.#drop(link, late), timeout) : undefined;
+    const timer = Number.isFinite(timeout) ? setTimeout(() => this.#drop(link, late, 'ERR_TIMEOUT'), timeout) : undefined;
     void this.#identify(link).finally(() => clearTimeout(timer));
   }
 
@@ -54,30 +55,30 @@ export class Reception {
     for (;;) {
       const chunk = await link.read();
       if (!this.#unknown.has(link)) return; // dropped meanwhile
-      if (chunk === undefined) return this.#drop(link, `it ${link.broken === undefined && !link.closed ? 'ended' : 'was reset'} before it said what it is`);
+      if (chunk === undefined) return this.#drop(link, `it ${link.broken === undefined && !link.closed ? 'ended' : 'was reset'} before it said what it is`, 'ERR_PEER_CLOSED');
       read = read.length === 0 ? chunk : concat([read, chunk]);
       const found = this.#look(read);
       if (found === undefined) continue;
-      if (typeof found === 'object') return this.#drop(link, found.wrong);
+      if (typeof found === 'object') return this.#drop(link, found.wrong, found.code);
       this.#unknown.delete(link);
       return this.#options.onArrival({ kind: found, link, read });
     }
   }
 
   /** @returns what it is, or what is wrong with it; undefined as long as it has not said enough. */
-  #look(read: Uint8Array): Arrival['kind'] | { wrong: string } | undefined {
+  #look(read: Uint8Array): Arrival['kind'] | { wrong: string; code: ErrorCode } | undefined {
     const { magics, initialBytes } = this.#options;
     if (read.length < MAGIC_BYTES) return undefined;
     const magic = new DataView(read.buffer, read.byteOffset).getUint32(0);
     if (magic === magics.main) return 'main';
-    if (magic >>> 16 === TLS_RECORD) return { wrong: 'its first bytes are not those of a migration but of TLS: use TLS at both ends or at none' };
-    if (magic !== magics.multifd) return { wrong: 'its first bytes are not those of a migration' };
+    if (magic >>> 16 === TLS_RECORD) return { wrong: 'its first bytes are not those of a migration but of TLS: use TLS at both ends or at none', code: 'ERR_TLS' };
+    if (magic !== magics.multifd) return { wrong: 'its first bytes are not those of a migration', code: 'ERR_MAGIC' };
     return read.length >= initialBytes ? 'multifd' : undefined;
   }
 
-  #drop(link: Link, why: string): void {
+  #drop(link: Link, why: string, code: ErrorCode): void {
     if (!this.#unknown.delete(link)) return;
     link.destroy();
-    this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${why}`);
+    this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${why}`, code);
   }
 }

@@ -126,5 +126,8 @@ export class Batcher {
   }
 }
 
-/** Counters of a channel, after the engine's own two. */
-export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3 } as const;
+/**
+ * Counters of a channel, after the engine's own two. At the target also packets that have a number (RAM packets), and how many numbers the source had given
+ * away by then.
+ */
+export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3, NUMBERED: 4, NUMBERS: 5 } as const;

@@ -10,10 +10,13 @@ import {
   FLAG_SYNC,
   INITIAL_LENGTH,
   instantiateCoreSync,
+  MAGIC,
   packetError,
   RAM as RAM_FIELDS,
   RAM_INFO,
   ramHeaderLength,
+  REFUSAL,
+  VERSION,
 } from '../../core/index.ts';
 import type { Compression } from '../../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../../engine/program.ts';
@@ -80,7 +83,18 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   /** @returns the packet's flags. */
   function takeRam(at: number): number | Promise<number> {
+    refuseOtherHeaders(at);
     return then(fill([headRest]), () => takeRamBehindHeader(at));
+  }
+
+  /** What has another header has another length of header, too: to wait for the rest of it could take for ever. */
+  function refuseOtherHeaders(at: number): void {
+    const { headerView } = scratch;
+    if (headerView.getUint32(RAM_FIELDS.magic) !== MAGIC) throw packetError(REFUSAL.magic, headerView, place(at));
+    if (headerView.getUint32(RAM_FIELDS.version) !== VERSION) throw packetError(REFUSAL.version, headerView, place(at));
+    const pagesAlloc = headerView.getUint32(RAM_FIELDS.pagesAlloc);
+    // SYNC packets of QEMU 9 and later say 0.
+    if (pagesAlloc !== 0 && pagesAlloc !== scratch.pages) throw packetError(REFUSAL.pagesAlloc, headerView, place(at));
   }
 
   function takeRamBehindHeader(at: number): number | Promise<number> {
@@ -102,9 +116,17 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   function taken(): number {
     const { infoView } = scratch;
+    counters[Counter.NUMBERED]!++;
+    counters[Counter.NUMBERS] = Math.max(counters[Counter.NUMBERS]!, 1 + packetNumber());
     counters[Counter.NORMAL]! += infoView.getUint32(RAM_INFO.normal, true);
     counters[Counter.DUPLICATE]! += infoView.getUint32(RAM_INFO.zero, true);
     return infoView.getUint32(RAM_INFO.flags, true);
+  }
+
+  /** One number over all channels, from 0 on. */
+  function packetNumber(): number {
+    const { infoView } = scratch;
+    return infoView.getUint32(RAM_INFO.packetNum + 4, true) * 0x1_0000_0000 + infoView.getUint32(RAM_INFO.packetNum, true);
   }
 
   function takePages(block: number, count: number, bytes: number): void | Promise<void> {

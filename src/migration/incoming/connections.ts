@@ -1,5 +1,5 @@
 import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '../../core/index.ts';
-import { MultifdError } from '../../errors.ts';
+import { type ErrorCode, MultifdError } from '../../errors.ts';
 import { STREAM_MAGIC } from '../../stream/index.ts';
 import type { Link } from '../../transport/link.ts';
 import { type Arrival, Reception } from '../../transport/reception.ts';
@@ -15,20 +15,50 @@ export interface ConnectionsOptions {
   channels: number;
   /** 16 bytes. */
   uuid: Uint8Array;
-  /** Milliseconds for a connection's first bytes, and from the first connection until all are there. */
+  /**
+   * Milliseconds for a connection's first bytes, and from the first connection until all are there; where we connect, from when all connections stand.
+   */
   timeout: number;
   /** The migration has begun: one of its connections is there. */
   onFirst: () => void;
 }
 
-/** Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it has to destroy it. */
+/**
+ * How much later than the first sync of the main channel another channel may come, in milliseconds. A source writes that sync when each of its channels has
+ * connected and written its own (QEMU 7.2 and 10.0, and this project), so that only the way here can make one late: a segment that was lost (TCP sends it
+ * again after 0.2 s, 0.4 s, ...), or a proxy that has yet to connect.
+ */
+const LATE_MS = 3_000;
+/** Milliseconds until a connection that is here has been seen. */
+const SEEN_MS = 300;
+
+/**
+ * So long after one of its connections was dropped, in milliseconds, a source has given up and closed the others: a second source, whose channels would
+ * otherwise pass for those of the first one.
+ */
+export const GIVE_UP_MS = 1_000;
+
+/**
+ * Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it has to destroy it.
+ *
+ * Nothing in a plain connection tells a source from somebody else who reaches the port, so that this is what holds:
+ *
+ * - Until all are there, the first to say that it is the main channel, or a channel, is taken for it, and a later one that says the same is dropped. A
+ *   channel that can't be one of the migration (a version, a uuid, an id out of range) fails it, since most often it is the source's, set up otherwise than
+ *   this end, and the error says what to set. So until then a stranger can take a place or make the migration fail; TLS or a token keeps him out.
+ * - Once all are there, whoever comes is a stranger: dropped and told, and nothing ends. But for a channel with an id out of range up to the first sync and
+ *   {@link GIVE_UP_MS} after it, when the source's own come if it has more than were agreed on: that is an error which ends all connections at once. (If
+ *   it lost that channel only, what it sent there would be missing; and a QEMU 10.0 that loses one of its channels in its last sync stands still for good.) One that
+ *   comes later is remembered ({@link extra}), for the case that it was the source's all the same.
+ * - Where we have connected ourselves there are no strangers: each connection that is dropped fails the migration.
+ */
 export class Connections {
   readonly uri: string;
   /** The main channel. Rejects with the first wrong connection, and when it does not come in time. */
   readonly main: Promise<Connection>;
   /** All multifd channels, by id; rejects likewise. */
   readonly channels: Promise<Connection[]>;
-  /** Resolves with the first wrong connection's error, also one that comes when all others are there. */
+  /** Resolves with the first wrong connection's error, unless all are there before. */
   readonly failure: Promise<MultifdError>;
   readonly #links: IncomingLinks;
   readonly #reception: Reception;
@@ -47,9 +77,41 @@ export class Connections {
   /** @throws MultifdError ERR_LISTEN, and what else {@link incomingLinks} throws. */
   static async open(way: IncomingWay, options: ConnectionsOptions): Promise<Connections> {
     const checkInitial = await initialChecker(options);
-    const gathering = new Gathering(options, checkInitial);
-    const reception = migrationReception(way, (arrival) => gathering.take(arrival));
-    return new Connections(await incomingLinks(way, (link) => reception.take(link)), reception, gathering);
+    const gathering = new Gathering(options, checkInitial, way);
+    const onStranger = (why: string, code: ErrorCode): void => gathering.drop(why, new MultifdError(code, why));
+    const reception = migrationReception({ ...way, onStranger }, (arrival) => gathering.take(arrival));
+    const links = await incomingLinks({ ...way, onStranger: way.onStranger }, (link) => reception.take(link));
+    if (way.dials !== undefined) gathering.expect(options.timeout, 'connecting');
+    return new Connections(links, reception, gathering);
+  }
+
+  /** How many multifd channels are there. */
+  get present(): number {
+    return this.#gathering.present;
+  }
+
+  /** A channel beyond those agreed on, which was dropped because all of them were there. */
+  get extra(): MultifdError | undefined {
+    return this.#gathering.extra;
+  }
+
+  /** When a second main channel was dropped that may have been another source's, one whose channels are here; by `performance.now()`. */
+  get rival(): number | undefined {
+    return this.#gathering.rival;
+  }
+
+  /**
+   * The source has connected all its channels: those that are missing come soon or never.
+   * @param pages whether it has sent pages on the main channel, which it does without channels only.
+   */
+  expectSoon(pages: boolean): void {
+    if (pages) this.#gathering.expect(SEEN_MS, 'the first RAM page on the main channel, where pages come when multifd is off');
+    else this.#gathering.expect(LATE_MS, 'the first sync on the main channel, when a source has connected all it has');
+  }
+
+  /** The first sync is over: all connections of the source have come, or do so very soon. */
+  synced(): void {
+    this.#gathering.openUntil = performance.now() + GIVE_UP_MS;
   }
 
   /** Makes whoever waits for a connection wait no longer. */
@@ -70,10 +132,12 @@ export class Connections {
   }
 }
 
+type ReceptionWay = Pick<IncomingWay, 'timeout' | 'dials' | 'maxConnections'> & { onStranger: (why: string, code: ErrorCode) => void };
+
 /** Tells a migration's connections apart. */
-export function migrationReception({ timeout, dials, maxConnections, onStranger }: IncomingWay, onArrival: (arrival: Arrival) => void): Reception {
+export function migrationReception({ timeout, dials, maxConnections, onStranger }: ReceptionWay, onArrival: (arrival: Arrival) => void): Reception {
   return new Reception({
-    // Whoever we have connected to may begin whenever it likes.
+    // Whoever we have connected to begins when it likes, within the time for all of them together.
     timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
     maxUnknown: Math.max(maxConnections, dials ?? 0),
     magics: { main: STREAM_MAGIC, multifd: MAGIC },
@@ -89,21 +153,33 @@ class Gathering {
   readonly main: Promise<Connection>;
   readonly channels: Promise<Connection[]>;
   readonly failure: Promise<MultifdError>;
+  /** See {@link Connections.extra}. */
+  extra: MultifdError | undefined;
+  /** Until when the source may come with more channels than agreed on, by `performance.now()`. */
+  openUntil = Number.POSITIVE_INFINITY;
+  /** See {@link Connections.rival}. */
+  rival: number | undefined;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
+  readonly #way: Pick<IncomingWay, 'dials' | 'onStranger'>;
   readonly #found: (Connection | undefined)[];
   readonly #links = new Set<Link>();
   #hasMain = false;
+  #begun = false;
+  #settled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer is due, by `performance.now()`. */
+  #due = Number.POSITIVE_INFINITY;
   #resolveMain!: (connection: Connection) => void;
   #resolveChannels!: (connections: Connection[]) => void;
   #resolveFailure!: (error: MultifdError) => void;
   #rejectMain!: (error: MultifdError) => void;
   #rejectChannels!: (error: MultifdError) => void;
 
-  constructor(options: ConnectionsOptions, checkInitial: InitialChecker) {
+  constructor(options: ConnectionsOptions, checkInitial: InitialChecker, way: Pick<IncomingWay, 'dials' | 'onStranger'>) {
     this.#options = options;
     this.#checkInitial = checkInitial;
+    this.#way = way;
     this.#found = new Array<Connection | undefined>(options.channels).fill(undefined);
     this.main = new Promise((resolve, reject) => {
       this.#resolveMain = resolve;
@@ -121,62 +197,111 @@ class Gathering {
     this.channels.catch(() => {});
   }
 
+  get present(): number {
+    return this.#found.filter((connection) => connection !== undefined).length;
+  }
+
+  get #complete(): boolean {
+    return this.#hasMain && this.present === this.#found.length;
+  }
+
   take(arrival: Arrival): void {
     this.#links.add(arrival.link);
     try {
       if (arrival.kind === 'main') this.#takeMain(arrival);
       else this.#takeChannel(arrival);
     } catch (thrown) {
-      this.reject(MultifdError.from(thrown));
+      this.#refuse(arrival, MultifdError.from(thrown));
     }
   }
 
-  destroy(): void {
+  /** A connection was dropped, which only counts where there are just as many as we have made. */
+  drop(why: string, error: MultifdError): void {
+    if (this.#way.dials === undefined) this.#way.onStranger(why);
+    else this.reject(error);
+  }
+
+  /** All that is missing has to come within so many milliseconds of `event`, which is now; sooner if that was said before. */
+  expect(milliseconds: number, event: string): void {
+    const due = performance.now() + milliseconds;
+    if (this.#settled || due >= this.#due) return;
     clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => this.reject(this.#missing(`within ${milliseconds / 1000} s of ${event}`)), milliseconds);
+  }
+
+  destroy(): void {
+    this.#settle();
     for (const link of this.#links) link.destroy();
   }
 
   #takeMain({ link, read }: Arrival): void {
-    if (this.#hasMain) throw new MultifdError('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: 'main' });
+    if (this.#hasMain) {
+      // All connections of a source are there before its first sync.
+      if (performance.now() < this.openUntil) this.rival = performance.now();
+      throw new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: 'main' });
+    }
     this.#hasMain = true;
     this.#begin();
     this.#resolveMain({ link, rest: read });
-    this.#settleIfAll();
+    if (this.#complete) this.#settle();
   }
 
   #takeChannel({ link, read }: Arrival): void {
     const id = this.#checkInitial(read);
-    if (this.#found[id] !== undefined) throw new MultifdError('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id, offset: INITIAL.id });
+    if (this.#found[id] !== undefined) throw new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id, offset: INITIAL.id });
     this.#found[id] = { link, rest: read.slice(INITIAL_LENGTH) };
     this.#begin();
     const all = this.#found.filter((connection) => connection !== undefined);
     if (all.length === this.#found.length) this.#resolveChannels(all);
-    this.#settleIfAll();
+    if (this.#complete) this.#settle();
+  }
+
+  #refuse({ link }: Arrival, error: MultifdError): void {
+    if (!(error instanceof Rival)) {
+      const isExtra = error.code === 'ERR_CHANNEL_ID';
+      if (!this.#complete || (isExtra && performance.now() < this.openUntil)) return this.reject(error);
+      if (isExtra) this.extra ??= error;
+    }
+    this.#links.delete(link);
+    link.destroy();
+    this.drop(`dropped a connection from ${link.peer}: ${error.message}`, error);
   }
 
   #begin(): void {
-    if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.reject(this.#missing()), this.#options.timeout);
+    if (this.#begun) return;
+    this.#begun = true;
+    this.expect(this.#options.timeout, 'the first connection');
     this.#options.onFirst();
   }
 
-  #settleIfAll(): void {
-    if (this.#hasMain && this.#found.every((connection) => connection !== undefined)) clearTimeout(this.#timer);
+  #settle(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
   }
 
-  #missing(): MultifdError {
-    const present = this.#found.filter((connection) => connection !== undefined).length;
-    const seconds = this.#options.timeout / 1000;
-    if (!this.#hasMain) return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive within ${seconds} s of the first connection`, { channel: 'main' });
-    return new MultifdError('ERR_CHANNEL_COUNT', `${present} of ${this.#found.length} channels arrived within ${seconds} s: set the same number at both ends`);
+  #missing(within: string): MultifdError {
+    const { length } = this.#found;
+    if (!this.#begun) return new MultifdError('ERR_TIMEOUT', `the source said nothing ${within}: start its migration, or wait longer by a longer time-out`);
+    if (!this.#hasMain) return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive ${within}`, { channel: 'main' });
+    return new MultifdError('ERR_CHANNEL_COUNT', `${this.present} of ${length} channels arrived ${within}: ${whatToSet(this.present, length)}`);
   }
 
   reject(error: MultifdError): void {
-    clearTimeout(this.#timer);
+    this.#settle();
     this.#resolveFailure(error);
     this.#rejectMain(error);
     this.#rejectChannels(error);
   }
+}
+
+/** Somebody has come before to be what this connection says it is. */
+class Rival extends MultifdError {}
+
+/** What a source with too few channels has to be told. */
+function whatToSet(present: number, channels: number): string {
+  if (present === 0) return 'multifd is off at the source, or its connections don\'t get here; turn it on there (QEMU: migrate_set_capability multifd on)';
+  return `set the same number at both ends (QEMU: migrate_set_parameter multifd-channels ${channels}; or ${present} channels here)`;
 }
 
 /**

@@ -1,18 +1,22 @@
 import { MultifdError } from '../../errors.ts';
-import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../../stream/index.ts';
+import { ByteReader, Command, type MainStreamHandler, parseMainStream, type RamBlock, returnMessage } from '../../stream/index.ts';
 import { ThreadStock } from '../../engine/thread-stock.ts';
-import { turn } from '../../timing.ts';
+import { sleep, turn } from '../../timing.ts';
 import { LinkInput } from '../../transport/link-input.ts';
 import type { Link } from '../../transport/link.ts';
 import type { IncomingSink } from '../memory/targets.ts';
 import type { Recorder } from '../statistics.ts';
+import { Counter } from '../channel/batcher.ts';
 import { Watch } from '../watch.ts';
-import type { Connection, Connections } from './connections.ts';
+import { type Connection, type Connections, GIVE_UP_MS } from './connections.ts';
 import { Landing } from './landing.ts';
 import type { CheckedIncoming } from './options.ts';
 
 /** While the target makes everything last, it tells the source this often that it is alive. */
 const ALIVE_MS = 1_000;
+
+/** Zero pages of the main channel that are kept while channels are missing: a source without multifd sends nothing else until it has a page with content. */
+const MAX_AHEAD = 1 << 16;
 
 /**
  * The incoming end over connections. The main channel is parsed in order; at each sync it waits for every channel, and each channel waits for it:
@@ -23,7 +27,14 @@ export class FromSource {
   readonly #checked: CheckedIncoming;
   readonly #recorder: Recorder;
   readonly #connections: Connections;
+  readonly #failed: Promise<never>;
+  #reject!: (error: MultifdError) => void;
   #landing: Landing | undefined;
+  /** Resolves when the channels are at work, and what the main channel said before that has been done. */
+  #landed: Promise<void> | undefined;
+  #hasLanded = false;
+  /** What the main channel has said since its block list, while there were no channels. */
+  readonly #ahead: ('sync' | { block: number; offset: number })[] = [];
   #hasReturnPath = false;
   #link: Link | undefined;
   #input: LinkInput | undefined;
@@ -36,6 +47,10 @@ export class FromSource {
     this.#sink = sink;
     this.#checked = checked;
     this.#recorder = recorder;
+    this.#failed = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    this.#failed.catch(() => {}); // whoever waits for it is told
   }
 
   /** @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the source told. */
@@ -45,12 +60,13 @@ export class FromSource {
       await this.#receive();
       await this.#commit();
       // Only now, with everything in place, does the source hear that it may let go.
-      await this.#farewell(0);
+      await this.#tell();
     } catch (thrown) {
       this.#fail(MultifdError.from(thrown));
       // Nobody may touch the sink any more once it is discarded.
+      await this.#landed?.catch(() => {});
       await this.#landing?.receivers.group.join();
-      await this.#farewell(1);
+      await this.#farewell();
       await this.#sink.discard();
       throw this.#error;
     } finally {
@@ -66,7 +82,8 @@ export class FromSource {
 
   /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
   #fail(error: MultifdError): void {
-    this.#error ??= error;
+    this.#error ??= this.#explain(error);
+    this.#reject(this.#error);
     this.#landing?.receivers.group.fail(error);
     this.#connections.abandon(error);
     this.#input?.stop();
@@ -86,16 +103,57 @@ export class FromSource {
     void this.#connections.failure.then((error) => this.#fail(error));
     try {
       await this.#parse(await this.#connections.main);
+      await this.#landed;
+      // A second source, or one with more channels than agreed, has opened them by now: let what has arrived be seen.
+      await turn();
+      await turn();
+      await this.#demandOneSource();
       await this.#landing!.receivers.finish();
-      // A source with more channels than agreed has opened them by now, each with pages that nobody reads: let what has arrived be seen.
-      await turn();
-      await turn();
+      this.#demandAllPackets();
       this.#connections.close();
     } finally {
       watch.stop();
     }
     if (this.#error !== undefined) throw this.#error;
     this.#recorder.end();
+  }
+
+  /**
+   * Two sources at once can each have got a place: the one that has lost its main channel gives up, and its other connections end. So where one was dropped,
+   * all channels have to stand some time after that.
+   */
+  async #demandOneSource(): Promise<void> {
+    const { rival } = this.#connections;
+    if (rival === undefined) return;
+    await this.#unlessFailed(sleep(rival + GIVE_UP_MS - performance.now()));
+    const { arena } = this.#landing!.receivers.group;
+    const ended = [...arena.channels.keys()].find((id) => arena.isSet(id, 'ENDED'));
+    if (ended === undefined) return;
+    throw new MultifdError('ERR_CHANNEL_COUNT', 'two main channels arrived, and this channel ended after one was dropped: two sources at once?', { channel: ended });
+  }
+
+  /**
+   * A channel that came late, with an id out of range, and was dropped may have been the source's. Then what it brought is lost, which shows: a source numbers
+   * its packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a number is passed over, another one comes twice).
+   */
+  #demandAllPackets(): void {
+    const { extra } = this.#connections;
+    if (extra === undefined) return;
+    const channels = this.#landing!.receivers.group.arena.channels;
+    const came = channels.reduce((sum, { counters }) => sum + counters[Counter.NUMBERED]!, 0);
+    if (came < Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!))) throw extra;
+  }
+
+  /** A source that loses one of its connections gives up: the reason is what it had too much of. */
+  #explain(error: MultifdError): MultifdError {
+    const { extra } = this.#connections;
+    if (extra === undefined || (error.code !== 'ERR_PEER_CLOSED' && error.code !== 'ERR_TIMEOUT')) return error;
+    return new MultifdError(extra.code, `${extra.message}; it was dropped, as all channels agreed on were there, and then: ${error.message}`, { cause: error });
+  }
+
+  /** `work`, unless the migration fails before: it may be the caller's own, and never end. */
+  #unlessFailed<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#failed]);
   }
 
   async #commit(): Promise<void> {
@@ -112,12 +170,7 @@ export class FromSource {
   /** From here on there may be a program that runs, so that nothing but its own start fails the migration any more. */
   async #start(sink: IncomingSink): Promise<void> {
     const link = this.#link!;
-    // A source that had said all it had to say, and then gave up, is silent about that: only who writes to it is told, and TCP tells it at the next write.
-    for (let again = 0; again < 2; again++) {
-      this.#say({ type: 'pong', value: 0 });
-      await turn();
-      await turn();
-    }
+    await this.#probe();
     if (this.#checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
     // Whoever has lost its target goes on at the source.
@@ -141,10 +194,6 @@ export class FromSource {
   }
 
   #handler(): MainStreamHandler {
-    const sync = async (): Promise<void> => {
-      await this.#landing!.receivers.sync();
-      this.#recorder.syncs++;
-    };
     return {
       configuration: (configuration) => this.#sink.configuration(configuration),
       command: ({ command, data }) => {
@@ -156,41 +205,109 @@ export class FromSource {
         if (command === Command.PING) this.#say({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
       },
       blocks: async (blocks) => {
-        const connections = await this.#connections.channels;
-        const landing = await Landing.create(blocks, this.#sink, connections, this.#checked, () => this.#threads ?? this.#checked.worker('receive'));
-        if (this.#error !== undefined) throw this.#error;
-        this.#landing = landing;
-        this.#recorder.blocks = [...blocks];
-        this.#recorder.channels = landing.receivers.group.arena.channels.map(({ counters }) => counters);
-        void landing.receivers.group.failure.then((error) => this.#fail(error));
-        await landing.start();
-        this.#recorder.setUp();
+        this.#landed = this.#land(blocks);
+        this.#landed.catch((thrown: unknown) => this.#fail(MultifdError.from(thrown)));
+        // What comes next may tell why channels are missing.
+        if (this.#allChannels) await this.#landed;
       },
       resize: async (blocks) => {
-        await this.#landing!.resize(blocks, this.#sink);
+        await this.#landed;
+        await this.#unlessFailed(this.#landing!.resize(blocks, this.#sink));
         if (this.#error !== undefined) throw this.#error;
         this.#recorder.blocks = [...blocks];
       },
       zeroPage: (block, offset) => {
         this.#recorder.mainDuplicate++;
-        return this.#landing!.zeroPage(block, offset);
+        if (this.#hasLanded) return this.#landing!.zeroPage(block, offset);
+        if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push({ block, offset });
+        return this.#landed!.then(() => this.#landing!.zeroPage(block, offset));
       },
       page: (block, offset, bytes) => {
         this.#recorder.mainNormal++;
-        return this.#landing!.page(block, offset, bytes);
+        if (this.#hasLanded) return this.#landing!.page(block, offset, bytes);
+        if (this.#connections.present === 0) this.#connections.expectSoon(true);
+        return this.#landed!.then(() => this.#landing!.page(block, offset, bytes));
       },
-      flush: sync,
-      endOfSection: (_, syncMode) => (syncMode === 'per-section' ? sync() : undefined),
-      tail: (chunk) => this.#sink.tail(chunk),
+      flush: async () => {
+        if (!this.#allChannels) this.#connections.expectSoon(false);
+        await this.#landed;
+        await this.#sync();
+      },
+      endOfSection: async (_, syncMode) => {
+        if (syncMode === 'per-round') return;
+        if (!this.#hasLanded && !this.#ahead.includes('sync')) {
+          // A source without multifd ends its section like this as well: its first page shows the difference.
+          if (!this.#allChannels) this.#connections.expectSoon(false);
+          return void this.#ahead.push('sync');
+        }
+        await this.#landed;
+        await this.#sync();
+      },
+      tail: async (chunk) => {
+        await this.#landed;
+        await this.#sink.tail(chunk);
+      },
     };
+  }
+
+  get #allChannels(): boolean {
+    return this.#connections.present === this.#checked.channels;
+  }
+
+  /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
+  async #land(blocks: readonly RamBlock[]): Promise<void> {
+    const connections = await this.#connections.channels;
+    const landing = await this.#unlessFailed(
+      Landing.create(blocks, this.#sink, connections, this.#checked, () => this.#threads ?? this.#checked.worker('receive')),
+    );
+    if (this.#error !== undefined) throw this.#error;
+    this.#landing = landing;
+    this.#recorder.blocks = [...blocks];
+    this.#recorder.channels = landing.receivers.group.arena.channels.map(({ counters }) => counters);
+    void landing.receivers.group.failure.then((error) => this.#fail(error));
+    await landing.start();
+    this.#recorder.setUp();
+    for (const said of this.#ahead) {
+      if (said === 'sync') await this.#sync();
+      else await landing.zeroPage(said.block, said.offset);
+    }
+    this.#ahead.length = 0;
+    this.#hasLanded = true;
+  }
+
+  async #sync(): Promise<void> {
+    await this.#landing!.receivers.sync();
+    if (this.#recorder.syncs++ === 0) this.#connections.synced();
   }
 
   #say(message: Parameters<typeof returnMessage>[0]): void {
     if (this.#hasReturnPath && this.#link?.writable) void this.#link.write([returnMessage(message)], () => {}).catch(() => {}); // whoever reads is told
   }
 
-  /** Tells the source how it ended, if it asked to be told. */
-  async #farewell(status: number): Promise<void> {
-    if (this.#hasReturnPath && this.#link !== undefined) await this.#link.farewell(returnMessage({ type: 'shut', status }), status !== 0);
+  /** Tells the source that all is well, and notes whether that can have reached it. */
+  async #tell(): Promise<void> {
+    const link = this.#link!;
+    if (!this.#hasReturnPath) return;
+    if (this.#sink.start !== undefined) await this.#probe(); // that may have taken long
+    this.#recorder.confirmed = link.writable && (await link.write([returnMessage({ type: 'shut', status: 0 })], () => {}).then(() => true, () => false));
+    // A source that is gone resets the connection as soon as it gets that; it is told when the connection is ended.
+    await turn();
+    await turn();
+    await link.farewell(new Uint8Array(0), false);
+    if (link.broken !== undefined) this.#recorder.confirmed = false;
+  }
+
+  /** A source that had said all it had to say, and then gave up, is silent about that: only who writes to it is told, and TCP tells it at the next write. */
+  async #probe(): Promise<void> {
+    for (let again = 0; again < 2; again++) {
+      this.#say({ type: 'pong', value: 0 });
+      await turn();
+      await turn();
+    }
+  }
+
+  /** Tells the source that it failed, if it asked to be told. */
+  async #farewell(): Promise<void> {
+    if (this.#hasReturnPath && this.#link !== undefined) await this.#link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
   }
 }
