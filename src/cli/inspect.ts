@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { MultifdError } from '../errors.ts';
-import { inspectDevices, inspectImage } from '../image/index.ts';
-import { inspectRecordedDevices, inspectRecording } from '../recording/index.ts';
+import { inspectDevices, inspectImage, isWebAddress } from '../image/index.ts';
+import { finishReplacing, inspectRecordedDevices, inspectRecording } from '../recording/index.ts';
 import { deviceText } from './device-text.ts';
 import { printDevices, printJson, printResult } from './json.ts';
 import { addOffsetOption, addPageSizeOption } from './options.ts';
@@ -91,6 +91,8 @@ async function showDevices(path: string, { json, offset, pageSize, device, token
 
 /** Images are files, recordings are folders. What can't be looked at is for the reader of images to report. */
 async function isFolder(path: string): Promise<boolean> {
+  // A recording whose replacing was cut off has no name yet.
+  if (!isWebAddress(path)) await finishReplacing(path);
   return stat(path).then(
     (found) => found.isDirectory(),
     () => false,

@@ -1,7 +1,7 @@
 export { FileOutput, type FileOutputOptions } from './file-output.ts';
 export { syncFolder } from './folder.ts';
 export { type Hidden, hiddenBeside, HiddenName, KEPT, leftOver } from './hidden.ts';
-export { io, systemCode, writeFully } from './io.ts';
+export { io, statIfThere, systemCode, writeFully } from './io.ts';
 export { planImage, type ImagePlan, type ImageShape, type PlannedBlock } from './layout.ts';
 export { ImageWriter, type ImageWriterOptions } from './image-writer.ts';
 export { ImageUpdate, type ImageUpdateOptions, type UpdateContent } from './image-update.ts';

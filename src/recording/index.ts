@@ -5,3 +5,4 @@ export type { RecordingStatistics } from './statistics.ts';
 export { replay, type ReplayOptions } from './replay.ts';
 export { inspectRecording, readRecordingTail, type InspectRecordingOptions } from './inspect.ts';
 export type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
+export { finishReplacing } from './replacing.ts';

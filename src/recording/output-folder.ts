@@ -1,125 +1,187 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { MultifdError } from '../errors.ts';
-import { io, syncFolder, systemCode } from '../image/index.ts';
-import { isOwnName } from './names.ts';
+import { HiddenName, io, KEPT, statIfThere, syncFolder, systemCode } from '../image/index.ts';
+import { checkReplaceable, finishReplacing, looksFree, NEW, OLD, PART, removeLeftOverFolders, removeRecording, taken } from './replacing.ts';
 
 /**
  * A recording's folder that is complete or absent. It is filled under a hidden name in the same folder, and gets its own name in {@link commit}, when
- * all of it is on the disk. A process that is killed leaves the hidden folder (`.multifd-*.part`) only.
+ * all of it is on the disk. A process that is killed leaves the hidden folder (`.multifd-*.part`) only, and the next recording of that name removes
+ * it, if that process is provably gone.
+ *
+ * No file system that Node knows of swaps two folders in one step. Where a recording is replaced, neither has the name for a moment:
+ *
+ *     step                                   NAME    .multifd-X.new  .multifd-X.old
+ *     1 the new one is called whole          old     new             -
+ *     2 the old one loses its name           absent  new             old
+ *     3 the new one gets it                  new     -               old
+ *     4 the old one is removed               new     -               -
+ *
+ * Each of 1 to 3 is on the disk before the next begins. Whoever finds the name absent, and both of the others there, does step 3: that is what the
+ * next `record`, `inspect` and `replay` do, at any time.
+ *
  * Memory can hold anything secret: the folder and its files are their owner's alone.
  */
 export class OutputFolder {
   readonly #path: string;
-  readonly #hidden: string;
+  readonly #hidden: HiddenName;
+  /** Where the files are as long as they are hidden. */
+  #folder: string;
   readonly #force: boolean;
   readonly #files: FileHandle[] = [];
+  /** The folder is not to be removed any more. */
+  #stays = false;
 
-  private constructor(path: string, hidden: string, force: boolean) {
+  private constructor(path: string, hidden: HiddenName, force: boolean) {
     this.#path = path;
     this.#hidden = hidden;
+    this.#folder = hidden.with(PART);
     this.#force = force;
   }
 
   /**
    * @param force replace a recording, or an empty folder, that is there. Anything else is never replaced.
-   * @throws MultifdError ERR_EXISTS if something is there that may not be replaced; ERR_IO.
+   * @throws MultifdError ERR_EXISTS if something is there that may not be replaced; ERR_IO, also if the folder it is in can't be synced.
    */
   static async create(path: string, force: boolean): Promise<OutputFolder> {
     const whole = resolve(path);
+    const parent = dirname(whole);
+    await finishReplacing(whole);
     await looksFree(whole, force);
-    const hidden = hiddenBeside(whole);
-    await io(`create a folder beside ${whole}`, mkdir(hidden, { mode: 0o700 }));
+    // Before any work is done; and what is removed next must not be what the disk still needs.
+    await syncFolder(parent);
+    await removeLeftOverFolders(whole, false);
+    const hidden = await io(`look into ${parent}`, HiddenName.beside(whole));
+    try {
+      await io(`create a folder beside ${whole}`, mkdir(hidden.with(PART), { mode: 0o700 }));
+    } catch (error) {
+      hidden.release();
+      throw error;
+    }
     return new OutputFolder(whole, hidden, force);
   }
 
   /** A new file in the folder, open for writing until the end. Throws MultifdError ERR_IO. */
   async file(name: string): Promise<FileHandle> {
-    const handle = await io(`create ${name} of ${this.#path}`, open(join(this.#hidden, name), 'wx', 0o600));
+    const handle = await io(`create ${name} of ${this.#path}`, open(join(this.#folder, name), 'wx', 0o600));
     this.#files.push(handle);
     return handle;
   }
 
   /**
-   * Puts all files on the disk and gives the folder its name. On failure all of it is removed.
+   * Puts all files on the disk and gives the folder its name, which is on the disk then too. On failure all of it is removed, and what had the name
+   * before has it still. But once it has its name it stays: should that not get to the disk, the message says so.
    * @throws MultifdError ERR_EXISTS if something else took the name meanwhile; ERR_IO.
    */
   async commit(): Promise<void> {
     try {
       for (const file of this.#files) await io(`write ${this.#path} to the disk`, file.sync());
       await this.#closeFiles();
-      await syncFolder(this.#hidden);
-      await this.#takeName();
+      await syncFolder(this.#folder);
+      await finishReplacing(this.#path);
+      if (await looksFree(this.#path, this.#force)) await this.#take();
+      else await this.#replace();
     } catch (error) {
       await this.discard();
       throw error;
     }
-    await syncFolder(dirname(this.#path));
+    this.#hidden.release();
+    await removeLeftOverFolders(this.#path, true);
   }
 
   /** Removes all of it. Never throws, so that it can follow any error. */
   async discard(): Promise<void> {
     await this.#closeFiles().catch(() => undefined);
-    await rm(this.#hidden, { recursive: true, force: true }).catch(() => undefined);
+    if (!this.#stays) await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
+    this.#hidden.release();
   }
 
   async #closeFiles(): Promise<void> {
     for (const file of this.#files.splice(0)) await io(`close a file of ${this.#path}`, file.close());
   }
 
-  async #takeName(): Promise<void> {
-    const replaced = (await looksFree(this.#path, this.#force)) ? undefined : hiddenBeside(this.#path);
-    if (replaced !== undefined) await io(`move ${this.#path} out of the way`, rename(this.#path, replaced));
+  async #take(): Promise<void> {
+    await this.#rename(await this.#identity());
+    await this.#outlast();
+  }
+
+  async #replace(): Promise<void> {
+    const parent = dirname(this.#path);
+    const name = await io(`look into ${parent}`, HiddenName.beside(this.#path));
+    const [whole, old] = [name.with(NEW), name.with(OLD)];
+    try {
+      await io(`call ${this.#folder} whole`, rename(this.#folder, whole));
+      this.#folder = whole;
+      await syncFolder(parent);
+      const identity = await this.#identity();
+      await io(`move ${this.#path} out of the way`, rename(this.#path, old));
+      try {
+        // It may have become something else since it was looked at.
+        await checkReplaceable(old, this.#path);
+        await syncFolder(parent);
+        await this.#rename(identity);
+      } catch (error) {
+        throw await this.#bringBack(old, name.with(KEPT), error);
+      }
+      await this.#outlast();
+      await removeRecording(old);
+    } finally {
+      name.release();
+    }
+  }
+
+  /** What tells the folder from any other, whatever its name is. */
+  async #identity(): Promise<string> {
+    const found = await statIfThere(this.#folder);
+    return `${found?.dev} ${found?.ino}`;
+  }
+
+  async #rename(identity: string): Promise<void> {
+    const hidden = this.#folder;
     try {
       // Should something have come by now, no rename of a folder replaces more than an empty folder.
-      await rename(this.#hidden, this.#path);
+      await rename(hidden, this.#path);
+      this.#folder = this.#path;
     } catch (cause) {
-      if (replaced !== undefined) await rename(replaced, this.#path).catch(() => undefined);
-      if (['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(systemCode(cause) ?? '')) throw taken(this.#path);
-      throw new MultifdError('ERR_IO', `cannot give the recording its name ${this.#path}: ${(cause as Error).message}`, { cause });
+      const code = systemCode(cause) ?? '';
+      if (['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(code)) throw taken(this.#path);
+      // Somebody who looked for the recording in this very moment may have given it its name.
+      this.#folder = this.#path;
+      if (code !== 'ENOENT' || (await this.#identity()) !== identity) {
+        this.#folder = hidden;
+        throw new MultifdError('ERR_IO', `cannot give the recording its name ${this.#path}: ${(cause as Error).message}`, { cause });
+      }
     }
-    if (replaced !== undefined) await removeRecording(replaced);
+    this.#stays = true;
   }
-}
 
-/**
- * Whether nothing has the name; false when something has it that may be replaced.
- * @throws MultifdError ERR_EXISTS when it may not.
- */
-async function looksFree(path: string, force: boolean): Promise<boolean> {
-  if (basename(path) === '') throw new MultifdError('ERR_IO', `${path} is not the name of a folder to make`);
-  const found = await io(
-    `look for ${path}`,
-    lstat(path).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }),
-  );
-  if (found === undefined) return true;
-  if (!force) throw taken(path);
-  const entries = found.isDirectory() ? await io(`read ${path}`, readdir(path, { withFileTypes: true })) : undefined;
-  // Whoever mistypes a name shall not lose a folder of other things over it.
-  if (entries === undefined || !entries.every((entry) => entry.isFile() && isOwnName(entry.name))) {
-    throw new MultifdError('ERR_EXISTS', `${path} is there already, and is not a recording, so that it is not replaced; choose another name`);
+  /** Makes the name that the folder has got by now outlast a power cut. */
+  async #outlast(): Promise<void> {
+    try {
+      await syncFolder(dirname(this.#path));
+    } catch (thrown) {
+      const { code, message } = MultifdError.from(thrown);
+      throw new MultifdError(code, `${message}; ${this.#path} is the new recording and whole, but may not outlast a power cut`, { cause: thrown });
+    }
   }
-  return false;
-}
 
-function taken(path: string): MultifdError {
-  return new MultifdError('ERR_EXISTS', `${path} is there already; choose another name, or ask to overwrite it`);
-}
-
-/** Nothing but a recording's files, so that what was put there meanwhile stays, in a hidden folder. The new recording stands by now. */
-async function removeRecording(path: string): Promise<void> {
-  try {
-    for (const name of await readdir(path)) if (isOwnName(name)) await rm(join(path, name));
-    await rmdir(path);
-  } catch {
-    // What is left over is in nobody's way.
+  /** Gives the old one its name back; where a third has it by now, nothing removes the old one. */
+  async #bringBack(old: string, kept: string, thrown: unknown): Promise<MultifdError> {
+    const { code, message } = MultifdError.from(thrown);
+    let left = '';
+    try {
+      if ((await statIfThere(this.#path)) === undefined) {
+        await rename(old, this.#path);
+      } else {
+        await rename(old, kept);
+        left = `; what had its name before is now ${kept}`;
+      }
+      await syncFolder(dirname(this.#path));
+    } catch {
+      // The disk may have the name for neither, and then finds the new one by being called whole: it has to be that.
+      this.#stays = true;
+      left = `; what had its name before may be ${old}, and the new recording ${this.#folder}`;
+    }
+    return new MultifdError(code, message + left, { cause: thrown });
   }
-}
-
-function hiddenBeside(path: string): string {
-  return join(dirname(path), `.multifd-${process.pid}-${randomBytes(6).toString('hex')}.part`);
 }

@@ -5,6 +5,7 @@ import { MultifdError } from '../errors.ts';
 import { io } from '../image/index.ts';
 import type { ByteSource } from '../stream/index.ts';
 import { connectionOf, type ConnectionId, dataName, MAX_CHANNELS, RETURN_PATH, timesName } from './names.ts';
+import { finishReplacing } from './replacing.ts';
 
 /** A file of a recording. Its length is what it was when it was opened: what is added later is not read. */
 export class RecordedFile {
@@ -68,11 +69,13 @@ export interface Recording {
 }
 
 /**
- * Opens a recording's folder. Files that are none of a recording's are left alone.
+ * Opens a recording's folder. Files that are none of a recording's are left alone. If it was to replace another and that was cut off, it is given
+ * its name first.
  * @throws MultifdError ERR_IO; ERR_RECORDING if it is no folder, has no main channel, lacks a channel, or something else than a regular file
  *   has the name of one.
  */
 export async function openRecording(path: string): Promise<Recording> {
+  await finishReplacing(path);
   if (!(await io(`open ${path}`, stat(path))).isDirectory()) throw new MultifdError('ERR_RECORDING', `${path} is not a folder; a recording is one`);
   const ids = new Set<ConnectionId>();
   for (const name of await io(`read ${path}`, readdir(path))) {

@@ -89,14 +89,18 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
     expect(await outcomesOf(atTheEnd(cuts), { before, after })).toEqual(['after']);
   });
 
-  test('of an update in which one operation fails', async () => {
+  test.each([
+    ['one operation fails', (number: number, failing: number) => number === failing],
+    ['every sync fails from one operation on', (number: number, failing: number, name: string) => number >= failing && name === 'sync'],
+  ])('of an update in which %s', async (_what, isFailing) => {
     const outcomes = new Set<string>();
     for (let failing = 1, over = false; !over; failing++) {
       const { supply, update } = await toBeUpdated(longer);
       let failed = false;
-      const fails = (number: number): boolean => {
-        failed ||= number === failing;
-        return number === failing;
+      const fails: PowerOptions['fails'] = (number, { name }) => {
+        const now = isFailing(number, failing, name);
+        failed ||= now;
+        return now;
       };
       const { cuts, error } = await supply.run(update, { random, cuts: 2, fails });
       over = !failed;
