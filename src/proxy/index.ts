@@ -1,7 +1,7 @@
 import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
 import { MultifdError } from '../errors.ts';
 import { integer } from '../migration/options.ts';
-import { checkToken } from '../transport/carriers/token.ts';
+import { checkAdmission } from '../transport/carriers/admission.ts';
 import type { Door } from '../transport/dial.ts';
 import { join } from '../transport/join.ts';
 import type { Link } from '../transport/link.ts';
@@ -20,6 +20,14 @@ export interface ProxyOptions {
   token?: string;
   /** For ws: and http:, what is shown at `to`, or with `rendezvous` has to be shown there (none). */
   toToken?: string;
+  /**
+   * Of which origins a page may come to a ws: or http: `from`, as browsers send them, such as
+   * `https://example.com`, or `*` for any. Without a token none but those may come (none); with one
+   * any, unless they are given too.
+   */
+  origins?: readonly string[];
+  /** The same of `to`, with `rendezvous`. */
+  toOrigins?: readonly string[];
   /** TLS at `from` (none). */
   tls?: IncomingTls;
   /** TLS at `to` (none). */
@@ -63,8 +71,9 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
   const to = linkUri(options.to);
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
   const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
-  checkToken(token);
-  checkToken(toToken);
+  const { origins, toOrigins } = options;
+  checkAdmission({ token, origins });
+  checkAdmission({ token: toToken, origins: toOrigins });
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
   const closing = new AbortController();
   const open = new Set<Link>();
@@ -95,14 +104,17 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
   };
 
   const doorOptions = { timeout, maxConnections, onStranger };
-  const serverTls = tls && (await loadServerTls(tls));
+  const here = { tls: tls && (await loadServerTls(tls)), token, origins };
   const doors: Door[] = [];
   try {
     if (rendezvous) {
       const pairing = new Pairing(carry);
       const theirs = toTls && (await loadServerTls(toTls));
-      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink: (link) => void (admit(link) && pairing.left(link)) }));
-      doors.push(await openDoor(to, { ...doorOptions, tls: theirs, token: toToken, onLink: (link) => void (admit(link) && pairing.right(link)) }));
+      const left = (link: Link): void => void (admit(link) && pairing.left(link));
+      const right = (link: Link): void => void (admit(link) && pairing.right(link));
+      const there = { tls: theirs, token: toToken, origins: toOrigins };
+      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink: left }));
+      doors.push(await openDoor(to, { ...doorOptions, ...there, onLink: right }));
     } else {
       const clientTls = toTls && (await loadClientTls(toTls, hostOf(to)));
       const onLink = (link: Link): void => {
@@ -120,7 +132,7 @@ export async function proxy(options: ProxyOptions): Promise<Proxy> {
           },
         );
       };
-      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink }));
+      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink }));
     }
   } catch (error) {
     for (const door of doors) door.close();

@@ -1,4 +1,5 @@
 import { integer } from '../migration/options.ts';
+import { checkAdmission } from '../transport/carriers/admission.ts';
 import { MAX_CHANNELS } from './names.ts';
 import type { RecordingStatistics } from './statistics.ts';
 
@@ -26,6 +27,12 @@ export interface RecordOptions extends RecordingRunOptions {
   force?: boolean;
   /** Keep what came of a migration that fails or is cancelled (false). */
   keep?: boolean;
+  /**
+   * Of which origins a page may come to a ws: or http: URI that we listen at, as browsers send
+   * them, such as `https://example.com`, or `*` for any. Without a token none but those may come
+   * (none); with one any, unless they are given too.
+   */
+  origins?: readonly string[];
   /** Told of connections that were dropped because they were no migration's. */
   onStranger?: (why: string) => void;
 }
@@ -42,7 +49,9 @@ export function checkRun({ timeout, signal, token, onProgress }: RecordingRunOpt
 
 /** Throws MultifdError ERR_OPTION. */
 export function checkRecord(options: RecordOptions) {
-  const { channels, pageSize, force = false, keep = false, onStranger = () => {} } = options;
+  const { channels, pageSize, force = false, keep = false } = options;
+  const { origins, onStranger = () => {} } = options;
+  checkAdmission({ token: options.token, origins });
   if (channels !== undefined) integer('channels', channels, 0, MAX_CHANNELS);
-  return { ...checkRun(options), channels, pageSize, force, keep, onStranger };
+  return { ...checkRun(options), channels, pageSize, force, keep, origins, onStranger };
 }

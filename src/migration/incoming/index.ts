@@ -24,7 +24,8 @@ export interface IncomingMigration {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export async function receive(options: IncomingOptions): Promise<IncomingMigration> {
-  checkWay({ uri: options.uri, inbox: options.inbox, token: options.token });
+  const { token, origins } = options;
+  checkWay({ uri: options.uri, inbox: options.inbox, token, origins });
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
@@ -39,8 +40,10 @@ export async function receive(options: IncomingOptions): Promise<IncomingMigrati
 
 async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
   const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
-  const { uri, inbox, token, tls, connect = false } = options;
-  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger, signal };
+  const { uri, inbox, token, origins, tls, connect = false } = options;
+  const dials = connect ? 1 + channels : undefined;
+  const who = { token, origins, tls, maxConnections, onStranger };
+  const way: IncomingWay = { uri, inbox, ...who, dials, timeout, signal };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
