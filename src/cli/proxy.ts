@@ -4,12 +4,14 @@ import { printJson } from './json.ts';
 import { reportStranger } from './migrate.ts';
 import { addOutputOptions, addTimeoutOption, type OutputOptions, wholeNumber } from './options.ts';
 import { interruptible } from './run.ts';
-import { tokenIn } from './token.ts';
+import { addOriginOption, tokenIn } from './token.ts';
 
 interface ProxyCommandOptions extends OutputOptions {
   rendezvous?: true;
   tokenFile?: string;
   toTokenFile?: string;
+  origin?: string[];
+  toOrigin?: string[];
   tlsCredsDir?: string;
   toTlsCredsDir?: string;
   maxConnections: number;
@@ -38,6 +40,8 @@ export function addProxy(program: Command): void {
     .option('--tls-creds-dir <folder>', 'TLS where it listens')
     .option('--to-tls-creds-dir <folder>', 'TLS at the other side')
     .addOption(new Option('--max-connections <n>', 'at a time').argParser(wholeNumber).default(512));
+  addOriginOption(command);
+  addOriginOption(command, '--to-origin', 'at the other side with --rendezvous');
   addOutputOptions(addTimeoutOption(command))
     .addHelpText('after', EXAMPLES)
     .action(async (from: string, to: string, options: ProxyCommandOptions) => {
@@ -58,7 +62,8 @@ export function addProxy(program: Command): void {
 }
 
 async function optionsOf(options: ProxyCommandOptions): Promise<Omit<ProxyOptions, 'from' | 'to'>> {
-  const { rendezvous = false, tokenFile, toTokenFile, tlsCredsDir, toTlsCredsDir, maxConnections, timeout } = options;
+  const { rendezvous = false, tokenFile, toTokenFile, tlsCredsDir, toTlsCredsDir } = options;
+  const { maxConnections, timeout, origin, toOrigin } = options;
   const token = await tokenIn(tokenFile);
   const toToken = await tokenIn(toTokenFile);
   return {
@@ -67,6 +72,8 @@ async function optionsOf(options: ProxyCommandOptions): Promise<Omit<ProxyOption
     timeout,
     ...(token !== undefined && { token }),
     ...(toToken !== undefined && { toToken }),
+    ...(origin !== undefined && { origins: origin }),
+    ...(toOrigin !== undefined && { toOrigins: toOrigin }),
     ...(tlsCredsDir !== undefined && { tls: { credsDir: tlsCredsDir } }),
     ...(toTlsCredsDir !== undefined && { toTls: { credsDir: toTlsCredsDir } }),
     onStranger: reportStranger(options),

@@ -2,12 +2,13 @@ import { type Command, Option } from 'commander';
 import { receive } from '../migration/incoming/index.ts';
 import { reportStranger, runMigration } from './migrate.ts';
 import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions } from './options.ts';
-import { addTokenOption, tokenIn } from './token.ts';
+import { addOriginOption, addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
 interface ReceiveOptions extends EndOptions, TlsOptions {
   connect?: true;
   tokenFile?: string;
+  origin?: string[];
   tlsAuthz?: string[];
   /** Bytes. */
   maxSize: number;
@@ -31,7 +32,7 @@ export function addReceive(program: Command): void {
     .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to read an image')
     .argument('<image>', 'the image to write')
     .option('--connect', 'connect to the URI: it is the source that listens');
-  addTokenOption(addEndOptions(command)).addOption(
+  addOriginOption(addTokenOption(addEndOptions(command))).addOption(
     new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
   );
   addTlsOptions(command, "the source's certificate").addOption(
@@ -43,10 +44,18 @@ export function addReceive(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (uri: string, image: string, options: ReceiveOptions) => {
-      const { json, quiet, maxSize, tlsCredsDir, tlsVerifyPeer, tlsAuthz, tokenFile, ...migration } = options;
+      const { json, quiet, maxSize, tokenFile, origin, ...others } = options;
+      const { tlsCredsDir, tlsVerifyPeer, tlsAuthz, ...migration } = others;
       process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
         const token = await tokenIn(tokenFile);
-        const incoming = await receive({ ...migration, ...surroundings, ...tlsOf(options, { authz: tlsAuthz }), uri, image, maxBytes: maxSize, onStranger: reportStranger(options), ...(token !== undefined && { token }) });
+        const who = {
+          ...tlsOf(options, { authz: tlsAuthz }),
+          ...(token !== undefined && { token }),
+          ...(origin !== undefined && { origins: origin }),
+        };
+        const onStranger = reportStranger(options);
+        const to = { uri, image, maxBytes: maxSize, onStranger };
+        const incoming = await receive({ ...migration, ...surroundings, ...who, ...to });
         if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);
         return incoming.completed;
       });

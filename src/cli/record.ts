@@ -3,7 +3,7 @@ import { record } from '../recording/index.ts';
 import { reportStranger } from './migrate.ts';
 import { addForceOption, addOutputOptions, addPageSizeOption, addTimeoutOption, type OutputOptions, wholeNumber } from './options.ts';
 import { runRecording } from './recording-run.ts';
-import { addTokenOption, tokenIn } from './token.ts';
+import { addOriginOption, addTokenOption, tokenIn } from './token.ts';
 
 interface RecordCommandOptions extends OutputOptions {
   channels?: number;
@@ -13,6 +13,7 @@ interface RecordCommandOptions extends OutputOptions {
   keep?: true;
   force?: true;
   tokenFile?: string;
+  origin?: string[];
 }
 
 const EXAMPLES = `
@@ -32,15 +33,23 @@ export function addRecord(program: Command): void {
     .argument('<folder>', 'the recording to write')
     .addOption(new Option('--channels <n>', 'multifd channels that have to come (default: as many as come)').argParser(wholeNumber))
     .option('--keep', 'keep what came of a migration that fails or is cancelled');
-  addTokenOption(addTimeoutOption(addPageSizeOption(command)));
+  addOriginOption(addTokenOption(addTimeoutOption(addPageSizeOption(command))));
   addForceOption(command, 'a recording');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
-    .action(async (uri: string, path: string, { json, quiet, tokenFile, ...options }: RecordCommandOptions) => {
+    .action(async (uri: string, path: string, given: RecordCommandOptions) => {
+      const { json, quiet, tokenFile, origin, ...options } = given;
       process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'recording', async ({ listening, ...surroundings }) => {
         const token = await tokenIn(tokenFile);
         const onStranger = reportStranger({ ...(quiet && { quiet }) });
-        const incoming = await record({ ...options, ...surroundings, uri, path, onStranger, ...(token !== undefined && { token }) });
+        const to = {
+          uri,
+          path,
+          onStranger,
+          ...(token !== undefined && { token }),
+          ...(origin !== undefined && { origins: origin }),
+        };
+        const incoming = await record({ ...options, ...surroundings, ...to });
         listening(incoming.uri);
         return incoming.completed;
       });

@@ -29,7 +29,8 @@ Examples:
   $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
   $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
-  $ multifd send disk.img ws://0.0.0.0:8080/ --listen     a target connects, such as a page
+  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
+                                                    a target connects, such as a page
   $ multifd send https://images.example.com/guest.mapped tcp:192.0.2.7:4444
   $ multifd send disk.img file:disk.mapped          write an image without a target
 `;
@@ -42,7 +43,7 @@ export function addSend(program: Command): void {
     .argument('<source>', 'a mapped-ram image, its http: or https: URL, or any other file')
     .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to write an image')
     .option('--image-token-file <file>', "with the token for the server of the source's URL")
-    .option('--listen', 'listen at the URI: it is the target that connects');
+    .option('--listen', 'listen at the URI, over ws: and http: with a token: the target connects');
   addTokenOption(addEndOptions(command))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
     .addOption(new Option('--zstd-level <n>', '1 to 20').argParser(wholeNumber).default(1))

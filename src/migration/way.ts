@@ -2,7 +2,7 @@ import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
 import { warnOf } from '../callbacks.ts';
 import { MultifdError } from '../errors.ts';
 import { checkInbox } from './options.ts';
-import { checkToken } from '../transport/carriers/token.ts';
+import { checkAdmission } from '../transport/carriers/admission.ts';
 import { type Connectable, linkOf } from '../transport/connectable.ts';
 import type { Inbox } from '../transport/inbox.ts';
 import type { Link } from '../transport/link.ts';
@@ -17,14 +17,16 @@ export interface WayOptions {
   inbox?: Inbox | undefined;
   connect?: ((channel: number | 'main') => Connectable | Promise<Connectable>) | undefined;
   token?: string | undefined;
+  /** Of which origins a page may come to where we listen. */
+  origins?: readonly string[] | undefined;
 }
 
 /** One of three. @throws MultifdError ERR_OPTION, ERR_URI. */
-export function checkWay({ uri, inbox, connect, token }: WayOptions): void {
+export function checkWay({ uri, inbox, connect, token, origins }: WayOptions): void {
   if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1) throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
   if (uri !== undefined) parseUri(uri);
   checkInbox(inbox);
-  checkToken(token);
+  checkAdmission({ token, origins });
 }
 
 /** Opens connections, one for each channel. */
@@ -150,15 +152,29 @@ export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, t
   const arriving = new Arriving(maxConnections, onStranger);
   if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
   else {
-    const door = await openDoor(linkUri(uri!), { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: arriving.take, onStranger });
-    const at = formatUri(door.uri);
-    arriving.uri = at;
+    const at = linkUri(uri!);
+    demandToken(at, token);
+    const serverTls = tls && (await loadServerTls(tls));
+    const who = { tls: serverTls, token, maxConnections, onStranger };
+    const door = await openDoor(at, { ...who, timeout, onLink: arriving.take });
+    const listening = formatUri(door.uri);
+    arriving.uri = listening;
     arriving.shut = () => door.close();
     // Not waited for: it may well wait for the migration itself.
-    const tell = async (): Promise<void> => onListening(at);
+    const tell = async (): Promise<void> => onListening(listening);
     tell().catch((thrown: unknown) => arriving.fail(MultifdError.from(thrown)));
   }
   return arriving;
+}
+
+/**
+ * Whoever connects to a source gets its memory, and a page's requests go wherever it says.
+ * @throws MultifdError ERR_OPTION.
+ */
+function demandToken(uri: LinkUri, token: string | undefined): void {
+  if (token !== undefined || uri.kind === 'tcp' || uri.kind === 'unix') return;
+  const why = `whoever connects to ${formatUri(uri)} gets the memory`;
+  throw new MultifdError('ERR_OPTION', `${why}: give both ends a token (--token-file)`);
 }
 
 /** A connection of the caller's, who may take his time, but not for ever. */
@@ -207,11 +223,14 @@ export interface IncomingLinks {
 
 /** @param take gets each connection. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT. */
 export async function incomingLinks(way: IncomingWay, take: (link: Link) => void): Promise<IncomingLinks> {
-  const { uri, inbox, token, dials, tls, timeout, maxConnections, onStranger, signal } = way;
+  const { uri, inbox, token, origins, dials, tls } = way;
+  const { timeout, maxConnections, onStranger, signal } = way;
   if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
   const at = linkUri(uri!);
   if (dials === undefined) {
-    const door = await openDoor(at, { tls: tls && (await loadServerTls(tls)), token, timeout, maxConnections, onLink: take, onStranger });
+    const serverTls = tls && (await loadServerTls(tls));
+    const who = { tls: serverTls, token, origins };
+    const door = await openDoor(at, { ...who, timeout, maxConnections, onLink: take, onStranger });
     return { uri: formatUri(door.uri), close: () => door.close() };
   }
   const clientTls = tls && (await loadClientTls(tls, hostOf(at)));

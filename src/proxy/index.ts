@@ -2,7 +2,7 @@ import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
 import { MultifdError } from '../errors.ts';
 import { observer } from '../callbacks.ts';
 import { answering, givenObject, integer } from '../checks.ts';
-import { checkToken } from '../transport/carriers/token.ts';
+import { checkAdmission } from '../transport/carriers/admission.ts';
 import type { Door } from '../transport/dial.ts';
 import { join } from '../transport/join.ts';
 import type { Link } from '../transport/link.ts';
@@ -21,6 +21,14 @@ export interface ProxyOptions {
   token?: string;
   /** For ws: and http:, what is shown at `to`, or with `rendezvous` has to be shown there (none). */
   toToken?: string;
+  /**
+   * Of which origins a page may come to a ws: or http: `from`, as browsers send them, such as
+   * `https://example.com`, or `*` for any. Without a token none but those may come (none); with one
+   * any, unless they are given too.
+   */
+  origins?: readonly string[];
+  /** The same of `to`, with `rendezvous`. */
+  toOrigins?: readonly string[];
   /** TLS at `from` (none). */
   tls?: IncomingTls;
   /** TLS at `to` (none). */
@@ -69,8 +77,9 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   const to = linkUri(options.to);
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
   const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
-  checkToken(token);
-  checkToken(toToken);
+  const { origins, toOrigins } = options;
+  checkAdmission({ token, origins });
+  checkAdmission({ token: toToken, origins: toOrigins });
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
   const closing = new AbortController();
   const links = new Set<Link>();
@@ -101,14 +110,17 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   };
 
   const doorOptions = { timeout, maxConnections, onStranger };
-  const serverTls = tls && (await loadServerTls(tls));
+  const here = { tls: tls && (await loadServerTls(tls)), token, origins };
   const doors: Door[] = [];
   try {
     if (rendezvous) {
       const pairing = new Pairing(carry);
       const theirs = toTls && (await loadServerTls(toTls));
-      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink: (link) => void (admit(link) && pairing.left(link)) }));
-      doors.push(await openDoor(to, { ...doorOptions, tls: theirs, token: toToken, onLink: (link) => void (admit(link) && pairing.right(link)) }));
+      const left = (link: Link): void => void (admit(link) && pairing.left(link));
+      const right = (link: Link): void => void (admit(link) && pairing.right(link));
+      const there = { tls: theirs, token: toToken, origins: toOrigins };
+      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink: left }));
+      doors.push(await openDoor(to, { ...doorOptions, ...there, onLink: right }));
     } else {
       const clientTls = toTls && (await loadClientTls(toTls, hostOf(to)));
       const onLink = (link: Link): void => {
@@ -126,7 +138,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
           },
         );
       };
-      doors.push(await openDoor(from, { ...doorOptions, tls: serverTls, token, onLink }));
+      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink }));
     }
   } catch (error) {
     for (const door of doors) door.close();

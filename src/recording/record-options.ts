@@ -1,7 +1,8 @@
 import { observer } from '../callbacks.ts';
 import { givenPath, givenSignal, integer } from '../checks.ts';
-import { checkToken } from '../transport/carriers/token.ts';
 import { checkPageSize } from '../migration/options.ts';
+import { checkAdmission } from '../transport/carriers/admission.ts';
+import { checkToken } from '../transport/carriers/token.ts';
 import { MAX_CHANNELS } from './names.ts';
 import type { RecordingStatistics } from './statistics.ts';
 
@@ -29,6 +30,12 @@ export interface RecordOptions extends RecordingRunOptions {
   force?: boolean;
   /** Keep what came of a migration that fails or is cancelled (false). */
   keep?: boolean;
+  /**
+   * Of which origins a page may come to a ws: or http: URI that we listen at, as browsers send
+   * them, such as `https://example.com`, or `*` for any. Without a token none but those may come
+   * (none); with one any, unless they are given too.
+   */
+  origins?: readonly string[];
   /** Told of connections that were dropped because they were no migration's. */
   onStranger?: (why: string) => void;
 }
@@ -47,8 +54,10 @@ export function checkRun({ path, timeout, signal, token, onProgress }: Recording
 
 /** Throws MultifdError ERR_OPTION. */
 export function checkRecord(options: RecordOptions) {
-  const { channels, pageSize, force = false, keep = false, onStranger } = options;
+  const { channels, pageSize, force = false, keep = false, origins, onStranger } = options;
+  checkAdmission({ token: options.token, origins });
   if (channels !== undefined) integer('channels', channels, 0, MAX_CHANNELS);
   if (pageSize !== undefined) checkPageSize(pageSize);
-  return { ...checkRun(options), channels, pageSize, force, keep, onStranger: observer('onStranger', onStranger) };
+  const told = observer('onStranger', onStranger);
+  return { ...checkRun(options), channels, pageSize, force, keep, origins, onStranger: told };
 }

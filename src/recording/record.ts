@@ -40,8 +40,18 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
   const checkInitial = await initialChecker({ uuid: undefined, channels: checked.channels ?? MAX_CHANNELS });
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
-  const { timeout, onStranger, token, signal } = checked;
-  const way: IncomingWay = { uri: options.uri, token, tls: undefined, dials: undefined, timeout, maxConnections: MAX_CONNECTIONS, onStranger, signal };
+  const { timeout, onStranger, token, origins, signal } = checked;
+  const way: IncomingWay = {
+    uri: options.uri,
+    token,
+    origins,
+    tls: undefined,
+    dials: undefined,
+    timeout,
+    maxConnections: MAX_CONNECTIONS,
+    onStranger,
+    signal,
+  };
   const reception = migrationReception(way, (arrival) => session.take(arrival));
   let links: IncomingLinks;
   try {

@@ -24,6 +24,8 @@ export interface DoorOptions {
   tls?: ServerTls | undefined;
   /** For ws: and http:, what a client has to show. */
   token?: string | undefined;
+  /** For the same, of which origins a page may come. */
+  origins?: readonly string[] | undefined;
   /** Handshakes under way at a time. */
   maxConnections: number;
   onLink(link: Link): void;

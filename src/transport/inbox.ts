@@ -1,7 +1,9 @@
 import { acceptUpgrade } from '#host/links';
+import { observer } from '../callbacks.ts';
 import { answering, givenObject, integer, refuse } from '../checks.ts';
+import { adviceOn, checkAdmission, refusalOf } from './carriers/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from './carriers/http.ts';
-import { checkToken, PROTOCOL, sameToken, tokenOf } from './carriers/token.ts';
+import { PROTOCOL } from './carriers/token.ts';
 import { type Connectable, linkOf } from './connectable.ts';
 import type { Link } from './link.ts';
 import { StreamLink } from './stream-link.ts';
@@ -9,8 +11,15 @@ import { StreamLink } from './stream-link.ts';
 export interface InboxOptions {
   /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
   token?: string;
+  /**
+   * Of which origins a page may come, as browsers send them, such as `https://example.com`, or `*`
+   * for any: without a token none but those, with one any, unless they are given too.
+   */
+  origins?: readonly string[];
   /** Connections that nobody has taken yet, at a time (512). */
   maxConnections?: number;
+  /** Told of requests that were refused. */
+  onStranger?: (why: string) => void;
 }
 
 const MAX_CONNECTIONS = 512;
@@ -21,15 +30,17 @@ const MAX_CONNECTIONS = 512;
  */
 export class Inbox {
   readonly #options: InboxOptions;
+  readonly #onStranger: (why: string) => void;
   readonly #waiting: Link[] = [];
   #take: ((link: Link) => void) | undefined;
   #closed = false;
 
   /** @throws MultifdError ERR_OPTION. */
   constructor(options: InboxOptions = {}) {
-    const { token, maxConnections } = givenObject('options of an Inbox', options);
-    checkToken(token);
+    const { token, origins, maxConnections, onStranger } = givenObject('options of an Inbox', options);
+    checkAdmission({ token, origins });
     if (maxConnections !== undefined) integer('max connections', maxConnections, 1, 65536);
+    this.#onStranger = observer('onStranger', onStranger);
     this.#options = options;
   }
 
@@ -45,7 +56,7 @@ export class Inbox {
   /**
    * For a handler of requests: a POST is a connection over its two bodies, an upgrade one over a WebSocket, where the runtime hands that to a handler. In workerd all
    * requests of a migration have to come to the same Durable Object, for streams can't be used in another request's context.
-   * @returns the answer to give: 401, 405, 426 or 503 to what is no connection.
+   * @returns the answer to give: 400, 401, 403, 405, 501 or 503 to what is no connection.
    */
   fetch(request: Request): Promise<Response> {
     return answering(() => this.#fetch(request));
@@ -56,9 +67,16 @@ export class Inbox {
     const { headers } = request;
     const peer = headers.get('cf-connecting-ip') ?? 'a client';
     const protocols = headers.get('sec-websocket-protocol');
-    const answer = (status: number, more: Record<string, string> = {}): Response => new Response(null, { status, headers: more });
-    if (this.#options.token !== undefined && !sameToken(this.#options.token, tokenOf({ authorization: headers.get('authorization'), protocols }))) {
-      return answer(401, { 'WWW-Authenticate': 'Bearer' });
+    const origin = headers.get('origin');
+    const answer = (status: number, more: Record<string, string> = {}): Response => {
+      const refused = `refused a connection from ${peer} with status ${status}`;
+      this.#tell(refused + adviceOn(status, origin));
+      return new Response(null, { status, headers: more });
+    };
+    const authorization = headers.get('authorization');
+    const refusal = refusalOf({ authorization, protocols, origin }, this.#options);
+    if (refusal !== undefined) {
+      return answer(refusal, refusal === 401 ? { 'WWW-Authenticate': 'Bearer' } : {});
     }
     if (this.#full) return answer(503, { 'Retry-After': '1' });
     if (headers.get('upgrade')?.toLowerCase() === 'websocket') {
@@ -89,6 +107,14 @@ export class Inbox {
     return () => {
       if (this.#take === take) this.#take = undefined;
     };
+  }
+
+  #tell(why: string): void {
+    try {
+      this.#onStranger(why);
+    } catch {
+      // What it makes of it changes nothing of the answer.
+    }
   }
 
   get #full(): boolean {

@@ -80,8 +80,11 @@ const dialling = (capability: Capability, listens: Capability, name: string, uri
     const listening = new Promise<string>((resolve) => {
       onListening = resolve;
     });
-    const completed = listening.then((at) => receive({ ...target, uri: at, connect: true })).then((incoming) => incoming.completed);
-    return { incoming: { uri, completed }, to: { uri, listen: true, onListening } };
+    const token = TOKEN;
+    const options = { ...target, connect: true, token };
+    const connecting = listening.then((at) => receive({ ...options, uri: at }));
+    const completed = connecting.then((incoming) => incoming.completed);
+    return { incoming: { uri, completed }, to: { uri, listen: true, onListening, token } };
   },
 });
 

@@ -15,9 +15,12 @@ describe.skipIf(!chromiumAvailable() || !qemuAvailable())('a QEMU', { timeout: L
     const folder = await testFolder();
     const source = await Machine.running(folder, 'source', USUAL);
     await source.set(['multifd', 'return-path'], { 'multifd-channels': 2, 'max-bandwidth': 1e12, 'downtime-limit': 2_000 });
-    const into = await proxy({ from: 'tcp:127.0.0.1:0', to: 'ws://127.0.0.1:0/', rendezvous: true });
+    const url = await serve(...args);
+    const origins = [new URL(url).origin];
+    const both = { from: 'tcp:127.0.0.1:0', to: 'ws://127.0.0.1:0/', rendezvous: true };
+    const into = await proxy({ ...both, toOrigins: origins });
     onTestFinished(() => into.close());
-    const page = await openPage(await serve(...args));
+    const page = await openPage(url);
     await connect(page, 'receive', into.toUri, 2);
     await source.qemu.command('migrate', { uri: into.uri });
     expect(await ended(page)).toMatch(/^Received 1\d\d MiB in /);
@@ -30,7 +33,8 @@ describe.skipIf(!chromiumAvailable() || !qemuAvailable())('a QEMU', { timeout: L
     const target = await Machine.incoming(folder, 'target', USUAL);
     await target.set(['multifd', 'return-path'], { 'multifd-channels': 2 });
     await target.qemu.command('migrate-incoming', { uri: 'tcp:127.0.0.1:0' });
-    const outOf = await proxy({ from: 'ws://127.0.0.1:0/', to: listeningUri(await target.qemu.command('query-migrate')) });
+    const to = listeningUri(await target.qemu.command('query-migrate'));
+    const outOf = await proxy({ from: 'ws://127.0.0.1:0/', to, origins });
     onTestFinished(() => outOf.close());
     await connect(page, 'send', outOf.uri, 2);
     expect(await ended(page)).toMatch(/^1\d\d MiB in .* sent to ws:/);

@@ -32,10 +32,11 @@ describe.skipIf(!chromiumAvailable()).each([
     const bytes = knownBytes();
     let sending: Promise<unknown> | undefined;
     const uri = await new Promise<string>((onListening, reject) => {
-      sending = send({ uri: 'ws://127.0.0.1:0/', listen: true, onListening, channels: 3, blocks: [{ id: 'known', source: bytes }] });
+      const at = { uri: 'ws://127.0.0.1:0/', listen: true, token: 'secret', onListening };
+      sending = send({ ...at, channels: 3, blocks: [{ id: 'known', source: bytes }] });
       sending.catch(reject);
     });
-    await connect(page, 'receive', uri, 3);
+    await connect(page, 'receive', uri, 3, 'secret');
     expect(await ended(page)).toMatch(/^Received 6 MiB in .*: 769 pages with content and 767 zero ones came, over 3 channels\.$/);
     await sending;
 
@@ -97,7 +98,8 @@ describe.skipIf(!chromiumAvailable()).each([
     await completed;
     const report = await inspectImage(image);
 
-    const page = await openPage(await serve(...args, image));
+    const url = await serve(...args, image);
+    const page = await openPage(url);
     await page.setInputFiles('#file', image);
     expect(await ended(page)).toMatch(/^vm\.img: .* in 6 blocks, pages of 4 KiB, machine pc-i440fx-10\.0\.$/);
     const { totals } = report;
@@ -110,6 +112,7 @@ describe.skipIf(!chromiumAvailable()).each([
     let arrived = new Uint8Array(0);
     const target = await receive({
       uri: 'ws://127.0.0.1:0/',
+      origins: [new URL(url).origin],
       blocks: ({ id, usedLength }) => (id === 'pc.ram' ? (arrived = new Uint8Array(usedLength)) : new Uint8Array(usedLength)),
     });
     await connect(page, 'send', target.uri, 2);

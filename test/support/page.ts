@@ -83,10 +83,17 @@ export async function bytesAt(page: Page, offset: string): Promise<string[]> {
 }
 
 /** Fills a form of an address and channels, and sends it off. */
-export async function connect(page: Page, form: 'receive' | 'send', uri: string, channels: number): Promise<void> {
+export async function connect(
+  page: Page,
+  form: 'receive' | 'send',
+  uri: string,
+  channels: number,
+  token = '',
+): Promise<void> {
   await page.locator(`#${form}`).evaluate((element) => void (element.closest('details')!.open = true));
   await page.fill(`#${form} [name=uri]`, uri);
   await page.fill(`#${form} [name=channels]`, String(channels));
+  await page.fill(`#${form} [name=token]`, token);
   await page.click(`#${form} button`);
 }
 

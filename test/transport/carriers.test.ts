@@ -30,7 +30,9 @@ describe('a migration over', () => {
         leavingNothing(async () => {
           const uri = kind === 'unix:' ? `unix:${folder}/socket` : kind;
           expectWhole(await move({ source: { uri: '', ...client }, target: { uri, ...server } }, shape));
-          expectWhole(await move({ source: { uri, listen: true, ...server }, target: { uri: '', connect: true, ...client } } as Way, shape));
+          const source = { uri, listen: true, token: 'secret', ...server };
+          const target = { uri: '', connect: true, token: 'secret', ...client };
+          expectWhole(await move({ source, target } as Way, shape));
         }),
       );
     }
@@ -64,7 +66,15 @@ describe('a migration over', () => {
       await leavingNothing(async () => expectWhole(await move({ source, target: { ...target, maxConnections: 20 } }, { channels: 64 })));
     }
     await leavingNothing(async () =>
-      expectWhole(await move({ source: { uri: 'ws://127.0.0.1:0/', listen: true }, target: { connect: true, maxConnections: 2 } }, { channels: 8, source: { maxConnections: 9 } })),
+      expectWhole(
+        await move(
+          {
+            source: { uri: 'ws://127.0.0.1:0/', listen: true, token: 'secret' },
+            target: { connect: true, token: 'secret', maxConnections: 2 },
+          },
+          { channels: 8, source: { maxConnections: 9 } },
+        ),
+      ),
     );
   });
 
@@ -72,7 +82,12 @@ describe('a migration over', () => {
     for (const uri of ['ws://127.0.0.1:0/', 'http://127.0.0.1:0/']) {
       for (const inline of [true, false]) {
         await leavingNothing(async () => expectWhole(await move({ source: { uri: '' }, target: { uri } }, { inline, length: 8 << 20, source: { returnPath: false } })));
-        await leavingNothing(async () => expectWhole(await move({ source: { uri, listen: true }, target: { connect: true } }, { inline, length: 8 << 20, source: { returnPath: false } })));
+        const target = { connect: true, token: 'secret' };
+        const listens = { source: { uri, listen: true, token: 'secret' }, target };
+        await leavingNothing(async () => {
+          const options = { inline, length: 8 << 20, source: { returnPath: false } };
+          expectWhole(await move(listens, options));
+        });
       }
     }
   });

@@ -14,7 +14,7 @@ const BLOCKS = [{ id: 'ram', source: content(1 << 20) }];
 /** Whoever listens. */
 const waysOf = (uri: string): Way[] => [
   { source: { uri: '' }, target: { uri } },
-  { source: { uri, listen: true }, target: { connect: true } as Way['target'] },
+  { source: { uri, listen: true, token: 'secret' }, target: { connect: true, token: 'secret' } },
 ];
 
 describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {

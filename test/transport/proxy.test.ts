@@ -157,11 +157,13 @@ describe('a proxy', () => {
 
   it('as a command, for a source and a target that listens for none: send --listen, receive --connect', async () => {
     const folder = await temporaryFolder();
-    const file = join(folder, 'file');
+    const [token, file] = [join(folder, 'token'), join(folder, 'file')] as const;
+    await writeFile(token, 'secret');
     await writeFile(file, content(1 << 20));
-    const sender = start('send', file, 'ws://127.0.0.1:0/', '--listen', '--json');
+    const by = ['--token-file', token];
+    const sender = start('send', file, 'ws://127.0.0.1:0/', '--listen', '--json', ...by);
     const { uri } = (await sender.event('listening')) as unknown as { uri: string };
-    expect((await run('receive', uri, join(folder, 'image'), '--connect')).status).toBe(0);
+    expect((await run('receive', uri, join(folder, 'image'), '--connect', ...by)).status).toBe(0);
     expect((await sender.ended).status).toBe(0);
   });
 });

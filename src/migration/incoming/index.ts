@@ -29,7 +29,8 @@ export function receive(options: IncomingOptions): Promise<IncomingMigration> {
 }
 
 async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {
-  checkWay({ uri: options.uri, inbox: options.inbox, token: options.token });
+  const { token, origins } = options;
+  checkWay({ uri: options.uri, inbox: options.inbox, token, origins });
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
@@ -44,8 +45,10 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
 
 async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
   const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
-  const { uri, inbox, token, tls, connect = false } = options;
-  const way: IncomingWay = { uri, inbox, token, tls, dials: connect ? 1 + channels : undefined, timeout, maxConnections, onStranger, signal };
+  const { uri, inbox, token, origins, tls, connect = false } = options;
+  const dials = connect ? 1 + channels : undefined;
+  const who = { token, origins, tls, maxConnections, onStranger };
+  const way: IncomingWay = { uri, inbox, ...who, dials, timeout, signal };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {

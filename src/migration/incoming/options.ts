@@ -16,6 +16,12 @@ export interface IncomingOptions extends MigrationOptions {
   uri?: string | URL;
   /** Connect to `uri`: it is the source that listens (false). */
   connect?: boolean;
+  /**
+   * Of which origins a page may come to a ws: or http: URI that we listen at, as browsers send
+   * them, such as `https://example.com`, or `*` for any. Without a token none but those may come
+   * (none); with one any, unless they are given too.
+   */
+  origins?: readonly string[];
   /** Memories to receive into, or `image`. */
   blocks?: BlockTargets;
   /**

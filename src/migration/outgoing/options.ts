@@ -16,7 +16,7 @@ export interface OutgoingOptions extends MigrationOptions {
   uri?: string | URL;
   /** Instead of `uri`: opens the connection of each channel. */
   connect?: ConnectChannel;
-  /** Listen at `uri`: it is the target that connects (false). */
+  /** Listen at `uri`: it is the target that connects (false). ws: and http: take a token then. */
   listen?: boolean;
   /** With `listen`: told where, with the port it got. If it throws, the migration fails, unless the target has come already. */
   onListening?: (uri: string) => void;

@@ -18,6 +18,7 @@ export const RESPONSE_HEADERS: Readonly<Record<string, string>> = { 'Content-Typ
 export function refusal(uri: WebUri, status: number): MultifdError {
   const why: Readonly<Record<number, string>> = {
     401: 'the token is missing or wrong: give the one that the other end has',
+    403: 'it takes no page of this origin: name the origin there, or give both ends a token',
     404: 'it has nothing at this path',
     405: `it takes no ${METHOD} there`,
     426: 'it wants a WebSocket: use ws:',

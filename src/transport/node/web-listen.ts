@@ -6,8 +6,9 @@ import { finished } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { MultifdError } from '../../errors.ts';
+import { adviceOn, refusalOf } from '../carriers/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from '../carriers/http.ts';
-import { PROTOCOL, sameToken, tokenOf } from '../carriers/token.ts';
+import { PROTOCOL } from '../carriers/token.ts';
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../carriers/web-socket.ts';
 import type { Door, DoorOptions } from '../dial.ts';
 import { FAREWELL_MS } from '../link.ts';
@@ -22,7 +23,7 @@ import { webReadable, webWritable } from './web-streams.ts';
  * @throws MultifdError ERR_LISTEN; ERR_OPTION for `wss:` and `https:` without certificates.
  */
 export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<Door> {
-  const { token, onLink, onStranger } = options;
+  const { onLink, onStranger } = options;
   /** Connections that have asked for nothing yet, or for what was refused. */
   const unknown = new Map<string, Socket>();
   const pathname = uri.path.split('?')[0]!;
@@ -30,13 +31,18 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
 
   /** @returns the status to refuse it with, if it has to be. */
   const refuse = (request: IncomingMessage): number | undefined => {
-    const { authorization, 'sec-websocket-protocol': protocols } = request.headers;
+    const { authorization, 'sec-websocket-protocol': protocols, origin } = request.headers;
     if (request.url?.split('?')[0] !== pathname) return 404;
-    if (token !== undefined && !sameToken(token, tokenOf({ authorization, protocols }))) return 401;
+    const refusal = refusalOf({ authorization, protocols, origin }, options);
+    if (refusal !== undefined) return refusal;
     // A second request over one connection, or one that comes when nobody is let in any more.
     return unknown.has(nameOf(request.socket)) ? undefined : 503;
   };
-  const told = (request: IncomingMessage, status: number): void => onStranger?.(`refused a connection from ${from(request)} with status ${status} (${STATUS_CODES[status]})`);
+  const told = (request: IncomingMessage, status: number): void => {
+    const refused = `refused a connection from ${from(request)} with status ${status}`;
+    const advice = adviceOn(status, request.headers.origin);
+    onStranger?.(`${refused} (${STATUS_CODES[status]})${advice}`);
+  };
 
   const server = createServer(uri, options, (request, response) => {
     const status = refuse(request) ?? (request.method === METHOD ? undefined : 405);
