@@ -16,6 +16,7 @@ import { lengthOf, Run } from './run.ts';
 import { ScanPlan } from './scan/create.ts';
 import { LiveRecorder, type LiveStatistics } from './statistics.ts';
 import { type Kept, keepNothing } from './tracking/create.ts';
+import { hashScratchBytes, type Lent } from './tracking/hash.ts';
 
 /** Takes a guest's pages and state to where they go. */
 type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
@@ -151,7 +152,12 @@ export class Guest {
     const kept = blocks.map(({ tracking = 'compare' }, index) => this.#last?.kept?.get(index) ?? keepNothing(tracking, pageSize));
     if (!goesOn) delete this.#last?.kept;
     const scan = new ScanPlan({
-      blocks: blocks.map(({ memory, scratch }, index) => ({ index, memory, kept: kept[index]!, scratch })),
+      blocks: blocks.map(({ memory, scratch }, index) => ({
+        index,
+        memory,
+        kept: kept[index]!,
+        scratch: scratch === undefined ? undefined : lentBytes(scratch, pageSize, scanThreads),
+      })),
       modules: await compileCores(blocks.map(({ memory }) => memory), checked.modules),
       pageSize,
       threads: checked.inline ? 0 : scanThreads,
@@ -185,6 +191,11 @@ function both(first: MultifdError, then: MultifdError): MultifdError {
 /** Blocks of which an image has some pages already. */
 function withBitmaps(cargo: Cargo, bitmaps: readonly Uint8Array[]): Cargo {
   return { ...cargo, blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })) };
+}
+
+/** What a caller has set aside, before it is divided among the threads. */
+function lentBytes(offset: number, pageSize: number, threads: number): Lent {
+  return { offset, bytes: hashScratchBytes(pageSize, Math.max(1, threads)), own: offset };
 }
 
 /** A live block's pages are handed over by the scan. */

@@ -2,7 +2,7 @@ import type { WorkerModule } from '../../engine/threads.ts';
 import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
 import type { CoreModules } from '../../core/index.ts';
 import { reachesThreads } from '../guest-memory.ts';
-import { hashArenaBytes, hashScratchBytes } from '../tracking/hash.ts';
+import { hashArenaBytes, hashScratchBytes, type Lent } from '../tracking/hash.ts';
 import type { ScannedBlock, Scanner } from './scanner.ts';
 import { ThreadScanner } from './thread-scanner.ts';
 import { WorkerScanner } from './worker-scanner.ts';
@@ -60,8 +60,12 @@ export class ScanPlan {
     if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs }));
     for (let part = 0; part < this.#threads; part++) {
       // Each has its own part of what a caller has lent.
-      const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch === undefined ? undefined : block.scratch + part * hashScratchBytes(pageSize) }));
+      const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch && partOf(block.scratch, part, pageSize) }));
       scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, module: worker(), maxBandwidth }));
     }
   }
+}
+
+function partOf(lent: Lent, part: number, pageSize: number): Lent {
+  return { ...lent, own: lent.offset + part * hashScratchBytes(pageSize) };
 }

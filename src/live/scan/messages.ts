@@ -3,6 +3,7 @@ import type { ArenaHandle } from '../../engine/arena.ts';
 import type { CoreModules } from '../../core/index.ts';
 import type { PostedMemory } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
+import type { Lent } from '../tracking/hash.ts';
 import type { Extent, PassCount } from './pass.ts';
 
 /** What one of several scanning threads is told when it starts. */
@@ -15,7 +16,7 @@ export interface ScanStart {
   /** Its share of the segments. */
   part: number;
   parts: number;
-  blocks: readonly { index: number; memory: PostedMemory; kept: Kept; scratch: number | undefined }[];
+  blocks: readonly { index: number; memory: PostedMemory; kept: Kept; scratch: Lent | undefined }[];
   /** Address in the arena of what hashes need. */
   hashAddress: number;
   /** Bytes per second, for this thread (0: no limit). */

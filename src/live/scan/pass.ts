@@ -116,6 +116,7 @@ async function sendPages(block: TrackedBlock, first: number, dirty: number, opti
       count.zero += pages;
     } else {
       const { copy, address } = normal.add(index, offset, pageSize, pages, memory.bytes.subarray(offset, offset + pages * pageSize));
+      tracker.blank?.(page, copy);
       tracker.sent(page, pages, copy, address);
     }
     count.dirty += pages;

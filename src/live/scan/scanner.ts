@@ -2,6 +2,7 @@ import type { CoreModules } from '../../core/index.ts';
 import type { Extent, PassCount } from './pass.ts';
 import type { LiveMemory } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
+import type { Lent } from '../tracking/hash.ts';
 
 /** A block that a scanner is to look at. */
 export interface ScannedBlock {
@@ -9,7 +10,8 @@ export interface ScannedBlock {
   index: number;
   memory: LiveMemory;
   kept: Kept;
-  scratch: number | undefined;
+  /** Bytes of the memory that its owner has lent. */
+  scratch: Lent | undefined;
 }
 
 export interface PassOrder {

@@ -2,7 +2,7 @@ import { hashKeyLength } from '../../core/index.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import { BitmapTracker, type DirtyBitmap } from './bitmap.ts';
 import { CompareTracker } from './compare.ts';
-import { type HashArena, HashTracker } from './hash.ts';
+import { type HashArena, HashTracker, type Lent } from './hash.ts';
 import type { Segments, Tracker } from './tracker.ts';
 
 /** What is kept of a block between looks at it, from one migration to the next. Structured-cloneable, but for a caller's own dirty log. */
@@ -28,7 +28,7 @@ export function keepNothing(tracking: 'compare' | 'hash' | DirtyBitmap, pageSize
 }
 
 /** @throws MultifdError ERR_OPTION for a memory that can't be tracked like this. */
-export function createTracker(kept: Kept, memory: GuestMemory, pageSize: number, scratch: number | undefined, hashArena: HashArena): Tracker {
+export function createTracker(kept: Kept, memory: GuestMemory, pageSize: number, scratch: Lent | undefined, hashArena: HashArena): Tracker {
   if (kept.method === 'bitmap') return new BitmapTracker(kept.log);
   if (kept.method === 'compare') return new CompareTracker(memory, pageSize, kept.segments);
   return new HashTracker({ memory, pageSize, segments: kept.segments, key: kept.key, arena: hashArena, scratch });

@@ -13,14 +13,23 @@ export function hashScratchBytes(pageSize = 4096, threads = 1): number {
 
 /** Bytes that it needs in the arena. */
 export function hashArenaBytes(pageSize: number): number {
-  return hashScratchBytes(pageSize) + pageSize;
+  return hashScratchBytes(pageSize) + 2 * pageSize;
+}
+
+/** Bytes of the guest's memory that its owner has lent, for all threads that look at it. */
+export interface Lent {
+  /** Byte offset of all of them, and how many there are. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** Byte offset of this thread's own part: {@link hashScratchBytes} bytes. */
+  readonly own: number;
 }
 
 /** Where hashes of what was sent are made; each tracker has its own. */
 export interface HashArena {
   core: CoreExports;
   buffer: ArrayBufferLike;
-  /** Address of {@link hashArenaBytes} bytes, zero at first: for the key, a hash, and a zero page behind them. */
+  /** Address of {@link hashArenaBytes} bytes, zero at first: for the key, hashes, a zero page, and room for a page. */
   address: number;
 }
 
@@ -32,14 +41,17 @@ export interface HashTrackerOptions {
   /** Random. */
   key: Uint8Array;
   arena: HashArena;
-  /** Byte offset of {@link hashScratchBytes} bytes in the guest's memory that nobody uses; without it they are borrowed. */
-  scratch: number | undefined;
+  /** Bytes in the guest's memory that nobody else uses; without them they are borrowed. */
+  scratch: Lent | undefined;
 }
 
 /**
  * 128 bits of each page that was sent. Pages are hashed where they are, so the key has to be in the guest's memory for the time. Unless the caller sets
  * bytes aside for it, they are borrowed during each call: kept, used, and put back before the guest's thread does anything else, so that the guest never
  * sees it. Memory that other threads work on can't be borrowed.
+ *
+ * The key stays here: who knows it can make two contents of a page with one hash. A thread wipes it when it has looked, but another one may copy pages
+ * meanwhile. So the bytes that were lent go out as zeros, whatever is in them ({@link blank}), and their pages are looked at in a copy.
  */
 export class HashTracker implements Tracker {
   readonly #options: HashTrackerOptions;
@@ -53,24 +65,32 @@ export class HashTracker implements Tracker {
     if (memory.core === undefined) throw new MultifdError('ERR_OPTION', 'hashes are made in WebAssembly memories: track other memory by compare');
     if (scratch === undefined && memory.shared) throw new MultifdError('ERR_OPTION', 'hashes in shared memory need bytes of it that nobody else uses: give their offset as scratch, or track by compare');
     const bytes = hashScratchBytes(pageSize);
-    if (memory.bytes.length < 2 * bytes + 2 * pageSize || (scratch !== undefined && (scratch % 16 !== 0 || scratch < 0 || scratch + bytes > memory.bytes.length))) {
+    if (memory.bytes.length < 2 * bytes + 2 * pageSize || (scratch !== undefined && (scratch.own % 16 !== 0 || scratch.own < 0 || scratch.own + bytes > memory.bytes.length))) {
       throw new MultifdError('ERR_OPTION', `hashes need ${bytes} bytes of the memory's ${memory.bytes.length}, at a multiple of 16: track by compare`);
     }
     this.#options = options;
     this.#key = options.key;
     new Uint8Array(arena.buffer).set(options.key, arena.address);
     this.#kept = new Uint8Array(bytes);
+    if (scratch !== undefined) this.#wipe(scratch);
     this.#zero = this.#hashOfZeros();
   }
 
   changed(page: number, count: number, mask: Uint32Array): void {
     const { memory, pageSize, scratch } = this.#options;
-    if (scratch !== undefined) return this.#look(page, count, 0, scratch, mask);
+    if (scratch !== undefined) return this.#lookAround(scratch, page, count, mask);
     // What is borrowed must not be what is hashed: the memory's end for pages of its first half, its beginning for the others.
     const { length } = memory.bytes;
     const inFirstHalf = Math.max(0, Math.min(count, Math.floor(length / 2 / pageSize) - page));
     if (inFirstHalf > 0) this.#borrow(length - this.#kept.length, (at) => this.#look(page, inFirstHalf, 0, at, mask));
     if (inFirstHalf < count) this.#borrow(0, (at) => this.#look(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask));
+  }
+
+  blank(page: number, copy: Uint8Array): void {
+    const { pageSize, scratch } = this.#options;
+    if (scratch === undefined) return;
+    const from = scratch.offset - page * pageSize;
+    copy.fill(0, clamp(from, copy.length), clamp(from + scratch.bytes, copy.length));
   }
 
   sent(page: number, pages: number, _content: Uint8Array, address: number): void {
@@ -86,6 +106,41 @@ export class HashTracker implements Tracker {
     for (let p = page % SEGMENT_PAGES, end = p + pages; p < end; p++) segment.set(this.#zero, 4 * p);
   }
 
+  /** Pages that have bytes which were lent are looked at in a copy, all others where they are. */
+  #lookAround(lent: Lent, page: number, count: number, mask: Uint32Array): void {
+    const { pageSize } = this.#options;
+    const first = clamp(Math.floor(lent.offset / pageSize) - page, count);
+    const end = clamp(Math.ceil((lent.offset + lent.bytes) / pageSize) - page, count);
+    const { own } = lent;
+    try {
+      if (first > 0) this.#look(page, first, 0, own, mask);
+      if (end < count) this.#look(page + end, count - end, end, own, mask);
+    } finally {
+      this.#wipe(lent);
+    }
+    for (let bit = first; bit < end; bit++) {
+      if (this.#copyChanged(page + bit)) setBit(mask, bit);
+    }
+  }
+
+  /** This thread's part of what was lent. */
+  #wipe({ own }: Lent): void {
+    const { memory, pageSize } = this.#options;
+    memory.bytes.fill(0, own, own + hashScratchBytes(pageSize));
+  }
+
+  #copyChanged(page: number): boolean {
+    const { memory, arena, pageSize } = this.#options;
+    const out = arena.address + up16(this.#key.length);
+    const at = arena.address + hashScratchBytes(pageSize) + pageSize;
+    const copy = new Uint8Array(arena.buffer, at, pageSize);
+    copy.set(memory.bytes.subarray(page * pageSize, (page + 1) * pageSize));
+    this.blank(page, copy);
+    arena.core.hash(at, pageSize, arena.address, out);
+    const { words, from } = this.#sentHashes(page);
+    return !sameHash(new Uint32Array(arena.buffer, out, 4), 0, words, from);
+  }
+
   #borrow(at: number, work: (at: number) => void): void {
     const { bytes } = this.#options.memory;
     this.#kept.set(bytes.subarray(at, at + this.#kept.length));
@@ -98,19 +153,21 @@ export class HashTracker implements Tracker {
 
   /** @param bit the mask's bit of the first page. @param at where the key and the hashes go. */
   #look(page: number, count: number, bit: number, at: number, mask: Uint32Array): void {
-    const { memory, pageSize, segments } = this.#options;
+    const { memory, pageSize } = this.#options;
     const { bytes, core } = memory;
     bytes.set(this.#key, at);
     const out = at + up16(this.#key.length);
     core!.hashPages(page * pageSize, pageSize, count, at, out);
     const now = new Uint32Array(bytes.buffer, out, 4 * count);
-    const segment = segments.get(Math.floor(page / SEGMENT_PAGES));
-    const then = segment && new Uint32Array(segment.buffer, HASH_LENGTH * (page % SEGMENT_PAGES), 4 * count);
-    for (let i = 0; i < count; i++) {
-      const [words, from] = then === undefined ? [this.#zero, 0] : [then, 4 * i];
-      const same = now[4 * i] === words[from] && now[4 * i + 1] === words[from + 1] && now[4 * i + 2] === words[from + 2] && now[4 * i + 3] === words[from + 3];
-      if (!same) setBit(mask, bit + i);
-    }
+    const { words, from, step } = this.#sentHashes(page);
+    for (let i = 0; i < count; i++) if (!sameHash(now, 4 * i, words, from + step * i)) setBit(mask, bit + i);
+  }
+
+  /** The hashes of what was sent of pages from `page` on, in its segment: words from `from` on, `step` for each page. */
+  #sentHashes(page: number): { words: Uint32Array; from: number; step: number } {
+    const segment = this.#options.segments.get(Math.floor(page / SEGMENT_PAGES));
+    if (segment === undefined) return { words: this.#zero, from: 0, step: 0 };
+    return { words: new Uint32Array(segment.buffer), from: 4 * (page % SEGMENT_PAGES), step: 4 };
   }
 
   /** The hashes of the segment that a page is in. */
@@ -133,4 +190,14 @@ export class HashTracker implements Tracker {
     arena.core.hash(arena.address + hashScratchBytes(pageSize), pageSize, arena.address, out);
     return new Uint32Array(arena.buffer, out, 4).slice();
   }
+}
+
+/** Whether four words from `at` on are those of `others` from `from` on. */
+function sameHash(words: Uint32Array, at: number, others: Uint32Array, from: number): boolean {
+  for (let word = 0; word < 4; word++) if (words[at + word] !== others[from + word]) return false;
+  return true;
+}
+
+function clamp(value: number, most: number): number {
+  return Math.max(0, Math.min(value, most));
 }

@@ -14,6 +14,8 @@ export interface Tracker {
    * @param count at most {@link GROUP_PAGES}; the pages are in the block.
    */
   changed(page: number, count: number, mask: Uint32Array): void;
+  /** Takes out of a copy of pages, from `page` on, what is not the guest's; called before {@link sent}. */
+  blank?(page: number, copy: Uint8Array): void;
   /** The `pages` pages from `page` on, at most 32, are on their way: `content`, which nobody changes any more, at `address` in the arena. */
   sent(page: number, pages: number, content: Uint8Array, address: number): void;
   /** They are on their way as zero pages. */
