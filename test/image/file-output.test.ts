@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { FileOutput } from '../../src/image/index.ts';
+import { watchOperations } from './faults.ts';
 import { folder } from './support.ts';
 
 test('a file has its name only once it is committed', async () => {
@@ -58,4 +59,47 @@ test('only regular files are ever replaced', async () => {
 
 test('a folder that is not there', async () => {
   await expect(FileOutput.create(join(await folder(), 'no', 'out'))).rejects.toMatchObject({ code: 'ERR_IO' });
+});
+
+describe('a folder that is not synced', () => {
+  /** Fails the syncs of folders, of which files know nothing. */
+  async function writeFailing(path: string, code: string, force = false): Promise<unknown> {
+    const output = await FileOutput.create(path, { force });
+    await output.handle.write('new');
+    let syncs = 0;
+    const end = await watchOperations(({ name }) => {
+      if (name === 'sync' && ++syncs > 1) throw Object.assign(new Error(`${code}: made by the test`), { code });
+    });
+    return output.commit().then(() => undefined, (error: unknown) => error).finally(end);
+  }
+
+  test('since the disk fails: the file has no name', async () => {
+    const where = await folder();
+    expect(await writeFailing(join(where, 'out'), 'EIO')).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('EIO') });
+    expect(await readdir(where)).toEqual([]);
+  });
+
+  test('since the disk fails: one that has been replaced is the new one, and the message says so', async () => {
+    const where = await folder();
+    const path = join(where, 'out');
+    await writeFile(path, 'old');
+    const error = await writeFailing(path, 'EIO', true);
+    expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(`${path} is the new one now and whole`) });
+    expect(await readFile(path, 'utf8')).toBe('new');
+    expect(await readdir(where)).toEqual(['out']);
+  });
+
+  test.each(['EINVAL', 'ENOTSUP'])('since its file system syncs no folders (%s)', async (code) => {
+    const path = join(await folder(), 'out');
+    expect(await writeFailing(path, code)).toBeUndefined();
+    expect(await readFile(path, 'utf8')).toBe('new');
+  });
+
+  // As root there is nothing that may not be read.
+  test.skipIf(process.platform === 'win32' || process.getuid?.() === 0)('since it may not be read: said before anything is written', async () => {
+    const where = await folder();
+    await chmod(where, 0o300);
+    await expect(FileOutput.create(join(where, 'out'))).rejects.toMatchObject({ code: 'ERR_IO' }).finally(() => chmod(where, 0o700));
+    expect(await readdir(where)).toEqual([]);
+  });
 });

@@ -157,6 +157,9 @@ describe(`a process that is killed, seed ${SEED}`, () => {
       expect(await hiddenIn(here)).not.toContain('.image');
       if (!there) expect(await hiddenIn(here)).toEqual([]);
       outcomes.push(found);
+      // The next one leaves nothing of a process that is gone.
+      await writeWhole(image, shorter, { force: true });
+      expect(await hiddenIn(here)).toEqual([]);
     };
     for (let operation = 1; !over; operation += 4) await Promise.all([0, 1, 2, 3].map((more) => killAt(operation + more)));
     expect(new Set(outcomes)).toEqual(new Set(['before', 'absent', 'longer']));
