@@ -15,6 +15,7 @@ export const ERROR_CASES: readonly Case[] = [
   { capability: 'errors', name: 'options that contradict each other', run: options },
   { capability: 'errors', needs: ['webSocketListen'], name: 'another token, WebSocket', run: () => token('ws') },
   { capability: 'errors', needs: ['httpListen'], name: 'another token, HTTP', run: () => token('http') },
+  { capability: 'errors', needs: ['httpListen'], name: 'a page of another origin', run: origin },
   {
     capability: 'errors',
     needs: ['unix', 'files'],
@@ -133,6 +134,25 @@ async function token(kind: 'ws' | 'http'): Promise<void> {
   const incoming = await receive({ uri: `${kind}://127.0.0.1:0/`, token: 'right', blocks: { heap: target }, signal: stop.signal });
   for (const wrong of [{ token: 'wrong' }, {}]) await fails(send({ uri: incoming.uri, ...wrong, blocks: [{ id: 'heap', source }] }), 'ERR_AUTH', `a source with ${JSON.stringify(wrong)}`);
   await Promise.all([send({ uri: incoming.uri, token: 'right', blocks: [{ id: 'heap', source }] }), incoming.completed]);
+}
+
+async function origin(): Promise<void> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const origins = ['https://example.com'];
+  const uri = 'http://127.0.0.1:0/';
+  const incoming = await receive({ uri, origins, blocks: {}, signal });
+  const ask = async (Origin: string): Promise<number> => {
+    const init = { method: 'POST', body: 'none of a migration', headers: { Origin } };
+    const response = await fetch(incoming.uri, init);
+    // What is let in is dropped for what it says.
+    await response.body?.cancel().catch(() => {});
+    return response.status;
+  };
+  equal([await ask('https://evil.example'), await ask('null')], [403, 403], 'answers to strangers');
+  equal(await ask('https://example.com'), 200, 'the answer to a page that may come');
+  stop.abort();
+  await fails(incoming.completed, 'ERR_CANCELLED', 'the target');
 }
 
 async function fileForSocket({ folder }: Io): Promise<void> {
