@@ -156,7 +156,7 @@ function encoder(method: Method, random: Random): Encoder {
     return {
       flag: ZLIB,
       encode(bytes) {
-        const parts = begun ? [] : [Uint8Array.of(0x78, 0x01)];
+        const parts: Uint8Array[] = begun ? [] : [Uint8Array.of(0x78, 0x01)];
         begun = true;
         for (let at = 0; at < bytes.length; at += 0xffff) parts.push(stored(bytes.subarray(at, at + 0xffff)));
         return concat(...parts, stored(new Uint8Array(0))); // a sync flush ends with an empty one
@@ -167,7 +167,7 @@ function encoder(method: Method, random: Random): Encoder {
     flag: ZSTD,
     encode(bytes) {
       // A frame with a window of 512 KiB, whose length is not said.
-      const parts = begun ? [] : [Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 9 << 3)];
+      const parts: Uint8Array[] = begun ? [] : [Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 9 << 3)];
       begun = true;
       for (let at = 0; at < bytes.length; at += PAGE) {
         const piece = bytes.subarray(at, at + PAGE);

@@ -6,15 +6,16 @@ import { recordPart } from './hostile/record.ts';
 import { recordingsPart } from './hostile/recordings.ts';
 import { sendPart } from './hostile/send.ts';
 import { connectionsPart } from './connections.ts';
-import { fileFaultsPart, killsPart } from './files/part.ts';
+import { filesPart } from './files/part.ts';
 import { accessPart, rangesPart } from './hostile/ranges.ts';
 import { sidecarsPart } from './hostile/sidecars.ts';
 import { strangersPart } from './hostile/strangers.ts';
+import { killedMigrationsPart } from './killed-migrations.ts';
 import type { Part } from './part.ts';
 
 /** All parts, in the order of the table. */
 export const PARTS: readonly Part[] = [
   receivePart, sendPart, recordPart, recordingsPart, imagesPart, devicesPart,
   sidecarsPart, rangesPart, accessPart, strangersPart, optionsPart,
-  connectionsPart, fileFaultsPart, killsPart,
+  connectionsPart, filesPart, killedMigrationsPart,
 ];

@@ -79,7 +79,8 @@ export async function runPart(part: Part, options: RunOptions): Promise<Outcome>
         findings.push(finding);
         options.onFinding(finding);
       }
-      // Whatever it has left behind shall not be held against the next.
+      // Whatever it has left behind in its own process shall not be held against the next.
+      if (part.watched === false) continue;
       await worker?.end();
       worker = undefined;
     }

@@ -12,7 +12,7 @@ import { prepared, type Scenario, SCENARIOS } from './scenarios.ts';
 
 const PRELOAD = fileURLToPath(new URL('./preload.js', import.meta.url));
 
-/** Milliseconds that a process may take: its time-out is 3 s. */
+/** Milliseconds that a process may take: its time-out is 2 s. */
 const PROCESS_LIMIT = 30_000;
 
 interface Ended {
@@ -56,7 +56,7 @@ async function perform(
   });
   clearTimeout(watchdog);
   // A peer that listens, and to which nothing came, would wait on.
-  const grace = setTimeout(() => stop.abort(), 2 * 3000);
+  const grace = setTimeout(() => stop.abort(), 4000);
   const peer = await (early ?? late)?.finally(() => clearTimeout(grace));
   clearTimeout(grace);
   if (hung) throw new Fault('hang', `the process did not end within ${PROCESS_LIMIT / 1000} s\n${stderr}`);
@@ -70,15 +70,7 @@ interface Reference {
   after: string;
 }
 
-const references = new Map<Scenario, Promise<Reference>>();
-
-/** What a run without any failure does: known once for each worker. */
-function referenceOf(scenario: Scenario, folder: string): Promise<Reference> {
-  let known = references.get(scenario);
-  if (known === undefined) references.set(scenario, (known = measure(scenario, folder)));
-  return known;
-}
-
+/** What a run without any failure does. */
 async function measure(scenario: Scenario, folder: string): Promise<Reference> {
   const work = join(folder, 'reference');
   await mkdir(work);
@@ -100,46 +92,31 @@ async function sourcesOf({ sources }: Scenario, folder: string): Promise<string>
   return (await Promise.all(digests)).join();
 }
 
-type PointOf = Omit<Point, 'kind'> & { kind: Point['kind']; name: string };
+interface PointOf extends Point {
+  scenario: Scenario;
+  reference: Reference;
+  name: string;
+}
 
-/** A scenario and a point of it; undefined where a scenario has fewer. */
-type Pick = (reference: Reference) => PointOf[];
+let all: Promise<PointOf[]> | undefined;
 
-const failing: Pick = ({ operations }) =>
-  operations.flatMap((operation) => kindsOf(operation).map((kind) => ({ ...operation, kind })));
-const killing: Pick = ({ operations }) => operations.map((operation) => ({ ...operation, kind: 'kill' }));
-
-/** One process at a time is watched, and nothing of this one. */
-function filesPart(name: string, what: string, short: number, pick: Pick): Part {
-  return {
-    name,
-    what,
-    executions: { whole: Infinity, short },
-    watched: false,
-    async points(folder) {
-      let most = 0;
-      for (const [at, scenario] of SCENARIOS.entries()) {
-        const own = join(folder, String(at));
-        await mkdir(own);
-        most = Math.max(most, pick(await referenceOf(scenario, own)).length);
-      }
-      return most * SCENARIOS.length;
-    },
-    async run(execution) {
-      const scenario = SCENARIOS[execution.index % SCENARIOS.length]!;
-      const reference = await referenceOf(scenario, execution.folder);
-      const point = pick(reference)[Math.floor(execution.index / SCENARIOS.length)];
-      if (point === undefined) return execution.skip();
-      await failAt(execution, scenario, reference, point);
-    },
-  };
+/** Every operation of every scenario, in each way in which it can fail. */
+async function measureAll(folder: string): Promise<PointOf[]> {
+  const points: PointOf[] = [];
+  for (const scenario of SCENARIOS) {
+    const own = join(folder, scenario.name);
+    await mkdir(own, { recursive: true });
+    const reference = await measure(scenario, own);
+    for (const operation of reference.operations) {
+      for (const kind of kindsOf(operation)) points.push({ ...operation, kind, scenario, reference });
+    }
+  }
+  return points;
 }
 
 async function failAt(
   { folder, note, faultPoint, kill }: Execution,
-  scenario: Scenario,
-  reference: Reference,
-  { thread, number, kind, name }: PointOf,
+  { scenario, reference, thread, number, kind, name }: PointOf,
 ): Promise<void> {
   note(`${scenario.name}: ${kind} at operation ${number} of thread ${thread}, ${name}`);
   if (kind === 'kill') kill();
@@ -240,11 +217,18 @@ async function firstSnapshot(work: string): Promise<string> {
   return first;
 }
 
-export const fileFaultsPart = filesPart(
-  'file faults',
-  'each file operation of each command fails once: EIO, ENOSPC, EINTR, half done, less than asked for',
-  14,
-  failing,
-);
-
-export const killsPart = filesPart('kills', 'each command is killed at each of its file operations', 8, killing);
+export const filesPart: Part = {
+  name: 'files',
+  what: 'each file operation of each command fails once, or is the last: killed',
+  executions: { whole: Infinity, short: 24 },
+  // Its processes are looked at, and nothing of this one.
+  watched: false,
+  points: async (folder) => (await (all ??= measureAll(folder))).length,
+  async run(execution) {
+    const points = await (all ??= measureAll(execution.folder));
+    const point = points[execution.index];
+    // Not each run has as many operations as the one before.
+    if (point === undefined) return execution.skip();
+    await failAt(execution, point);
+  },
+};

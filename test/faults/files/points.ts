@@ -33,6 +33,7 @@ const RETRIED = /^(read|write|open|sync|fsync)/;
 /** The ways in which an operation of this kind can fail. */
 export function kindsOf({ name, half }: Operation): FaultKindOfFile[] {
   return [
+    'kill',
     'EIO',
     ...(NEEDS_SPACE.test(name) ? (['ENOSPC'] as const) : []),
     ...(RETRIED.test(name) ? (['EINTR'] as const) : []),

@@ -30,8 +30,8 @@ export interface Scenario {
 
 const OUT = 'out/it';
 const CONTENT = someMemory(new Random(6), 40);
-const TIMEOUT = 3000;
-const seconds = ['--timeout', '3'];
+const TIMEOUT = 2000;
+const seconds = ['--timeout', '2'];
 
 const cli = (...args: string[]): string[] => [COMMAND, ...args];
 const unix = (folder: string): string => `unix:${folder}/s`;

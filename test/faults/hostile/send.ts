@@ -101,7 +101,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const said = Buffer.from(await Promise.race([playing, target.close().then(() => concat())]));
   note(`the target said ${said.subarray(0, 64).toString('hex')}; ${error?.code ?? 'completed'}`);
   demand(Buffer.compare(source, before) === 0, 'wrong bytes', 'the source was written to');
-  const heard = said.includes(shut(0)) || !returnPath;
+  const heard = said.includes(Buffer.from(shut(0))) || !returnPath;
   demand(error !== undefined || heard, 'outcome', 'completed, and the target never said so');
 }
 
