@@ -51,6 +51,11 @@ export function addEndOptions(command: Command): Command {
     .addOption(timeoutOption());
 }
 
+/** For those who wait for a target's word. */
+export function addCommitTimeoutOption(command: Command): Command {
+  return command.addOption(new Option('--commit-timeout <seconds>', 'for the target to put everything in place once it has been sent').argParser(seconds).default(600_000, '600'));
+}
+
 function timeoutOption(): Option {
   return new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30');
 }

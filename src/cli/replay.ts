@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { replay } from '../recording/index.ts';
-import { addOutputOptions, addTimeoutOption, type OutputOptions } from './options.ts';
+import { addCommitTimeoutOption, addOutputOptions, addTimeoutOption, type OutputOptions } from './options.ts';
 import { runRecording } from './recording-run.ts';
 import { addTokenOption, tokenIn } from './token.ts';
 
@@ -9,6 +9,8 @@ interface ReplayCommandOptions extends OutputOptions {
   tokenFile?: string;
   /** Milliseconds. */
   timeout: number;
+  /** Milliseconds. */
+  commitTimeout: number;
 }
 
 const EXAMPLES = `
@@ -25,7 +27,7 @@ export function addReplay(program: Command): void {
     .argument('<folder>', 'a recording')
     .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH or http://HOST:PORT/PATH')
     .option('--timing', 'send when it came, not as fast as the target takes it');
-  addOutputOptions(addTokenOption(addTimeoutOption(command)))
+  addOutputOptions(addTokenOption(addCommitTimeoutOption(addTimeoutOption(command))))
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, uri: string, { json, quiet, tokenFile, ...options }: ReplayCommandOptions) => {
       process.exitCode = await runRecording({ ...(json && { json }), ...(quiet && { quiet }) }, 'replaying', async ({ signal, onProgress }) => {

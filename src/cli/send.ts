@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
 import { reportStranger, runMigration } from './migrate.ts';
-import { addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
+import { addCommitTimeoutOption, addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
 import { describeSource } from './source.ts';
 import { addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
@@ -16,6 +16,8 @@ interface SendOptions extends EndOptions, TlsOptions {
   zlibLevel: number;
   zstdLevel: number;
   zeroPageDetection: ZeroPageDetection;
+  /** Milliseconds. */
+  commitTimeout: number;
   /** Bytes per second. */
   maxBandwidth: number;
   /** Bytes. */
@@ -44,7 +46,7 @@ export function addSend(program: Command): void {
     .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to write an image')
     .option('--image-token-file <file>', "with the token for the server of the source's URL")
     .option('--listen', 'listen at the URI, over ws: and http: with a token: the target connects');
-  addTokenOption(addEndOptions(command))
+  addTokenOption(addCommitTimeoutOption(addEndOptions(command)))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
     .addOption(new Option('--zstd-level <n>', '1 to 20').argParser(wholeNumber).default(1))
     .addOption(

@@ -1,6 +1,7 @@
 import { answering, givenObject } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
-import { ReturnPath } from '../migration/outgoing/return-path.ts';
+import { checkCommitTimeout } from '../migration/outgoing/options.ts';
+import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watch } from '../migration/watch.ts';
 import { dial } from '#host/links';
 import { LinkOutput } from '../transport/link-output.ts';
@@ -17,6 +18,11 @@ import { type RecordingStatistics, Traffic } from './statistics.ts';
 export interface ReplayOptions extends RecordingRunOptions {
   /** Send each byte when it came at the recording, instead of as soon as the target takes it (false). */
   timing?: boolean;
+  /**
+   * Milliseconds that the target may take, once everything has been sent, to put it in place and say so (600000), while it gives signs of life; without
+   * any, `timeout` holds.
+   */
+  commitTimeout?: number;
 }
 
 /** Bytes of a connection that are read and sent at a time. */
@@ -36,7 +42,7 @@ export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
 async function play(options: ReplayOptions): Promise<RecordingStatistics> {
   const uri = parseUri(options.uri);
   if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(options.uri)}: a recording is replayed over connections; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
-  const checked = checkRun(options);
+  const checked = { ...checkRun(options), commitTimeout: checkCommitTimeout(options.commitTimeout) };
   const recording = await openRecording(options.path);
   try {
     const outline = await readOutline(recording.main, recording.channels.length > 0);
@@ -46,7 +52,7 @@ async function play(options: ReplayOptions): Promise<RecordingStatistics> {
   }
 }
 
-type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean };
+type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean; commitTimeout: number };
 
 class ReplaySession {
   readonly #uri: LinkUri;
@@ -58,6 +64,8 @@ class ReplaySession {
   readonly #links: Link[] = [];
   readonly #pumps: Promise<unknown>[] = [];
   #sleeping = 0;
+  #sent = false;
+  #overdue: ReturnType<typeof setTimeout> | undefined;
   #returnPath: ReturnPath | undefined;
 
   constructor(uri: LinkUri, recording: Recording, checked: CheckedReplay) {
@@ -73,8 +81,8 @@ class ReplaySession {
     const watch = new Watch({
       signal,
       timeout,
-      // While the recording itself has a pause, nothing is expected to move.
-      progress: () => (this.#traffic.started && this.#sleeping === 0 ? this.#traffic.transferred + (this.#returnPath?.messages ?? 0) : undefined),
+      // While the recording itself has a pause, nothing is expected to move. A target's signs of life count once it has been sent everything.
+      progress: () => (this.#traffic.started && this.#sleeping === 0 ? this.#traffic.transferred + (this.#sent ? (this.#returnPath?.messages ?? 0) : 0) : undefined),
       fail: this.#first.fail,
       onLook: () => {
         if (this.#traffic.started) onProgress(this.#traffic.snapshot());
@@ -88,6 +96,7 @@ class ReplaySession {
       const error = MultifdError.from(thrown);
       throw (await this.#returnPath?.explain(error)) ?? error;
     } finally {
+      clearTimeout(this.#overdue);
       watch.stop();
       for (const link of this.#links) link.destroy();
       // They read the recording's files, which are closed next.
@@ -115,7 +124,10 @@ class ReplaySession {
     if (!complete) await verified();
     // A recording that was broken off may leave its target waiting on any connection: all of them end.
     for (const link of this.#links) link.end();
-    const error = await this.#returnPath?.verdict;
+    this.#sent = true;
+    if (this.#returnPath === undefined) return;
+    this.#overdue = setTimeout(() => this.#first.fail(notInTime(this.#checked.commitTimeout)), this.#checked.commitTimeout);
+    const error = await this.#returnPath.verdict;
     if (error !== undefined) throw error;
   }
 

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { randomBytes } from '../support/bytes.ts';
 import { type JsonEvent, parseLines, run, startReceiver, temporaryFolder } from '../support/command.ts';
+import { Source } from '../support/peer.ts';
+import { end, endOfFile, endOfSection, flush, header, openReturnPath, start, syncPacket } from '../support/wire.ts';
 
 const PAGE = 4096;
 const PAGES = 700;
 const ZERO_PAGES = 100;
 
-const STATISTICS = ['total-time', 'setup-time', 'ram', 'channels', 'blocks'];
+const STATISTICS = ['total-time', 'setup-time', 'ram', 'channels', 'blocks', 'confirmed'];
 const RAM = ['total', 'transferred', 'remaining', 'normal', 'normal-bytes', 'duplicate', 'page-size', 'mbps', 'multifd-bytes', 'precopy-bytes', 'dirty-sync-count'];
 const CHANNEL = ['id', 'packets', 'bytes', 'normal', 'duplicate'];
 
@@ -48,6 +50,7 @@ test('each end tells listening, progress and the result, with numbers that add u
     const result = events.at(-1)!;
     expect(result).toMatchObject({
       event: 'completed',
+      confirmed: true,
       ram: { total: PAGES * PAGE, remaining: 0, normal: PAGES - ZERO_PAGES, 'normal-bytes': (PAGES - ZERO_PAGES) * PAGE, duplicate: ZERO_PAGES, 'page-size': PAGE },
       blocks: [{ id: 'some.file', 'used-length': PAGES * PAGE }],
     });
@@ -69,6 +72,20 @@ test('both ends count the same bytes on each channel', async () => {
   const sent = parseLines((await run('send', source, uri, '--json', '--compression', 'zlib')).stdout).at(-1)!;
   const received = parseLines((await receiver.ended).stdout).at(-1)!;
   expect(received['channels']).toEqual(sent['channels']);
+});
+
+test('a receiver whose source has gone before it could be told is done, and says so', async () => {
+  const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', join(await temporaryFolder(), 'image'));
+  const source = await Source.connect(uri, 2);
+  source.toAll(syncPacket(), syncPacket());
+  source.main.put(header(), openReturnPath(), start([{ id: 'ram', length: PAGE }]), flush(), endOfSection(), end(), flush(), endOfSection());
+  await source.main.putAll(endOfFile());
+  source.main.end();
+  await source.close();
+  const { status, stdout, stderr } = await receiver.ended;
+  expect(status).toBe(0);
+  expect(parseLines(stdout).at(-1)).toMatchObject({ event: 'completed', confirmed: false });
+  expect(stderr).toMatch(/^multifd: warning: complete, but the source was gone before it could be told/);
 });
 
 test('what fails before it begins has a result of zeros', async () => {

@@ -6,12 +6,12 @@ const BOTH_ENDS = ['channels', 'compression', 'uuid', 'switchover-ack', 'page-si
 
 describe('help', () => {
   test.each([
-    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file']],
+    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file', 'commit-timeout']],
     ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'tls-authz', 'origin']],
     ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help', 'token-file']],
     ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help', 'token-file']],
     ['record', ['channels', 'page-size', 'timeout', 'token-file', 'origin', 'keep', 'force', 'json', 'quiet', 'help']],
-    ['replay', ['timing', 'timeout', 'token-file', 'json', 'quiet', 'help']],
+    ['replay', ['timing', 'timeout', 'commit-timeout', 'token-file', 'json', 'quiet', 'help']],
     ['proxy', ['rendezvous', 'token-file', 'to-token-file', 'origin', 'to-origin', 'tls-creds-dir', 'to-tls-creds-dir', 'max-connections', 'timeout', 'json', 'quiet', 'help']],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');

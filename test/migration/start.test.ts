@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { join } from 'node:path';
-import { receive, send } from 'multifd';
+import { type ImageStore, receive, send } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { Source } from '../support/peer.ts';
 import { concat, devicePacket, end, endOfFile, endOfSection, flush, header, openReturnPath, part, ramPacket, shut, start, syncPacket } from '../support/wire.ts';
@@ -87,21 +87,72 @@ describe.each(LAUNCHERS)('start, with $name', ({ inline }) => {
     });
   });
 
-  it('has the last word: the connection that breaks under it fails nothing', async () => {
+  it.each<[string, string, (source: Source) => void]>([
+    ['is reset', 'tcp:127.0.0.1:0', ({ main }) => main.reset()],
+    ['is closed', 'tcp:127.0.0.1:0', ({ main }) => main.destroy()],
+    ['is closed, over unix', '', ({ main }) => main.destroy()],
+  ])('has the last word: the connection that %s under it fails nothing, and the result says that the source may go on as well', async (_, uri, hangUp) => {
     await leavingNothing(async () => {
       let source: Source | undefined;
       let breakOff = (): void => {};
       const broken = new Promise<void>((resolve) => (breakOff = resolve));
       const start = async (): Promise<void> => {
-        source!.main.reset();
+        hangUp(source!);
         await source!.main.closed;
         for (let turns = 0; turns < 50; turns++) await turn();
         breakOff();
       };
-      const { error, statistics } = await receivingOne({ uri: 'tcp:127.0.0.1:0', inline, start }, async (uri) => (source = await play(uri)));
+      const { error, statistics } = await receivingOne({ inline, start, ...(uri !== '' && { uri }) }, async (where) => {
+        source = await play(where);
+        source.main.end(); // as a source does that has said all it has to say
+        return source;
+      });
       await broken;
       expect(error).toBeUndefined();
-      expect(statistics).toBeDefined();
+      expect(statistics).toMatchObject({ confirmed: false });
+    });
+  });
+
+  it.each([true, false])('that comes to its end says whether the source was told: with a return path %s', async (returnPath) => {
+    await leavingNothing(async () => {
+      const { error, statistics } = await receivingOne({ inline, start() {} }, async (uri) => {
+        const source = await play(uri, returnPath);
+        source.main.end();
+        source.main.ignore();
+        return source;
+      });
+      expect(error).toBeUndefined();
+      expect(statistics).toMatchObject({ confirmed: returnPath ? true : null });
+    });
+  });
+
+  it('does not come while onDeviceState never ends: such a target is given up when its source has gone, or it is cancelled', async () => {
+    await leavingNothing(async () => {
+      for (const code of ['ERR_PEER_CLOSED', 'ERR_CANCELLED'] as const) {
+        const cancel = new AbortController();
+        let source: Source | undefined;
+        let starts = 0;
+        const onDeviceState = (): Promise<void> => {
+          if (code === 'ERR_CANCELLED') setImmediate(() => cancel.abort());
+          else source!.main.destroy();
+          return new Promise(() => {});
+        };
+        const { error } = await receivingOne({ inline, signal: cancel.signal, onDeviceState, start: () => void starts++ }, async (where) => {
+          source = await play(where);
+          source.main.end();
+          source.main.ignore();
+          return source;
+        });
+        expect(error).toMatchObject({ code });
+        expect(starts).toBe(0);
+      }
+    });
+  });
+
+  it('does not come while blocks, a function, never answers: the time-out holds, as it does for a slow source', async () => {
+    await leavingNothing(async () => {
+      const { error } = await receiving({ inline, timeout: 300, blocks: () => new Promise<never>(() => {}), start() {} }, play);
+      expect(error).toMatchObject({ code: 'ERR_TIMEOUT' });
     });
   });
 
@@ -175,6 +226,29 @@ describe.each(LAUNCHERS)('start, with $name', ({ inline }) => {
       });
       expect(error).toMatchObject({ code: 'ERR_PEER_CLOSED' });
       expect(starts).toBe(0);
+    });
+  });
+});
+
+describe('an image', () => {
+  it.each([['is there', true], ['has gone meanwhile', false]])('that is complete when its source %s', async (_, there) => {
+    await leavingNothing(async () => {
+      let source: Source | undefined;
+      const store: ImageStore = {
+        begin: ({ blocks }) => blocks.map(() => ({ write() {}, zero() {} })),
+        async commit() {
+          if (there) return;
+          source!.main.destroy();
+          await source!.main.closed;
+        },
+        discard() {},
+      };
+      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image: store });
+      source = await play(incoming.uri);
+      source.main.end();
+      if (there) source.main.ignore();
+      expect(await incoming.completed).toMatchObject({ confirmed: there });
+      await source.close();
     });
   });
 });

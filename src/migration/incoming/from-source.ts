@@ -158,12 +158,21 @@ export class FromSource {
 
   async #commit(): Promise<void> {
     const landing = this.#landing!;
+    const { signal } = this.#checked;
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
+    const cancel = (): void => this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
     try {
-      await this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() });
+      const committed = Promise.resolve(this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() }));
+      if (this.#sink.leavable) {
+        signal.addEventListener('abort', cancel);
+        if (signal.aborted) cancel();
+        await this.#unlessFailed(committed);
+        signal.removeEventListener('abort', cancel);
+      } else await committed;
       if (this.#sink.start !== undefined) await this.#start(this.#sink);
     } finally {
       clearInterval(alive);
+      signal.removeEventListener('abort', cancel);
     }
   }
 

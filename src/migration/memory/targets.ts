@@ -42,6 +42,8 @@ export interface IncomingSink {
   readonly reachable: boolean;
   /** Whether all of its memories are zero before anything comes. */
   readonly zeroed: boolean;
+  /** Whether nobody has to wait for `commit` once the migration has failed: it makes nothing last, and runs code of the caller's that may never end. */
+  readonly leavable?: boolean;
   configuration(configuration: Configuration): void | Promise<void>;
   /** The blocks, in the source's order; the answer has a target for each. */
   blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
@@ -77,6 +79,7 @@ export function memorySink(targets: BlockTargets, zeroed: boolean, pageSize: num
   return {
     reachable: typeof targets !== 'function' && Object.values(targets).every(isSharedTarget),
     zeroed,
+    leavable: true,
     configuration() {},
     blocks: choose,
     resize: choose,

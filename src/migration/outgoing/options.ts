@@ -43,6 +43,11 @@ export interface OutgoingOptions extends MigrationOptions {
   maxBandwidth?: number;
   /** Ask the target to say when it has everything (true). Without it, success means that all was handed to the network. */
   returnPath?: boolean;
+  /**
+   * Milliseconds that the target may take, once everything has been sent, to put it in place and say so (600000), while it gives signs of life; without
+   * any, `timeout` holds. A program that was stopped goes on here after that, and may run there as well: see `confirmed` of the statistics.
+   */
+  commitTimeout?: number;
   /** TLS on every connection (none). The target has to use it too. */
   tls?: OutgoingTls;
   /** For `file:`, replace a file that is there (false). */
@@ -58,7 +63,19 @@ export interface CheckedOutgoing extends CheckedOptions {
   zstdLevel: number;
   maxBandwidth: number;
   returnPath: boolean;
+  commitTimeout: number;
   force: boolean;
+}
+
+/**
+ * An image of 100 GiB may have to wait for as much of it to reach a slow disk as the target's memory could hold back, which takes minutes. To give up
+ * earlier costs more than to wait: the target may finish all the same.
+ */
+const COMMIT_TIMEOUT_MS = 600_000;
+
+/** @throws MultifdError ERR_OPTION. */
+export function checkCommitTimeout(milliseconds: number | undefined): number {
+  return integer('commit timeout', milliseconds ?? COMMIT_TIMEOUT_MS, 1, 2 ** 31 - 1);
 }
 
 /** @throws MultifdError ERR_OPTION. */
@@ -77,6 +94,7 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
     zstdLevel: integer('zstd level', options.zstdLevel ?? 1, 1, 20),
     maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
     returnPath,
+    commitTimeout: checkCommitTimeout(options.commitTimeout),
     force: options.force ?? false,
   };
 }

@@ -12,7 +12,7 @@ export class ReturnPath {
   readonly verdict: Promise<MultifdError | undefined>;
   /** Resolves when the target has said that the source may switch over; rejects if it ends without. */
   readonly acknowledged: Promise<void>;
-  /** How many messages came: any of them is a sign of life. */
+  /** How many messages came: any of them is a sign of life, which counts once everything has been sent. */
   messages = 0;
   readonly #link: Link;
   readonly #input: LinkInput;
@@ -83,4 +83,9 @@ export class ReturnPath {
     const hint = secure && this.messages === 0 ? '; it may have refused our certificate: its own output says so then' : '';
     return new MultifdError('ERR_PEER_CLOSED', `the target closed the connection before it had everything${hint}`, { channel: 'main', offset });
   }
+}
+
+/** The error of a target that has been sent everything, gives signs of life, and does not come to an end. @param commitTimeout milliseconds. */
+export function notInTime(commitTimeout: number): MultifdError {
+  return new MultifdError('ERR_TIMEOUT', `the target has everything, and has not said within ${commitTimeout / 1000} s that it is in place: a longer commit time-out waits longer`);
 }

@@ -1,3 +1,4 @@
+import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
 import { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
@@ -11,7 +12,7 @@ import type { CoursePlan } from './course.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { Pump } from './pump.ts';
-import { ReturnPath } from './return-path.ts';
+import { notInTime, ReturnPath } from './return-path.ts';
 
 /**
  * A whole migration to a listening target:
@@ -41,7 +42,7 @@ export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checke
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
 async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan, module: WorkerModule | ThreadStock | undefined): Promise<void> {
-  const { signal, compression, uuid, zlibLevel, zstdLevel } = checked;
+  const { signal, compression, uuid, zlibLevel, zstdLevel, commitTimeout } = checked;
   const link = await links.open('main', signal);
   recorder.start();
   const main = new MainChannel(link, (bytes) => {
@@ -68,13 +69,19 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
       }),
     });
     const { engine } = pump;
-    const watch = pump.watch(() => recorder.progress + (returnPath?.messages ?? 0));
-    // A target that gives up says so, or just goes: either ends the migration at once.
     let streamed = false;
+    // What counts is what has moved: a target that says it is alive, and takes nothing, keeps nobody waiting.
+    const watch = pump.watch(() => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0));
+    let overdue: ReturnType<typeof setTimeout> | undefined;
+    // A target that gives up says so, or just goes: either ends the migration at once.
     const streaming = stream({ main, returnPath, pump, cargo, checked, recorder, plan }).then(() => {
       streamed = true;
+      // Its signs of life say that it is at work on making all of it last, which may take it long, but not for ever: a guest may be standing still.
+      if (returnPath !== undefined) overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
     });
     void returnPath?.verdict.then((error) => {
+      if (error === undefined) recorder.confirmed = true;
+      else if (error.code === 'ERR_REMOTE') recorder.confirmed = null; // it has said that it does not run
       if (error !== undefined) engine.group.fail(error);
       else if (!streamed) engine.group.fail(new MultifdError('ERR_STREAM', 'the target said that it has everything before everything was sent', { channel: 'main' }));
     });
@@ -90,13 +97,34 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
       const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
       link.destroy();
       await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
-      if (reason !== undefined) throw reason;
+      if (reason !== undefined) throw explained(reason, { checked, returnPath, recorder });
     } finally {
+      clearTimeout(overdue);
       watch.stop();
     }
   } finally {
     link.destroy();
   }
+}
+
+interface Circumstances {
+  checked: CheckedOutgoing;
+  returnPath: ReturnPath | undefined;
+  recorder: Recorder;
+}
+
+/** An error with what it may be due to, or what it leaves open, that can't be seen where it happens. */
+function explained(error: MultifdError, { checked, returnPath, recorder }: Circumstances): MultifdError {
+  const { code, channel, offset } = error;
+  const withHint = (hint: string): MultifdError => Object.assign(MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }), { cause: error });
+  if (recorder.confirmed === false) return withHint('everything had been sent, so that the target may have it, and run it, all the same');
+  const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
+  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those that come after.
+  if (isClosed && typeof channel === 'number' && (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))) {
+    return withHint(`a target drops what it has no use for: is multifd on there, and has it the ${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, migrate_set_parameter multifd-channels ${checked.channels})`);
+  }
+  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0) return withHint(`a target that waits for more channels than the ${checked.channels} here looks the same: set the same number at both ends`);
+  return error;
 }
 
 interface Streaming {
@@ -185,6 +213,8 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   // Before the target gets what lets it say that it has everything.
   await cargo.verify?.();
   await main.put(ramSectionEnd(), tail);
+  // From the last byte on the target may have everything, whatever becomes of its word.
+  if (returnPath !== undefined) recorder.confirmed = false;
   await main.end();
 }
 
