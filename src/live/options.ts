@@ -42,9 +42,9 @@ export interface GuestOptions {
   resume(): void | Promise<void>;
   /** Asked for once the program has stopped: its state that is no RAM, in pieces of at most 511 KiB. Goes beside the last pages, as DEVICE_STATE packets. */
   deviceState?(): Iterable<DeviceState> | AsyncIterable<DeviceState>;
-  /** Called before each round, and once the program has stopped: throws if the program has come to hold something that can't be moved. */
+  /** Called before each round, and once the program has stopped: throws if the program has come to hold something that can't be moved. May be async. */
   check?(): void;
-  /** Asks the program to leave this share of the time, 0 to 0.99, unused. For `autoConverge`. */
+  /** Asks the program to leave this share of the time, 0 to 0.99, unused. For `autoConverge`. May be async. */
   throttle?(share: number): void;
   /** Bytes per page, a power of two from 4096 to 512 KiB (4096). */
   pageSize?: number;

@@ -88,6 +88,31 @@ const dialling = (capability: Capability, listens: Capability, name: string, uri
   },
 });
 
+/** The global class of the runtime, whichever ours uses to dial. What such a socket can do differs: some call back, some can be told to wait. */
+const OWN_AT_SOURCE: Way = {
+  capability: 'webSocket',
+  needs: ['webSocketListen'],
+  name: "the runtime's own WebSockets, of the source",
+  async open(target) {
+    const incoming = await receive({ ...target, uri: 'ws://127.0.0.1:0/' });
+    return { incoming, to: { connect: () => new WebSocket(incoming.uri, 'multifd') } };
+  },
+};
+
+const OWN_AT_TARGET: Way = {
+  capability: 'webSocket',
+  needs: ['webSocketListen'],
+  name: "the runtime's own WebSockets, of the target",
+  async open(target) {
+    const inbox = new Inbox();
+    const incoming = await receive({ ...target, inbox });
+    const onListening = (at: string): void => {
+      for (let n = 0; n <= (target.channels ?? 2); n++) void inbox.add(new WebSocket(at, 'multifd'));
+    };
+    return { incoming, to: { uri: 'ws://127.0.0.1:0/', listen: true, onListening } };
+  },
+};
+
 /** Both ends dial, and somebody joins their connections. */
 const MEETING: Way = {
   capability: 'webSocket',
@@ -124,6 +149,8 @@ export function waysOf(io: Io): readonly Way[] {
     listening('httpListen', 'HTTP', () => 'http://127.0.0.1:0/a/path', { token: TOKEN }),
     { ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'), needs: ['webSocketListen'] },
     dialling('webSocket', 'webSocketListen', 'WebSockets, dialled by the target', 'ws://127.0.0.1:0/'),
+    // Of the runtimes here only Node 20 has none.
+    ...(typeof WebSocket === 'function' ? [OWN_AT_SOURCE, OWN_AT_TARGET] : []),
     ...(io.meeting === undefined ? [] : [MEETING]),
     { ...listening('http', 'HTTP', () => 'http://127.0.0.1:0/'), needs: ['httpListen'] },
     dialling('httpTarget', 'httpListen', 'HTTP, dialled by the target', 'http://127.0.0.1:0/'),
