@@ -13,7 +13,7 @@ const WASM_PAGES = 256;
 const OFFSET = 700 * PAGE + 1040;
 
 /** What every key of this test's is made of. */
-const KEY = Uint8Array.from({ length: 8192 }, (_, at) => (at * 167 + (at >> 8) * 31 + 97) & 0xff);
+const KEY = Buffer.from(Array.from({ length: 8192 }, (_, at) => (at * 167 + (at >> 8) * 31 + 97) & 0xff));
 
 afterEach(() => void vi.restoreAllMocks());
 
