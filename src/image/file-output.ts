@@ -70,7 +70,7 @@ export class FileOutput {
       await io(`write ${this.path} to the disk`, this.handle.sync());
       written = stampOf(await io(`look at ${this.path}`, this.handle.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#hidden.with(PART), this.path, this.#force);
+      await giveName(this.#hidden.with(PART), this.path, { force: this.#force, takesBack: true });
     } catch (error) {
       await this.discard();
       throw error;
@@ -112,18 +112,20 @@ export async function removeSuperseded(path: string): Promise<void> {
 }
 
 /**
- * Gives a file that is on the disk its name in place of its hidden one. Both are synced, in that order: whatever a power cut leaves,
- * one of them is there.
+ * Gives a file that is on the disk its name in place of its hidden one. The folder is synced before the hidden one goes: whatever a
+ * power cut leaves, one of them is there.
  *
- * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set; ERR_IO. The file has its hidden name then, unless it
- *   has replaced another.
+ * @param options.force replace a file that has the name.
+ * @param options.takesBack take the name away again if the folder can't be synced, unless it has replaced another file. Only for a
+ *   file that may be lost then: the disk may not have its hidden name either.
+ * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set: the file has its hidden name then; ERR_IO.
  */
-export async function giveName(temporary: string, path: string, force: boolean): Promise<void> {
+export async function giveName(temporary: string, path: string, { force = false, takesBack = false } = {}): Promise<void> {
   if (!force) {
     // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
     const refused = await link(temporary, path).then(() => undefined, systemCodeOrThrow);
     if (refused === undefined) {
-      await lasting(path, () => takeBack(temporary, path));
+      await lasting(path, takesBack ? () => takeBack(temporary, path) : undefined);
       // It has its name, which is what counts; a second, hidden one does no harm.
       await rm(temporary).catch(() => undefined);
       return;
@@ -133,7 +135,7 @@ export async function giveName(temporary: string, path: string, force: boolean):
   }
   const replaced = await refuseToReplace(path, force);
   await io(`give the file its name ${path}`, rename(temporary, path));
-  await lasting(path, replaced ? undefined : () => rename(path, temporary));
+  await lasting(path, takesBack && !replaced ? () => rename(path, temporary) : undefined);
 }
 
 /** Syncs the folder of a name that was just given; when that fails, takes it back if there is a way. */

@@ -16,7 +16,7 @@ const HIDDEN = /^(\.multifd-[0-9a-f-]+)\.image$/;
  * any clock says, and what the others left is removed. If an image is there under the name, it is left alone. Only for when nobody is
  * updating the image any more.
  *
- * @returns the image's stamp; undefined if there was nothing to finish.
+ * @returns the image's stamp; undefined if there was nothing to finish, or only something to clear away.
  * @throws MultifdError ERR_IO; ERR_EXISTS if the name is taken meanwhile; ERR_IMAGE if it can't be told which of two updates was begun
  *   last. The hidden files stay then.
  */
@@ -80,7 +80,7 @@ async function finish(path: string, { aside, update, redo }: Left & { redo: Redo
     const image = await io(`open ${aside}`, open(aside, 'r+'));
     try {
       await applyRedo(sidecar, image, redo);
-      await giveName(aside, path, false);
+      await giveName(aside, path);
       return stampOf(await io(`look at ${path}`, image.stat({ bigint: true })));
     } finally {
       await image.close();

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { syncFolder } from './folder.ts';
 import { isOver, OWNER, ownerOfThis } from './owner.ts';
 
 /**
@@ -86,10 +87,15 @@ export async function leftOver(path: string): Promise<Hidden[]> {
   return left;
 }
 
-/** Removes files that are left over; folders stay. Never throws. */
+/**
+ * Removes files that are left over; folders stay. What is to be seen in the folder is put on the disk first, so that nothing goes that
+ * the disk needs still; if that can't be done, all stays. Never throws.
+ */
 export async function removeLeftOver(path: string, which: (hidden: Hidden) => boolean): Promise<void> {
+  const gone = (await leftOver(path)).filter(which);
+  if (gone.length === 0 || !(await syncFolder(dirname(path)).then(() => true, () => false))) return;
   // A folder is refused.
-  for (const hidden of await leftOver(path)) if (which(hidden)) await rm(hidden.path, { force: true }).catch(() => undefined);
+  for (const hidden of gone) await rm(hidden.path, { force: true }).catch(() => undefined);
 }
 
 function tagOf(path: string): string {

@@ -226,7 +226,7 @@ export class ImageUpdate {
       await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)) });
       const written = stampOf(await io('look at the image', this.#image.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
+      await giveName(this.#hidden.with(SET_ASIDE), this.#path);
       return written;
     } catch (error) {
       throw this.#keep(error);
@@ -240,7 +240,7 @@ export class ImageUpdate {
     } catch (error) {
       try {
         await undo();
-        await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
+        await giveName(this.#hidden.with(SET_ASIDE), this.#path);
       } catch {
         throw this.#another ? await this.#keepAnother(error) : this.#keep(error);
       }

@@ -79,11 +79,12 @@ const options: PowerOptions = { random, cuts: 12 };
 
 describe(`a power cut at each operation, seed ${SEED}`, () => {
   test.each([
-    ['longer', longer],
-    ['shorter', shorter],
-  ])('of an update, the tail %s', async (_what, after) => {
+    ['the tail longer', longer, undefined],
+    ['the tail shorter', shorter, undefined],
+    ['where there are no links', longer, 'link'],
+  ])('of an update, %s', async (_what, after, lacking) => {
     const { supply, update } = await toBeUpdated(after);
-    const { cuts, error } = await supply.run(update, options);
+    const { cuts, error } = await supply.run(update, { ...options, fails: (_, { name }) => name === lacking });
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts, { before, after })).toEqual(['absent', 'after', 'before']);
     expect(await outcomesOf(atTheEnd(cuts), { before, after })).toEqual(['after']);
