@@ -4,7 +4,7 @@
  * and the same build when nothing is ever synced; and another build, such as that of the commit
  * before a change. In each round all of them take turns, in fresh processes, on the same disk.
  *
- *     node bench/durability.mjs [--before CHECKOUT] [--folder FOLDER] [--rounds 9] [--mib 256]
+ *     node bench/durability.mjs [--before CHECKOUT] [--folder FOLDER] [--rounds 10] [--mib 256]
  *                               [--changed 0.02]
  *
  * CHECKOUT has been built. FOLDER is where the images go (default: the one for temporary files);
@@ -31,7 +31,7 @@ async function compare() {
     options: {
       before: { type: 'string' },
       folder: { type: 'string', default: tmpdir() },
-      rounds: { type: 'string', default: '9' },
+      rounds: { type: 'string', default: '10' },
       mib: { type: 'string', default: '256' },
       changed: { type: 'string', default: '0.02' },
     },
