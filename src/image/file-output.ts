@@ -19,9 +19,10 @@ export interface FileOutputOptions {
 const PART = '.part';
 
 /**
- * A file that is complete or absent. It is written under a hidden name in the same folder, and gets its own name in
- * {@link commit}, when it is whole and on the disk. A process that is killed leaves the hidden file (`.multifd-*.part`) only, and
- * the next file of that name removes it, if that process is provably gone.
+ * A file that is complete or absent. It is written under a hidden name in the same folder, and gets
+ * its own name in {@link commit}, when it is whole and on the disk. A process that is killed leaves
+ * the hidden file (`.multifd-*.part`) only, and the next file of that name removes it, if that
+ * process is provably gone.
  */
 export class FileOutput {
   readonly path: string;
@@ -49,7 +50,10 @@ export class FileOutput {
     await removeUnfinished(path);
     const hidden = await io(`look into ${dirname(path)}`, HiddenName.beside(path));
     try {
-      const handle = await io(`create a file beside ${path}`, open(hidden.with(PART), 'wx+', OWNER_ONLY));
+      const handle = await io(
+        `create a file beside ${path}`,
+        open(hidden.with(PART), 'wx+', OWNER_ONLY),
+      );
       return new FileOutput(path, hidden, handle, force);
     } catch (error) {
       hidden.release();
@@ -58,9 +62,10 @@ export class FileOutput {
   }
 
   /**
-   * Puts the content on the disk and gives the file its name, which is on the disk then too. On failure the hidden file is removed,
-   * and there is no file of the name, or the one before; but one that has been replaced already when its folder can't be synced
-   * is the new one, of which nobody knows whether it outlasts a power cut, and the message says so.
+   * Puts the content on the disk and gives the file its name, which is on the disk then too. On
+   * failure the hidden file is removed, and there is no file of the name, or the one before; but
+   * one that has been replaced already when its folder can't be synced is the new one, of which
+   * nobody knows whether it outlasts a power cut, and the message says so.
    *
    * @returns what the file can be known by later.
    * @throws MultifdError ERR_EXISTS if another file took the name meanwhile; ERR_IO.
@@ -71,7 +76,7 @@ export class FileOutput {
       await io(`write ${this.path} to the disk`, this.handle.sync());
       written = stampOf(await io(`look at ${this.path}`, this.handle.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#hidden.with(PART), this.path, this.#force);
+      await giveName(this.#hidden.with(PART), this.path, { force: this.#force, takesBack: true });
     } catch (error) {
       await this.discard();
       throw error;
@@ -96,35 +101,50 @@ export class FileOutput {
 }
 
 /**
- * Removes what is left over of files of that name that were never finished; what can still become the file stays. Only if the process
- * that left it is provably gone. Never throws.
+ * Removes what is left over of files of that name that were never finished; what can still become
+ * the file stays. Only if the process that left it is provably gone. Never throws.
  */
 export async function removeUnfinished(path: string): Promise<void> {
-  const setAside = new Set((await hiddenBeside(path).catch(() => [])).filter(({ suffix }) => suffix === SET_ASIDE).map(({ stem }) => stem));
-  await removeLeftOver(path, ({ suffix, stem }) => suffix === PART || (suffix === SIDECAR && !setAside.has(stem)));
+  const setAside = new Set(
+    (await hiddenBeside(path).catch(() => []))
+      .filter(({ suffix }) => suffix === SET_ASIDE)
+      .map(({ stem }) => stem),
+  );
+  await removeLeftOver(
+    path,
+    ({ suffix, stem }) => suffix === PART || (suffix === SIDECAR && !setAside.has(stem)),
+  );
 }
 
 /**
- * Removes all that is left over of files of that name, now that a new one has it, lasting. Only if the process that left it is provably
- * gone. Never throws.
+ * Removes all that is left over of files of that name, now that a new one has it, lasting. Only if
+ * the process that left it is provably gone. Never throws.
  */
 export async function removeSuperseded(path: string): Promise<void> {
   await removeLeftOver(path, () => true);
 }
 
 /**
- * Gives a file that is on the disk its name in place of its hidden one. Both are synced, in that order: whatever a power cut leaves,
- * one of them is there.
+ * Gives a file that is on the disk its name in place of its hidden one. The folder is synced before
+ * the hidden one goes: whatever a power cut leaves, one of them is there.
  *
- * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set; ERR_IO. The file has its hidden name then, unless it
- *   has replaced another.
+ * @param options.force replace a file that has the name.
+ * @param options.takesBack take the name away again if the folder can't be synced, unless it has
+ *   replaced another file. Only for a file that may be lost then: the disk may not have its hidden
+ *   name either.
+ * @throws MultifdError ERR_EXISTS if the name is taken and `force` is not set: the file has its
+ *   hidden name then; ERR_IO.
  */
-export async function giveName(temporary: string, path: string, force: boolean): Promise<void> {
+export async function giveName(
+  temporary: string,
+  path: string,
+  { force = false, takesBack = false } = {},
+): Promise<void> {
   if (!force) {
     // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
     const refused = await link(temporary, path).then(() => undefined, systemCodeOrThrow);
     if (refused === undefined) {
-      await lasting(path, () => takeBack(temporary, path));
+      await lasting(path, takesBack ? () => takeBack(temporary, path) : undefined);
       // It has its name, which is what counts; a second, hidden one does no harm.
       await rm(temporary).catch(() => undefined);
       return;
@@ -134,10 +154,12 @@ export async function giveName(temporary: string, path: string, force: boolean):
   }
   const replaced = await refuseToReplace(path, force);
   await io(`give the file its name ${path}`, rename(temporary, path));
-  await lasting(path, replaced ? undefined : () => rename(path, temporary));
+  await lasting(path, takesBack && !replaced ? () => rename(path, temporary) : undefined);
 }
 
-/** Syncs the folder of a name that was just given; when that fails, takes it back if there is a way. */
+/**
+ * Syncs the folder of a name that was just given; when that fails, takes it back if there is a way.
+ */
 async function lasting(path: string, takeItBack?: () => Promise<void>): Promise<void> {
   try {
     await syncFolder(dirname(path));
@@ -153,7 +175,8 @@ async function lasting(path: string, takeItBack?: () => Promise<void>): Promise<
 /** Takes away a name that was just given by a link, unless another file has it by now. */
 async function takeBack(temporary: string, path: string): Promise<void> {
   const [own, found] = [await statIfThere(temporary), await statIfThere(path)];
-  if (own !== undefined && own.ino === found?.ino && own.dev === found.dev) await io(`take back the name ${path}`, rm(path));
+  if (own !== undefined && own.ino === found?.ino && own.dev === found.dev)
+    await io(`take back the name ${path}`, rm(path));
 }
 
 /** @returns whether a file is there, which may be replaced. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { syncFolder } from './folder.ts';
 import { isOver, OWNER, ownerOfThis } from './owner.ts';
 
 /**
@@ -8,11 +9,14 @@ import { isOver, OWNER, ownerOfThis } from './owner.ts';
  *
  *     .multifd-TAG-ORDINAL-OWNER-RANDOM.SUFFIX
  *
- * TAG says of which output it is: a hash of its name, which itself can be as long as a name may be. ORDINAL is higher than that
- * of all there are for the output when the name is made, so that the later of two is known without a clock. OWNER is the process,
- * as `owner.ts` has it. Everything fits into 143 bytes, the least that a Linux file system allows for a name.
+ * TAG says of which output it is: a hash of its name, which itself can be as long as a name may be.
+ * ORDINAL is higher than that of all there are for the output when the name is made, so that the
+ * later of two is known without a clock. OWNER is the process, as `owner.ts` has it. Everything
+ * fits into 143 bytes, the least that a Linux file system allows for a name.
  */
-const HIDDEN = new RegExp(`^(\\.multifd-([0-9a-f]{16})-(\\d{1,15})-(${OWNER.source})-[0-9a-f]{8})(\\.[a-z]+)$`);
+const HIDDEN = new RegExp(
+  `^(\\.multifd-([0-9a-f]{16})-(\\d{1,15})-(${OWNER.source})-[0-9a-f]{8})(\\.[a-z]+)$`,
+);
 
 /** The suffix of what was not made here, or has no other place any more: nothing removes that. */
 export const KEPT = '.kept';
@@ -68,28 +72,47 @@ export async function hiddenBeside(path: string): Promise<Hidden[]> {
   return (await readdir(folder)).flatMap((name) => {
     const [, stem, of, ordinal, owner, suffix] = HIDDEN.exec(name) ?? [];
     if (of !== tag) return [];
-    return [{ path: join(folder, name), stem: stem!, suffix: suffix!, ordinal: Number(ordinal), owner: owner! }];
+    return [
+      {
+        path: join(folder, name),
+        stem: stem!,
+        suffix: suffix!,
+        ordinal: Number(ordinal),
+        owner: owner!,
+      },
+    ];
   });
 }
 
 /**
- * What is hidden for an output and nobody can be at work with any more: of this user's, and its process is provably gone, or is this
- * one and was over with it. What can't be found out counts as at work. Never throws.
+ * What is hidden for an output and nobody can be at work with any more: of this user's, and its
+ * process is provably gone, or is this one and was over with it. What can't be found out counts as
+ * at work. Never throws.
  */
 export async function leftOver(path: string): Promise<Hidden[]> {
   const left: Hidden[] = [];
   for (const hidden of await hiddenBeside(path).catch(() => [])) {
-    if (hidden.suffix === KEPT || atWork.has(hidden.stem) || !(await isOver(hidden.owner, dirname(path)))) continue;
+    if (hidden.suffix === KEPT || atWork.has(hidden.stem)) continue;
+    if (!(await isOver(hidden.owner, dirname(path)))) continue;
     const found = await lstat(hidden.path).catch(() => undefined);
     if (found !== undefined && found.uid === (process.geteuid?.() ?? found.uid)) left.push(hidden);
   }
   return left;
 }
 
-/** Removes files that are left over; folders stay. Never throws. */
-export async function removeLeftOver(path: string, which: (hidden: Hidden) => boolean): Promise<void> {
+/**
+ * Removes files that are left over; folders stay. What is to be seen in the folder is put on the
+ * disk first, so that nothing goes that the disk needs still; if that can't be done, all stays.
+ * Never throws.
+ */
+export async function removeLeftOver(
+  path: string,
+  which: (hidden: Hidden) => boolean,
+): Promise<void> {
+  const gone = (await leftOver(path)).filter(which);
+  if (gone.length === 0 || !(await syncFolder(dirname(path)).then(() => true, () => false))) return;
   // A folder is refused.
-  for (const hidden of await leftOver(path)) if (which(hidden)) await rm(hidden.path, { force: true }).catch(() => undefined);
+  for (const hidden of gone) await rm(hidden.path, { force: true }).catch(() => undefined);
 }
 
 function tagOf(path: string): string {

@@ -53,13 +53,15 @@ export interface UpdateContent {
  *     5 it gets its name back                            new     all                    new
  *     6 what is hidden is removed                        new     -                      -
  *
- * Each of 1 to 5 is on the disk, files and the folder's names, before the next begins: a power cut leaves what a line says or the one
- * before it, whatever the file system did first. What is removed in 6 may be there again after one, and does no harm.
+ * Each of 1 to 5 is on the disk, files and the folder's names, before the next begins: a power cut
+ * leaves what a line says or the one before it, whatever the file system did first. What is removed
+ * in 6 may be there again after one, and does no harm.
  *
- * What runs out of room does so in 1 or 3, as 4 writes only where something has been before; up to there the old image is
- * brought back after any failure. When 4 or 5 fails, or the process ends in 2 to 5, both hidden files stay, and
- * {@link finishImageUpdate} makes the new image of them. A sidecar alone is of no use to anyone: a process that ended in 1, or last in 6,
- * leaves it, and the next one that writes an image of that name removes it.
+ * What runs out of room does so in 1 or 3, as 4 writes only where something has been before; up to
+ * there the old image is brought back after any failure. When 4 or 5 fails, or the process ends in
+ * 2 to 5, both hidden files stay, and {@link finishImageUpdate} makes the new image of them. A
+ * sidecar alone is of no use to anyone: a process that ended in 1, or last in 6, leaves it, and the
+ * next one that writes an image of that name removes it.
  *
  * The pages that changed are written twice. That beats a copy of the image, which costs all of its pages where the file system
  * can't clone files (ext4 can't), and an undo log, which would need the pages to be written a third time, and the old ones
@@ -80,7 +82,15 @@ export class ImageUpdate {
   /** What was set aside is not the image that is to be updated. */
   #another = false;
 
-  private constructor(path: string, stamp: Stamp, plan: ImagePlan, image: FileHandle, before: readonly Uint8Array[], hidden: HiddenName, sidecar: FileHandle) {
+  private constructor(
+    path: string,
+    stamp: Stamp,
+    plan: ImagePlan,
+    image: FileHandle,
+    before: readonly Uint8Array[],
+    hidden: HiddenName,
+    sidecar: FileHandle,
+  ) {
     this.#path = path;
     this.#stamp = stamp;
     this.plan = plan;
@@ -111,7 +121,15 @@ export class ImageUpdate {
         if (sameStamp(read, stamp)) {
           await removeUnfinished(path);
           const hidden = await io(`look into ${dirname(path)}`, HiddenName.beside(path));
-          return new ImageUpdate(path, stamp, plan, image, before, hidden, await createSidecar(path, hidden));
+          return new ImageUpdate(
+            path,
+            stamp,
+            plan,
+            image,
+            before,
+            hidden,
+            await createSidecar(path, hidden),
+          );
         }
       }
     } catch (error) {
@@ -176,7 +194,15 @@ export class ImageUpdate {
       return bothOf(differing, present);
     });
     const places = blocks.map(({ id: _, ...rest }) => rest);
-    return { ordinal: this.#hidden.ordinal, image: basename(this.#path), pageSize, blocks: places, tailOffset, tailLength: tail.length, pages };
+    return {
+      ordinal: this.#hidden.ordinal,
+      image: basename(this.#path),
+      pageSize,
+      blocks: places,
+      tailOffset,
+      tailLength: tail.length,
+      pages,
+    };
   }
 
   /** Step 1. */
@@ -228,7 +254,7 @@ export class ImageUpdate {
       await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)) });
       const written = stampOf(await io('look at the image', this.#image.stat({ bigint: true })));
       await this.#close();
-      await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
+      await giveName(this.#hidden.with(SET_ASIDE), this.#path);
       return written;
     } catch (error) {
       throw this.#keep(error);
@@ -242,7 +268,7 @@ export class ImageUpdate {
     } catch (error) {
       try {
         await undo();
-        await giveName(this.#hidden.with(SET_ASIDE), this.#path, false);
+        await giveName(this.#hidden.with(SET_ASIDE), this.#path);
       } catch {
         throw this.#another ? await this.#keepAnother(error) : this.#keep(error);
       }
@@ -256,15 +282,28 @@ export class ImageUpdate {
     const { code, message } = MultifdError.from(thrown);
     const [aside, sidecar] = [this.#hidden.with(SET_ASIDE), this.#hidden.with(SIDECAR)];
     const files = `${aside}, where changes can be missing, and ${sidecar}, which has them`;
-    return new MultifdError(code, `${message}; ${this.#path} is to be made whole of ${files}: once the cause is gone, finishImageUpdate() does it`, { cause: thrown });
+    return new MultifdError(
+      code,
+      `${message}; ${this.#path} is to be made whole of ${files}: ` +
+        'once the cause is gone, finishImageUpdate() does it',
+      { cause: thrown },
+    );
   }
 
-  /** A file that had taken the image's name, and lost it to a third: no changes go into that, and nothing removes it. */
+  /**
+   * A file that had taken the image's name, and lost it to a third: no changes go into that, and
+   * nothing removes it.
+   */
   async #keepAnother(thrown: unknown): Promise<MultifdError> {
     const { code, message } = MultifdError.from(thrown);
     const [aside, kept] = [this.#hidden.with(SET_ASIDE), this.#hidden.with(KEPT)];
-    const where = await rename(aside, kept).then(() => kept, () => aside);
-    return new MultifdError(code, `${message}; what had its name is now ${where}`, { cause: thrown });
+    const where = await rename(aside, kept).then(
+      () => kept,
+      () => aside,
+    );
+    return new MultifdError(code, `${message}; what had its name is now ${where}`, {
+      cause: thrown,
+    });
   }
 
   async #removeSidecar(): Promise<void> {

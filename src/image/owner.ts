@@ -7,11 +7,12 @@ import { systemCode } from './io.ts';
  *
  *     BOOT-SPACE-PID-START-INSTANCE
  *
- * BOOT and SPACE are hashes of the kernel's boot id and of the namespaces that PID and START (the process's start, in clock ticks
- * since the boot) are of. INSTANCE is one of this module: a process can have several, in threads. Where that can't be found out, which
- * is anywhere but on Linux, it is `PID-INSTANCE`, of which nobody ever knows.
+ * BOOT and SPACE are hashes of the kernel's boot id and of the namespaces that PID and START (the
+ * process's start, in clock ticks since the boot) are of. INSTANCE is one of this module: a process
+ * can have several, in threads. Where that can't be found out, which is anywhere but on Linux, it
+ * is `PID-INSTANCE`, of which nobody ever knows.
  */
-export const OWNER = /(?:[0-9a-f]{8}-[0-9a-f]{8}-\d{1,10}-\d{1,20}|\d{1,10})-[0-9a-f]{8}/;
+export const OWNER = /(?:[0-9a-f]{16}-[0-9a-f]{8}-\d{1,10}-\d{1,20}|\d{1,10})-[0-9a-f]{8}/;
 
 const INSTANCE = randomBytes(4).toString('hex');
 
@@ -31,8 +32,10 @@ function placeOfThis(): Promise<Place | undefined> {
       const { pid, start } = processIn(await readFile('/proc/self/stat', 'latin1'));
       // Another namespace's /proc says nothing of the numbers here.
       if (pid !== process.pid) return undefined;
-      const boot = hashOf(await readFile('/proc/sys/kernel/random/boot_id', 'latin1'));
-      const space = hashOf(`${await readlink('/proc/self/ns/pid')} ${await readlink('/proc/self/ns/time').catch(() => '')}`);
+      const boot = hashOf(await readFile('/proc/sys/kernel/random/boot_id', 'latin1'), 16);
+      const pids = await readlink('/proc/self/ns/pid');
+      const times = await readlink('/proc/self/ns/time').catch(() => '');
+      const space = hashOf(`${pids} ${times}`, 8);
       return { boot, space, start };
     } catch {
       return undefined;
@@ -43,13 +46,16 @@ function placeOfThis(): Promise<Place | undefined> {
 
 export async function ownerOfThis(): Promise<string> {
   const place = await placeOfThis();
-  return place === undefined ? `${process.pid}-${INSTANCE}` : `${place.boot}-${place.space}-${process.pid}-${place.start}-${INSTANCE}`;
+  return place === undefined
+    ? `${process.pid}-${INSTANCE}`
+    : `${place.boot}-${place.space}-${process.pid}-${place.start}-${INSTANCE}`;
 }
 
 /**
- * Whether a process can't be at work any more with what has its name in the folder: it was of this boot, in sight, and is gone,
- * whoever has its number now; or it was of another boot, and the folder's file system is one that only this kernel can have mounted. Of
- * this module's own instance it is true: what that is at work with, it knows itself. Never throws; in doubt, false.
+ * Whether a process can't be at work any more with what has its name in the folder: it was of this
+ * boot, in sight, and is gone, whoever has its number now; or it was of another boot, and the
+ * folder's file system is one that only this kernel can have mounted. Of this module's own instance
+ * it is true: what that is at work with, it knows itself. Never throws; in doubt, false.
  */
 export async function isOver(owner: string, folder: string): Promise<boolean> {
   const place = await placeOfThis();
@@ -75,14 +81,18 @@ function processIn(stat: string): { pid: number; state: string; start: string } 
   return { pid: Number.parseInt(stat, 10), state: fields[0]!, start: fields[19]! };
 }
 
-/** The magic numbers of statfs(2): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, overlayfs. */
-const LOCAL = new Set([0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x2fc12fc1, 0xca451a4e, 0x01021994, 0x794c7630]);
+/**
+ * The magic numbers of statfs(2): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, overlayfs.
+ */
+const LOCAL = new Set([
+  0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x2fc12fc1, 0xca451a4e, 0x01021994, 0x794c7630,
+]);
 
 /** Whether no other kernel can have the folder's file system at the same time. */
 async function isLocal(folder: string): Promise<boolean> {
   return statfs(folder).then(({ type }) => LOCAL.has(type >>> 0), () => false);
 }
 
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 8);
+function hashOf(text: string, digits: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, digits);
 }

@@ -12,7 +12,10 @@ export const SET_ASIDE = '.image';
 
 /** What an update has to copy from its sidecar into the image, each byte to where it is in the sidecar. */
 export interface Redo {
-  /** Of two that were cut off the one with the higher is the later one; 0 for a record of version 1, which has none. */
+  /**
+   * Of two that were cut off the one with the higher is the later one; 0 for a record of version 1,
+   * which has none.
+   */
   readonly ordinal: number;
   /** The image's name in its folder. */
   readonly image: string;
@@ -88,7 +91,15 @@ function parsed(json: Buffer): Omit<Redo, 'pages'> | undefined {
   }
 }
 
-function checked({ version, ordinal: found, image, pageSize, blocks, tailOffset, tailLength }: Partial<Redo> & { version?: unknown }): Omit<Redo, 'pages'> | undefined {
+function checked({
+  version,
+  ordinal: found,
+  image,
+  pageSize,
+  blocks,
+  tailOffset,
+  tailLength,
+}: Partial<Redo> & { version?: unknown }): Omit<Redo, 'pages'> | undefined {
   const ordinal = version === 1 ? 0 : found;
   if ((version !== 1 && version !== VERSION) || !isLength(ordinal)) return undefined;
   if (typeof image !== 'string' || !isLength(pageSize) || !isPageSize(pageSize)) return undefined;
@@ -101,7 +112,9 @@ function checked({ version, ordinal: found, image, pageSize, blocks, tailOffset,
     isLength(block.pagesOffset) &&
     block.bitmapOffset + block.bitmapLength <= block.pagesOffset &&
     block.pagesOffset + block.usedLength <= tailOffset;
-  return blocks.every(fits) ? { ordinal, image, pageSize, blocks, tailOffset, tailLength } : undefined;
+  return blocks.every(fits)
+    ? { ordinal, image, pageSize, blocks, tailOffset, tailLength }
+    : undefined;
 }
 
 function isLength(value: unknown): value is number {

@@ -2,14 +2,26 @@ import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { MultifdError } from '../errors.ts';
 import { HiddenName, io, KEPT, statIfThere, syncFolder, systemCode } from '../image/index.ts';
-import { checkReplaceable, finishReplacing, looksFree, NEW, OLD, PART, removeLeftOverFolders, removeRecording, taken } from './replacing.ts';
+import {
+  checkReplaceable,
+  finishReplacing,
+  looksFree,
+  NEW,
+  OLD,
+  PART,
+  removeLeftOverFolders,
+  removeRecording,
+  taken,
+} from './replacing.ts';
 
 /**
- * A recording's folder that is complete or absent. It is filled under a hidden name in the same folder, and gets its own name in {@link commit}, when
- * all of it is on the disk. A process that is killed leaves the hidden folder (`.multifd-*.part`) only, and the next recording of that name removes
- * it, if that process is provably gone.
+ * A recording's folder that is complete or absent. It is filled under a hidden name in the same
+ * folder, and gets its own name in {@link commit}, when all of it is on the disk. A process that is
+ * killed leaves the hidden folder (`.multifd-*.part`) only, and the next recording of that name
+ * removes it, if that process is provably gone.
  *
- * No file system that Node knows of swaps two folders in one step. Where a recording is replaced, neither has the name for a moment:
+ * No file system that Node knows of swaps two folders in one step. Where a recording is replaced,
+ * neither has the name for a moment:
  *
  *     step                                   NAME    .multifd-X.new  .multifd-X.old
  *     1 the new one is called whole          old     new             -
@@ -17,8 +29,9 @@ import { checkReplaceable, finishReplacing, looksFree, NEW, OLD, PART, removeLef
  *     3 the new one gets it                  new     -               old
  *     4 the old one is removed               new     -               -
  *
- * Each of 1 to 3 is on the disk before the next begins. Whoever finds the name absent, and both of the others there, does step 3: that is what the
- * next `record`, `inspect` and `replay` do, at any time.
+ * Each of 1 to 3 is on the disk before the next begins. Whoever finds the name absent, and both of
+ * the others there, does step 3: that is what the next `record`, `inspect` and `replay` do, at any
+ * time.
  *
  * Memory can hold anything secret: the folder and its files are their owner's alone.
  */
@@ -41,7 +54,8 @@ export class OutputFolder {
 
   /**
    * @param force replace a recording, or an empty folder, that is there. Anything else is never replaced.
-   * @throws MultifdError ERR_EXISTS if something is there that may not be replaced; ERR_IO, also if the folder it is in can't be synced.
+   * @throws MultifdError ERR_EXISTS if something is there that may not be replaced; ERR_IO, also if
+   *   the folder it is in can't be synced.
    */
   static async create(path: string, force: boolean): Promise<OutputFolder> {
     const whole = resolve(path);
@@ -63,14 +77,18 @@ export class OutputFolder {
 
   /** A new file in the folder, open for writing until the end. Throws MultifdError ERR_IO. */
   async file(name: string): Promise<FileHandle> {
-    const handle = await io(`create ${name} of ${this.#path}`, open(join(this.#folder, name), 'wx', 0o600));
+    const handle = await io(
+      `create ${name} of ${this.#path}`,
+      open(join(this.#folder, name), 'wx', 0o600),
+    );
     this.#files.push(handle);
     return handle;
   }
 
   /**
-   * Puts all files on the disk and gives the folder its name, which is on the disk then too. On failure all of it is removed, and what had the name
-   * before has it still. But once it has its name it stays: should that not get to the disk, the message says so.
+   * Puts all files on the disk and gives the folder its name, which is on the disk then too. On
+   * failure all of it is removed, and what had the name before has it still. But once it has its
+   * name it stays: should that not get to the disk, the message says so.
    * @throws MultifdError ERR_EXISTS if something else took the name meanwhile; ERR_IO.
    */
   async commit(): Promise<void> {
@@ -92,7 +110,8 @@ export class OutputFolder {
   /** Removes all of it. Never throws, so that it can follow any error. */
   async discard(): Promise<void> {
     await this.#closeFiles().catch(() => undefined);
-    if (!this.#stays) await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
+    if (!this.#stays)
+      await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
     this.#hidden.release();
   }
 
@@ -101,7 +120,7 @@ export class OutputFolder {
   }
 
   async #take(): Promise<void> {
-    await this.#rename(await this.#identity());
+    await this.#rename(await this.#identityOf(this.#folder));
     await this.#outlast();
   }
 
@@ -113,7 +132,7 @@ export class OutputFolder {
       await io(`call ${this.#folder} whole`, rename(this.#folder, whole));
       this.#folder = whole;
       await syncFolder(parent);
-      const identity = await this.#identity();
+      const identity = await this.#identityOf(whole);
       await io(`move ${this.#path} out of the way`, rename(this.#path, old));
       try {
         // It may have become something else since it was looked at.
@@ -130,26 +149,27 @@ export class OutputFolder {
     }
   }
 
-  /** What tells the folder from any other, whatever its name is. */
-  async #identity(): Promise<string> {
-    const found = await statIfThere(this.#folder);
+  /** What tells the folder of that name from any other. */
+  async #identityOf(path: string): Promise<string> {
+    const found = await statIfThere(path);
     return `${found?.dev} ${found?.ino}`;
   }
 
   async #rename(identity: string): Promise<void> {
-    const hidden = this.#folder;
     try {
-      // Should something have come by now, no rename of a folder replaces more than an empty folder.
-      await rename(hidden, this.#path);
-      this.#folder = this.#path;
+      // Should something have come by now, no rename of a folder replaces more than an empty
+      // folder.
+      await rename(this.#folder, this.#path);
     } catch (cause) {
       const code = systemCode(cause) ?? '';
       if (['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(code)) throw taken(this.#path);
       // Somebody who looked for the recording in this very moment may have given it its name.
-      this.#folder = this.#path;
-      if (code !== 'ENOENT' || (await this.#identity()) !== identity) {
-        this.#folder = hidden;
-        throw new MultifdError('ERR_IO', `cannot give the recording its name ${this.#path}: ${(cause as Error).message}`, { cause });
+      if (code !== 'ENOENT' || (await this.#identityOf(this.#path)) !== identity) {
+        throw new MultifdError(
+          'ERR_IO',
+          `cannot give the recording its name ${this.#path}: ${(cause as Error).message}`,
+          { cause },
+        );
       }
     }
     this.#stays = true;
@@ -161,7 +181,11 @@ export class OutputFolder {
       await syncFolder(dirname(this.#path));
     } catch (thrown) {
       const { code, message } = MultifdError.from(thrown);
-      throw new MultifdError(code, `${message}; ${this.#path} is the new recording and whole, but may not outlast a power cut`, { cause: thrown });
+      throw new MultifdError(
+        code,
+        `${message}; ${this.#path} is the new recording and whole, but may not outlast a power cut`,
+        { cause: thrown },
+      );
     }
   }
 
@@ -178,7 +202,8 @@ export class OutputFolder {
       }
       await syncFolder(dirname(this.#path));
     } catch {
-      // The disk may have the name for neither, and then finds the new one by being called whole: it has to be that.
+      // The disk may have the name for neither, and then finds the new one by being called whole:
+      // it has to be that.
       this.#stays = true;
       left = `; what had its name before may be ${old}, and the new recording ${this.#folder}`;
     }

@@ -69,8 +69,8 @@ export interface Recording {
 }
 
 /**
- * Opens a recording's folder. Files that are none of a recording's are left alone. If it was to replace another and that was cut off, it is given
- * its name first.
+ * Opens a recording's folder. Files that are none of a recording's are left alone. If it was to
+ * replace another and that was cut off, it is given its name first.
  * @throws MultifdError ERR_IO; ERR_RECORDING if it is no folder, has no main channel, lacks a channel, or something else than a regular file
  *   has the name of one.
  */

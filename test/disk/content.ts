@@ -41,7 +41,8 @@ export class Content {
   resize(length: number): void {
     for (const [index, page] of this.#pages) {
       if (index * PAGE >= length) this.#pages.delete(index);
-      else if ((index + 1) * PAGE > length) this.#pages.set(index, page.slice().fill(0, length - index * PAGE));
+      else if ((index + 1) * PAGE > length)
+        this.#pages.set(index, page.slice().fill(0, length - index * PAGE));
     }
     this.#length = length;
   }

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 
-/** Where files are in memory: a model of a disk needs no other, and each of many thousand syncs would be waited for. */
+/**
+ * Where files are in memory: a model of a disk needs no other, and each of many thousand syncs
+ * would be waited for.
+ */
 const MEMORY = '/dev/shm';
 
 /** Makes empty folders, which are gone with the tests of a file. */

@@ -2,12 +2,23 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { finishImageUpdate, ImageUpdate, type Stamp } from '../../src/image/index.ts';
-import { bitmapsOf, changesOf, fillUpdate, later, type Memory, openUpdate, randomMemory, randomTail, whichIs, writeWhole } from '../image/update-support.ts';
+import {
+  bitmapsOf,
+  changesOf,
+  fillUpdate,
+  later,
+  type Memory,
+  openUpdate,
+  randomMemory,
+  randomTail,
+  whichIs,
+  writeWhole,
+} from '../image/update-support.ts';
 import { PAGE } from '../image/support.ts';
 import { Random, SEED } from '../support/random.ts';
 import { foldersInMemory } from './folders.ts';
 import { materialize } from './model.ts';
-import { type PowerCut, type PowerOptions, PowerSupply } from './power.ts';
+import { type PowerCut, type PowerOptions, PowerSupply, textOf } from './power.ts';
 
 const random = new Random(SEED);
 const before = { ...randomMemory(random, [9, 3]), tail: randomTail(random, 500) };
@@ -50,9 +61,11 @@ async function outcomeOf(cut: PowerCut, expected: Expected): Promise<string> {
   const where = await freshFolder();
   materialize(cut.remains, where);
   const image = join(where, 'image');
-  const what = `seed ${SEED}, the power cut after ${cut.after} operations, before ${cut.before}: ${[...cut.remains.keys()].join(', ')}`;
+  const what = `seed ${SEED}, ${textOf(cut)}`;
   const there = (await readdir(where)).includes('image');
-  const found = there ? await whichIs(image, expected).catch((error: Error) => error.message) : 'absent';
+  const found = there
+    ? await whichIs(image, expected).catch((error: Error) => error.message)
+    : 'absent';
   if (there) expect(['before', 'after'], what).toContain(found);
   const stamp = await finishImageUpdate(image);
   if (expected.before === undefined && !there) {
@@ -73,17 +86,22 @@ async function outcomesOf(cuts: readonly PowerCut[], expected: Expected): Promis
   return [...outcomes].sort();
 }
 
-const atTheEnd = (cuts: readonly PowerCut[]): PowerCut[] => cuts.filter(({ before: next }) => next === undefined);
+const atTheEnd = (cuts: readonly PowerCut[]): PowerCut[] =>
+  cuts.filter(({ before: next }) => next === undefined);
 
 const options: PowerOptions = { random, cuts: 12 };
 
 describe(`a power cut at each operation, seed ${SEED}`, () => {
   test.each([
-    ['longer', longer],
-    ['shorter', shorter],
-  ])('of an update, the tail %s', async (_what, after) => {
+    ['the tail longer', longer, undefined],
+    ['the tail shorter', shorter, undefined],
+    ['where there are no links', longer, 'link'],
+  ])('of an update, %s', async (_what, after, lacking) => {
     const { supply, update } = await toBeUpdated(after);
-    const { cuts, error } = await supply.run(update, options);
+    const { cuts, error } = await supply.run(update, {
+      ...options,
+      fails: (_, { name }) => name === lacking,
+    });
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts, { before, after })).toEqual(['absent', 'after', 'before']);
     expect(await outcomesOf(atTheEnd(cuts), { before, after })).toEqual(['after']);
@@ -91,7 +109,10 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
 
   test.each([
     ['one operation fails', (number: number, failing: number) => number === failing],
-    ['every sync fails from one operation on', (number: number, failing: number, name: string) => number >= failing && name === 'sync'],
+    [
+      'every sync fails from one operation on',
+      (number: number, failing: number, name: string) => number >= failing && name === 'sync',
+    ],
   ])('of an update in which %s', async (_what, isFailing) => {
     const outcomes = new Set<string>();
     for (let failing = 1, over = false; !over; failing++) {
@@ -105,9 +126,14 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
       const { cuts, error } = await supply.run(update, { random, cuts: 2, fails });
       over = !failed;
       const after = cuts.filter((cut) => cut.after >= failing);
-      for (const outcome of await outcomesOf(after, { before, after: longer })) outcomes.add(outcome);
+      for (const outcome of await outcomesOf(after, { before, after: longer }))
+        outcomes.add(outcome);
       // Nothing is said to be done that is not.
-      if (error === undefined) expect(await outcomesOf(atTheEnd(cuts), { before, after: longer }), `operation ${failing} failed`).toEqual(['after']);
+      if (error === undefined)
+        expect(
+          await outcomesOf(atTheEnd(cuts), { before, after: longer }),
+          `operation ${failing} failed`,
+        ).toEqual(['after']);
     }
     expect([...outcomes].sort()).toEqual(['absent', 'after', 'before']);
   });
@@ -121,21 +147,33 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
     for (let time = 0; time < 5; time++) {
       const where = await freshFolder();
       materialize(random.pick(unfinished).remains, where);
-      const finishing = await new PowerSupply(where).run(() => finishImageUpdate(join(where, 'image')), { random, cuts: 6 });
+      const finishing = await new PowerSupply(where).run(
+        () => finishImageUpdate(join(where, 'image')),
+        { random, cuts: 6 },
+      );
       expect(finishing.error).toBeUndefined();
-      for (const outcome of await outcomesOf(finishing.cuts, { before, after: longer })) outcomes.add(outcome);
-      expect(await outcomesOf(atTheEnd(finishing.cuts), { before, after: longer })).toEqual(['after']);
+      for (const outcome of await outcomesOf(finishing.cuts, { before, after: longer }))
+        outcomes.add(outcome);
+      expect(await outcomesOf(atTheEnd(finishing.cuts), { before, after: longer })).toEqual([
+        'after',
+      ]);
     }
     expect([...outcomes].sort()).toEqual(['absent', 'after']);
   });
 
   test('of finishing what a process left that was killed', async () => {
-    // Nothing is lost by a kill, and nothing is on the disk by it: what was done last is in memory when the finishing begins.
+    // Nothing is lost by a kill, and nothing is on the disk by it: what was done last is in memory
+    // when the finishing begins.
     const dry = await toBeUpdated(longer);
     const { names } = await dry.supply.run(dry.update, { random, cuts: 0 });
-    const inFolder = names.flatMap((name, index) => (['rename', 'link', 'rm'].includes(name) ? [index + 1, index + 2] : []));
+    const inFolder = names.flatMap((name, index) =>
+      ['rename', 'link', 'rm'].includes(name) ? [index + 1, index + 2] : [],
+    );
     let finished = 0;
-    for (const kill of new Set([...inFolder, ...inFolder.map(() => 1 + random.below(names.length))])) {
+    for (const kill of new Set([
+      ...inFolder,
+      ...inFolder.map(() => 1 + random.below(names.length)),
+    ])) {
       const { image, supply, update } = await toBeUpdated(longer);
       await supply.run(update, { random, cuts: 0, fails: (number) => number >= kill });
       const { cuts, error } = await supply.run(() => finishImageUpdate(image), { random, cuts: 3 });
@@ -149,7 +187,10 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
   test('of a first image', async () => {
     const where = await freshFolder();
     const supply = new PowerSupply(where);
-    const { cuts, error } = await supply.run(() => writeWhole(join(where, 'image'), before), options);
+    const { cuts, error } = await supply.run(
+      () => writeWhole(join(where, 'image'), before),
+      options,
+    );
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts, { after: before })).toEqual(['absent', 'after']);
     expect(await outcomesOf(atTheEnd(cuts), { after: before })).toEqual(['after']);
@@ -160,7 +201,10 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
     const image = join(where, 'image');
     await writeWhole(image, before);
     const supply = new PowerSupply(where);
-    const { cuts, error } = await supply.run(() => writeWhole(image, longer, { force: true }), options);
+    const { cuts, error } = await supply.run(
+      () => writeWhole(image, longer, { force: true }),
+      options,
+    );
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts, { before, after: longer })).toEqual(['after', 'before']);
     expect(await outcomesOf(atTheEnd(cuts), { before, after: longer })).toEqual(['after']);
@@ -178,11 +222,22 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
         failed ||= number === failing;
         return number === failing;
       };
-      const { cuts, error } = await supply.run(() => writeWhole(image, longer, { force }), { random, cuts: 2, fails });
+      const { cuts, error } = await supply.run(() => writeWhole(image, longer, { force }), {
+        random,
+        cuts: 2,
+        fails,
+      });
       over = !failed;
-      const outcomes = await outcomesOf(cuts.filter(({ after }) => after >= failing), expected);
-      if (error === undefined) expect(await outcomesOf(atTheEnd(cuts), expected), `operation ${failing} failed`).toEqual(['after']);
-      else if (!force) expect(await readdir(where), `operation ${failing} failed`).not.toContain('image');
+      const outcomes = await outcomesOf(
+        cuts.filter(({ after }) => after >= failing),
+        expected,
+      );
+      if (error === undefined)
+        expect(await outcomesOf(atTheEnd(cuts), expected), `operation ${failing} failed`).toEqual([
+          'after',
+        ]);
+      else if (!force)
+        expect(await readdir(where), `operation ${failing} failed`).not.toContain('image');
       expect(force && outcomes.includes('absent')).toBe(false);
     }
   });

@@ -1,15 +1,28 @@
 /**
  * A disk that keeps only what was put on it. Of everything else a power cut takes any part:
  *
- * - of a file, what was written since it was synced: each sector by itself, and each change of its length;
- * - of a folder, what was made, named and removed in it since it was synced: each by itself. A renaming takes the old name away only
- *   when the new one is there; but for that it may also leave both.
+ * - of a file, what was written since it was synced: each sector by itself, and each change of its
+ *   length;
+ * - of a folder, what was made, named and removed in it since it was synced: each by itself. A
+ *   renaming takes the old name away only when the new one is there; but for that it may also leave
+ *   both.
  *
- * What is there of one sector, or of one name, is never older than what was synced, nor made up. That is what POSIX promises, and less
- * than a file system with a journal keeps: there, what was done first is there first.
+ * What is there of one sector, or of one name, is never older than what was synced, nor made up.
+ * That is what POSIX promises, and less than a file system with a journal keeps: there, what was
+ * done first is there first.
  */
 import { createHash } from 'node:crypto';
-import { linkSync, lstatSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, ftruncateSync, writeSync } from 'node:fs';
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  ftruncateSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Random } from '../support/random.ts';
 import { Content } from './content.ts';
@@ -90,11 +103,15 @@ export class DiskFolder {
 }
 
 function apply({ removed, added }: FolderChange, names: Map<string, Entry>): void {
-  if (removed !== undefined && names.get(removed.name) === removed.entry) names.delete(removed.name);
+  if (removed !== undefined && names.get(removed.name) === removed.entry)
+    names.delete(removed.name);
   if (added !== undefined) names.set(added.name, added.entry);
 }
 
-/** What is on the disk after a power cut: folders by name, and files, of which two names may have the same. */
+/**
+ * What is on the disk after a power cut: folders by name, and files, of which two names may have
+ * the same.
+ */
 export type Remains = Map<string, Content | Remains>;
 
 export class Disk {
@@ -113,7 +130,11 @@ export class Disk {
       const at = join(path, entry.name);
       const { ino } = lstatSync(at);
       if (entry.isDirectory()) names.set(entry.name, this.#load(at, files));
-      else names.set(entry.name, files.get(ino) ?? files.set(ino, new DiskFile(Content.of(readFileSync(at)))).get(ino)!);
+      else
+        names.set(
+          entry.name,
+          files.get(ino) ?? files.set(ino, new DiskFile(Content.of(readFileSync(at)))).get(ino)!,
+        );
     }
     return new DiskFolder(names);
   }
@@ -136,7 +157,8 @@ export class Disk {
 
   remove(path: string): void {
     const entry = this.find(path);
-    if (entry instanceof DiskFolder) for (const name of [...entry.names.keys()]) this.remove(join(path, name));
+    if (entry instanceof DiskFolder)
+      for (const name of [...entry.names.keys()]) this.remove(join(path, name));
     if (entry !== undefined) this.#change(path, (name) => ({ removed: { name, entry } }));
   }
 
@@ -147,20 +169,30 @@ export class Disk {
 
   rename(from: string, to: string): void {
     const entry = this.find(from);
-    if (dirname(from) !== dirname(to)) throw new Error('the model knows no renaming between folders');
-    if (entry !== undefined) this.#change(to, (name) => ({ removed: { name: basename(from), entry }, added: { name, entry } }));
+    if (dirname(from) !== dirname(to))
+      throw new Error('the model knows no renaming between folders');
+    if (entry !== undefined)
+      this.#change(to, (name) => ({
+        removed: { name: basename(from), entry },
+        added: { name, entry },
+      }));
   }
 
   /** One of the things that a power cut can leave now. */
   cut(random: Random): Remains {
-    // All of it, nothing, nearly all, hardly anything: a coin for each alone would hardly ever lose just one.
-    const [file, folder] = [random.pick([0, 0.03, 0.5, 0.97, 1]), random.pick([0, 0.2, 0.5, 0.8, 1])];
+    // All of it, nothing, nearly all, hardly anything: a coin for each alone would hardly ever lose
+    // just one.
+    const [file, folder] = [
+      random.pick([0, 0.03, 0.5, 0.97, 1]),
+      random.pick([0, 0.2, 0.5, 0.8, 1]),
+    ];
     const contents = new Map<DiskFile, Content>();
     const remains = ({ durable, pending }: DiskFolder): Remains => {
       const names = new Map(durable);
       for (const change of pending) {
         if (!random.chance(folder)) continue;
-        const both = change.removed !== undefined && change.added !== undefined && random.chance(0.1);
+        const both =
+          change.removed !== undefined && change.added !== undefined && random.chance(0.1);
         apply(both ? { added: change.added! } : change, names);
       }
       return new Map(
@@ -218,7 +250,8 @@ export function materialize(remains: Remains, root: string): void {
       }
       made.set(entry, path);
       const fd = openSync(path, 'wx');
-      for (const { position, bytes } of entry.pieces()) writeSync(fd, bytes, 0, bytes.length, position);
+      for (const { position, bytes } of entry.pieces())
+        writeSync(fd, bytes, 0, bytes.length, position);
       ftruncateSync(fd, entry.length);
       closeSync(fd);
     }

@@ -12,6 +12,11 @@ export interface PowerCut {
   remains: Remains;
 }
 
+export function textOf({ after, before, remains }: PowerCut): string {
+  const left = [...remains.keys()].join(', ');
+  return `the power cut after ${after} operations, before ${before}: ${left}`;
+}
+
 export interface PowerOptions {
   random: Random;
   /** How often the power is cut before each operation; the same remains count once. */
@@ -20,7 +25,10 @@ export interface PowerOptions {
   fails?: (number: number, operation: Operation) => boolean;
 }
 
-/** What programs do to the files below a folder, and what is on its disk if the power is cut meanwhile. */
+/**
+ * What programs do to the files below a folder, and what is on its disk if the power is cut
+ * meanwhile.
+ */
 export class PowerSupply {
   readonly #disk: Disk;
   readonly #handles = new WeakMap<object, DiskFile | DiskFolder>();
@@ -31,8 +39,14 @@ export class PowerSupply {
     this.#disk = new Disk(root);
   }
 
-  /** Runs `work`, whose outcome is in the result; what it did stays on the disk, as far as it was put there, for the next run. */
-  async run(work: () => Promise<unknown>, { random, cuts, fails = () => false }: PowerOptions): Promise<{ cuts: PowerCut[]; names: string[]; error: unknown }> {
+  /**
+   * Runs `work`, whose outcome is in the result; what it did stays on the disk, as far as it was
+   * put there, for the next run.
+   */
+  async run(
+    work: () => Promise<unknown>,
+    { random, cuts, fails = () => false }: PowerOptions,
+  ): Promise<{ cuts: PowerCut[]; names: string[]; error: unknown }> {
     const found = new Map<string, PowerCut>();
     const names: string[] = [];
     const cut = (before: string | undefined): void => {
@@ -46,7 +60,8 @@ export class PowerSupply {
       (operation) => {
         cut(operation.name);
         names.push(operation.name);
-        if (fails(names.length, operation)) throw Object.assign(new Error('EIO: made by the test'), { code: 'EIO' });
+        if (fails(names.length, operation))
+          throw Object.assign(new Error('EIO: made by the test'), { code: 'EIO' });
         return this.#doing(operation);
       },
       {

@@ -5,7 +5,7 @@ import { whichOutput, writeOutput } from '../recording/output-support.ts';
 import { Random, SEED } from '../support/random.ts';
 import { foldersInMemory } from './folders.ts';
 import { materialize } from './model.ts';
-import { type PowerCut, PowerSupply } from './power.ts';
+import { type PowerCut, PowerSupply, textOf } from './power.ts';
 
 const random = new Random(SEED);
 const freshFolder = foldersInMemory();
@@ -17,19 +17,26 @@ async function outcomesOf(cuts: readonly PowerCut[]): Promise<string[]> {
     const where = await freshFolder();
     materialize(cut.remains, where);
     const found = await whichOutput(join(where, 'rec'), 'old', 'new');
-    expect(['old', 'new', 'absent'], `seed ${SEED}, the power cut after ${cut.after} operations, before ${cut.before}: ${[...cut.remains.keys()].join(', ')}`).toContain(found);
+    expect(
+      ['old', 'new', 'absent'],
+      `seed ${SEED}, ${textOf(cut)}`,
+    ).toContain(found);
     outcomes.add(found);
     await rm(where, { recursive: true });
   }
   return [...outcomes].sort();
 }
 
-const atTheEnd = (cuts: readonly PowerCut[]): PowerCut[] => cuts.filter(({ before }) => before === undefined);
+const atTheEnd = (cuts: readonly PowerCut[]): PowerCut[] =>
+  cuts.filter(({ before }) => before === undefined);
 
 describe(`a power cut at each operation, seed ${SEED}`, () => {
   test('of a recording', async () => {
     const where = await freshFolder();
-    const { cuts, error } = await new PowerSupply(where).run(() => writeOutput(join(where, 'rec'), 'new', false), { random, cuts: 12 });
+    const { cuts, error } = await new PowerSupply(where).run(
+      () => writeOutput(join(where, 'rec'), 'new', false),
+      { random, cuts: 12 },
+    );
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts)).toEqual(['absent', 'new']);
     expect(await outcomesOf(atTheEnd(cuts))).toEqual(['new']);
@@ -39,7 +46,10 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
     const where = await freshFolder();
     const path = join(where, 'rec');
     await writeOutput(path, 'old', false);
-    const { cuts, error } = await new PowerSupply(where).run(() => writeOutput(path, 'new', true), { random, cuts: 12 });
+    const { cuts, error } = await new PowerSupply(where).run(() => writeOutput(path, 'new', true), {
+      random,
+      cuts: 12,
+    });
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts)).toEqual(['new', 'old']);
     expect(await outcomesOf(atTheEnd(cuts))).toEqual(['new']);
@@ -47,7 +57,11 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
 
   test('of one that replaces another when an operation fails, or all from there on', async () => {
     for (const all of [false, true]) {
-      for (let failing = 1 + (all ? random.below(2) : 0), over = false; !over; failing += all ? 2 : 1) {
+      for (
+        let failing = 1 + (all ? random.below(2) : 0), over = false;
+        !over;
+        failing += all ? 2 : 1
+      ) {
         const where = await freshFolder();
         const path = join(where, 'rec');
         await writeOutput(path, 'old', false);
@@ -56,10 +70,14 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
           failed ||= number === failing;
           return all ? number >= failing : number === failing;
         };
-        const { cuts, error } = await new PowerSupply(where).run(() => writeOutput(path, 'new', true), { random, cuts: 3, fails });
+        const { cuts, error } = await new PowerSupply(where).run(
+          () => writeOutput(path, 'new', true),
+          { random, cuts: 3, fails },
+        );
         over = !failed;
         expect(['old,new', 'new', 'old']).toContain((await outcomesOf(cuts)).reverse().join());
-        if (error === undefined) expect(await outcomesOf(atTheEnd(cuts)), `operation ${failing} failed`).toEqual(['new']);
+        if (error === undefined)
+          expect(await outcomesOf(atTheEnd(cuts)), `operation ${failing} failed`).toEqual(['new']);
         if (!all) {
           expect(['old', 'new']).toContain(await whichOutput(path, 'old', 'new'));
           await writeOutput(path, 'new', true);
@@ -75,13 +93,20 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
   ])('of finding what a process left %s', async (_what, failing) => {
     const from = await freshFolder();
     await writeOutput(join(from, 'rec'), 'old', false);
-    const { names } = await new PowerSupply(from).run(() => writeOutput(join(from, 'rec'), 'new', true), { random, cuts: 0 });
+    const { names } = await new PowerSupply(from).run(
+      () => writeOutput(join(from, 'rec'), 'new', true),
+      { random, cuts: 0 },
+    );
     for (let kill = 1; kill <= names.length; kill++) {
       const where = await freshFolder();
       const path = join(where, 'rec');
       await writeOutput(path, 'old', false);
       const supply = new PowerSupply(where);
-      await supply.run(() => writeOutput(path, 'new', true), { random, cuts: 0, fails: (number, { name }) => number >= kill && name === (failing ?? name) });
+      await supply.run(() => writeOutput(path, 'new', true), {
+        random,
+        cuts: 0,
+        fails: (number, { name }) => number >= kill && name === (failing ?? name),
+      });
       if (random.chance(0.5)) {
         const read = await supply.run(() => whichOutput(path, 'old', 'new'), { random, cuts: 4 });
         expect(await outcomesOf(read.cuts)).not.toContain('absent');

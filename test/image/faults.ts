@@ -20,7 +20,10 @@ export interface Operation {
   half(): void;
 }
 
-/** Called before each operation, which fails when it throws; what it returns is called once the operation has succeeded. */
+/**
+ * Called before each operation, which fails when it throws; what it returns is called once the
+ * operation has succeeded.
+ */
 export type Watch = (operation: Operation) => void | (() => void);
 
 export interface Watched {
@@ -34,9 +37,18 @@ export interface Watched {
  * Tells `watch` of each operation, everywhere in this process.
  * @returns what ends that.
  */
-export async function watchOperations(watch: Watch, { opened, written }: Watched = {}): Promise<() => void> {
+export async function watchOperations(
+  watch: Watch,
+  { opened, written }: Watched = {},
+): Promise<() => void> {
   const restore: Array<() => void> = [];
-  const replace = <Host extends object>(host: Host, name: string & keyof Host, by: (original: (...args: unknown[]) => unknown) => (this: unknown, ...args: unknown[]) => unknown): void => {
+  const replace = <Host extends object>(
+    host: Host,
+    name: string & keyof Host,
+    by: (
+      original: (...args: unknown[]) => unknown,
+    ) => (this: unknown, ...args: unknown[]) => unknown,
+  ): void => {
     const original = host[name] as (...args: unknown[]) => unknown;
     Object.assign(host, { [name]: by(original) });
     restore.push(() => Object.assign(host, { [name]: original }));
@@ -64,7 +76,13 @@ export async function watchOperations(watch: Watch, { opened, written }: Watched
   });
   replace(fs, 'writeSync', (original) => (...args) => {
     const count = original(...args);
-    const [fd, bytes, offset, length, position] = args as [number, Uint8Array, number, number, number];
+    const [fd, bytes, offset, length, position] = args as [
+      number,
+      Uint8Array,
+      number,
+      number,
+      number,
+    ];
     written?.(fd, bytes.subarray(offset, offset + length), position);
     return count;
   });
@@ -78,5 +96,11 @@ export async function watchOperations(watch: Watch, { opened, written }: Watched
 function operation(name: OperationName, host: unknown, args: readonly unknown[]): Operation {
   if (name !== 'write') return { name, host, args, length: 0, half() {} };
   const [bytes, offset, length, position] = args as [Uint8Array, number, number, number];
-  return { name, host, args, length, half: () => void writeSync((host as FileHandle).fd, bytes, offset, length >> 1, position) };
+  return {
+    name,
+    host,
+    args,
+    length,
+    half: () => void writeSync((host as FileHandle).fd, bytes, offset, length >> 1, position),
+  };
 }

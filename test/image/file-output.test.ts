@@ -68,23 +68,30 @@ describe('a folder that is not synced', () => {
     await output.handle.write('new');
     let syncs = 0;
     const end = await watchOperations(({ name }) => {
-      if (name === 'sync' && ++syncs > 1) throw Object.assign(new Error(`${code}: made by the test`), { code });
+      if (name === 'sync' && ++syncs > 1)
+        throw Object.assign(new Error(`${code}: made by the test`), { code });
     });
     return output.commit().then(() => undefined, (error: unknown) => error).finally(end);
   }
 
   test('since the disk fails: the file has no name', async () => {
     const where = await folder();
-    expect(await writeFailing(join(where, 'out'), 'EIO')).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('EIO') });
+    expect(await writeFailing(join(where, 'out'), 'EIO')).toMatchObject({
+      code: 'ERR_IO',
+      message: expect.stringContaining('EIO'),
+    });
     expect(await readdir(where)).toEqual([]);
   });
 
-  test('since the disk fails: one that has been replaced is the new one, and the message says so', async () => {
+  test('since the disk fails: one that was replaced is the new one, the message says so', async () => {
     const where = await folder();
     const path = join(where, 'out');
     await writeFile(path, 'old');
     const error = await writeFailing(path, 'EIO', true);
-    expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(`${path} is the new one now and whole`) });
+    expect(error).toMatchObject({
+      code: 'ERR_IO',
+      message: expect.stringContaining(`${path} is the new one now and whole`),
+    });
     expect(await readFile(path, 'utf8')).toBe('new');
     expect(await readdir(where)).toEqual(['out']);
   });
@@ -96,10 +103,15 @@ describe('a folder that is not synced', () => {
   });
 
   // As root there is nothing that may not be read.
-  test.skipIf(process.platform === 'win32' || process.getuid?.() === 0)('since it may not be read: said before anything is written', async () => {
-    const where = await folder();
-    await chmod(where, 0o300);
-    await expect(FileOutput.create(join(where, 'out'))).rejects.toMatchObject({ code: 'ERR_IO' }).finally(() => chmod(where, 0o700));
-    expect(await readdir(where)).toEqual([]);
-  });
+  test.skipIf(process.platform === 'win32' || process.getuid?.() === 0)(
+    'since it may not be read: said before anything is written',
+    async () => {
+      const where = await folder();
+      await chmod(where, 0o300);
+      await expect(FileOutput.create(join(where, 'out')))
+        .rejects.toMatchObject({ code: 'ERR_IO' })
+        .finally(() => chmod(where, 0o700));
+      expect(await readdir(where)).toEqual([]);
+    },
+  );
 });

@@ -21,7 +21,10 @@ interface Name {
   random: string;
 }
 
-const NAME = /^\.multifd-(?<tag>[0-9a-f]+)-(?<ordinal>\d+)-(?<boot>[0-9a-f]+)-(?<space>[0-9a-f]+)-(?<pid>\d+)-(?<start>\d+)-(?<instance>[0-9a-f]+)-(?<random>[0-9a-f]+)\.part$/;
+const NAME = new RegExp(
+  '^\\.multifd-(?<tag>[0-9a-f]+)-(?<ordinal>\\d+)-(?<boot>[0-9a-f]+)-(?<space>[0-9a-f]+)' +
+    '-(?<pid>\\d+)-(?<start>\\d+)-(?<instance>[0-9a-f]+)-(?<random>[0-9a-f]+)\\.part$',
+);
 
 async function nameFor(path: string): Promise<Name> {
   const output = await FileOutput.create(path);
@@ -30,7 +33,10 @@ async function nameFor(path: string): Promise<Name> {
   return NAME.exec(name)!.groups as unknown as Name;
 }
 
-const textOf = ({ tag, ordinal, boot, space, pid, start, instance, random }: Name, suffix: string): string =>
+const textOf = (
+  { tag, ordinal, boot, space, pid, start, instance, random }: Name,
+  suffix: string,
+): string =>
   `.multifd-${tag}-${ordinal}-${boot}-${space}-${pid}-${start}-${instance}-${random}${suffix}`;
 
 async function writeOut(path: string): Promise<void> {
@@ -47,7 +53,10 @@ async function startOf(pid: number): Promise<string> {
 
 /** A process that runs, and one that has ended. */
 async function processes(): Promise<{ alive: number; gone: number }> {
-  const start = () => spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const start = () =>
+    spawn(process.execPath, ['-e', 'process.stdin.resume()'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
   const [alive, gone] = [start(), start()];
   onTestFinished(() => void alive.kill('SIGKILL'));
   gone.kill('SIGKILL');
@@ -57,15 +66,37 @@ async function processes(): Promise<{ alive: number; gone: number }> {
 
 // Only Linux tells what proves it.
 describe.runIf(process.platform === 'linux')('what the next file of the name removes', () => {
-  const cases: Array<[string, boolean, (name: Name, pids: { alive: number; gone: number }) => Promise<Partial<Name>> | Partial<Name>]> = [
+  const cases: Array<
+    [
+      string,
+      boolean,
+      (name: Name, pids: { alive: number; gone: number }) => Promise<Partial<Name>> | Partial<Name>,
+    ]
+  > = [
     ['a process that is gone', true, (_, { gone }) => ({ pid: String(gone) })],
-    ['a process that is gone and whose number another has', true, (_, { alive }) => ({ pid: String(alive), start: '1' })],
-    ['a process of a boot before, on a disk of this machine', true, () => ({ boot: '00000000' })],
-    ['a process that runs', false, async (_, { alive }) => ({ pid: String(alive), start: await startOf(alive) })],
-    ['a process of another namespace', false, (_, { gone }) => ({ space: '00000000', pid: String(gone) })],
+    [
+      'a process that is gone and whose number another has',
+      true,
+      (_, { alive }) => ({ pid: String(alive), start: '1' }),
+    ],
+    ['a process of a boot before, on a disk of this machine', true, () => ({ boot: '0000000000000000' })],
+    [
+      'a process that runs',
+      false,
+      async (_, { alive }) => ({ pid: String(alive), start: await startOf(alive) }),
+    ],
+    [
+      'a process of another namespace',
+      false,
+      (_, { gone }) => ({ space: '00000000', pid: String(gone) }),
+    ],
     ['this process, of another copy of this module', false, () => ({ instance: '00000000' })],
     ['this process, which was over with it', true, () => ({})],
-    ['a file of another name', false, (_, { gone }) => ({ tag: '0123456789abcdef', pid: String(gone) })],
+    [
+      'a file of another name',
+      false,
+      (_, { gone }) => ({ tag: '0123456789abcdef', pid: String(gone) }),
+    ],
   ];
   test.each(cases)('%s: %s', async (_what, removed, change) => {
     const where = await folder();
@@ -83,7 +114,11 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
     const where = await folder();
     const path = join(where, 'out');
     const { tag, instance, random } = await nameFor(path);
-    const names = [`.multifd-${tag}-1-4194305-${instance}-${random}.part`, '.multifd-4194305-0123456789ab.part', `.multifd-${tag}-1-x.part`];
+    const names = [
+      `.multifd-${tag}-1-4194305-${instance}-${random}.part`,
+      '.multifd-4194305-0123456789ab.part',
+      `.multifd-${tag}-1-x.part`,
+    ];
     for (const name of names) await writeFile(join(where, name), 'left over');
     await writeOut(path);
     expect((await readdir(where)).sort()).toEqual([...names, 'out'].sort());
@@ -92,9 +127,10 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
   test('what an image can be made of stays until another has the name', async () => {
     const where = await folder();
     const path = join(where, 'out');
-    const name = { ...(await nameFor(path)), boot: '00000000' };
+    const name = { ...(await nameFor(path)), boot: '0000000000000000' };
     const alone = { ...name, random: '01234567' };
-    for (const suffix of ['.image', '.update']) await writeFile(join(where, textOf(name, suffix)), 'a pair');
+    for (const suffix of ['.image', '.update'])
+      await writeFile(join(where, textOf(name, suffix)), 'a pair');
     await writeFile(join(where, textOf(alone, '.update')), 'of no use');
     await writeFile(join(where, textOf(alone, '.kept')), 'of somebody');
     const output = await FileOutput.create(path);
@@ -108,7 +144,7 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
   test('links and folders are not followed', async () => {
     const where = await folder();
     const path = join(where, 'out');
-    const name = { ...(await nameFor(path)), boot: '00000000' };
+    const name = { ...(await nameFor(path)), boot: '0000000000000000' };
     const elsewhere = join(await folder(), 'precious');
     await writeFile(elsewhere, 'precious');
     await symlink(elsewhere, join(where, textOf(name, '.part')));
@@ -124,9 +160,14 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
     const where = await folder();
     const path = join(where, 'out');
     const first = await nameFor(path);
-    await writeFile(join(where, textOf({ ...first, ordinal: '41', space: '00000000' }, '.part')), '');
+    await writeFile(
+      join(where, textOf({ ...first, ordinal: '41', space: '00000000' }, '.part')),
+      '',
+    );
     const output = await FileOutput.create(path);
-    const ordinals = (await readdir(where)).map((name) => NAME.exec(name)!.groups!['ordinal']).sort();
+    const ordinals = (await readdir(where))
+      .map((name) => NAME.exec(name)!.groups!['ordinal'])
+      .sort();
     expect(ordinals).toEqual(['41', '42']);
     await output.discard();
   });
@@ -134,7 +175,7 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
   test('of a boot before, on a file system that other machines may have too', async () => {
     const name = await nameFor(join(await folder(), 'out'));
     // Any that is not known to be one machine's own.
-    expect(await isOver(`00000000-${name.space}-1-1-${name.instance}`, '/proc')).toBe(false);
+    expect(await isOver(`0000000000000000-${name.space}-1-1-${name.instance}`, '/proc')).toBe(false);
   });
 });
 

@@ -105,7 +105,11 @@ export async function updateImage(path: string, stamp: Stamp, before: Memory, af
 }
 
 /** Which of the memories the image holds, every page and the tail the same; `other` if none. */
-export async function whichIs<Name extends string>(path: string, memories: Readonly<Partial<Record<Name, Memory>>>, offset = 0): Promise<Name | 'other'> {
+export async function whichIs<Name extends string>(
+  path: string,
+  memories: Readonly<Partial<Record<Name, Memory>>>,
+  offset = 0,
+): Promise<Name | 'other'> {
   const image = await openImage(path, { offset });
   try {
     const tail = await image.readTail();

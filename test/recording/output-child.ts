@@ -1,4 +1,7 @@
-/** A process of its own that writes a recording, and is killed before its operation number `killAt`, a write half done. Bundled and started by a test. */
+/**
+ * A process of its own that writes a recording, and is killed before its operation number `killAt`,
+ * a write half done. Bundled and started by a test.
+ */
 import { watchOperations } from '../image/faults.ts';
 import { writeOutput } from './output-support.ts';
 

@@ -1,4 +1,7 @@
-/** What a process leaves of a recording that is killed, and that the next one of the same name finds and clears away. */
+/**
+ * What a process leaves of a recording that is killed, and that the next one of the same name finds
+ * and clears away.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -21,7 +24,15 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
   child = join(folder, 'child.mjs');
   const entry = fileURLToPath(new URL('./output-child.ts', import.meta.url));
-  await build({ entryPoints: [entry], outfile: child, bundle: true, format: 'esm', platform: 'node', target: 'es2022', alias: ALIAS });
+  await build({
+    entryPoints: [entry],
+    outfile: child,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'es2022',
+    alias: ALIAS,
+  });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -33,9 +44,16 @@ async function freshFolder(): Promise<string> {
   return path;
 }
 
-/** Runs a process that writes a recording, and is killed before an operation; gives whether it came to its end before. */
+/**
+ * Runs a process that writes a recording, and is killed before an operation; gives whether it came
+ * to its end before.
+ */
 async function write(path: string, what: string, force: boolean, killAt = 0): Promise<boolean> {
-  const running = spawn(process.execPath, [child, path, what, force ? 'force' : '', String(killAt)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const running = spawn(
+    process.execPath,
+    [child, path, what, force ? 'force' : '', String(killAt)],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
   const [status, signal] = (await once(running, 'exit')) as [number | null, string | null];
   if (status !== 0) expect(signal).toBe('SIGKILL');
   return status === 0;
@@ -64,7 +82,8 @@ describe('a process that is killed at each operation', () => {
       expect(await whichOutput(path, 'next'), `killed at operation ${operation}`).toBe('next');
       expect(await readdir(where), `killed at operation ${operation}`).toEqual(['rec']);
     };
-    for (let operation = 1; !over; operation += 4) await Promise.all([0, 1, 2, 3].map((more) => killAt(operation + more)));
+    for (let operation = 1; !over; operation += 4)
+      await Promise.all([0, 1, 2, 3].map((more) => killAt(operation + more)));
     expect([...outcomes].sort()).toEqual(expected);
   });
 });
@@ -111,7 +130,10 @@ describe('a recording whose replacing was cut off', () => {
     await rm(join(where, hidden), { recursive: true });
     await copyOf('qemu-7.2-pc', join(where, hidden));
     const { status, stdout } = await run('inspect', path);
-    expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining('pc.ram') });
+    expect({ status, stdout }).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('pc.ram'),
+    });
     expect(await readdir(where)).toEqual(['rec']);
   });
 
@@ -120,7 +142,9 @@ describe('a recording whose replacing was cut off', () => {
     // Somebody else's takes the name, and is being replaced in turn.
     await writeElsewhere(path, 'third');
     const end = await failBetweenRenamings();
-    await expect(writeOutput(path, 'later', true).finally(end)).rejects.toMatchObject({ code: 'ERR_IO' });
+    await expect(writeOutput(path, 'later', true).finally(end)).rejects.toMatchObject({
+      code: 'ERR_IO',
+    });
     expect(await whichOutput(path, 'new', 'third', 'later')).toBe('later');
     await writeOutput(path, 'next', true);
     expect(await readdir(where)).toEqual(['rec']);
@@ -136,7 +160,7 @@ describe('a recording whose replacing was cut off', () => {
   });
 });
 
-test('what had the name before is kept when a third has taken it meanwhile, and the message says where', async () => {
+test('what had the name before is kept when a third takes it, and the message says where', async () => {
   const where = await freshFolder();
   const path = join(where, 'rec');
   await writeOutput(path, 'old', false);
@@ -148,10 +172,18 @@ test('what had the name before is kept when a third has taken it meanwhile, and 
       writeFileSync(join(path, 'else'), '');
     };
   });
-  const error: unknown = await writeOutput(path, 'new', true).then(() => undefined, (thrown: unknown) => thrown).finally(end);
+  const error: unknown = await writeOutput(path, 'new', true)
+    .then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    )
+    .finally(end);
   const kept = (await readdir(where)).filter((name) => name !== 'rec');
   expect(kept).toEqual([expect.stringMatching(/\.kept$/)]);
-  expect(error).toMatchObject({ code: 'ERR_EXISTS', message: expect.stringContaining(join(where, kept[0]!)) });
+  expect(error).toMatchObject({
+    code: 'ERR_EXISTS',
+    message: expect.stringContaining(join(where, kept[0]!)),
+  });
   expect(await whichOutput(join(where, kept[0]!), 'old')).toBe('old');
 });
 
@@ -162,7 +194,9 @@ test('a recording that is under way is left alone by others of the same name', a
   await open.file('main');
   await write(path, 'next', false);
   await writeOutput(path, 'again', true);
-  expect((await readdir(where)).map((name) => name.slice(name.lastIndexOf('.')))).toContain('.part');
+  expect((await readdir(where)).map((name) => name.slice(name.lastIndexOf('.')))).toContain(
+    '.part',
+  );
   await open.commit();
   expect(await readdir(where)).toEqual(['rec']);
   expect(await readdir(path)).toEqual(['main']);
