@@ -43,7 +43,7 @@ async function spoil(random: Random, path: string, { bytes }: Base): Promise<str
       return `cut off at ${end}`;
     }
     case 3: {
-      const end = random.pick([length + 1, length + 4096, length + 100 * MIB, 2 ** 36]);
+      const end = random.pick([length + 1, length + 4096, length + 250 * MIB, 2 ** 36]);
       await truncate(path, end);
       return `a hole behind it, to ${end}`;
     }
@@ -165,12 +165,12 @@ async function sendOn(path: string, folder: string, sound: boolean): Promise<voi
     uri,
     image: join(out, 'image'),
     inline: true,
-    timeout: 1000,
+    timeout: 300,
     signal: stop.signal,
   });
   const completed = ending(incoming.completed);
   completed.catch(() => {});
-  const { error } = await ending(send({ uri, image: path, inline: true, timeout: 1000 }));
+  const { error } = await ending(send({ uri, image: path, inline: true, timeout: 300 }));
   // A source that has never begun leaves a target that waits for one.
   if (error !== undefined) stop.abort();
   const received = await completed;
@@ -182,7 +182,7 @@ async function sendOn(path: string, folder: string, sound: boolean): Promise<voi
 
 export const imagesPart: Part = {
   name: 'images',
-  what: 'images: inspect, devices, extract, load, copy and send, with heads, bitmaps and tails changed',
+  what: 'images with heads, bitmaps and tails changed: inspect, extract, load, copy and send',
   executions: { whole: 6_000, short: 60 },
   run,
 };

@@ -7,7 +7,7 @@ import { mutated } from '../mutate.ts';
 import { demand, ending } from '../oracles.ts';
 import type { Execution, Part } from '../part.ts';
 
-const TIMEOUT = 400;
+const TIMEOUT = 200;
 
 const message = (type: number, data: Uint8Array, length = data.length): Uint8Array =>
   concat(be16(type), be16(length), data);
