@@ -44,8 +44,11 @@ async function spoil(random: Random, path: string, { bytes }: Base): Promise<str
     }
     case 3: {
       const end = random.pick([length + 1, length + 4096, length + 250 * MIB, 2 ** 36]);
+      // Within what follows the RAM, the rest of that is a hole.
+      const from = random.chance(0.5) ? length : last + random.below(length - last);
+      await truncate(path, from);
       await truncate(path, end);
-      return `a hole behind it, to ${end}`;
+      return `a hole from ${from} to ${end}`;
     }
     case 4:
     case 5: {
