@@ -77,7 +77,7 @@ async function run({ index, folder, input, note, faultPoint }: Execution): Promi
 export const connectionsPart: Part = {
   name: 'connections',
   what: 'connections that end, are reset or stall, all or one, before and within each message',
-  executions: { whole: Infinity, short: 30 },
+  executions: { whole: Infinity, short: 20 },
   points: async (folder) => (await migrate(folder, -1, {})).length * CUTS.length,
   run,
 };

@@ -109,7 +109,7 @@ async function run({ index, folder, note, kill }: Execution): Promise<void> {
 export const killedMigrationsPart: Part = {
   name: 'killed migrations',
   what: 'either end of a migration is killed at each of its messages',
-  executions: { whole: Infinity, short: 4 },
+  executions: { whole: Infinity, short: 2 },
   // A kill may come some messages late; so the last may be counted and not come.
   points: async (folder) => (await migrate(folder, -1, 'source')).length * SIDES.length,
   run,

@@ -230,7 +230,7 @@ async function firstSnapshot(work: string): Promise<string> {
 export const filesPart: Part = {
   name: 'files',
   what: 'each file operation of each command fails once, or is the last: killed',
-  executions: { whole: Infinity, short: 24 },
+  executions: { whole: Infinity, short: 12 },
   // Its processes are looked at, and nothing of this one.
   watched: false,
   points: async (folder) => (await (all ??= measureAll(folder))).length,

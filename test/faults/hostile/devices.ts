@@ -117,6 +117,6 @@ async function run({ random, input, note }: Execution): Promise<void> {
 export const devicesPart: Part = {
   name: 'devices',
   what: "descriptions of devices: QEMU's and made up ones, changed, and such as describe very much",
-  executions: { whole: 20_000, short: 150 },
+  executions: { whole: 20_000, short: 50 },
   run,
 };

@@ -186,6 +186,6 @@ async function sendOn(path: string, folder: string, sound: boolean): Promise<voi
 export const imagesPart: Part = {
   name: 'images',
   what: 'images with heads, bitmaps and tails changed: inspect, extract, load, copy and send',
-  executions: { whole: 6_000, short: 60 },
+  executions: { whole: 6_000, short: 25 },
   run,
 };

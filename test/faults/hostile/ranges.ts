@@ -162,7 +162,7 @@ function soundAnswer(request: IncomingMessage, whole: Buffer): Answer {
 export const rangesPart: Part = {
   name: 'ranges',
   what: 'HTTP servers of images that lie: ranges, lengths, ETags, bodies, status',
-  executions: { whole: 4_000, short: 50 },
+  executions: { whole: 4_000, short: 30 },
   run,
 };
 
@@ -200,6 +200,6 @@ async function runAccess({ random, input, note }: Execution): Promise<void> {
 export const accessPart: Part = {
   name: 'access',
   what: "a caller's own access to an image, which lies about its size and what it has read",
-  executions: { whole: 1_000, short: 20 },
+  executions: { whole: 1_000, short: 15 },
   run: runAccess,
 };

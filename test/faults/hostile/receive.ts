@@ -125,6 +125,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const receivePart: Part = {
   name: 'receive',
   what: 'a receiver: mutated and unexpected messages on the main channel and all others',
-  executions: { whole: 20_000, short: 150 },
+  executions: { whole: 20_000, short: 100 },
   run,
 };

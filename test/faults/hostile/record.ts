@@ -41,6 +41,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const recordPart: Part = {
   name: 'record',
   what: 'a recorder: the same',
-  executions: { whole: 4_000, short: 40 },
+  executions: { whole: 4_000, short: 25 },
   run,
 };

@@ -108,6 +108,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const sendPart: Part = {
   name: 'send',
   what: "a source's return path, and targets that go away",
-  executions: { whole: 4_000, short: 40 },
+  executions: { whole: 4_000, short: 25 },
   run,
 };

@@ -119,6 +119,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const sidecarsPart: Part = {
   name: 'sidecars',
   what: 'what a cut-off update leaves, changed and made up, given to finishImageUpdate',
-  executions: { whole: 4_000, short: 50 },
+  executions: { whole: 4_000, short: 30 },
   run,
 };

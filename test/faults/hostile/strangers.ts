@@ -201,6 +201,6 @@ async function comeLate(
 export const strangersPart: Part = {
   name: 'strangers',
   what: 'listeners of all kinds: requests, upgrades and frames that are none, and then a migration',
-  executions: { whole: 3_000, short: 40 },
+  executions: { whole: 3_000, short: 25 },
   run,
 };
