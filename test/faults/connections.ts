@@ -24,7 +24,8 @@ export const CONTENT = someMemory(new Random(3), 30);
 
 export const wordsOf = (seen: readonly Seen[]): string => {
   const last = seen.at(-1);
-  return last === undefined ? 'nothing' : `${typeof last.on === 'number' ? 'channel' : last.on} ${last.what}`;
+  if (last === undefined) return 'nothing';
+  return `${typeof last.on === 'number' ? 'channel' : last.on} ${last.what}`;
 };
 
 /** A migration whose connections are cut at message number `at`. */
@@ -49,7 +50,8 @@ async function migrate(folder: string, at: number, cut: Cut): Promise<readonly S
     const waited = target.error?.code === 'ERR_CANCELLED' && at > 0;
     demand(!waited, 'hang', `${wordsOf(proxy.seen)}: the target waits on`);
     await holdsOnly(out, ...(target.error === undefined ? ['image'] : []));
-    const fate = `${wordsOf(proxy.seen)}: source ${source.error?.message}, target ${target.error?.message}`;
+    const ends = `source ${source.error?.message}, target ${target.error?.message}`;
+    const fate = `${wordsOf(proxy.seen)}: ${ends}`;
     if (source.error === undefined) demand(target.error === undefined, 'outcome', fate);
     else if (target.error === undefined) demand(WINDOW.has(wordsOf(proxy.seen)), 'outcome', fate);
     if (!proxy.cut) demand(source.error === undefined, 'outcome', fate);
@@ -75,7 +77,7 @@ async function run({ index, folder, input, note, faultPoint }: Execution): Promi
 export const connectionsPart: Part = {
   name: 'connections',
   what: 'connections that end, are reset or stall, all or one, before and within each message',
-  executions: { whole: Infinity, short: 30 },
+  executions: { whole: Infinity, short: 20 },
   points: async (folder) => (await migrate(folder, -1, {})).length * CUTS.length,
   run,
 };

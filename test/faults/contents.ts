@@ -3,6 +3,8 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openImage } from 'multifd';
 
+export type OutputKind = 'image' | 'file' | 'recording';
+
 /** What each block of an image holds, zeros for the pages that are not present. */
 export async function imageContents(path: string): Promise<Map<string, Uint8Array>> {
   const image = await openImage(path);
@@ -24,13 +26,18 @@ export async function imageContents(path: string): Promise<Map<string, Uint8Arra
   }
 }
 
-/** A digest of what is in an image, a file or a recording, whose times do not count. `absent` if nothing has the name. */
-export async function digestOf(path: string, kind: 'image' | 'file' | 'recording'): Promise<string> {
+/**
+ * A digest of what is in an image, a file or a recording, whose times do not count. `absent` if
+ * nothing has the name.
+ */
+export async function digestOf(path: string, kind: OutputKind): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return 'absent';
   const hash = createHash('sha256');
   if (kind === 'file') hash.update(await readFile(path));
-  if (kind === 'image') for (const [id, bytes] of await imageContents(path)) hash.update(id).update(bytes);
+  if (kind === 'image') {
+    for (const [id, bytes] of await imageContents(path)) hash.update(id).update(bytes);
+  }
   if (kind === 'recording') {
     for (const name of (await readdir(path)).sort()) {
       if (!name.endsWith('.times')) hash.update(name).update(await readFile(join(path, name)));

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { SEED } from '../support/random.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MAIN = join(ROOT, 'build/faults/main.js');
 const run = promisify(execFile);
 
 interface Ended {
@@ -15,7 +16,7 @@ interface Ended {
 }
 
 const main = (...args: string[]): Promise<Ended> =>
-  run(process.execPath, [join(ROOT, 'build/faults/main.js'), ...args]).catch((error: Ended) => error);
+  run(process.execPath, [MAIN, ...args]).catch((error: Ended) => error);
 
 test(`a short run of the harness finds no fault, SEED ${SEED}`, async () => {
   await run('npm', ['run', '-s', 'build:faults'], { cwd: ROOT });
@@ -25,7 +26,9 @@ test(`a short run of the harness finds no fault, SEED ${SEED}`, async () => {
   // Something of everything was run.
   const [, ...rows] = stdout.trim().split('\n').slice(0, -2);
   const counts = rows.map((row) => row.trim().split(/ {2,}/));
-  for (const [name, executions] of counts) expect([name, Number(executions) > 0]).toEqual([name, true]);
+  for (const [name, executions] of counts) {
+    expect([name, Number(executions) > 0]).toEqual([name, true]);
+  }
   const inAll = counts.at(-1)!;
   expect(inAll[0]).toBe('in all');
   for (const count of inAll.slice(1, -1)) expect(Number(count)).toBeGreaterThan(0);

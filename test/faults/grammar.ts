@@ -1,11 +1,15 @@
 import type { Random } from '../support/random.ts';
 import {
   be16, be32, be64, command, concat, devicePacket, end, endOfFile, endOfSection, flush, header,
-  initialPacket, memSize, name, normalPage, openReturnPath, part, RAM_ID, ramHeader, ramPacket, start,
+  initialPacket, memSize, name, normalPage, openReturnPath, part, RAM_ID, ramHeader, ramPacket,
+  start,
   subsection, SYNC, syncPacket, text, Word, word, zeroPage, ZLIB, ZSTD,
 } from '../support/wire.ts';
 
-/** Migrations by the rules of the format, each other than the one before, and what a target has after them. */
+/**
+ * Migrations by the rules of the format, each other than the one before, and what a target has
+ * after them.
+ */
 
 export const PAGE = 4096;
 
@@ -148,7 +152,10 @@ interface Encoder {
   encode(bytes: Uint8Array): Uint8Array;
 }
 
-/** Streams written by hand, without a codec: stored blocks of RFC 1950 and 1951, and raw and RLE blocks of RFC 8878. */
+/**
+ * Streams written by hand, without a codec: stored blocks of RFC 1950 and 1951, and raw and RLE
+ * blocks of RFC 8878.
+ */
 function encoder(method: Method, random: Random): Encoder {
   if (method === 'none') return { flag: 0, encode: (bytes) => bytes };
   let begun = false;
@@ -158,7 +165,9 @@ function encoder(method: Method, random: Random): Encoder {
       encode(bytes) {
         const parts: Uint8Array[] = begun ? [] : [Uint8Array.of(0x78, 0x01)];
         begun = true;
-        for (let at = 0; at < bytes.length; at += 0xffff) parts.push(stored(bytes.subarray(at, at + 0xffff)));
+        for (let at = 0; at < bytes.length; at += 0xffff) {
+          parts.push(stored(bytes.subarray(at, at + 0xffff)));
+        }
         return concat(...parts, stored(new Uint8Array(0))); // a sync flush ends with an empty one
       },
     };
@@ -167,12 +176,14 @@ function encoder(method: Method, random: Random): Encoder {
     flag: ZSTD,
     encode(bytes) {
       // A frame with a window of 512 KiB, whose length is not said.
-      const parts: Uint8Array[] = begun ? [] : [Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 9 << 3)];
+      const head = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 9 << 3);
+      const parts: Uint8Array[] = begun ? [] : [head];
       begun = true;
       for (let at = 0; at < bytes.length; at += PAGE) {
         const piece = bytes.subarray(at, at + PAGE);
         const repeated = piece.every((byte) => byte === piece[0]) && random.chance(0.8);
-        parts.push(zstdBlock(repeated ? 1 : 0, piece.length), repeated ? piece.subarray(0, 1) : piece);
+        parts.push(zstdBlock(repeated ? 1 : 0, piece.length));
+        parts.push(repeated ? piece.subarray(0, 1) : piece);
       }
       return concat(...parts);
     },
@@ -215,7 +226,10 @@ const TYPES = ['uint8', 'uint16', 'uint32', 'uint64', 'int32', 'bool', 'buffer',
 const SIZES = { uint8: 1, uint16: 2, uint32: 4, uint64: 8, int32: 4, bool: 1, timer: 8 };
 
 /** Fields that fit their bytes. */
-export function deviceFields(random: Random, depth: number): { fields: object[]; bytes: Uint8Array } {
+export function deviceFields(
+  random: Random,
+  depth: number,
+): { fields: object[]; bytes: Uint8Array } {
   const fields: object[] = [];
   const parts: Uint8Array[] = [];
   for (let left = random.below(6); left > 0; left--) {
@@ -260,7 +274,10 @@ export function unexpected(random: Random): Uint8Array {
     () => ramPacket({ block: 'ram', normal: [0, 0] }, new Uint8Array(2 * PAGE).fill(7)),
     () => devicePacket('', 0, new Uint8Array(0)),
     () => devicePacket('state', random.word(), random.bytes(10), random.word()),
-    () => subsection('configuration/capabilities', be32(1), name(random.pick(['mapped-ram', 'x-ignore-shared']))),
+    () => {
+      const capability = random.pick(['mapped-ram', 'x-ignore-shared']);
+      return subsection('configuration/capabilities', be32(1), name(capability));
+    },
     () => concat(be16(random.below(12)), be16(random.below(10)), be32(random.word())),
     () => concat(Uint8Array.of(4), be32(random.word()), name('dev'), be32(0), be32(RAM_ID)),
   ])();

@@ -15,7 +15,11 @@ const TIMEOUT = 3000;
 const SIDES = ['source', 'target'] as const;
 
 /** A migration of which one end is a process, killed before message number `at`. */
-async function migrate(folder: string, at: number, side: (typeof SIDES)[number]): Promise<readonly Seen[]> {
+async function migrate(
+  folder: string,
+  at: number,
+  side: (typeof SIDES)[number],
+): Promise<readonly Seen[]> {
   const [file, out] = [join(folder, 'file'), join(folder, 'out')];
   await mkdir(out);
   await writeFile(file, CONTENT);
@@ -26,14 +30,17 @@ async function migrate(folder: string, at: number, side: (typeof SIDES)[number])
     return true;
   };
   const command = (...args: string[]): ChildProcess =>
-    spawn(process.execPath, [COMMAND, ...args, '--timeout', '3'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    spawn(process.execPath, [COMMAND, ...args, '--timeout', '3'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   const common = { inline: true, timeout: TIMEOUT };
   const idle = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let proxy: CuttingProxy | undefined;
   try {
     if (side === 'source') {
-      const incoming = await receive({ ...common, uri: 'tcp:127.0.0.1:0', image, signal: idle.signal });
+      const { signal } = idle;
+      const incoming = await receive({ ...common, uri: 'tcp:127.0.0.1:0', image, signal });
       const opened = await CuttingProxy.open(incoming.uri, kill);
       proxy = opened.proxy;
       proxy.counting = true;
@@ -102,7 +109,7 @@ async function run({ index, folder, note, kill }: Execution): Promise<void> {
 export const killedMigrationsPart: Part = {
   name: 'killed migrations',
   what: 'either end of a migration is killed at each of its messages',
-  executions: { whole: Infinity, short: 4 },
+  executions: { whole: Infinity, short: 2 },
   // A kill may come some messages late; so the last may be counted and not come.
   points: async (folder) => (await migrate(folder, -1, 'source')).length * SIDES.length,
   run,

@@ -1,7 +1,9 @@
 /**
- * Feeds every reader of the project hostile inputs, and makes files, processes and connections fail at every point:
+ * Feeds every reader of the project hostile inputs, and makes files, processes and connections fail
+ * at every point:
  *
- *     npm run test:faults [-- --seed N] [--only PART[,PART]] [--executions N] [--minutes M] [--short] [--jobs N]
+ *     npm run test:faults [-- --seed N] [--only PART[,PART]] [--executions N] [--minutes M]
+ * [--short] [--jobs N]
  *     npm run test:faults -- --replay PART:SEED:INDEX
  *
  * Prints what was run and what was found, and exits with 1 if anything was.

@@ -27,7 +27,10 @@ export function setField(random: Random, bytes: Uint8Array, at: number, size: nu
   else view.setUint8(at, random.pick([0, 1, 2, 0x7f, 0x80, 0xff, random.below(256)]));
 }
 
-/** A copy with something changed in it: bits, bytes, a field at any place, a piece cut out, doubled or put in. */
+/**
+ * A copy with something changed in it: bits, bytes, a field at any place, a piece cut out, doubled
+ * or put in.
+ */
 export function mutated(random: Random, bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
   if (copy.length === 0) return random.bytes(1 + random.below(16));
@@ -85,7 +88,10 @@ export function inPieces(random: Random, bytes: Uint8Array): Uint8Array[] {
   return pieces;
 }
 
-const SIGNS = ['', ' ', '\0', ':', '/', '//', '[', ']', '%', ',', '=', '@', '#', '?', '\\', '"', '\n', 'ü', '\ud800'];
+const SIGNS = [
+  '', ' ', '\0', ':', '/', '//', '[', ']', '%', ',', '=', '@', '#', '?', '\\', '"', '\n', 'ü',
+  '\ud800',
+];
 
 /** Text that is none of anything. */
 export function junkText(random: Random): string {

@@ -24,7 +24,10 @@ export class Fault extends Error {
   }
 }
 
-/** Milliseconds. Far above what anything here takes on a busy machine, and each time-out of the project's. */
+/**
+ * Milliseconds. Far above what anything here takes on a busy machine, and each time-out of the
+ * project's.
+ */
 export const LIMIT = 20_000;
 
 /** Codes that say that the project itself is wrong, whatever it was given. */
@@ -37,9 +40,13 @@ export interface Ending<T> {
 
 /**
  * Waits for the end of `work`, whichever it is.
- * @throws Fault for an end that no work may have: none at all, or an error that is not the project's.
+ * @throws Fault for an end that no work may have: none at all, or an error that is not the
+ * project's.
  */
-export async function ending<T>(work: Promise<T> | (() => Promise<T>), limit = LIMIT): Promise<Ending<T>> {
+export async function ending<T>(
+  work: Promise<T> | (() => Promise<T>),
+  limit = LIMIT,
+): Promise<Ending<T>> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const hang = (): void => reject(new Fault('hang', `no end within ${limit / 1000} s`));
@@ -87,12 +94,16 @@ export async function holdsOnly(folder: string, ...names: readonly string[]): Pr
   const found = (await readdir(folder)).sort();
   const wanted = [...names].sort();
   if (found.join('\n') === wanted.join('\n')) return;
-  throw new Fault('leak', `the folder has ${found.join(', ') || 'nothing'}, not ${wanted.join(', ') || 'nothing'}`);
+  const listed = (list: readonly string[]): string => list.join(', ') || 'nothing';
+  throw new Fault('leak', `the folder has ${listed(found)}, not ${listed(wanted)}`);
 }
 
 const MIB = 2 ** 20;
 
-/** Bytes that one execution may take beyond four times its input: buffers, a core, the garbage of a small migration. */
+/**
+ * Bytes that one execution may take beyond four times its input: buffers, a core, the garbage of a
+ * small migration.
+ */
 const MEMORY_BOUND = 192 * MIB;
 
 const LINUX = process.platform === 'linux';
@@ -115,6 +126,7 @@ export async function watched(work: () => Promise<void>, input: () => number): P
 }
 
 function memoryOf(field: 'VmRSS' | 'VmHWM'): number {
-  const [, kib] = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const [, kib] = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status) ?? [];
   return Number(kib) * 1024;
 }

@@ -31,10 +31,16 @@ export interface Part {
   readonly what: string;
   /** Executions of a whole run, and of the short one. */
   readonly executions: { readonly whole: number; readonly short: number };
-  /** How many points there are, for parts that go through all of them: the most executions that make sense. */
+  /**
+   * How many points there are, for parts that go through all of them: the most executions that make
+   * sense.
+   */
   points?(folder: string): Promise<number>;
   /** Throws a Fault for what an oracle finds. */
   run(execution: Execution): Promise<void>;
-  /** Looks at what is held and at the memory around each execution (true). Not where others share the process's. */
+  /**
+   * Looks at what is held and at the memory around each execution (true). Not where others share
+   * the process's.
+   */
   readonly watched?: false;
 }

@@ -32,12 +32,18 @@ export interface RunOptions {
   onFinding: (finding: Finding) => void;
 }
 
-/** Milliseconds without a word from a worker after which it hangs: nothing that it waits for takes as long. */
+/**
+ * Milliseconds without a word from a worker after which it hangs: nothing that it waits for takes
+ * as long.
+ */
 const WATCHDOG = 90_000;
 /** Executions that a worker is given at a time. */
 const BATCH = 50;
 
-/** Runs a part's executions in a worker, which is started anew whenever an oracle has found something. */
+/**
+ * Runs a part's executions in a worker, which is started anew whenever an oracle has found
+ * something.
+ */
 export async function runPart(part: Part, options: RunOptions): Promise<Outcome> {
   const counts: Counts = { executions: 0, faultPoints: 0, kills: 0 };
   const findings: Finding[] = [];
@@ -56,16 +62,19 @@ export async function runPart(part: Part, options: RunOptions): Promise<Outcome>
       });
       if (died !== undefined) throw new Error(`the points of ${part.name}: ${died.message}`);
     }
-    const queue = options.only ?? order(part, points, options);
+    const queue = options.only ?? chosen(part, points, options);
     for (let at = 0; at < queue.length && Date.now() < options.until; ) {
       const indices = queue.slice(at, at + BATCH);
       let under = indices[0]!;
       let fault: Found | undefined;
-      const died = await send({ kind: 'run', part: part.name, seed: options.seed, indices }, (word) => {
+      const order = { kind: 'run', part: part.name, seed: options.seed, indices } as const;
+      const died = await send({ ...order, indices: [...indices] }, (word) => {
         if (word.kind === 'begin') under = word.index;
         if (word.kind !== 'end') return;
         at++;
-        for (const key of Object.keys(counts) as Array<keyof Counts>) counts[key] += word.counts[key];
+        counts.executions += word.counts.executions;
+        counts.faultPoints += word.counts.faultPoints;
+        counts.kills += word.counts.kills;
         fault = word.fault;
       });
       if (died !== undefined) {
@@ -90,7 +99,10 @@ export async function runPart(part: Part, options: RunOptions): Promise<Outcome>
   return { part, counts, points, findings };
 }
 
-/** The same oracle, the same words but for numbers, and the same line of the project's code if there is any. */
+/**
+ * The same oracle, the same words but for numbers, and the same line of the project's code if there
+ * is any.
+ */
 function alike(one: Found, other: Found): boolean {
   const signature = ({ what, message }: Found): string => {
     const [first, ...rest] = message.split('\n');
@@ -100,8 +112,11 @@ function alike(one: Found, other: Found): boolean {
   return signature(one) === signature(other);
 }
 
-/** All points, or as many as are wanted, picked and ordered by the seed; without points, the first ones. */
-function order(part: Part, points: number | undefined, { most, seed }: RunOptions): number[] {
+/**
+ * All points, or as many as are wanted, picked and ordered by the seed; without points, the first
+ * ones.
+ */
+function chosen(part: Part, points: number | undefined, { most, seed }: RunOptions): number[] {
   const wanted = most(part);
   if (points === undefined) return Array.from({ length: wanted }, (_, index) => index);
   const all = Array.from({ length: points }, (_, index) => index);

@@ -3,6 +3,7 @@ import { Wire } from '../support/peer.ts';
 import { initialPacket } from '../support/wire.ts';
 import { type Migration, unexpected } from './grammar.ts';
 import { inPieces, mutated, setField } from './mutate.ts';
+import { demand, ending, type Ending } from './oracles.ts';
 
 /** What is put on each connection of a migration, and in which order. */
 export interface Script {
@@ -15,7 +16,8 @@ export interface Script {
 }
 
 export function soundScript({ main, channels }: Migration): Script {
-  return { connections: [main, ...channels].map((messages) => [...messages]), sound: true, changes: [] };
+  const connections = [main, ...channels].map((messages) => [...messages]);
+  return { connections, sound: true, changes: [] };
 }
 
 /** A script with 1 to 3 things wrong in it, now and then with none. */
@@ -31,8 +33,8 @@ export function hostileScript(random: Random, sent: Migration): Script {
 const PACKET_FIELDS: ReadonlyArray<readonly [number, number]> = [
   [0, 4], [4, 4], [8, 4], [12, 4], [16, 4], [20, 4], [24, 8], [32, 4], [64, 1], [320, 8], [328, 8],
 ];
-const DEVICE_FIELDS: ReadonlyArray<readonly [number, number]> = [[8, 4], [12, 1], [268, 4], [272, 4]];
-const INITIAL_FIELDS: ReadonlyArray<readonly [number, number]> = [[0, 4], [4, 4], [8, 8], [24, 1]];
+const DEVICE_FIELDS: typeof PACKET_FIELDS = [[8, 4], [12, 1], [268, 4], [272, 4]];
+const INITIAL_FIELDS: typeof PACKET_FIELDS = [[0, 4], [4, 4], [8, 8], [24, 1]];
 
 function change(random: Random, script: Script): void {
   const { connections, changes } = script;
@@ -45,8 +47,9 @@ function change(random: Random, script: Script): void {
   switch (random.below(10)) {
     case 0:
     case 1: {
-      const fields = message.length === 64 ? INITIAL_FIELDS : message.length >= 1344 ? PACKET_FIELDS : DEVICE_FIELDS;
-      const [offset, size] = random.pick(fields);
+      const { length } = message;
+      const others = length >= 1344 ? PACKET_FIELDS : DEVICE_FIELDS;
+      const [offset, size] = random.pick(length === 64 ? INITIAL_FIELDS : others);
       const copy = Uint8Array.from(message);
       setField(random, copy, on === 0 ? random.below(copy.length + 1) : offset, size);
       messages[at] = copy;
@@ -76,26 +79,34 @@ function change(random: Random, script: Script): void {
     case 8:
       messages.splice(at, 0, unexpected(random));
       return say('something unexpected before it');
-    default:
+    default: {
       if (random.chance(0.5) && connections.length > 2) {
         connections.splice(on, 1);
         return say('the connection never comes');
       }
-      connections.push(random.chance(0.5) ? [initialPacket(random.below(256)), message] : [random.bytes(80)]);
+      const messages = [initialPacket(random.below(256)), message];
+      connections.push(random.chance(0.5) ? messages : [random.bytes(80)]);
       return say('one connection too many');
+    }
   }
 }
 
-export interface Player {
+interface Player {
   readonly wires: readonly Wire[];
   close(): Promise<void>;
 }
 
 /**
- * Plays a script to whoever listens, in a random order of its messages that keeps that of each connection.
+ * Plays a script to whoever listens, in a random order of its messages that keeps that of each
+ * connection.
  * @param stay leaves connections open at their ends, so that whoever waits for more has to give up.
  */
-export async function play(random: Random, uri: string, script: Script, stay: boolean): Promise<Player> {
+async function play(
+  random: Random,
+  uri: string,
+  script: Script,
+  stay: boolean,
+): Promise<Player> {
   const wires: Wire[] = [];
   const close = async (): Promise<void> => {
     for (const wire of wires) wire.destroy();
@@ -126,6 +137,35 @@ export async function play(random: Random, uri: string, script: Script, stay: bo
     if ((error as NodeJS.ErrnoException).code === undefined) throw error;
   }
   return { wires, close };
+}
+
+/** Milliseconds after a script's end in which a listener that knows of a migration has to end it. */
+const PATIENCE = 3000;
+
+/**
+ * Plays a script to a listener, and waits for what that says of it.
+ * @param completed of a listener that `idle` ends, and that tells `strangers` of who was dropped.
+ * @throws Fault if it waits on, although it knows of a migration.
+ */
+export async function playTo<T>(
+  random: Random,
+  { uri, completed }: { uri: string; completed: Promise<T> },
+  script: Script,
+  { stay, idle, strangers }: { stay: boolean; idle: AbortController; strangers: string[] },
+): Promise<Ending<T>> {
+  // It may end before all is sent.
+  const end = ending(completed);
+  end.catch(() => {});
+  const player = await play(random, uri, script, stay);
+  // To whom nothing but strangers came, waits for a migration.
+  const timer = setTimeout(() => idle.abort(), PATIENCE);
+  const result = await end.finally(() => {
+    clearTimeout(timer);
+    return player.close();
+  });
+  const some = strangers.length < script.connections.length;
+  demand(!some || result.error?.code !== 'ERR_CANCELLED', 'hang', 'it knows of a migration, and waits');
+  return result;
 }
 
 /** @param tcp others can't be reset. */

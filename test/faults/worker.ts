@@ -1,4 +1,7 @@
-/** The process that runs executions, one after the other, as the runner tells it to. It is ended when an oracle has found something. */
+/**
+ * The process that runs executions, one after the other, as the runner tells it to. It is ended
+ * when an oracle has found something.
+ */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +27,8 @@ process.on('warning', (warning) => {
   }
 });
 
-// Streams of the process's own are opened when they are first asked for: not in the middle of an execution.
+// Streams of the process's own are opened when they are first asked for: not in the middle of an
+// execution.
 void [process.stdout, process.stderr];
 const home = await mkdtemp(join(tmpdir(), 'multifd-faults-'));
 process.once('disconnect', () => process.exit());

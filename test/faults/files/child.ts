@@ -1,5 +1,6 @@
 /**
- * What no command does, as a process of its own: `snapshot IMAGE`, twice (`snapshot-over`: whatever is there), or
+ * What no command does, as a process of its own: `snapshot IMAGE`, twice (`snapshot-over`: whatever
+ * is there), or
  * `finish IMAGE`. Ends as a command would.
  */
 import { finishImageUpdate, Guest, MultifdError } from 'multifd';

@@ -38,13 +38,13 @@ async function perform(
   });
   let stderr = '';
   let stdout = '';
-  let late: Promise<Ending<unknown>> | undefined;
+  let called: Promise<Ending<unknown>> | undefined;
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout = (stdout + text).slice(-10_000);
-    if (late !== undefined || scenario.early || !stdout.includes('"event":"listening"')) return;
-    late = scenario.peer?.(folder, stop.signal);
-    late?.catch(() => {});
+    if (called !== undefined || scenario.early || !stdout.includes('"event":"listening"')) return;
+    called = scenario.peer?.(folder, stop.signal);
+    called?.catch(() => {});
   });
   let hung = false;
   const watchdog = setTimeout(() => {
@@ -57,9 +57,10 @@ async function perform(
   clearTimeout(watchdog);
   // A peer that listens, and to which nothing came, would wait on.
   const grace = setTimeout(() => stop.abort(), 4000);
-  const peer = await (early ?? late)?.finally(() => clearTimeout(grace));
+  const peer = await (early ?? called)?.finally(() => clearTimeout(grace));
   clearTimeout(grace);
-  if (hung) throw new Fault('hang', `the process did not end within ${PROCESS_LIMIT / 1000} s\n${stderr}`);
+  const late = `the process did not end within ${PROCESS_LIMIT / 1000} s\n${stderr}`;
+  if (hung) throw new Fault('hang', late);
   return { status, signal, stderr, peer };
 }
 
@@ -78,7 +79,8 @@ async function measure(scenario: Scenario, folder: string): Promise<Reference> {
   const before = await outputOf(scenario, work);
   const log = join(folder, 'log');
   await appendFile(log, '');
-  const { status, stderr } = await perform(scenario, work, scenario.command(work), { MULTIFD_FAULT_LOG: log });
+  const command = scenario.command(work);
+  const { status, stderr } = await perform(scenario, work, command, { MULTIFD_FAULT_LOG: log });
   if (status !== 0) throw new Error(`${scenario.name} fails by itself: ${stderr}`);
   const operations = parseLog(await readFile(log, 'utf8'));
   return { operations, before, after: await outputOf(scenario, work) };
@@ -108,7 +110,9 @@ async function measureAll(folder: string): Promise<PointOf[]> {
     await mkdir(own, { recursive: true });
     const reference = await measure(scenario, own);
     for (const operation of reference.operations) {
-      for (const kind of kindsOf(operation)) points.push({ ...operation, kind, scenario, reference });
+      for (const kind of kindsOf(operation)) {
+        points.push({ ...operation, kind, scenario, reference });
+      }
     }
   }
   return points;
@@ -128,7 +132,9 @@ async function failAt(
   const env = { MULTIFD_FAULT_POINT: `${thread}:${number}:${kind}` };
   const ended = await perform(scenario, work, scenario.command(work), env);
   note(`ended with ${ended.signal ?? ended.status}: ${ended.stderr.trim()}`);
-  if (kind === 'kill') demand(ended.signal === 'SIGKILL' || ended.status === 0, 'outcome', 'not killed');
+  // An operation that the run before had, and this one has not, kills nobody.
+  const killed = ended.signal === 'SIGKILL' || ended.status === 0;
+  if (kind === 'kill') demand(killed, 'outcome', 'not killed');
   else checkEnd(ended, kind);
   demand((await sourcesOf(scenario, work)) === sources, 'torn', 'a source was written to');
   await checkOutput(scenario, work, reference, ended);
@@ -156,13 +162,15 @@ async function checkOutput(
 ): Promise<void> {
   const { output } = scenario;
   if (output === undefined) {
-    if (status === 0 && peer !== undefined) demand(peer.error === undefined, 'outcome', `the other end: ${peer.error?.message}`);
+    const told = status !== 0 || peer?.error === undefined;
+    demand(told, 'outcome', `completed, and the other end: ${peer?.error?.message}`);
     return;
   }
   const path = join(work, output.path);
   const { value: found, error } = await ending(outputOf(scenario, work));
   demand(error === undefined, 'torn', `what is there can not be read: ${error?.message}`);
-  if (status === 0) demand(found === after, 'wrong bytes', `completed, and ${found} is there, not ${after}`);
+  const done = `completed, and ${found} is there, not ${after}`;
+  if (status === 0) demand(found === after, 'wrong bytes', done);
   if (peer !== undefined && peer.error === undefined) {
     demand(found === after, 'outcome', 'the other end was told that all is kept, and it is not');
   }
@@ -170,8 +178,9 @@ async function checkOutput(
   const known = [before, after, 'absent', ...(first === undefined ? [] : [first])];
   demand(known.includes(found!), 'torn', `what is there is neither old nor new: ${found}`);
   const hidden = await hiddenIn(work);
-  if (found === 'absent' && output.kind === 'image') await finish(scenario, work, path, hidden, after);
-  else demand(found !== 'absent' || before === 'absent', 'torn', 'what was there is gone');
+  if (found === 'absent' && output.kind === 'image') {
+    await finish(scenario, work, path, hidden, after);
+  } else demand(found !== 'absent' || before === 'absent', 'torn', 'what was there is gone');
   if (scenario.again === undefined || (status === 0 && hidden.length === 0)) return;
   const again = await perform(scenario, work, scenario.again(work), {});
   demand(again.status === 0, 'outcome', `the next run: ${again.stderr}`);
@@ -198,7 +207,8 @@ async function finish(
   const aside = hidden.some((name) => name.endsWith('.image'));
   const { value: stamp, error } = await ending(finishImageUpdate(path));
   if (!aside) return;
-  demand(stamp !== undefined, 'torn', `the image is set aside, and is not finished: ${error?.message}`);
+  const why = `the image is set aside, and is not finished: ${error?.message}`;
+  demand(stamp !== undefined, 'torn', why);
   const found = await outputOf(scenario, work);
   demand(found === after, 'torn', `finished, ${found} is there, not ${after}`);
 }
@@ -220,7 +230,7 @@ async function firstSnapshot(work: string): Promise<string> {
 export const filesPart: Part = {
   name: 'files',
   what: 'each file operation of each command fails once, or is the last: killed',
-  executions: { whole: Infinity, short: 24 },
+  executions: { whole: Infinity, short: 12 },
   // Its processes are looked at, and nothing of this one.
   watched: false,
   points: async (folder) => (await (all ??= measureAll(folder))).length,

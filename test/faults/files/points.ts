@@ -1,4 +1,7 @@
-/** How a file operation fails. `half`: no space for the second half. `short`: half is done, and said so. */
+/**
+ * How a file operation fails. `half`: no space for the second half. `short`: half is done, and said
+ * so.
+ */
 export type FaultKindOfFile = 'EIO' | 'ENOSPC' | 'EINTR' | 'half' | 'short' | 'kill';
 
 /** Which operation of which thread, counted from 1. */
@@ -27,7 +30,7 @@ export function parseLog(text: string): Operation[] {
     });
 }
 
-const NEEDS_SPACE = /^(write|open|truncate|ftruncate|mkdir|link|rename|sync|fsync|datasync|copyFile)/;
+const NEEDS_SPACE = /^(write|open|f?truncate|mkdir|link|rename|f?sync|f?datasync|copyFile)/;
 const RETRIED = /^(read|write|open|sync|fsync)/;
 
 /** The ways in which an operation of this kind can fail. */

@@ -1,5 +1,6 @@
 /**
- * Makes one file operation of a process fail: loaded before everything else, by `node --import`, also in its worker threads.
+ * Makes one file operation of a process fail: loaded before everything else, by `node --import`,
+ * also in its worker threads.
  *
  *     MULTIFD_FAULT_ROOT   only operations on what is below this folder count
  *     MULTIFD_FAULT_LOG    a file that gets a line for each of them: THREAD NUMBER NAME CAN-BE-HALF
@@ -26,7 +27,10 @@ function parsePoint(text: string | undefined): Point | undefined {
 
 type Target = PathLike | number | FileHandle | undefined;
 
-/** Whether it is a file or folder below the root: by its path, or by what its descriptor is open for. */
+/**
+ * Whether it is a file or folder below the root: by its path, or by what its descriptor is open
+ * for.
+ */
 function isOurs(target: Target): boolean {
   if (typeof target === 'string') return target.startsWith(root);
   const fd = typeof target === 'number' ? target : (target as FileHandle | undefined)?.fd;
@@ -64,7 +68,12 @@ function failure(kind: string, name: string): Error {
 }
 
 /** What is to become of the call that is about to happen. */
-function next(name: string, target: Target, args: unknown[], at: number): FaultKindOfFile | undefined {
+function next(
+  name: string,
+  target: Target,
+  args: unknown[],
+  at: number,
+): FaultKindOfFile | undefined {
   if (!isOurs(target)) return undefined;
   const number = ++count;
   const half = halved(name, args, at) !== undefined;
@@ -85,8 +94,15 @@ const fdOf = (target: Target): number =>
   typeof target === 'number' ? target : ((target as FileHandle | undefined)?.fd ?? -1);
 
 /** Does what has to be done before the failure; the arguments, if the call goes on with others. */
-function prepare(kind: FaultKindOfFile, name: string, target: Target, args: unknown[], at: number): unknown[] | undefined {
-  if (kind === 'short') return halved(name, args, at);
+function prepare(
+  kind: FaultKindOfFile,
+  name: string,
+  target: Target,
+  args: unknown[],
+  at: number,
+): unknown[] | undefined {
+  // Not each run has the same operation under that number: one without halves is let be.
+  if (kind === 'short') return halved(name, args, at) ?? args;
   if (kind === 'half' || kind === 'kill') writeHalf(name, fdOf(target), args, at);
   if (kind === 'kill') process.kill(process.pid, 'SIGKILL');
   return undefined;
@@ -100,10 +116,13 @@ function replace(host: object, name: string, wrapped: Call): void {
 }
 
 const NAMES = [
-  'open', 'close', 'read', 'readv', 'write', 'writev', 'stat', 'lstat', 'fstat', 'fsync', 'fdatasync',
-  'ftruncate', 'truncate', 'rename', 'link', 'unlink', 'rm', 'mkdir', 'rmdir', 'readdir', 'readFile',
+  'open', 'close', 'read', 'readv', 'write', 'writev', 'stat', 'lstat', 'fstat', 'fsync',
+  'fdatasync', 'ftruncate', 'truncate', 'rename', 'link', 'unlink', 'rm', 'mkdir', 'rmdir',
+  'readdir', 'readFile',
   'writeFile', 'chmod', 'fchmod', 'utimes', 'copyFile',
 ];
+
+const byPath = (args: unknown[]): Target => args[0] as Target;
 
 for (const name of NAMES) {
   const sync = `${name}Sync`;
@@ -136,10 +155,16 @@ for (const name of NAMES) {
     });
   }
   const originalPromise = (promises as unknown as Record<string, Call>)[name];
-  if (originalPromise !== undefined) wrapPromise(promises, name, originalPromise, (args) => args[0] as Target, 1);
+  if (originalPromise !== undefined) wrapPromise(promises, name, originalPromise, byPath, 1);
 }
 
-function wrapPromise(host: object, name: string, original: Call, targetOf: (args: unknown[], self: unknown) => Target, at: number): void {
+function wrapPromise(
+  host: object,
+  name: string,
+  original: Call,
+  targetOf: (args: unknown[], self: unknown) => Target,
+  at: number,
+): void {
   replace(host, name, async function (this: unknown, ...args) {
     const target = targetOf(args, this);
     const kind = next(name, target, args, at);
@@ -152,8 +177,8 @@ function wrapPromise(host: object, name: string, original: Call, targetOf: (args
 }
 
 const METHODS = [
-  'read', 'readv', 'write', 'writev', 'stat', 'sync', 'datasync', 'truncate', 'readFile', 'writeFile',
-  'appendFile', 'chmod', 'utimes',
+  'read', 'readv', 'write', 'writev', 'stat', 'sync', 'datasync', 'truncate', 'readFile',
+  'writeFile', 'appendFile', 'chmod', 'utimes',
 ];
 const handle = await promises.open('/dev/null');
 const prototype = Object.getPrototypeOf(handle) as Record<string, Call>;

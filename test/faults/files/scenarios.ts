@@ -5,6 +5,7 @@ import { receive, send } from 'multifd';
 import { messages, writeRecording } from '../../recording/support.ts';
 import { Random } from '../../support/random.ts';
 import { fixture, memoryImage, pcImage, someMemory } from '../bases.ts';
+import type { OutputKind } from '../contents.ts';
 import { ending, type Ending, sameBytes } from '../oracles.ts';
 import { leftOver } from '../hostile/sidecars.ts';
 
@@ -15,7 +16,7 @@ const CHILD = fileURLToPath(new URL('./child.js', import.meta.url));
 export interface Scenario {
   readonly name: string;
   /** What comes out of it, below the folder. */
-  readonly output?: { readonly path: string; readonly kind: 'image' | 'file' | 'recording' };
+  readonly output?: { readonly path: string; readonly kind: OutputKind };
   /** What may not change, below the folder. */
   readonly sources: readonly string[];
   prepare(folder: string): Promise<void>;
@@ -52,7 +53,8 @@ const toIt = (folder: string, signal: AbortSignal): Promise<Ending<unknown>> =>
 async function fromIt(folder: string, signal: AbortSignal): Promise<Ending<unknown>> {
   const memory = new Uint8Array(CONTENT.length);
   const blocks = { file: memory, ram: memory };
-  const incoming = await receive({ uri: unix(folder), blocks, inline: true, timeout: TIMEOUT, signal });
+  const options = { inline: true, timeout: TIMEOUT, signal };
+  const incoming = await receive({ uri: unix(folder), blocks, ...options });
   const ended = await ending(incoming.completed);
   if (ended.error === undefined) sameBytes(memory, CONTENT, 'what was received');
   return ended;
@@ -64,7 +66,8 @@ async function files(folder: string, contents: Record<string, Uint8Array>): Prom
 
 /** An image that is to be replaced. */
 const old = async (folder: string): Promise<void> => {
-  await send({ uri: `file:${join(folder, OUT)}`, blocks: [{ id: 'old', source: new Uint8Array(8192).fill(1) }], inline: true });
+  const blocks = [{ id: 'old', source: new Uint8Array(8192).fill(1) }];
+  await send({ uri: `file:${join(folder, OUT)}`, blocks, inline: true });
 };
 
 const oldRecording = async (folder: string): Promise<void> => {
@@ -120,6 +123,7 @@ function local(
   };
 }
 
+const contentBytes = async (): Promise<Uint8Array> => CONTENT;
 const memoryBytes = async (): Promise<Uint8Array> => (await memoryImage()).bytes;
 const pcBytes = async (): Promise<Uint8Array> => (await pcImage()).bytes;
 
@@ -128,7 +132,7 @@ export const SCENARIOS: readonly Scenario[] = [
   capture('capture over another', old, ['--force']),
   recording('record', nothing, []),
   recording('record over another', oldRecording, ['--force']),
-  local('send to an image', 'image', async () => CONTENT, (from, to) => ['send', from, `file:${to}`]),
+  local('send to an image', 'image', contentBytes, (from, to) => ['send', from, `file:${to}`]),
   local('load into an image', 'image', memoryBytes, (from, to) => ['receive', `file:${from}`, to]),
   local('extract a block', 'file', memoryBytes, (from, to) => ['extract', from, 'heap', to]),
   local('extract a core', 'file', pcBytes, (from, to) => ['extract', from, '--format', 'elf', to]),
@@ -147,7 +151,8 @@ export const SCENARIOS: readonly Scenario[] = [
     command: (folder) => cli('replay', join(folder, 'in'), unix(folder), '--quiet', ...seconds),
     async peer(folder, signal) {
       const blocks = { ram: new Uint8Array(16 * 4096) };
-      const incoming = await receive({ uri: unix(folder), blocks, inline: true, timeout: TIMEOUT, signal });
+      const options = { inline: true, timeout: TIMEOUT, signal };
+      const incoming = await receive({ uri: unix(folder), blocks, ...options });
       return ending(incoming.completed);
     },
     early: true,
@@ -177,7 +182,9 @@ export const SCENARIOS: readonly Scenario[] = [
     output: { path: 'out/image', kind: 'image' },
     sources: [],
     async prepare(folder) {
-      for (const [name, bytes] of await leftOver()) await writeFile(join(folder, 'out', name), bytes);
+      for (const [name, bytes] of await leftOver()) {
+        await writeFile(join(folder, 'out', name), bytes);
+      }
     },
     command: (folder) => [CHILD, 'finish', join(folder, 'out/image')],
     again: (folder) => [CHILD, 'finish', join(folder, 'out/image')],

@@ -43,9 +43,12 @@ async function spoil(random: Random, path: string, { bytes }: Base): Promise<str
       return `cut off at ${end}`;
     }
     case 3: {
-      const end = random.pick([length + 1, length + 4096, length + 100 * MIB, 2 ** 36]);
+      const end = random.pick([length + 1, length + 4096, length + 250 * MIB, 2 ** 36]);
+      // Within what follows the RAM, the rest of that is a hole.
+      const from = random.chance(0.5) ? length : last + random.below(length - last);
+      await truncate(path, from);
       await truncate(path, end);
-      return `a hole behind it, to ${end}`;
+      return `a hole from ${from} to ${end}`;
     }
     case 4:
     case 5: {
@@ -165,12 +168,12 @@ async function sendOn(path: string, folder: string, sound: boolean): Promise<voi
     uri,
     image: join(out, 'image'),
     inline: true,
-    timeout: 1000,
+    timeout: 300,
     signal: stop.signal,
   });
   const completed = ending(incoming.completed);
   completed.catch(() => {});
-  const { error } = await ending(send({ uri, image: path, inline: true, timeout: 1000 }));
+  const { error } = await ending(send({ uri, image: path, inline: true, timeout: 300 }));
   // A source that has never begun leaves a target that waits for one.
   if (error !== undefined) stop.abort();
   const received = await completed;
@@ -182,7 +185,7 @@ async function sendOn(path: string, folder: string, sound: boolean): Promise<voi
 
 export const imagesPart: Part = {
   name: 'images',
-  what: 'images: inspect, devices, extract, load, copy and send, with heads, bitmaps and tails changed',
-  executions: { whole: 6_000, short: 60 },
+  what: 'images with heads, bitmaps and tails changed: inspect, extract, load, copy and send',
+  executions: { whole: 6_000, short: 25 },
   run,
 };

@@ -15,22 +15,32 @@ function calls(folder: string): ReadonlyArray<readonly [string, Call, Options]> 
   };
   const memory = new Uint8Array(8192);
   const path = `${folder}/none`;
-  const live = { blocks: [{ id: 'ram', memory }], stop() {}, resume() {}, pageSize: 4096, sliceMs: 2 };
+  const guest = { blocks: [{ id: 'ram', memory }], stop() {}, resume() {} };
+  const live = { ...guest, pageSize: 4096, sliceMs: 2 };
   const source = [{ id: 'ram', source: memory }];
   const sending = { ...end, uri: `file:${path}/x`, blocks: source, machine: 'none' };
   const receiving = { ...end, uri: `unix:${path}/s`, blocks: { ram: memory }, maxBytes: 1e6 };
-  const { Guest, Inbox, receive, send, record, replay, proxy } = multifd;
+  const levels = { zlibLevel: 1, zstdLevel: 1, maxBandwidth: 0, zeroPageDetection: 'none' };
+  const run = { uri: `unix:${path}/s`, path: `${path}/r`, timeout: 100, token: 'x' };
+  const plan = {
+    configuration: { machine: 'none', capabilities: [] },
+    blocks: [{ id: 'ram', usedLength: 4096 }],
+    pageSize: 4096,
+  };
+  const snapshot = { path: `${path}/x`, channels: 1, inline: true, timeout: 100 };
+  const ways = { from: `unix:${path}/s`, to: `unix:${path}/t`, timeout: 100, maxConnections: 9 };
+  const { Guest, Inbox, receive, send, record, replay, proxy, planImage } = multifd;
   return [
-    ['send', send, { ...sending, zlibLevel: 1, zstdLevel: 1, maxBandwidth: 0, zeroPageDetection: 'none' }],
+    ['send', send, { ...sending, ...levels }],
     ['receive', receive, { ...receiving, deviceStateLimit: 100, zeroed: true, force: false }],
-    ['record', record, { uri: `unix:${path}/s`, path: `${path}/r`, timeout: 100, channels: 2, token: 'x' }],
-    ['replay', replay, { uri: `unix:${path}/s`, path, timeout: 100, token: 'x' }],
-    ['proxy', proxy, { from: `unix:${path}/s`, to: `unix:${path}/t`, timeout: 100, maxConnections: 9 }],
-    ['Guest', ((options: never) => new Guest(options)) as Call, live],
-    ['Inbox', ((options: never) => new Inbox(options)) as Call, { token: 'x', maxConnections: 9 }],
-    ['snapshot', ((options: never) => new Guest(live).snapshot(options)) as Call, { path: `${path}/x`, channels: 1, inline: true, timeout: 100 }],
-    ['migrate', ((options: never) => new Guest(live).migrate(options)) as Call, { ...end, uri: `unix:${path}/s` }],
-    ['plan', ((options: never) => multifd.planImage(options)) as Call, { configuration: { machine: 'none', capabilities: [] }, blocks: [{ id: 'ram', usedLength: 4096 }], pageSize: 4096 }],
+    ['record', record, { ...run, channels: 2 }],
+    ['replay', replay, run],
+    ['proxy', proxy, ways],
+    ['Guest', (options) => new Guest(options), live],
+    ['Inbox', (options) => new Inbox(options), { token: 'x', maxConnections: 9 }],
+    ['snapshot', (options) => new Guest(guest).snapshot(options), snapshot],
+    ['migrate', (options) => new Guest(guest).migrate(options), { ...end, uri: `unix:${path}/s` }],
+    ['plan', planImage, plan],
   ];
 }
 
@@ -53,12 +63,16 @@ function plain(folder: string, random: Random): ReadonlyArray<readonly [string, 
 
 /** URIs that are none, or hardly: nothing of them leaves this machine. */
 function junkUri(random: Random, folder: string): string {
-  const scheme = random.pick(['tcp', 'unix', 'file', 'ws', 'wss', 'http', 'https', 'fd', 'exec', '', 'TCP']);
+  const known = ['tcp', 'unix', 'file', 'ws', 'wss', 'http', 'https'];
+  const scheme = random.pick([...known, 'fd', 'exec', '', 'TCP']);
+  const host = random.pick(['127.0.0.1', '[::1]', '', '[', ']', '[::1']);
+  const port = random.pick(['1', '0', '99999', '-1', '', 'x']);
+  const offset = random.pick(['-1', '0x', '1e9', '99999999999999999999', '0x10']);
   const rest = random.pick<() => string>([
-    () => `${random.pick(['127.0.0.1', '[::1]', '', '[', ']', '[::1'])}:${random.pick(['1', '0', '99999', '-1', '', 'x'])}`,
+    () => `${host}:${port}`,
     () => `//127.0.0.1:${random.pick(['1', '65536', ''])}${junkText(random)}`,
     () => `${folder}/none/${junkText(random)}`,
-    () => `${folder}/none/x,offset=${random.pick(['-1', '0x', '1e9', '99999999999999999999', '0x10'])}`,
+    () => `${folder}/none/x,offset=${offset}`,
     () => '',
     () => '\0',
   ])();
@@ -103,7 +117,8 @@ async function close(result: unknown): Promise<void> {
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));
   try {
-    return Object.prototype.toString.call(value) + (typeof value === 'object' ? '' : ` ${String(value)}`);
+    const kind = Object.prototype.toString.call(value);
+    return typeof value === 'object' ? kind : `${kind} ${String(value)}`;
   } catch {
     return 'something';
   }
@@ -112,6 +127,6 @@ function show(value: unknown): string {
 export const optionsPart: Part = {
   name: 'options',
   what: 'URIs and options of all calls that are none',
-  executions: { whole: 10_000, short: 150 },
+  executions: { whole: 10_000, short: 100 },
   run,
 };

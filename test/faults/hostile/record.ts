@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { record } from 'multifd';
 import { concat } from '../../support/wire.ts';
 import { migration } from '../grammar.ts';
-import { demand, ending, holdsOnly, sameBytes } from '../oracles.ts';
+import { demand, holdsOnly, sameBytes } from '../oracles.ts';
 import type { Execution, Part } from '../part.ts';
-import { hostileScript, play } from '../scripts.ts';
+import { hostileScript, playTo } from '../scripts.ts';
 
 async function run({ random, folder, input, note }: Execution): Promise<void> {
   const out = join(folder, 'out');
@@ -15,22 +15,23 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const keep = random.chance(0.3);
   note(`${keep ? 'keep; ' : ''}${script.changes.join('; ') || 'nothing changed'}`);
   input(script.connections.flat().reduce((sum, { length }) => sum + length, 0));
+  const idle = new AbortController();
+  const strangers: string[] = [];
   const incoming = await record({
+    signal: idle.signal,
+    onStranger: (why) => void strangers.push(why),
     uri: random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0',
     path: join(out, 'rec'),
-    timeout: script.sound ? 10_000 : 300,
+    timeout: script.sound ? 10_000 : 120,
     keep,
     ...(random.chance(0.5) && { channels: sent.channels.length }),
   });
-  const completed = ending(incoming.completed);
-  completed.catch(() => {});
   const stay = !script.sound && random.chance(0.03);
-  const player = await play(random, incoming.uri, script, stay);
-  const { error } = await completed.finally(() => player.close());
+  const { error } = await playTo(random, incoming, script, { stay, idle, strangers });
   if (error === undefined) await holdsOnly(out, 'rec');
   else if (!keep) await holdsOnly(out);
   if (!script.sound) return;
-  demand(error === undefined, 'outcome', `a migration that is right was refused: ${error?.message}`);
+  demand(error === undefined, 'outcome', `what is right was refused: ${error?.message}`);
   for (const [on, messages] of script.connections.entries()) {
     const file = on === 0 ? 'main' : `channel-${on - 1}`;
     sameBytes(await readFile(join(out, 'rec', file)), concat(...messages), file);
@@ -40,6 +41,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const recordPart: Part = {
   name: 'record',
   what: 'a recorder: the same',
-  executions: { whole: 4_000, short: 40 },
+  executions: { whole: 4_000, short: 25 },
   run,
 };

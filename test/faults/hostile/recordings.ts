@@ -70,6 +70,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const recordingsPart: Part = {
   name: 'recordings',
   what: "recordings' folders: files changed, gone, renamed, and times that are none",
-  executions: { whole: 3_000, short: 40 },
+  executions: { whole: 3_000, short: 20 },
   run,
 };

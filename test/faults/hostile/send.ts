@@ -7,7 +7,7 @@ import { mutated } from '../mutate.ts';
 import { demand, ending } from '../oracles.ts';
 import type { Execution, Part } from '../part.ts';
 
-const TIMEOUT = 400;
+const TIMEOUT = 200;
 
 const message = (type: number, data: Uint8Array, length = data.length): Uint8Array =>
   concat(be16(type), be16(length), data);
@@ -108,6 +108,6 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 export const sendPart: Part = {
   name: 'send',
   what: "a source's return path, and targets that go away",
-  executions: { whole: 4_000, short: 40 },
+  executions: { whole: 4_000, short: 25 },
   run,
 };
