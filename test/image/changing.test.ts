@@ -73,6 +73,15 @@ describe.each(changes)('an image that is $how while it is read', ({ change }) =>
   });
 });
 
+test('an image that ends before its pages do is refused when it is opened', async () => {
+  for (const length of [MIB, MIB + PAGE, MIB + LENGTH - 1, MIB + LENGTH]) {
+    await writeImage(out, [{ id: 'ram', content }], { force: true });
+    truncateSync(out, length);
+    await expect(openImage(out)).rejects.toMatchObject({ code: 'ERR_IMAGE', message: expect.stringContaining('cut short') });
+    await expect(send({ uri: `file:${out}.copy`, image: out })).rejects.toMatchObject({ code: 'ERR_IMAGE' });
+  }
+});
+
 test('a file whose beginning is kept is not replaced when it changes meanwhile', async () => {
   await writeFile(out, new Uint8Array(4 * MIB).fill(3));
   utimesSync(out, 1_000, 1_000);
