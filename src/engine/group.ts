@@ -104,7 +104,7 @@ export class ChannelGroup {
     return new MultifdError('ERR_ENGINE', 'the channels have ended: start a new engine');
   }
 
-  /** A channel has failed, and its error is on its way here: what is seen meanwhile is a consequence. */
+  /** A channel has failed, and its error is on its way: what is seen meanwhile is a consequence. */
   get failing(): boolean {
     return this.error === undefined && this.arena.state === State.FAILED;
   }

@@ -16,7 +16,9 @@ export function isWebAddress(source: string): boolean {
 
 /** @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything else. */
 export async function openSource(source: ImageSource, options: UrlOptions = {}): Promise<RandomAccess> {
-  if (typeof source === 'string') return isWebAddress(source) ? openUrl(new URL(source), options) : openFile(source);
+  if (typeof source === 'string') {
+    return isWebAddress(source) ? openUrl(new URL(source), options) : openFile(source);
+  }
   if (source instanceof URL) {
     if (isWebAddress(source.href)) return openUrl(source, options);
     throw new MultifdError('ERR_URI', `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`);

@@ -43,7 +43,9 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
       const carried = carry(id, posted, opening.signal, cutting.signal).catch((thrown: unknown) => {
         posted.destroy();
         // A channel that has failed closes its connection, and says why by another way.
-        if (!opening.signal.aborted && unfailed()) report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_CONNECT', { channel: id }).toRecord() });
+        if (opening.signal.aborted || !unfailed()) return;
+        const error = MultifdError.from(thrown, 'ERR_CONNECT', { channel: id });
+        report({ kind: 'failed', error: error.toRecord() });
       });
       const end = (): void => {
         posted.destroy();

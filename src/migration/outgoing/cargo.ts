@@ -15,7 +15,8 @@ export interface Cargo {
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
-   * Of what is read from files: to be called once every page has been read, before anybody is told that all is there.
+   * Of what is read from files: to be called once every page has been read, before anybody is told
+   * that all is there.
    * @throws MultifdError ERR_IO if one has changed since it was opened.
    */
   verify?(): Promise<void>;
@@ -32,7 +33,10 @@ export async function loadCargo(options: OutgoingOptions, pageSize: number): Pro
   return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
 }
 
-async function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Promise<Cargo> {
+async function blocksCargo(
+  { blocks: outgoing = [], machine = 'none' }: OutgoingOptions,
+  pageSize: number,
+): Promise<Cargo> {
   if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
   if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
   const blocks: OpenBlock[] = [];
@@ -51,7 +55,8 @@ async function blocksCargo({ blocks: outgoing = [], machine = 'none' }: Outgoing
   const verify = async (): Promise<void> => {
     for (const block of blocks) await block.verify?.();
   };
-  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), verify, close };
+  const tail = buildTail(records, pageSize);
+  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail, verify, close };
 }
 
 /** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */
