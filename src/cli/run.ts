@@ -11,8 +11,8 @@ const GRACE_MS = 10_000;
 
 /**
  * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so that both ends stop in good
- * order; a second one ends the process at once, and so does the first, some seconds later, when something does not stop. When nobody
- * reads stdout any more, the work is stopped too, and quietly.
+ * order; a second one ends the process at once, and so does the first, some seconds later, when
+ * something does not stop. When nobody reads stdout any more, the work is stopped too, and quietly.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
   const controller = new AbortController();
@@ -21,13 +21,15 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
   const interrupt = (name: NodeJS.Signals): void => {
     if (signal.aborted) return end(name);
     controller.abort(name);
-    // Also once the work is over: a thread that is still in a call of the system's keeps the process.
+    // Also once the work is over: a thread that is still in a system call keeps the process.
     setTimeout(() => {
-      if (!over) printError(new MultifdError('ERR_CANCELLED', `${name}, and not all stopped within ${GRACE_MS / 1000} s`));
+      const message = `${name}, and not all stopped within ${GRACE_MS / 1000} s`;
+      if (!over) printError(new MultifdError('ERR_CANCELLED', message));
       end(name);
     }, GRACE_MS).unref();
   };
-  // As the signal would have done without us. To exit waits for every thread, and one may be in a read that never ends.
+  // As the signal would have done without us. To exit waits for every thread, and one may be in a
+  // read that never ends.
   const end = (name: NodeJS.Signals): void => {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     process.kill(process.pid, name);

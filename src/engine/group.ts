@@ -107,8 +107,17 @@ export class ChannelGroup {
     return new MultifdError('ERR_ENGINE', 'the channels have ended: start a new engine');
   }
 
+  /** A channel has failed, and its error is on its way: what is seen meanwhile is a consequence. */
+  get failing(): boolean {
+    return this.error === undefined && this.arena.state === State.FAILED;
+  }
+
   /** Fails the group, unless it has failed already, and wakes every waiter in every thread. A channel that does not stop soon is ended. */
   fail(error: MultifdError): void {
+    if (!this.failing) this.#failWith(error);
+  }
+
+  #failWith(error: MultifdError): void {
     if (this.error !== undefined) return;
     this.error = error;
     this.#resolveFailure(error);
@@ -147,7 +156,7 @@ export class ChannelGroup {
   }
 
   #hear(id: number, event: ChannelEvent): void {
-    if (event.kind === 'failed') this.fail(MultifdError.fromRecord(event.error));
+    if (event.kind === 'failed') this.#failWith(MultifdError.fromRecord(event.error));
     else if (event.kind === 'value') this.#pass(id, event.value);
     else if (event.kind === 'open') {
       this.#open++;

@@ -23,7 +23,8 @@ export function blobAccess(blob: Blob): RandomAccess {
     },
     async verify() {
       if (lastModified(blob) === opened) return;
-      throw new MultifdError('ERR_IO', `${name} has changed since it was opened; try again once nobody writes to it`);
+      const what = `${name} has changed since it was opened`;
+      throw new MultifdError('ERR_IO', `${what}; try again once nobody writes to it`);
     },
     async close() {},
   };

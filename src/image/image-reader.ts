@@ -181,7 +181,8 @@ export class ImageReader implements ImageContent {
   /**
    * To be called behind the last read, before anything made of what was read counts.
    *
-   * @throws MultifdError ERR_IO if the image has changed since it was opened, so that what was read may be of two.
+   * @throws MultifdError ERR_IO if the image has changed since it was opened, so that what was read
+   *   may be of two.
    */
   async verify(): Promise<void> {
     await verifyAccess(this.#access);

@@ -16,8 +16,8 @@ export interface RandomAccess {
   /** What it takes on a disk, where that can be told; holes take nothing. */
   sizeOnDisk?(): Promise<number>;
   /**
-   * Throws if what was read may be of more than one state of it. Called behind the last read, before anything made of it counts. Without it,
-   * {@link read} is trusted to see that.
+   * Throws if what was read may be of more than one state of it. Called behind the last read, before
+   * anything made of it counts. Without it, {@link read} is trusted to see that.
    */
   verify?(): Promise<void>;
   close(): Promise<void>;
@@ -37,7 +37,10 @@ export async function readFully(access: RandomAccess, into: Uint8Array, offset: 
   }
 }
 
-/** A read whose answer is one: of whoever does not say how much there is, what is missing would be taken for zeros. */
+/**
+ * A read whose answer is one: of whoever does not say how much there is, what is missing would be
+ * taken for zeros.
+ */
 async function readSome(access: RandomAccess, offset: number, into: Uint8Array): Promise<number> {
   const count = await attempt(access, 'read', () => access.read(offset, into), offset);
   if (Number.isInteger(count) && count >= 0 && count <= into.length) return count;
@@ -45,13 +48,18 @@ async function readSome(access: RandomAccess, offset: number, into: Uint8Array):
   throw new MultifdError('ERR_OPTION', `cannot read ${access.name}: ${answer}`, { offset });
 }
 
-/** Asks whether what was read is of one state. @throws MultifdError ERR_IO, or what it is that `verify` throws. */
+/** Asks whether what was read is of one state. @throws MultifdError ERR_IO, or `verify`'s own. */
 export async function verifyAccess(access: RandomAccess): Promise<void> {
   await attempt(access, 'verify', async () => access.verify?.());
 }
 
 /** What a caller's own code throws may be anything. */
-async function attempt<T>({ name }: RandomAccess, verb: string, work: () => Promise<T>, offset?: number): Promise<T> {
+async function attempt<T>(
+  { name }: RandomAccess,
+  verb: string,
+  work: () => Promise<T>,
+  offset?: number,
+): Promise<T> {
   try {
     return await work();
   } catch (thrown) {

@@ -3,8 +3,11 @@ import { lstat } from 'node:fs/promises';
 
 /**
  * What tells whether a file is still the one that it was, with the content that it had: whoever replaces it makes another inode, and
- * whoever writes to it changes its times. A file system's clock moves in steps of some milliseconds: a write in the very step of the
- * one before leaves no trace.
+ * whoever writes to it changes its times. What leaves no trace: a write in the very step of the clock
+ * of the write before (a file system's clock moves in steps of up to 10 ms, and Deno gives whole
+ * milliseconds); a write after which the time was set back; through a mapping, a write to a page that
+ * has been written to, and not been put on the disk since; over a network file system, what another
+ * machine wrote a moment ago.
  */
 export interface Stamp {
   readonly dev: bigint;
@@ -23,7 +26,7 @@ export function sameStamp(one: Stamp, other: Stamp): boolean {
   return sameContent(one, other) && one.ctimeNs === other.ctimeNs;
 }
 
-/** The same but for what a file's renaming changes. */
+/** The same but for what a file's name, links, owner and permissions change, as no content does. */
 export function sameContent(one: Stamp, other: Stamp): boolean {
   return one.dev === other.dev && one.ino === other.ino && one.size === other.size && one.mtimeNs === other.mtimeNs;
 }

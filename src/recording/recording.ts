@@ -40,7 +40,10 @@ export class RecordedFile {
     };
   }
 
-  /** To be called behind the last read. @throws MultifdError ERR_IO if the file has changed since it was opened. */
+  /**
+   * To be called behind the last read.
+   * @throws MultifdError ERR_IO if the file has changed since it was opened.
+   */
   verify(): Promise<void> {
     return this.#file.verify();
   }
@@ -117,6 +120,7 @@ export async function openRecording(path: string): Promise<Recording> {
 /** Undefined if it is not there. */
 async function openRecorded(folder: string, name: string): Promise<RecordedFile | undefined> {
   // A recording may come from anywhere: no symbolic link leads out of it.
-  const file = await ifThere(openFile(join(folder, name), { follow: false, refusal: 'ERR_RECORDING' }));
+  const opening = openFile(join(folder, name), { follow: false, refusal: 'ERR_RECORDING' });
+  const file = await ifThere(opening);
   return file && new RecordedFile(file);
 }

@@ -156,7 +156,12 @@ class ReplaySession {
     });
   }
 
-  #start(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: () => Promise<void>): Promise<void> {
+  #start(
+    connection: ConnectionId,
+    file: RecordedFile,
+    open: () => Promise<LinkOutput>,
+    beforeLast?: () => Promise<void>,
+  ): Promise<void> {
     const pump = this.#pump(connection, file, open, beforeLast);
     pump.catch(this.#first.fail);
     this.#pumps.push(pump);
@@ -164,7 +169,12 @@ class ReplaySession {
   }
 
   /** @param beforeLast what the last byte waits for, once it has been read. */
-  async #pump(connection: ConnectionId, file: RecordedFile, open: () => Promise<LinkOutput>, beforeLast?: () => Promise<void>): Promise<void> {
+  async #pump(
+    connection: ConnectionId,
+    file: RecordedFile,
+    open: () => Promise<LinkOutput>,
+    beforeLast?: () => Promise<void>,
+  ): Promise<void> {
     const clock: Clock = {
       now: () => this.#traffic.milliseconds,
       signal: this.#first.signal,

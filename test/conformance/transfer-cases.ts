@@ -1,9 +1,9 @@
 import { type Compression, type DeviceState, type MigrationStatistics, type MultifdError, type OutgoingOptions, receive, send } from 'multifd';
 import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
-import { equal, Failure, sameBytes } from './check.ts';
+import { equal, errorOf, Failure, fails, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
-import { STREAMS, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
+import { STREAMS, streamPairs, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
 
 /** Long enough for a source to have filled a connection. */
 const LATE_MS = 150;
@@ -37,6 +37,8 @@ export function transferCases(io: Io): readonly Case[] {
     { capability: 'zlib', name: 'compression zlib', run: () => memories(STREAMS, io, 'unshared', { compression: 'zlib' }) },
     { capability: 'zstd', name: 'compression zstd', run: () => memories(wayOfThreads(io), io, 'unshared', { compression: 'zstd' }) },
     { capability: 'files', name: 'an image: written, loaded, sent, received', run: images },
+    { capability: 'files', name: 'a file, and an image, that change while they are sent', run: changingFiles },
+    { capability: 'files', name: 'a pipe is no file', run: noFile },
   ];
 }
 
@@ -109,4 +111,49 @@ async function images(io: Io): Promise<void> {
   await move(STREAMS, io, { image: second }, { image: first });
   await (await receive({ uri: `file:${second}`, blocks: { heap: target } })).completed;
   sameBytes(bytesOf(target), bytesOf(source), 'what was loaded from an image that was received');
+}
+
+/** A module of Node's, which runtimes with files have. A builder for the others does not see its name. */
+async function builtin<Module>(name: string): Promise<Module> {
+  return (await import(name)) as Module;
+}
+
+async function changingFiles(io: Io): Promise<void> {
+  const fs = await builtin<typeof import('node:fs')>('node:fs');
+  const { source } = pairOf('unshared');
+  const path = `${io.folder}/changing`;
+  const blocks = [{ id: 'heap', source: { path } }];
+  const changes: [string, () => void][] = [
+    ['written to', () => fs.writeFileSync(path, 'x', { flag: 'r+' })],
+    ['cut short', () => fs.truncateSync(path, 5_000)],
+  ];
+  for (const [how, change] of changes) {
+    for (const sent of [{ blocks }, { image: path }]) {
+      if ('image' in sent) await send({ uri: `file:${path}`, blocks: [{ id: 'heap', source }], force: true });
+      else fs.writeFileSync(path, bytesOf(source));
+      // It was last written long ago, and changes once it is open.
+      fs.utimesSync(path, 1_000, 1_000);
+      let done = false;
+      const onProgress = (): void => {
+        if (!done) change();
+        done = true;
+      };
+      const { incoming, to } = await STREAMS.open({ blocks: { heap: pairOf('unshared').target } }, io);
+      const [atSource] = await Promise.all([errorOf(send({ ...to, ...sent, onProgress })), errorOf(incoming.completed)]);
+      const what = `${'image' in sent ? 'an image' : 'a file'} that is ${how}`;
+      equal(`${atSource.code} ${atSource.message.includes(path)}`, 'ERR_IO true', `${what}: code at the source, and its name`);
+    }
+  }
+}
+
+async function noFile(io: Io): Promise<void> {
+  const { execFileSync } = await builtin<typeof import('node:child_process')>('node:child_process');
+  const { source } = pairOf('unshared');
+  const path = `${io.folder}/pipe`;
+  execFileSync('mkfifo', [path]);
+  await fails(send({ connect: () => streamPairs()[0], image: path }), 'ERR_IO', 'an image');
+  await fails(send({ connect: () => streamPairs()[0], blocks: [{ id: 'heap', source: { path } }] }), 'ERR_IO', 'a block');
+  await fails(send({ uri: `file:${path}`, blocks: [{ id: 'heap', source }], force: true }), 'ERR_IO', 'an output');
+  const incoming = await receive({ uri: `file:${path}`, blocks: { heap: pairOf('unshared').target } });
+  await fails(incoming.completed, 'ERR_IO', 'an image to load');
 }

@@ -1,4 +1,4 @@
-import { Engine, inlineLauncher, MultifdError, workerLauncher } from 'multifd/engine';
+import { Engine, inlineLauncher, type Launcher, MultifdError, workerLauncher } from 'multifd/engine';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { clientThread, type ClientThread, expectAccounts, type Kind, KINDS, lockHeld, rejection, sendNumber, sleeperOnLock, type Staged, staged, watchThreads } from './support.ts';
 
@@ -195,3 +195,25 @@ function source(text: string): URL {
   const engine = new URL('../../build/engine.js', import.meta.url);
   return new URL(`data:text/javascript,${encodeURIComponent(text.replace('multifd/engine', engine.href))}`);
 }
+
+it('a consequence that is heard of before its cause does not count', async () => {
+  const late: (() => void)[] = [];
+  const cause = new MultifdError('ERR_IO', 'the cause');
+  const failing = inlineLauncher(() => {
+    throw cause;
+  });
+  // As from a thread, whose word can take longer than what its end does to others.
+  const launcher: Launcher = {
+    inline: true,
+    launch: (start, report) => failing.launch(start, (event) => (event.kind === 'failed' ? void late.push(() => report(event)) : report(event))),
+  };
+  const engine = new Engine({ launcher, channels: [null], clients: 1, payloadBytes: 64 });
+  const starting = rejection(engine.start());
+  while (late.length === 0) await Promise.resolve();
+  engine.group.fail(new MultifdError('ERR_PEER_CLOSED', 'a consequence'));
+  expect(engine.group.error).toBeUndefined();
+  late[0]!();
+  expect(await starting).toMatchObject({ code: 'ERR_IO', message: 'the cause' });
+  await engine.abort(OTHER);
+  expect(engine.group.error).toMatchObject({ message: 'the cause' });
+});

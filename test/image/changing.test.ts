@@ -1,7 +1,9 @@
-import { appendFileSync, closeSync, openAsBlob, openSync, truncateSync, utimesSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, openAsBlob, openSync } from 'node:fs';
+import { truncateSync, utimesSync, writeSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { extractBlock, inspectDevices, inspectImage, isImage, openImage, receive, send, type RandomAccess } from 'multifd';
+import { extractBlock, inspectDevices, inspectImage, isImage, openImage } from 'multifd';
+import { receive, send, type RandomAccess } from 'multifd';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { beforeRead } from '../support/reads.ts';
 import { folder, PAGE, writeImage } from './support.ts';
@@ -34,7 +36,8 @@ const changes = [
 ];
 
 describe.each(changes)('an image that is $how while it is read', ({ change }) => {
-  const refused = { code: 'ERR_IO', message: expect.stringMatching(/image has (changed|become shorter) since it was opened/) };
+  const says = /image has (changed|become shorter) since it was opened/;
+  const refused = { code: 'ERR_IO', message: expect.stringMatching(says) };
 
   test('gives no file of a block', async () => {
     let changed = false;
@@ -73,6 +76,17 @@ describe.each(changes)('an image that is $how while it is read', ({ change }) =>
   });
 });
 
+test('an image that ends before its pages do is refused when it is opened', async () => {
+  for (const length of [MIB, MIB + PAGE, MIB + LENGTH - 1, MIB + LENGTH]) {
+    await writeImage(out, [{ id: 'ram', content }], { force: true });
+    truncateSync(out, length);
+    const refused = { code: 'ERR_IMAGE', message: expect.stringContaining('cut short') };
+    await expect(openImage(out)).rejects.toMatchObject(refused);
+    const sent = send({ uri: `file:${out}.copy`, image: out });
+    await expect(sent).rejects.toMatchObject(refused);
+  }
+});
+
 test('a file whose beginning is kept is not replaced when it changes meanwhile', async () => {
   await writeFile(out, new Uint8Array(4 * MIB).fill(3));
   utimesSync(out, 1_000, 1_000);
@@ -80,7 +94,8 @@ test('a file whose beginning is kept is not replaced when it changes meanwhile',
   await beforeRead(2, () => appendFileSync(out, 'x'));
   const blocks = [{ id: 'ram', source: content }];
   const sent = send({ uri: `file:${out},offset=${3 * MIB}`, blocks, force: true });
-  await expect(sent).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('out has changed') });
+  const refused = { code: 'ERR_IO', message: expect.stringContaining('out has changed') };
+  await expect(sent).rejects.toMatchObject(refused);
   expect((await readFile(out)).length).toBe(4 * MIB + 1);
   expect((await readdir(where)).sort()).toEqual(['image', 'out']);
 });
@@ -105,27 +120,35 @@ describe('random access of the caller', () => {
 
   test('is asked, behind the last read, whether it was the same all along', async () => {
     const verify = changed;
-    const refused = { code: 'ERR_IO', message: expect.stringContaining('the bucket: another version') };
+    const says = 'the bucket: another version';
+    const refused = { code: 'ERR_IO', message: expect.stringContaining(says) };
     await expect(extractBlock(await access({ verify }), 'ram', out)).rejects.toMatchObject(refused);
     await expect(inspectImage(await access({ verify }))).rejects.toMatchObject(refused);
     await expect(inspectDevices(await access({ verify }))).rejects.toMatchObject(refused);
     const copied = send({ uri: `file:${out}`, image: await access({ verify }) });
     await expect(copied).rejects.toMatchObject(refused);
-    const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: new Uint8Array(LENGTH) } });
+    const blocks = { ram: new Uint8Array(LENGTH) };
+    const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks });
     const sent = send({ uri: incoming.uri, image: await access({ verify }) });
     await expect(sent).rejects.toMatchObject(refused);
     await expect(incoming.completed).rejects.toMatchObject({ code: 'ERR_PEER_CLOSED' });
     expect(await readdir(where)).toEqual(['image']);
   });
 
-  test.each([undefined, NaN, -1, 0.5, 2 ** 40])('that says it has read %s bytes is refused, and nothing is taken for zeros', async (answer) => {
-    const lies = await access({ read: async () => answer as number });
-    await expect(isImage(lies)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining('the bucket') });
+  const lies = [undefined, NaN, -1, 0.5, 2 ** 40];
+
+  test.each(lies)('that says it has read %s bytes: nothing is taken for zeros', async (answer) => {
+    const liar = await access({ read: async () => answer as number });
+    const refused = { code: 'ERR_OPTION', message: expect.stringContaining('the bucket') };
+    await expect(isImage(liar)).rejects.toMatchObject(refused);
     const honest = await access();
     let reads = 0;
-    const read: RandomAccess['read'] = async (offset, into) => (offset >= MIB && ++reads > 1 ? (answer as number) : honest.read(offset, into));
+    const read: RandomAccess['read'] = async (offset, into) => {
+      if (offset >= MIB && ++reads > 1) return answer as number;
+      return honest.read(offset, into);
+    };
     const extracted = extractBlock({ ...honest, read }, 'ram', out);
-    await expect(extracted).rejects.toMatchObject({ code: 'ERR_OPTION' });
+    await expect(extracted).rejects.toMatchObject(refused);
     expect(await readdir(where)).toEqual(['image']);
   });
 });

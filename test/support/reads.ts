@@ -1,7 +1,7 @@
 import promises, { type FileHandle } from 'node:fs/promises';
 import { onTestFinished } from 'vitest';
 
-/** Has `act` called once, in this process, right before the `count`th read of any file; until the test ends. */
+/** Has `act` called once, right before the `count`th read of any file here, until the test ends. */
 export async function beforeRead(count: number, act: () => void): Promise<void> {
   const handle = await promises.open('/dev/null');
   const prototype = Object.getPrototypeOf(handle) as FileHandle;

@@ -1,4 +1,5 @@
-// Loaded before a command: every read of a file is one that never returns, as of a file server that is gone. A thread is in it for ever.
+// Loaded before a command: no read of a file returns, as of a file server that is gone. A thread is
+// in it for ever.
 import promises from 'node:fs/promises';
 
 const handle = await promises.open('/dev/null');

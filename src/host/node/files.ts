@@ -18,11 +18,15 @@ export interface ReadableFile {
   readonly name: string;
 }
 
-/** Fills `into` with what is at a position, all of which was in the file when it was opened. @throws MultifdError ERR_IO. */
+/**
+ * Fills `into` with what is at a position, all of which was in the file when it was opened.
+ * @throws MultifdError ERR_IO.
+ */
 export function readAt({ fd, name }: ReadableFile, into: Uint8Array, position: number): void {
   for (let at = 0; at < into.length; ) {
     const offset = position + at;
-    const count = attempt(`read ${name}`, offset, () => readSync(fd, into, at, into.length - at, offset));
+    const read = (): number => readSync(fd, into, at, into.length - at, offset);
+    const count = attempt(`read ${name}`, offset, read);
     if (count === 0) throw becameShorter(name, offset);
     at += count;
   }
@@ -34,10 +38,15 @@ export const READS_ASIDE = isNode();
 const readPieces = promisify(readv);
 
 /**
- * Fills pieces of memory, as many as one call takes, with what is at a position, all of which was in the file when it was opened.
- * Does not block. @throws MultifdError ERR_IO.
+ * Fills pieces of memory, as many as one call takes, with what is at a position, all of which was
+ * in the file when it was opened. Does not block.
+ * @throws MultifdError ERR_IO.
  */
-export async function readAside({ fd, name }: ReadableFile, pieces: readonly Uint8Array[], position: number): Promise<void> {
+export async function readAside(
+  { fd, name }: ReadableFile,
+  pieces: readonly Uint8Array[],
+  position: number,
+): Promise<void> {
   let at = position;
   for (let rest = pieces; rest.length > 0; ) {
     const { bytesRead } = await readPieces(fd, rest, at).catch((cause: unknown) => {
@@ -52,7 +61,9 @@ export async function readAside({ fd, name }: ReadableFile, pieces: readonly Uin
 /** Writes at a position, side by side with other threads. @throws MultifdError ERR_IO. */
 export function writeAt(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length; ) {
-    at += attempt('write the file', position + at, () => writeSync(fd, bytes, at, bytes.length - at, position + at));
+    const offset = position + at;
+    const write = (): number => writeSync(fd, bytes, at, bytes.length - at, offset);
+    at += attempt('write the file', offset, write);
   }
 }
 

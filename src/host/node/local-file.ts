@@ -5,7 +5,10 @@ import { io, systemCode } from '../../image/io.ts';
 import type { RandomAccess } from '../../image/random-access.ts';
 import { sameContent, stampOf, type Stamp } from '../../image/stamp.ts';
 
-/** The one place where files that a user names are opened. Only regular files are, and nothing else is waited for. */
+/**
+ * The one place where files that a user names are opened. Only regular files are, and nothing else
+ * is waited for.
+ */
 
 export interface OpenOptions {
   /** How to open it; default read only. */
@@ -17,15 +20,17 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a regular file. A FIFO without a writer would keep a thread of libuv's for ever, and with it the process; a device may do
- * something when it is opened, and its length is not known; so none of these is opened.
+ * Opens a regular file. A FIFO without a writer would keep a thread of libuv's for ever, and with it
+ * the process; a device may do something when it is opened, and its length is not known; so none of
+ * these is opened.
  *
  * @throws MultifdError ERR_IO; `refusal` for what is no regular file.
  */
 export async function openRegular(path: string, options: OpenOptions = {}): Promise<FileHandle> {
   const { flags = constants.O_RDONLY, follow = true, refusal = 'ERR_IO' } = options;
   demandRegular(path, await io(`open ${path}`, follow ? stat(path) : lstat(path)), refusal);
-  // Something else may have got the name since: that is not waited for either. (Windows has none of these flags.)
+  // Something else may have got the name since: that is not waited for either. (Windows has none of
+  // these flags.)
   const { O_NONBLOCK = 0, O_NOCTTY = 0, O_NOFOLLOW = 0 } = constants;
   const guarded = flags | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW);
   const handle = await io(`open ${path}`, open(path, guarded));
@@ -67,7 +72,10 @@ export async function readText(path: string): Promise<string> {
   return io(`read ${path}`, handle.readFile('utf8')).finally(() => handle.close());
 }
 
-/** A file that is open to be read. What it was when it was opened is what is read of it, or there is an error. */
+/**
+ * A file that is open to be read. What it was when it was opened is what is read of it, or there is
+ * an error.
+ */
 export class LocalFile implements RandomAccess {
   readonly name: string;
   /** Bytes when it was opened. What is added later is not read. */
@@ -90,7 +98,8 @@ export class LocalFile implements RandomAccess {
   async read(offset: number, into: Uint8Array): Promise<number> {
     const wanted = Math.min(into.length, this.size - offset);
     if (wanted <= 0) return 0;
-    const { bytesRead } = await this.#handle.read(into, 0, wanted, offset).catch((cause: unknown) => {
+    const reading = this.#handle.read(into, 0, wanted, offset);
+    const { bytesRead } = await reading.catch((cause: unknown) => {
       throw ioFailure(`read ${this.name}`, offset, cause);
     });
     if (bytesRead === 0) throw becameShorter(this.name, offset);
@@ -104,9 +113,9 @@ export class LocalFile implements RandomAccess {
   /** @throws MultifdError ERR_IO if the file has been written to since it was opened. */
   async verify(): Promise<void> {
     if (sameContent(stampOf(await this.#look()), this.#opened)) return;
-    const why = 'what was read of it may be old in part and new in part';
-    const message = `${this.name} has changed since it was opened, so ${why}; try again once nobody writes to it`;
-    throw new MultifdError('ERR_IO', message);
+    const why = 'so what was read of it may be old in part and new in part';
+    const what = `${this.name} has changed since it was opened, ${why}`;
+    throw new MultifdError('ERR_IO', `${what}; try again once nobody writes to it`);
   }
 
   async close(): Promise<void> {
@@ -131,7 +140,8 @@ export async function openFile(path: string, options: OpenOptions = {}): Promise
 }
 
 export function ioFailure(what: string, offset: number, cause: unknown): MultifdError {
-  return new MultifdError('ERR_IO', `cannot ${what}: ${(cause as Error).message}`, { offset, cause });
+  const { message } = cause as Error;
+  return new MultifdError('ERR_IO', `cannot ${what}: ${message}`, { offset, cause });
 }
 
 export function becameShorter(name: string, offset: number): MultifdError {

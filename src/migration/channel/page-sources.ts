@@ -11,7 +11,8 @@ export type SourceDescriptor =
   /** Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero pages. */
   | { kind: 'memory'; shared: SharedArrayBuffer | WebAssembly.Memory; byteOffset: number; byteLength: number }
   /**
-   * A file, read by the channel. Block offset 0 is at `position`; up to `position + length` it was there when it was opened, and behind it all is zero. If `sparse`, the block's bitmap in the
+   * A file, read by the channel. Block offset 0 is at `position`; up to `position + length` it was
+   * there when it was opened, and behind that all is zero. If `sparse`, the block's bitmap in the
    * arena says which pages the file holds; else it holds all, and the bitmap, if there is one, belongs to the target.
    */
   | { kind: 'file'; fd: number; name: string; position: number; length: number; sparse: boolean }

@@ -42,7 +42,10 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
       const cut = new Promise<void>((resolve) => cutting.signal.addEventListener('abort', () => resolve(), { once: true }));
       const carried = carry(id, posted, opening.signal, cutting.signal).catch((thrown: unknown) => {
         posted.destroy();
-        if (!opening.signal.aborted) report({ kind: 'failed', error: MultifdError.from(thrown, 'ERR_CONNECT', { channel: id }).toRecord() });
+        // A channel that has failed closes its connection, and says why by another way.
+        if (opening.signal.aborted || !unfailed()) return;
+        const error = MultifdError.from(thrown, 'ERR_CONNECT', { channel: id });
+        report({ kind: 'failed', error: error.toRecord() });
       });
       const end = (): void => {
         posted.destroy();

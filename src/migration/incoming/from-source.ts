@@ -82,6 +82,8 @@ export class FromSource {
 
   /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
   #fail(error: MultifdError): void {
+    // The error that comes instead is heard of by the group's failure.
+    if (this.#landing?.receivers.group.failing) return;
     this.#error ??= this.#explain(error);
     this.#reject(this.#error);
     this.#landing?.receivers.group.fail(error);

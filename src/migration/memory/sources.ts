@@ -32,7 +32,7 @@ export interface OpenBlock {
   readonly bitmap?: Uint8Array;
   /** Fills `into` with what is at byte `offset`, zeros behind the end. */
   read(offset: number, into: Uint8Array): void | Promise<void>;
-  /** Of what is read from a file: throws MultifdError ERR_IO if that has changed since it was opened. */
+  /** Of a file: throws MultifdError ERR_IO if it has changed since it was opened. */
   verify?(): Promise<void>;
   close(): void | Promise<void>;
 }
@@ -102,13 +102,15 @@ function fileDescriptor(file: Omit<SourceDescriptor & { kind: 'file' }, 'kind'>)
   return DESCRIPTORS_CROSS_THREADS ? { kind: 'file', ...file } : { kind: 'staged' };
 }
 
-/** A block of an image, without the pages that are zero. The image is the caller's to verify and to close. */
+/** A block of an image, without its zero pages. The image is the caller's to verify and to close. */
 export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
   const { id, usedLength: length, pagesOffset: position } = block;
   const { fd, name } = image;
   const content = new BlockContent(image, block, bitmap);
   const descriptor: SourceDescriptor =
-    fd === undefined ? { kind: 'staged' } : fileDescriptor({ fd, name, position, length, sparse: true });
+    fd === undefined
+      ? { kind: 'staged' }
+      : fileDescriptor({ fd, name, position, length, sparse: true });
   return {
     id,
     byteLength: length,

@@ -16,7 +16,8 @@ export interface Cargo {
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
-   * Of what is read from files: to be called once every page has been read, before anybody is told that all is there.
+   * Of what is read from files: to be called once every page has been read, before anybody is told
+   * that all is there.
    * @throws MultifdError ERR_IO if one has changed since it was opened.
    */
   verify?(): Promise<void>;
@@ -55,7 +56,8 @@ async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOpt
   const verify = async (): Promise<void> => {
     for (const block of blocks) await block.verify?.();
   };
-  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail: buildTail(records, pageSize), verify, close };
+  const tail = buildTail(records, pageSize);
+  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail, verify, close };
 }
 
 /** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */

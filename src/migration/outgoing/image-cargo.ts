@@ -11,7 +11,9 @@ export async function imageCargo(source: ImageSource, options: ImageOptions, pag
   try {
     if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
     const blocks: OpenBlock[] = [];
-    for (const block of image.blocks) blocks.push(imageBlock(image, block, await image.readBitmap(block)));
+    for (const block of image.blocks) {
+      blocks.push(imageBlock(image, block, await image.readBitmap(block)));
+    }
     return {
       configuration: withoutCapability(image.configuration, MAPPED_RAM),
       blocks,
