@@ -41,7 +41,7 @@ export class OutputFolder {
   }
 
   /**
-   * Puts all files on the disk and gives the folder its name. On failure all of it is removed.
+   * Puts all files on the disk and gives the folder its name. On failure it stays under the hidden name, which the error says: what came may be whole.
    * @throws MultifdError ERR_EXISTS if something else took the name meanwhile; ERR_IO.
    */
   async commit(): Promise<void> {
@@ -50,11 +50,37 @@ export class OutputFolder {
       await this.#closeFiles();
       await syncFolder(this.#hidden);
       await this.#takeName();
-    } catch (error) {
-      await this.discard();
-      throw error;
+    } catch (thrown) {
+      await this.#closeFiles().catch(() => undefined);
+      const { code, message } = MultifdError.from(thrown);
+      throw new MultifdError(code, `${message}; what came is kept in ${await this.#keep()}`, { cause: thrown });
     }
     await syncFolder(dirname(this.#path));
+  }
+
+  /** A file of the folder once that has its name, for what comes late. {@link settle} closes it. Throws MultifdError ERR_IO. */
+  async reopen(name: string): Promise<FileHandle> {
+    const handle = await io(`open ${name} of ${this.#path}`, open(join(this.#path, name), 'r+'));
+    this.#files.push(handle);
+    return handle;
+  }
+
+  /** Puts what came late on the disk. Throws MultifdError ERR_IO. */
+  async settle(): Promise<void> {
+    try {
+      for (const file of this.#files) await io(`write ${this.#path} to the disk`, file.sync());
+    } finally {
+      await this.#closeFiles();
+    }
+  }
+
+  /** Gives it a hidden name that is not one of what a process left behind; the name it has. */
+  async #keep(): Promise<string> {
+    const kept = this.#hidden.replace(/\.part$/, '.kept');
+    return rename(this.#hidden, kept).then(
+      () => kept,
+      () => this.#hidden,
+    );
   }
 
   /** Removes all of it. Never throws, so that it can follow any error. */
