@@ -42,9 +42,9 @@ export async function send(options: OutgoingOptions): Promise<MigrationStatistic
 }
 
 /** The connections of a source, by what its caller says of them. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function openLinks(options: LinkOptions, { timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
+export async function openLinks(options: LinkOptions, { channels, timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
   const { uri, inbox, connect, token, tls, listen = false, onListening = () => {}, onStranger = () => {} } = options;
-  const links = await outgoingLinks({ uri, inbox, connect, token, tls, listen, timeout, maxConnections, onStranger });
+  const links = await outgoingLinks({ uri, inbox, connect, token, tls, listen, channels, timeout, maxConnections, onStranger });
   if (links.uri !== undefined) onListening(links.uri);
   return links;
 }
