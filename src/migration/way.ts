@@ -63,10 +63,13 @@ interface Wanted {
   fail(error: MultifdError): void;
 }
 
-/** Connections in the order in which they come: any is as good as another, for the source says on each what it is. */
+/**
+ * Connections in the order in which they come: any is as good as another, for the source says on each what it is. Until all are there whoever comes first has
+ * a place; who comes after that is a stranger. TLS or a token keeps others out.
+ */
 class Arriving implements OutgoingLinks {
   readonly route = undefined;
-  readonly #most: number;
+  readonly #channels: number;
   readonly #onStranger: (why: string) => void;
   uri: string | undefined;
   #failure: MultifdError | undefined;
@@ -75,25 +78,35 @@ class Arriving implements OutgoingLinks {
   shut = (): void => {};
   readonly #links: Link[] = [];
   readonly #wanted: Wanted[] = [];
+  /** Those that are somebody's. */
+  #taken = 0;
 
-  /** @param most connections that nobody has taken yet, at a time. */
-  constructor(most: number, onStranger: (why: string) => void) {
-    this.#most = most;
+  constructor(channels: number, onStranger: (why: string) => void) {
+    this.#channels = channels;
     this.#onStranger = onStranger;
   }
 
   readonly take = (link: Link): void => {
     const wanted = this.#wanted.shift();
-    if (wanted !== undefined) return wanted.take(link);
-    if (this.#links.length < this.#most) return void this.#links.push(link);
+    if (wanted !== undefined) {
+      this.#taken++;
+      return wanted.take(link);
+    }
+    // One that has been given up while it waited is none.
+    const waiting = this.#links.splice(0).filter(({ closed }) => !closed);
+    this.#links.push(...waiting);
+    if (this.#taken + waiting.length <= this.#channels) return void this.#links.push(link);
     link.destroy();
-    this.#onStranger(`dropped a connection from ${link.peer}: ${this.#most} others wait for a channel`);
+    this.#onStranger(`dropped a connection from ${link.peer}: the main channel and all ${this.#channels} others are there`);
   };
 
   readonly open: OpenLink = (channel, signal) => {
     if (this.#failure !== undefined) return Promise.reject(this.#tellFailure());
-    // One that has been given up while it waited is none.
-    for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) if (!link.closed) return Promise.resolve(link);
+    for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) {
+      if (link.closed) continue;
+      this.#taken++;
+      return Promise.resolve(link);
+    }
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         const at = this.#wanted.indexOf(wanted);
@@ -133,6 +146,8 @@ export interface OutgoingWay extends WayOptions {
   /** We listen at `uri`, and the target connects. */
   listen: boolean;
   tls: OutgoingTls | undefined;
+  /** How many there are beside the main one. */
+  channels: number;
   /** Milliseconds. */
   timeout: number;
   maxConnections: number;
@@ -142,14 +157,14 @@ export interface OutgoingWay extends WayOptions {
 }
 
 /** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, timeout, maxConnections, onStranger, onListening }: OutgoingWay): Promise<OutgoingLinks> {
+export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, channels, timeout, maxConnections, onStranger, onListening }: OutgoingWay): Promise<OutgoingLinks> {
   if (connect !== undefined) return { uri: undefined, route: undefined, open: (channel, signal) => openBy(connect, channel, timeout, signal), close() {} };
   if (inbox === undefined && !listen) {
     const to = linkUri(uri!);
     const route: Route = { uri: to, tls: tls && (await loadClientTls(tls, hostOf(to))), token, timeout };
     return { uri: undefined, route, open: (channel, signal) => dialRoute(route, channel, signal), close() {} };
   }
-  const arriving = new Arriving(maxConnections, onStranger);
+  const arriving = new Arriving(channels, onStranger);
   if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
   else {
     const at = linkUri(uri!);

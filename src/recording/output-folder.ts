@@ -87,8 +87,9 @@ export class OutputFolder {
 
   /**
    * Puts all files on the disk and gives the folder its name, which is on the disk then too. On
-   * failure all of it is removed, and what had the name before has it still. But once it has its
-   * name it stays: should that not get to the disk, the message says so.
+   * failure it stays under a hidden name, which the error says, for what came may be whole; what had
+   * the name before has it still. But once it has its name it stays there: should that not get to
+   * the disk, the message says so.
    * @throws MultifdError ERR_EXISTS if something else took the name meanwhile; ERR_IO.
    */
   async commit(): Promise<void> {
@@ -99,12 +100,41 @@ export class OutputFolder {
       await finishReplacing(this.#path);
       if (await looksFree(this.#path, this.#force)) await this.#take();
       else await this.#replace();
-    } catch (error) {
-      await this.discard();
-      throw error;
+    } catch (thrown) {
+      await this.#closeFiles().catch(() => undefined);
+      if (this.#stays) throw thrown;
+      const kept = await this.#keep();
+      const { code, message } = MultifdError.from(thrown);
+      throw new MultifdError(code, `${message}; what came is kept in ${kept}`, { cause: thrown });
     }
     this.#hidden.release();
     await removeLeftOverFolders(this.#path, true);
+  }
+
+  /** A file of the folder once that has its name, for what comes late. {@link settle} closes it. Throws MultifdError ERR_IO. */
+  async reopen(name: string): Promise<FileHandle> {
+    const handle = await io(`open ${name} of ${this.#path}`, open(join(this.#path, name), 'r+'));
+    this.#files.push(handle);
+    return handle;
+  }
+
+  /** Puts what came late on the disk. Throws MultifdError ERR_IO. */
+  async settle(): Promise<void> {
+    try {
+      for (const file of this.#files) await io(`write ${this.#path} to the disk`, file.sync());
+    } finally {
+      await this.#closeFiles();
+    }
+  }
+
+  /** Gives it a hidden name that nothing removes; the name it has. */
+  async #keep(): Promise<string> {
+    this.#stays = true;
+    const kept = this.#hidden.with(KEPT);
+    return rename(this.#folder, kept).then(
+      () => kept,
+      () => this.#folder,
+    );
   }
 
   /** Removes all of it. Never throws, so that it can follow any error. */

@@ -1,13 +1,14 @@
 import type { FileHandle } from 'node:fs/promises';
 import { MultifdError } from '../errors.ts';
 import { writeFully } from '../image/index.ts';
-import type { InitialChecker } from '../migration/incoming/connections.ts';
+import { FIRST_PAGE, FIRST_SYNC, GIVE_UP_MS, type InitialChecker, missingChannels, Rival } from '../migration/incoming/connections.ts';
 import { Watch } from '../migration/watch.ts';
-import { ByteReader, Command, type MainStreamHandler, parseMainStream, returnMessage } from '../stream/index.ts';
-import { turn } from '../timing.ts';
+import { ByteReader, Command, type MainStreamHandler, MIN_PAGE_SIZE, parseMainStream, returnMessage } from '../stream/index.ts';
+import { sleep, turn } from '../timing.ts';
 import { LinkInput } from '../transport/link-input.ts';
 import type { Link } from '../transport/link.ts';
 import type { Arrival } from '../transport/reception.ts';
+import { ChannelProgress } from './channel-progress.ts';
 import { FirstError } from './first-error.ts';
 import { type ConnectionId, RETURN_PATH } from './names.ts';
 import type { OutputFolder } from './output-folder.ts';
@@ -19,16 +20,35 @@ import { StreamFile } from './stream-file.ts';
 const CHUNK = 64 * 1024;
 /** How long connections may go on after the migration has failed, when what came is kept: a source that gives up closes all of them. */
 const LAST_BYTES_MS = 1_000;
+/** How long a source that has heard that all is well may take to end its connections. */
+const LATE_BYTES_MS = 5_000;
+/** While everything is made to last, the source is told this often that somebody is at work on it. */
+const ALIVE_MS = 1_000;
 
 /** A connection that is being recorded. */
 interface Recorded {
   link: Link;
   input: LinkInput;
+  /** Of a multifd channel: how far it has come. */
+  progress: ChannelProgress | undefined;
+  file: StreamFile | undefined;
+  /** A chunk is on its way into the file. */
+  writing: Promise<void> | undefined;
+  ended: boolean;
   /** Resolves when all that came of it is in its file; never rejects. */
   drained: Promise<void>;
 }
 
-/** One migration on its way into a folder. */
+/**
+ * One migration on its way into a folder.
+ *
+ * A source keeps its channels open until it has been told that all is well (SHUT on the return path), and it is told when the recording has its name, and is
+ * on the disk. So what tells that a channel has brought everything is its packets: as many with SYNC as the main stream has syncs. What comes after that (state
+ * of a device that is no RAM may) is added, and on the disk before {@link run} resolves. Channels whose packets can't be followed are not waited for.
+ *
+ * Which connections belong to it is decided as in {@link Connections}. Without a number of channels to expect, all that come until the main stream's first sync, and
+ * {@link GIVE_UP_MS} after it, do.
+ */
 export class RecordSession {
   readonly #folder: OutputFolder;
   readonly #checkInitial: InitialChecker;
@@ -40,6 +60,23 @@ export class RecordSession {
   readonly #first = new FirstError();
   readonly #streamed: Promise<void>;
   #endStream!: () => void;
+  #hasStreamed = false;
+  /** Syncs of the main stream so far. */
+  #syncs = 0;
+  /** Until when the source's own connections may come, by `performance.now()`. */
+  #openUntil = Number.POSITIVE_INFINITY;
+  /** When a second main channel was dropped that may have been another source's. */
+  #rival: number | undefined;
+  #late: NodeJS.Timeout | undefined;
+  /** When it is too late for channels that are missing, by `performance.now()`. */
+  #due = Number.POSITIVE_INFINITY;
+  #pageSize: number;
+  /** Resolves when nothing more is expected; asked for when the main stream is complete. */
+  #resolveWhole = (): void => {};
+  /** While everything is made to last nothing is added. */
+  #held: Promise<void> | undefined;
+  #committing = false;
+  #committed = false;
   /** Where the answers are kept; undefined as long as the source has not asked for any. */
   #answers: FileHandle | undefined;
   #answerBytes = 0;
@@ -48,6 +85,7 @@ export class RecordSession {
     this.#folder = folder;
     this.#checkInitial = checkInitial;
     this.#checked = checked;
+    this.#pageSize = checked.pageSize ?? MIN_PAGE_SIZE;
     this.#streamed = new Promise((resolve) => {
       this.#endStream = resolve;
     });
@@ -58,28 +96,32 @@ export class RecordSession {
     try {
       this.#open(arrival);
     } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      if (this.#isStranger(error)) {
+        arrival.link.destroy();
+        return this.#checked.onStranger(`dropped a connection from ${arrival.link.peer}: ${error.message}`);
+      }
       this.#refused.push(arrival.link);
-      this.#first.fail(thrown);
+      this.#first.fail(error);
     }
   }
 
   /**
    * Waits for the migration, and gives the folder its name.
    * @param stopListening called when nothing more is expected.
-   * @throws MultifdError: the first thing that went wrong. Unless it is to be kept, nothing is left then.
+   * @throws MultifdError: the first thing that went wrong. Unless it is to be kept, nothing is left then; what has come whole, and could not be given its
+   *   name or be put on the disk, stays under a hidden name, which the error says.
    */
   async run(stopListening: () => void): Promise<RecordingStatistics> {
     try {
-      await this.#first.race(this.#finishWatched());
-      this.#checkChannels();
-      stopListening();
+      await this.#first.race(this.#finishWatched(stopListening));
       this.#hangUp();
-      await this.#folder.commit();
     } catch (thrown) {
       stopListening();
       await this.#giveUp(MultifdError.from(thrown));
       throw thrown;
     } finally {
+      clearTimeout(this.#late);
       this.#traffic.end();
       this.#checked.onProgress(this.#traffic.snapshot());
     }
@@ -89,24 +131,36 @@ export class RecordSession {
   #open({ kind, link, read }: Arrival): void {
     const id = kind === 'main' ? 'main' : this.#checkInitial(read);
     if (this.#connections.has(id)) {
+      if (id === 'main' && performance.now() < this.#openUntil) this.#rival = performance.now();
       throw id === 'main'
-        ? new MultifdError('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: id })
-        : new MultifdError('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id });
+        ? new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: id })
+        : new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id });
     }
+    if (this.#checked.channels === undefined && performance.now() >= this.#openUntil) throw new Rival('ERR_CHANNEL_COUNT', 'all connections are there', { channel: id });
     const input = new LinkInput(link, id, read, 0, (bytes) => this.#traffic.add(id, bytes));
     this.#traffic.open(id);
-    const drained = this.#drain(id, link, input).catch(this.#first.fail);
-    this.#connections.set(id, { link, input, drained });
+    const recorded: Recorded = { link, input, progress: id === 'main' ? undefined : new ChannelProgress(), file: undefined, writing: undefined, ended: false, drained: Promise.resolve() };
+    this.#connections.set(id, recorded);
+    recorded.drained = this.#drain(id, recorded).catch(this.#first.fail);
     if (this.#first.error !== undefined) input.stop();
   }
 
-  /** Everything has come: the main stream is complete, and all connections have ended. */
-  async #finishWatched(): Promise<void> {
+  /** Whether a connection that does not belong to it is nobody's fault. */
+  #isStranger(error: MultifdError): boolean {
+    return error instanceof Rival || performance.now() >= this.#openUntil || (error.code !== 'ERR_CHANNEL_ID' && this.#allThere);
+  }
+
+  get #allThere(): boolean {
+    return this.#checked.channels !== undefined && this.#connections.has('main') && this.#connections.size === 1 + this.#checked.channels;
+  }
+
+  /** Everything has come and is kept: the main stream is complete, and all channels are. */
+  async #finishWatched(stopListening: () => void): Promise<void> {
     const { signal, timeout, onProgress } = this.#checked;
     const watch = new Watch({
       signal,
       timeout,
-      progress: () => (this.#traffic.started ? this.#traffic.transferred : undefined),
+      progress: () => (this.#traffic.started && this.#held === undefined ? this.#traffic.transferred : undefined),
       fail: this.#first.fail,
       onLook: () => {
         if (this.#traffic.started) onProgress(this.#traffic.snapshot());
@@ -116,21 +170,80 @@ export class RecordSession {
       await this.#first.race(this.#streamed);
       for (let seen = -1; seen !== this.#connections.size; ) {
         seen = this.#connections.size;
-        await this.#first.race(this.#drained());
+        await this.#first.race(this.#answers === undefined ? this.#drained() : Promise.race([this.#drained(), this.#whole()]));
         // A channel that was connected last may be waiting to be seen.
         await turn();
         await turn();
       }
+      await this.#demandOneSource();
+      this.#checkChannels();
     } finally {
       watch.stop();
     }
+    stopListening();
+    await this.#commit();
+    // What else comes of a source that has heard that all is well is taken, but not waited for without end.
+    await within(LATE_BYTES_MS, this.#drained());
+    await this.#settle();
   }
 
-  async #drain(id: ConnectionId, link: Link, input: LinkInput): Promise<void> {
+  /** Makes it last, and only then says so. */
+  async #commit(): Promise<void> {
+    const main = this.#connections.get('main')!;
+    const say = (message: Uint8Array): void => {
+      if (main.link.writable) void main.link.write([message], () => {}).catch(() => {}); // whoever reads is told
+    };
+    let release = (): void => {};
+    this.#held = new Promise((resolve) => {
+      release = resolve;
+    });
+    const alive = this.#answers && setInterval(() => say(returnMessage({ type: 'pong', value: 0 })), ALIVE_MS);
+    try {
+      for (const { writing, file } of this.#connections.values()) {
+        await writing;
+        await file?.finish();
+      }
+      this.#committing = true;
+      await this.#folder.commit();
+      this.#committed = true;
+      for (const { file, ended } of this.#connections.values()) if (!ended) await file?.resume(this.#folder);
+      if (this.#answers === undefined) return;
+      // What has been told is what is kept.
+      this.#answers = await this.#folder.reopen(RETURN_PATH);
+      const shut = returnMessage({ type: 'shut', status: 0 });
+      await this.#keepAnswer(shut);
+      await this.#answers.sync();
+      clearInterval(alive);
+      await main.link.farewell(shut, false);
+    } finally {
+      clearInterval(alive);
+      this.#held = undefined;
+      release();
+    }
+  }
+
+  /** Whoever has not ended by now has nothing to add. */
+  async #settle(): Promise<void> {
+    for (const { input } of this.#connections.values()) input.stop();
+    await this.#drained();
+    if (this.#first.error !== undefined) throw this.#first.error;
+    await this.#folder.settle();
+  }
+
+  async #drain(id: ConnectionId, recorded: Recorded): Promise<void> {
+    const { link, input, progress } = recorded;
     const file = await StreamFile.create(this.#folder, id);
+    recorded.file = file;
+    const append = async (chunk: Uint8Array): Promise<void> => {
+      await this.#held;
+      recorded.writing = file.append(chunk, this.#traffic.milliseconds);
+      await recorded.writing;
+      progress?.feed(chunk, this.#pageSize);
+      this.#look();
+    };
     const read = async (into: Uint8Array): Promise<number> => {
       const count = await input.read(into);
-      if (count > 0) await file.append(into.subarray(0, count), this.#traffic.milliseconds);
+      if (count > 0) await append(into.subarray(0, count));
       return count;
     };
     try {
@@ -138,30 +251,37 @@ export class RecordSession {
       const chunk = new Uint8Array(CHUNK);
       while ((await read(chunk)) > 0);
     } finally {
+      await this.#held;
+      recorded.ended = true;
       await file.finish();
     }
-    // What comes after the stream is recorded, but a source that has heard that all is well may end its main connection as it likes.
+    // What comes after the stream is recorded, but a source that has heard that all is well may end its connections as it likes.
     const { broken } = link;
-    if (broken !== undefined && id !== 'main') {
+    if (broken !== undefined && id !== 'main' && !this.#committed) {
       throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, { channel: id, offset: input.offset, cause: broken });
     }
   }
 
-  /** Reads the main stream to its end, for what it asks, and says that it has come. */
+  /** Reads the main stream to its end, for what it asks, and notes that it has come. */
   async #follow(link: Link, read: (into: Uint8Array) => Promise<number>): Promise<void> {
     const { pageSize } = this.#checked;
     // Nothing is kept of the blocks, so that they may have any length.
     await parseMainStream(new ByteReader({ read }), this.#answering(link), { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) });
     if (this.#first.error !== undefined) return;
-    const shut = returnMessage({ type: 'shut', status: 0 });
-    await this.#keepAnswer(shut);
-    if (this.#answers !== undefined) await link.farewell(shut, false);
+    this.#hasStreamed = true;
     this.#endStream();
   }
 
   #answering(link: Link): MainStreamHandler {
+    const sync = (): void => {
+      if (this.#syncs++ > 0) return;
+      this.#openUntil = performance.now() + GIVE_UP_MS;
+      this.#expectChannels(FIRST_SYNC);
+    };
     return {
-      configuration() {},
+      configuration: ({ targetPageBits }) => {
+        if (targetPageBits !== undefined) this.#pageSize = 2 ** targetPageBits;
+      },
       command: async ({ command, data }) => {
         if (command === Command.OPEN_RETURN_PATH) this.#answers ??= await this.#folder.file(RETURN_PATH);
         if (command !== Command.PING || this.#answers === undefined) return;
@@ -172,9 +292,11 @@ export class RecordSession {
       blocks() {},
       resize() {},
       zeroPage() {},
-      page() {},
-      flush() {},
-      endOfSection() {},
+      page: () => {
+        if (this.#connections.size === 1) this.#expectChannels(FIRST_PAGE);
+      },
+      flush: sync,
+      endOfSection: (_, syncMode) => (syncMode === 'per-section' ? sync() : undefined),
       tail() {},
     };
   }
@@ -185,6 +307,49 @@ export class RecordSession {
     this.#answerBytes += message.length;
   }
 
+  /** Channels that were asked for, and are missing, have to come soon: the source has connected all it has. */
+  #expectChannels({ milliseconds, event }: typeof FIRST_SYNC): void {
+    const { channels = 0 } = this.#checked;
+    const due = performance.now() + milliseconds;
+    if (this.#connections.size > channels || due >= this.#due) return;
+    clearTimeout(this.#late);
+    this.#due = due;
+    this.#late = setTimeout(() => {
+      const present = this.#connections.size - 1;
+      if (present < channels) this.#first.fail(missingChannels(present, channels, `within ${milliseconds / 1000} s of ${event}`));
+    }, milliseconds);
+  }
+
+  /** Resolves when every channel has reached the last sync, and none is missing. */
+  #whole(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolveWhole = resolve;
+      this.#look();
+    });
+  }
+
+  #look(): void {
+    if (!this.#hasStreamed) return;
+    const all = [...this.#connections.values()].flatMap(({ progress }) => progress ?? []);
+    if (this.#checked.channels !== undefined && all.length < this.#checked.channels) return;
+    if (all.every(({ lost, syncs }) => lost || syncs >= this.#syncs) && !this.#lacksPackets(all)) this.#resolveWhole();
+  }
+
+  /** Whether the source has numbered packets that did not come: a channel is missing (QEMU 7.2 and 10.0 use each number, or one of them twice for it). */
+  #lacksPackets(all: readonly ChannelProgress[]): boolean {
+    if (all.some(({ lost }) => lost)) return false;
+    return all.reduce((sum, { numbered }) => sum + numbered, 0) < Math.max(0, ...all.map(({ numbers }) => numbers));
+  }
+
+  /** As for a migration that is received: a second source, whose channels were taken for those of the first, ends them when it has lost its main one. */
+  async #demandOneSource(): Promise<void> {
+    if (this.#rival === undefined) return;
+    await this.#first.race(sleep(this.#rival + GIVE_UP_MS - performance.now()));
+    for (const [id, { ended }] of this.#connections) {
+      if (id !== 'main' && ended) throw new MultifdError('ERR_CHANNEL_COUNT', 'two main channels arrived, and this channel ended after one was dropped: two sources at once?', { channel: id });
+    }
+  }
+
   /** A recording without one of its channels could not be replayed. */
   #checkChannels(): void {
     const { channels } = this.#checked;
@@ -193,6 +358,9 @@ export class RecordSession {
       throw new MultifdError('ERR_CHANNEL_COUNT', `${ids.length} of ${channels} channels arrived: set the same number at both ends`);
     }
     const missing = ids.findIndex((_, id) => !this.#connections.has(id));
+    if (missing < 0 && this.#lacksPackets([...this.#connections.values()].flatMap(({ progress }) => progress ?? []))) {
+      throw new MultifdError('ERR_CHANNEL_COUNT', `the packets that came on ${ids.length} channels are not all that the source has numbered: it has another channel, which did not arrive`);
+    }
     if (missing >= 0) throw new MultifdError('ERR_CHANNEL_COUNT', `channel ${missing} did not arrive, but one with a higher id did`, { channel: missing });
   }
 
@@ -206,7 +374,8 @@ export class RecordSession {
     const main = this.#connections.get('main');
     if (main !== undefined && this.#answers !== undefined) await main.link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
     this.#hangUp();
-    // The error that counts is there already.
+    // The error that counts is there already; what could not be committed has been kept as it is.
+    if (this.#committing) return;
     if (keep && this.#connections.size > 0) await this.#folder.commit().catch(() => {});
     else await this.#folder.discard();
   }

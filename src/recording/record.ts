@@ -25,7 +25,7 @@ export interface IncomingRecording {
 
 /**
  * Keeps a migration as it comes: a target that stores every connection's bytes, and answers what a source needs to go through with it. The source
- * hears that all is well when its stream is complete; the recording itself is complete once all connections have ended after that.
+ * hears that all is well when the recording is on the disk and has its name.
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */

@@ -8,22 +8,24 @@ const TIMES_BUFFER = 16 * 1024;
 
 /** One connection on its way to the disk: its bytes, and when they came. One call at a time. */
 export class StreamFile {
-  readonly #data: FileHandle;
-  readonly #times: FileHandle;
+  readonly #connection: ConnectionId;
+  #data: FileHandle;
+  #times: FileHandle;
   #bytes = 0;
   #lines = '';
   #written = 0;
   /** The last time, whose line can still get more bytes. */
   #last: number | undefined;
 
-  private constructor(data: FileHandle, times: FileHandle) {
+  private constructor(connection: ConnectionId, data: FileHandle, times: FileHandle) {
+    this.#connection = connection;
     this.#data = data;
     this.#times = times;
   }
 
   /** @throws MultifdError ERR_IO. */
   static async create(folder: OutputFolder, connection: ConnectionId): Promise<StreamFile> {
-    return new StreamFile(await folder.file(dataName(connection)), await folder.file(timesName(connection)));
+    return new StreamFile(connection, await folder.file(dataName(connection)), await folder.file(timesName(connection)));
   }
 
   /**
@@ -35,6 +37,12 @@ export class StreamFile {
     this.#last = milliseconds;
     await writeFully(this.#data, chunk, this.#bytes);
     this.#bytes += chunk.length;
+  }
+
+  /** Goes on in a folder that has its name by now. @throws MultifdError ERR_IO. */
+  async resume(folder: OutputFolder): Promise<void> {
+    this.#data = await folder.reopen(dataName(this.#connection));
+    this.#times = await folder.reopen(timesName(this.#connection));
   }
 
   /** Writes what was collected. Throws MultifdError ERR_IO. */

@@ -177,6 +177,20 @@ describe('one connection too many is dropped and told, and the migration goes on
     expect(memory).toEqual(pageOf(3));
   });
 
+  it('packets that a source has numbered, and that did not come, are missed: it has another channel', async () => {
+    await leavingNothing(async () => {
+      const { error } = await receiving({ blocks: { ram: new Uint8Array(PAGE) } }, async (uri) => {
+        const source = await Source.connect(uri, 2);
+        source.main.put(MAIN, START, part(), flush(), endOfSection(), end(), endOfSection(), endOfFile());
+        source.channels[0]!.put(ramPacket({ flags: 1, number: 0 }), ramPacket({ flags: 1, number: 3 }));
+        source.channels[1]!.put(ramPacket({ flags: 1, number: 1 }), ramPacket({ flags: 1, number: 4 }));
+        return source;
+      });
+      expect(error).toMatchObject({ code: 'ERR_CHANNEL_COUNT' });
+      expect(error?.message).toContain('4 packets came on 2 channels, and the source has numbered 5');
+    });
+  });
+
   it('two sources at once, whose connections are taken for those of one, fail: nothing of a mixture is said to be whole', async () => {
     const memory = new Uint8Array(PAGE);
     await leavingNothing(async () => {

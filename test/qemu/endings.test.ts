@@ -45,6 +45,33 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
       return path;
     }
 
+    test.each([
+      { what: 'multifd off', capabilities: [], channels: 2, code: 'ERR_CHANNEL_COUNT', why: /first RAM page on the main channel.*multifd is off at the source/ },
+      { what: 'fewer channels', capabilities: ['multifd'], channels: 1, code: 'ERR_CHANNEL_COUNT', why: /^1 of 2 .*first sync on the main channel.*multifd-channels 2/ },
+      { what: 'more channels', capabilities: ['multifd'], channels: 4, code: 'ERR_CHANNEL_ID', why: /beyond the number of channels.*set the same number at both ends/ },
+    ])('a source with $what is told what to set, before any time-out, and goes on', async ({ capabilities, channels, code, why }) => {
+      const folder = await testFolder();
+      const source = await Machine.running(folder, 'source', usual);
+      await source.set([...capabilities, 'return-path'], { 'multifd-channels': channels, 'max-bandwidth': 100e6 });
+      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image: join(folder, 'vm.img'), timeout: 600_000 });
+      await source.qemu.command('migrate', { uri: incoming.uri });
+      await expect(incoming.completed).rejects.toMatchObject({ code, message: expect.stringMatching(why) });
+      expect(await source.qemu.migrationEnd()).toBe('failed');
+      await source.expectAlive();
+      await source.qemu.stop();
+    });
+
+    test('a target with multifd off: the source names what to set there', async () => {
+      const folder = await testFolder();
+      const path = await image(folder);
+      const machine = await Machine.incoming(folder, 'target', usual);
+      await machine.set(['return-path'], {});
+      await machine.qemu.command('migrate-incoming', { uri: 'tcp:127.0.0.1:0' });
+      const uri = listeningUri(await machine.qemu.command('query-migrate'));
+      await expect(send({ uri, image: path, timeout: 600_000 })).rejects.toMatchObject({ code: expect.stringMatching(/ERR_PEER_CLOSED|ERR_CONNECT/), message: expect.stringMatching(/multifd on there/) });
+      await machine.qemu.stop();
+    });
+
     test('uuids', async (context) => {
       const folder = await testFolder();
       const facts = { direction: 'capture', version } as const;

@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspectRecording, type MultifdError, record, type RecordingStatistics, type RecordOptions } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { errorOf, leavingNothing, withFolder } from '../migration/support.ts';
 import { Source, Wire } from '../support/peer.ts';
-import { command, concat, initialPacket, ramPacket, shut } from '../support/wire.ts';
+import { command, concat, devicePacket, endOfSection, header, initialPacket, normalPage, part, ramPacket, shut, start } from '../support/wire.ts';
 import { messages, writeRecording } from './support.ts';
 
 interface Outcome {
@@ -101,19 +102,31 @@ describe('a source that goes through with it', () => {
     const both = new Promise<void>((resolve) => {
       seen = resolve;
     });
+    let seenAll = (): void => {};
+    const all = new Promise<void>((resolve) => {
+      seenAll = resolve;
+    });
     const { left } = await recording(
-      { channels: 2, onProgress: ({ channels }) => channels.length === 2 && seen() },
+      {
+        channels: 2,
+        onProgress({ channels, 'precopy-bytes': bytes }) {
+          if (channels.length === 2) seen();
+          if (bytes === concat(...sent.main).length) seenAll();
+        },
+      },
       async (uri) => {
         const last = await Wire.open(uri);
         last.put(initialPacket(1));
         const main = await Wire.open(uri);
         main.put(...sent.main);
-        expect(await main.take(8)).toHaveLength(8); // SHUT: the stream was read to its end
+        await all; // the stream was read to its end
         const late = await Wire.open(uri);
         late.put(...sent.channels[0]!);
         late.end();
         await both;
         last.put(...sent.channels[1]!.slice(1));
+        // Only now is there everything.
+        expect(Uint8Array.from(await main.take(8))).toEqual(shut(0));
         last.end();
         main.end();
         return { close: async () => void [main, late, last].forEach((wire) => wire.destroy()) };
@@ -152,10 +165,98 @@ describe('a source that goes through with it', () => {
   });
 });
 
+describe('what a source hears', () => {
+  test('that all is well comes when the recording has its name, and all channels are in it, not before', async () => {
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const sent = messages();
+        const path = join(folder, 'rec');
+        let seen = (): void => {};
+        const all = new Promise<void>((resolve) => {
+          seen = resolve;
+        });
+        const total = concat(...sent.main, ...sent.channels.flat()).length;
+        const incoming = await record({ uri: `unix:${folder}/socket`, path, timeout: 20_000, onProgress: ({ transferred }) => transferred >= total - 1 && seen() });
+        const source = await Source.connect(incoming.uri, 2);
+        source.main.put(...sent.main);
+        source.main.end();
+        source.channels[0]!.put(...sent.channels[0]!.slice(1));
+        const rest = concat(...sent.channels[1]!.slice(1));
+        source.channels[1]!.put(rest.subarray(0, -1));
+        await all;
+        expect(existsSync(path)).toBe(false);
+        source.channels[1]!.put(rest.subarray(-1));
+        // Its channels are open still, as a source's are that waits for the word.
+        expect(Uint8Array.from(await source.main.rest())).toEqual(shut(0));
+        await sameFiles(path, sent);
+        const late = devicePacket('state', 0, new Uint8Array(100).fill(7));
+        source.channels[0]!.put(late);
+        for (const channel of source.channels) channel.end();
+        await incoming.completed;
+        await source.close();
+        await sameFiles(path, { main: sent.main, channels: [[...sent.channels[0]!, late], sent.channels[1]!] });
+        expect(await inspectRecording(path)).toMatchObject({ problem: null, answered: 0 });
+      }),
+    );
+  });
+
+  test('comes for channels whose packets are none as well: what comes on them is kept as it came', async () => {
+    const { main, channels } = messages();
+    const sent = { main, channels: [[channels[0]![0]!, new Uint8Array(500).fill(0xee)], channels[1]!] };
+    const { left } = await recording(
+      {},
+      async (uri) => {
+        const source = await Source.connect(uri, 2);
+        await sendAll(source, sent);
+        expect(Buffer.compare(await source.main.rest(), shut(0))).toBe(0);
+        return source;
+      },
+      (path) => sameFiles(path, sent),
+    );
+    expect(left).toEqual(['rec']);
+  });
+});
+
+describe('one connection too many is dropped and told, and the recording goes on', () => {
+  test.each<[string, number | undefined, Uint8Array]>([
+    ['a main channel', undefined, messages().main[0]!],
+    ['a channel', undefined, initialPacket(1)],
+    ['a channel of another VM, when all that were asked for are there', 2, initialPacket(0, new Uint8Array(16).fill(7))],
+  ])('%s', async (_, channels, bytes) => {
+    const sent = messages();
+    const strangers: string[] = [];
+    const { left } = await recording(
+      { onStranger: (why) => strangers.push(why), ...(channels !== undefined && { channels }) },
+      async (uri) => {
+        const source = await Source.connect(uri, 2);
+        source.main.put(...sent.main.slice(0, 2), command(2, Uint8Array.of(1, 2, 3, 4)));
+        await source.main.take(8);
+        const stranger = await Wire.open(uri);
+        stranger.put(bytes);
+        await stranger.dropped();
+        sent.channels.forEach((parts, id) => source.channels[id]!.put(...parts.slice(1)));
+        source.main.put(...sent.main.slice(2));
+        source.main.end();
+        expect(Uint8Array.from(await source.main.rest()).slice(-8)).toEqual(shut(0));
+        for (const channel of source.channels) channel.end();
+        return source;
+      },
+    );
+    expect(left).toEqual(['rec']);
+    expect(strangers).toHaveLength(1);
+  });
+});
+
 describe('what does not fit', () => {
   const begin = async (uri: string, channels = 2): Promise<Source> => {
     const source = await Source.connect(uri, channels);
     source.main.put(...messages().main.slice(0, 3));
+    return source;
+  };
+  /** As far as the first sync. */
+  const begin2 = async (uri: string): Promise<Source> => {
+    const source = await Source.connect(uri, 2);
+    source.main.put(...messages().main.slice(0, 5));
     return source;
   };
   const alone = async (uri: string, ...packets: Uint8Array[]): Promise<{ close(): Promise<void> }> => {
@@ -165,10 +266,25 @@ describe('what does not fit', () => {
   };
 
   test.each<[string, Partial<RecordOptions>, (uri: string) => Promise<{ close(): Promise<void> }>, string]>([
-    ['a channel twice', {}, (uri) => alone(uri, initialPacket(0), initialPacket(0)), 'ERR_CHANNEL_ID'],
     ['a channel beyond those asked for', { channels: 1 }, (uri) => alone(uri, initialPacket(1)), 'ERR_CHANNEL_ID'],
     ['channels of two VMs', {}, (uri) => alone(uri, initialPacket(0), initialPacket(1, new Uint8Array(16).fill(7))), 'ERR_UUID'],
-    ['two main channels', {}, (uri) => alone(uri, messages().main[0]!, messages().main[0]!), 'ERR_CHANNEL_COUNT'],
+    ['no channels, where some were asked for, and pages on the main channel', { channels: 2, timeout: 600_000 }, async (uri) => {
+      const source = await Source.connect(uri, 0);
+      source.main.put(header(), concat(start([{ id: 'ram', length: 4096 }])), endOfSection(), part(), normalPage(0, new Uint8Array(4096).fill(1), 'ram'));
+      return source;
+    }, 'ERR_CHANNEL_COUNT'],
+    ['fewer channels than asked for, before its end', { channels: 3, timeout: 600_000 }, begin2, 'ERR_CHANNEL_COUNT'],
+    ['a channel beyond those asked for, when all are there', { channels: 2 }, async (uri) => {
+      const source = await begin(uri);
+      const more = await alone(uri, initialPacket(2));
+      return { close: async () => void (await source.close(), await more.close()) };
+    }, 'ERR_CHANNEL_ID'],
+    ['packets of a channel that did not come', {}, async (uri) => {
+      const source = await Source.connect(uri, 2);
+      const { main, channels } = messages();
+      await sendAll(source, { main, channels: [channels[0]!, [...channels[1]!.slice(0, -1), ramPacket({ flags: 1, number: 50 })]] });
+      return source;
+    }, 'ERR_CHANNEL_COUNT'],
     ['another version of a channel', {}, (uri) => alone(uri, Uint8Array.of(0x11, 0x22, 0x33, 0x44, 0, 0, 0, 2, ...new Uint8Array(56))), 'ERR_VERSION'],
     ['a main stream that is none', {}, (uri) => alone(uri, concat(new TextEncoder().encode('QEVM'), new Uint8Array(100))), 'ERR_VERSION'],
     ['a source that goes', {}, async (uri) => { const source = await begin(uri); await source.close(); return source; }, 'ERR_PEER_CLOSED'],
@@ -271,16 +387,26 @@ describe('the folder', () => {
     });
   });
 
-  test('a name that was taken meanwhile is left to whoever took it', async () => {
+  test('a name that was taken meanwhile is left to whoever took it, the source hears that it failed, and what came is kept under the name that the error says', async () => {
     await withFolder(async (folder) => {
       const path = join(folder, 'rec');
       const started = await incoming(path);
       await writeFile(path, 'precious');
       const source = await Source.connect(started.uri, 2);
-      await sendAll(source);
-      expect(await errorOf(started.completed)).toMatchObject({ code: 'ERR_EXISTS' });
+      const sent = messages();
+      sent.channels.forEach((parts, id) => source.channels[id]!.put(...parts.slice(1)));
+      source.main.put(...sent.main);
+      source.main.end();
+      expect(Uint8Array.from(await source.main.rest())).toEqual(shut(1));
       await source.close();
-      expect(await readdir(folder)).toEqual(['rec']);
+      const error = await errorOf(started.completed);
+      expect(error).toMatchObject({ code: 'ERR_EXISTS' });
+      const [kept, ...others] = (await readdir(folder)).sort();
+      expect(others).toEqual(['rec']);
+      expect(error.message).toContain(join(folder, kept!));
+      expect(await readFile(path, 'utf8')).toBe('precious');
+      await sameFiles(join(folder, kept!), sent);
+      expect(await inspectRecording(join(folder, kept!))).toMatchObject({ problem: null, answered: null });
     });
   });
 

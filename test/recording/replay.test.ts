@@ -75,6 +75,32 @@ describe('a target', () => {
     expect(error).toMatchObject({ code: expect.stringMatching(code) });
   });
 
+  test('that says it is alive, and never that it has everything, is given up after the commit time-out', async () => {
+    const { error } = await replaying({ timeout: 600_000, commitTimeout: 300 }, async (target) => {
+      const wires = [await target.accept(), await target.accept(), await target.accept()];
+      for (const wire of wires) wire.ignore();
+      const timer = setInterval(() => wires[0]!.put(concat(Uint8Array.of(0, 2, 0, 4, 0, 0, 0, 0))), 20);
+      void wires[0]!.closed.then(() => clearInterval(timer));
+    });
+    expect(error).toMatchObject({ code: 'ERR_TIMEOUT' });
+    expect(error?.message).toContain('within 0.3 s that it is in place');
+  });
+
+  test('that says it is alive, and takes nothing, is given up after the time-out', async () => {
+    const { main, channels } = messages();
+    const { error } = await replaying(
+      { timeout: 500 },
+      async (target) => {
+        const first = await target.accept();
+        const timer = setInterval(() => first.put(Uint8Array.of(0, 2, 0, 4, 0, 0, 0, 0)), 20);
+        void first.closed.then(() => clearInterval(timer));
+      },
+      { main, channels: [[...channels[0]!, new Uint8Array(8 << 20)], channels[1]!] },
+    );
+    expect(error).toMatchObject({ code: 'ERR_TIMEOUT' });
+    expect(error?.message).toContain('nothing has moved');
+  });
+
   test('that is satisfied too early is not believed', async () => {
     const { main, channels } = messages();
     const { error } = await replaying({}, async (target) => (await target.accept()).put(shut(0)), { main, channels: [[...channels[0]!, new Uint8Array(8 << 20)]] });

@@ -126,8 +126,5 @@ export class Batcher {
   }
 }
 
-/**
- * Counters of a channel, after the engine's own two. At the target also packets that have a number (RAM packets), and how many numbers the source had given
- * away by then.
- */
-export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3, NUMBERED: 4, NUMBERS: 5 } as const;
+/** Counters of a channel, after the engine's own two. At the target NUMBERS is how many packet numbers the source had given away by the last packet. */
+export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3, NUMBERS: 4 } as const;

@@ -116,7 +116,6 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
 
   function taken(): number {
     const { infoView } = scratch;
-    counters[Counter.NUMBERED]!++;
     counters[Counter.NUMBERS] = Math.max(counters[Counter.NUMBERS]!, 1 + packetNumber());
     counters[Counter.NORMAL]! += infoView.getUint32(RAM_INFO.normal, true);
     counters[Counter.DUPLICATE]! += infoView.getUint32(RAM_INFO.zero, true);

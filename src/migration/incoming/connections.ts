@@ -28,9 +28,9 @@ export interface ConnectionsOptions {
  * connected and written its own (QEMU 7.2 and 10.0, and this project), so that only the way here can make one late: a segment that was lost (TCP sends it
  * again after 0.2 s, 0.4 s, ...), or a proxy that has yet to connect.
  */
-const LATE_MS = 3_000;
-/** Milliseconds until a connection that is here has been seen. */
-const SEEN_MS = 300;
+export const FIRST_SYNC = { milliseconds: 3_000, event: 'the first sync on the main channel, when a source has connected all it has' };
+/** The same where pages come on the main channel: with multifd none do. So it is only for connections that are here to be seen. */
+export const FIRST_PAGE = { milliseconds: 300, event: 'the first RAM page on the main channel, where pages come when multifd is off' };
 
 /**
  * So long after one of its connections was dropped, in milliseconds, a source has given up and closed the others: a second source, whose channels would
@@ -105,8 +105,8 @@ export class Connections {
    * @param pages whether it has sent pages on the main channel, which it does without channels only.
    */
   expectSoon(pages: boolean): void {
-    if (pages) this.#gathering.expect(SEEN_MS, 'the first RAM page on the main channel, where pages come when multifd is off');
-    else this.#gathering.expect(LATE_MS, 'the first sync on the main channel, when a source has connected all it has');
+    const { milliseconds, event } = pages ? FIRST_PAGE : FIRST_SYNC;
+    this.#gathering.expect(milliseconds, event);
   }
 
   /** The first sync is over: all connections of the source have come, or do so very soon. */
@@ -284,7 +284,7 @@ class Gathering {
     const { length } = this.#found;
     if (!this.#begun) return new MultifdError('ERR_TIMEOUT', `the source said nothing ${within}: start its migration, or wait longer by a longer time-out`);
     if (!this.#hasMain) return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive ${within}`, { channel: 'main' });
-    return new MultifdError('ERR_CHANNEL_COUNT', `${this.present} of ${length} channels arrived ${within}: ${whatToSet(this.present, length)}`);
+    return missingChannels(this.present, length, within);
   }
 
   reject(error: MultifdError): void {
@@ -296,12 +296,15 @@ class Gathering {
 }
 
 /** Somebody has come before to be what this connection says it is. */
-class Rival extends MultifdError {}
+export class Rival extends MultifdError {}
 
-/** What a source with too few channels has to be told. */
-function whatToSet(present: number, channels: number): string {
-  if (present === 0) return 'multifd is off at the source, or its connections don\'t get here; turn it on there (QEMU: migrate_set_capability multifd on)';
-  return `set the same number at both ends (QEMU: migrate_set_parameter multifd-channels ${channels}; or ${present} channels here)`;
+/** The error of a source with too few channels: how many have come, and what to set. */
+export function missingChannels(present: number, channels: number, within: string): MultifdError {
+  const what =
+    present === 0
+      ? "multifd is off at the source, or its connections don't get here; turn it on there (QEMU: migrate_set_capability multifd on)"
+      : `set the same number at both ends (QEMU: migrate_set_parameter multifd-channels ${channels}; or ${present} channels here)`;
+  return new MultifdError('ERR_CHANNEL_COUNT', `${present} of ${channels} channels arrived ${within}: ${what}`);
 }
 
 /**

@@ -135,15 +135,16 @@ export class FromSource {
   }
 
   /**
-   * A channel that came late, with an id out of range, and was dropped may have been the source's. Then what it brought is lost, which shows: a source numbers
-   * its packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a number is passed over, another one comes twice).
+   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a number is passed over, another one comes twice). So pages on a
+   * channel that is not here show: one that a proxy lost, or that was dropped because it came late, with an id out of range.
    */
   #demandAllPackets(): void {
-    const { extra } = this.#connections;
-    if (extra === undefined) return;
     const channels = this.#landing!.receivers.group.arena.channels;
-    const came = channels.reduce((sum, { counters }) => sum + counters[Counter.NUMBERED]!, 0);
-    if (came < Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!))) throw extra;
+    const came = channels.reduce((sum, { counters }) => sum + counters[Counter.PACKETS]!, 0);
+    const numbers = Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!));
+    if (came >= numbers) return;
+    const { extra } = this.#connections;
+    throw extra ?? new MultifdError('ERR_CHANNEL_COUNT', `${came} packets came on ${channels.length} channels, and the source has numbered ${numbers}: it has more channels; set the same number at both ends`);
   }
 
   /** A source that loses one of its connections gives up: the reason is what it had too much of. */

@@ -15,14 +15,33 @@ export function openOwn(data: SendWorkerData, channel: number): OpenChannel {
   return data.route !== undefined ? (signal) => dialRoute(data.route, channel, signal) : async () => linkOfPort(data);
 }
 
+export interface SendChannels {
+  launcher: Launcher;
+  /**
+   * Resolves when the connection of each channel stands. A channel that has only a port to its connection is open before that, and what it writes waits in
+   * the port: nothing may be said to have been sent until then.
+   */
+  connected: Promise<void>;
+}
+
 /** Channels that send over `links`. @param module of their workers; undefined: they run in this thread. */
-export function sendLauncher(links: OutgoingLinks, module: WorkerModule | ThreadStock | undefined): Launcher {
-  if (module === undefined) return inlineLauncher((context: ChannelContext<SendChannelData>) => createSendChannel(context, (signal) => links.open(context.id, signal)));
-  if (links.route !== undefined) return workerLauncher(module);
-  return portLauncher(module, async (channel, posted, signal, cut) => {
+export function sendChannels(links: OutgoingLinks, channels: number, module: WorkerModule | ThreadStock | undefined): SendChannels {
+  if (module === undefined) {
+    const launcher = inlineLauncher((context: ChannelContext<SendChannelData>) => createSendChannel(context, (signal) => links.open(context.id, signal)));
+    return { launcher, connected: Promise.resolve() };
+  }
+  if (links.route !== undefined) return { launcher: workerLauncher(module), connected: Promise.resolve() };
+  let missing = channels;
+  let resolve = (): void => {};
+  const connected = new Promise<void>((resolved) => {
+    resolve = resolved;
+  });
+  const launcher = portLauncher(module, async (channel, posted, signal, cut) => {
     const link = await links.open(channel, signal);
+    if (--missing === 0) resolve();
     if (cut.aborted) return link.destroy();
     cut.addEventListener('abort', () => link.destroy(), { once: true });
     await join(posted, link);
   });
+  return { launcher, connected };
 }

@@ -48,10 +48,10 @@ async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistic
 }
 
 /** The connections of a source, by what its caller says of them. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function openLinks(options: LinkOptions, { timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
+export async function openLinks(options: LinkOptions, { channels, timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
   const { uri, inbox, connect, token, tls, listen = false, onListening = () => {} } = options;
   const onStranger = observer('onStranger', options.onStranger);
-  return outgoingLinks({ uri, inbox, connect, token, tls, listen, timeout, maxConnections, onStranger, onListening });
+  return outgoingLinks({ uri, inbox, connect, token, tls, listen, channels, timeout, maxConnections, onStranger, onListening });
 }
 
 /** @throws MultifdError ERR_OPTION. */

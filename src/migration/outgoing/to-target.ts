@@ -7,7 +7,7 @@ import type { SendChannelData } from '../channel/send-program.ts';
 import type { Recorder } from '../statistics.ts';
 import type { OutgoingLinks } from '../way.ts';
 import type { Cargo } from './cargo.ts';
-import { sendLauncher } from './channel-links.ts';
+import { sendChannels } from './channel-links.ts';
 import type { CoursePlan } from './course.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
@@ -51,12 +51,13 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
   const returnPath = checked.returnPath ? new ReturnPath(link) : undefined;
   if (returnPath === undefined) link.drain(); // what the target says is not asked for, but must not fill up
   try {
+    const { launcher, connected } = sendChannels(links, checked.channels, module);
     const pump = await Pump.create({
       cargo,
       checked,
       recorder,
       plan,
-      launcher: sendLauncher(links, module),
+      launcher,
       writesBitmaps: false,
       channelData: (basics): SendChannelData & { route: OutgoingLinks['route'] } => ({
         ...basics,
@@ -74,7 +75,7 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
     const watch = pump.watch(() => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0));
     let overdue: ReturnType<typeof setTimeout> | undefined;
     // A target that gives up says so, or just goes: either ends the migration at once.
-    const streaming = stream({ main, returnPath, pump, cargo, checked, recorder, plan }).then(() => {
+    const streaming = stream({ main, returnPath, connected, pump, cargo, checked, recorder, plan }).then(() => {
       streamed = true;
       // Its signs of life say that it is at work on making all of it last, which may take it long, but not for ever: a guest may be standing still.
       if (returnPath !== undefined) overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
@@ -130,6 +131,7 @@ function explained(error: MultifdError, { checked, returnPath, recorder }: Circu
 interface Streaming {
   main: MainChannel;
   returnPath: ReturnPath | undefined;
+  connected: Promise<void>;
   pump: Pump;
   cargo: Cargo;
   checked: CheckedOutgoing;
@@ -137,7 +139,7 @@ interface Streaming {
   plan: CoursePlan;
 }
 
-async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }: Streaming): Promise<void> {
+async function stream({ main, returnPath, connected, pump, cargo, checked, recorder, plan }: Streaming): Promise<void> {
   const { engine } = pump;
   const { blocks, usedLengths, configuration, tail } = cargo;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
@@ -158,6 +160,7 @@ async function stream({ main, returnPath, pump, cargo, checked, recorder, plan }
   if (returnPath !== undefined) await main.put(openReturnPath());
   await main.flush();
   await engine.start(plan);
+  await engine.group.race(connected);
   recorder.setUp();
   const course = await plan.begin(pump);
   void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
