@@ -3,6 +3,7 @@ import { MultifdError } from '../errors.ts';
 import { checkAdmission } from '../transport/carriers/admission.ts';
 import { type Connectable, linkOf } from '../transport/connectable.ts';
 import type { Inbox } from '../transport/inbox.ts';
+import { MAX_WAIT_MS, WaitingLinks } from '../transport/waiting-links.ts';
 import type { Link } from '../transport/link.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
 import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
@@ -59,29 +60,34 @@ class Arriving implements OutgoingLinks {
   readonly route = undefined;
   readonly #most: number;
   readonly #onStranger: (why: string) => void;
+  readonly #waiting: WaitingLinks;
   uri: string | undefined;
   /** Lets no more in. */
   shut = (): void => {};
-  readonly #links: Link[] = [];
   readonly #wanted: ((link: Link) => void)[] = [];
 
   /** @param most connections that nobody has taken yet, at a time. */
   constructor(most: number, onStranger: (why: string) => void) {
     this.#most = most;
     this.#onStranger = onStranger;
+    this.#waiting = new WaitingLinks({
+      most,
+      maxWait: MAX_WAIT_MS,
+      onDropped: ({ peer }, why) => onStranger(`dropped a connection from ${peer}: ${why}`),
+    });
   }
 
   readonly take = (link: Link): void => {
     const wanted = this.#wanted.shift();
     if (wanted !== undefined) return wanted(link);
-    if (this.#links.length < this.#most) return void this.#links.push(link);
+    if (!this.#waiting.full) return this.#waiting.add(link);
     link.destroy();
     this.#onStranger(`dropped a connection from ${link.peer}: ${this.#most} others wait for a channel`);
   };
 
   readonly open: OpenLink = (channel, signal) => {
-    // One that has been given up while it waited is none.
-    for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) if (!link.closed) return Promise.resolve(link);
+    const link = this.#waiting.take();
+    if (link !== undefined) return Promise.resolve(link);
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         const at = this.#wanted.indexOf(wanted);
@@ -100,7 +106,7 @@ class Arriving implements OutgoingLinks {
 
   close(): void {
     this.shut();
-    for (const link of this.#links.splice(0)) link.destroy();
+    this.#waiting.close();
   }
 }
 

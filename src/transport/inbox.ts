@@ -1,10 +1,12 @@
 import { acceptUpgrade } from '#host/links';
+import { MultifdError } from '../errors.ts';
 import { adviceOn, checkAdmission, refusalOf } from './carriers/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from './carriers/http.ts';
 import { PROTOCOL } from './carriers/token.ts';
 import { type Connectable, linkOf } from './connectable.ts';
 import type { Link } from './link.ts';
 import { StreamLink } from './stream-link.ts';
+import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
 
 export interface InboxOptions {
   /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
@@ -16,11 +18,15 @@ export interface InboxOptions {
   origins?: readonly string[];
   /** Connections that nobody has taken yet, at a time (512). */
   maxConnections?: number;
-  /** Told of requests that were refused. */
+  /** Milliseconds that a connection waits for a migration, or to open (600000). */
+  maxWait?: number;
+  /** Told of requests that were refused, and of connections that were dropped. */
   onStranger?: (why: string) => void;
 }
 
 const MAX_CONNECTIONS = 512;
+/** The most that timers hold. */
+const MOST_MS = 2 ** 31 - 1;
 
 /**
  * Takes connections that somebody else accepts, such as the handler of a server, for a migration that is given it instead of a URI. Connections that come
@@ -28,7 +34,8 @@ const MAX_CONNECTIONS = 512;
  */
 export class Inbox {
   readonly #options: InboxOptions;
-  readonly #waiting: Link[] = [];
+  readonly #maxWait: number;
+  readonly #waiting: WaitingLinks;
   #take: ((link: Link) => void) | undefined;
   #closed = false;
 
@@ -36,6 +43,15 @@ export class Inbox {
   constructor(options: InboxOptions = {}) {
     checkAdmission(options);
     this.#options = options;
+    const { maxConnections: most = MAX_CONNECTIONS, maxWait = MAX_WAIT_MS } = options;
+    if (!Number.isInteger(maxWait) || maxWait < 1 || maxWait > MOST_MS) {
+      const form = `give milliseconds from 1 to ${MOST_MS}`;
+      throw new MultifdError('ERR_OPTION', `max wait ${maxWait}: ${form}`);
+    }
+    this.#maxWait = maxWait;
+    const onDropped = ({ peer }: Link, why: string): void =>
+      this.#tell(`dropped a connection from ${peer}: ${why}`);
+    this.#waiting = new WaitingLinks({ most, maxWait, onDropped });
   }
 
   /**
@@ -44,7 +60,7 @@ export class Inbox {
    * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that does not open.
    */
   async add(connection: Connectable, peer?: string): Promise<void> {
-    this.#put(await linkOf(connection, peer));
+    await this.#open(connection, peer);
   }
 
   /**
@@ -72,7 +88,7 @@ export class Inbox {
       const upgrade = acceptUpgrade(request, protocols?.includes(PROTOCOL) ? PROTOCOL : undefined);
       if (upgrade === undefined) return answer(501);
       // It opens once the answer has gone.
-      linkOf(upgrade.socket as unknown as WebSocket, peer).then((link) => this.#put(link), () => {});
+      this.#open(upgrade.socket as unknown as WebSocket, peer).catch(() => {});
       return upgrade.response;
     }
     if (request.method !== METHOD) return answer(405, { Allow: METHOD });
@@ -86,13 +102,13 @@ export class Inbox {
   close(): void {
     this.#closed = true;
     this.#take = undefined;
-    for (const link of this.#waiting.splice(0)) link.destroy();
+    this.#waiting.close();
   }
 
   /** @internal Hands over those that have come, and all that come. @returns what ends that. */
   attach(take: (link: Link) => void): () => void {
     this.#take = take;
-    for (const link of this.#waiting.splice(0)) take(link);
+    for (const link of this.#waiting.takeAll()) take(link);
     return () => {
       if (this.#take === take) this.#take = undefined;
     };
@@ -107,19 +123,16 @@ export class Inbox {
   }
 
   get #full(): boolean {
-    return this.#closed || (this.#take === undefined && this.#waiting.length >= (this.#options.maxConnections ?? MAX_CONNECTIONS));
+    return this.#closed || (this.#take === undefined && this.#waiting.full);
+  }
+
+  async #open(connection: Connectable, peer?: string): Promise<void> {
+    this.#put(await linkOf(connection, peer, this.#maxWait));
   }
 
   #put(link: Link): void {
     if (this.#full) link.destroy();
     else if (this.#take !== undefined) this.#take(link);
-    else {
-      this.#waiting.push(link);
-      // Whoever gives up meanwhile is in nobody's way.
-      link.onBroken(() => {
-        const at = this.#waiting.indexOf(link);
-        if (at >= 0) this.#waiting.splice(at, 1);
-      });
-    }
+    else this.#waiting.add(link);
   }
 }
