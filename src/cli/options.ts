@@ -35,7 +35,7 @@ export function byteCount(text: string): number {
 }
 
 /** Seconds, as milliseconds. */
-function seconds(text: string): number {
+export function seconds(text: string): number {
   const milliseconds = Math.round(Number(text) * 1000);
   if (!/^\d*\.?\d+$/.test(text) || milliseconds < 1) throw new InvalidArgumentError('Give seconds above 0, such as 30 or 0.5.');
   return milliseconds;
@@ -56,12 +56,12 @@ export function addCommitTimeoutOption(command: Command): Command {
   return command.addOption(new Option('--commit-timeout <seconds>', 'for the target to put everything in place once it has been sent').argParser(seconds).default(600_000, '600'));
 }
 
-function timeoutOption(): Option {
-  return new Option('--timeout <seconds>', 'for connecting, the handshake, and no progress at all').argParser(seconds).default(30_000, '30');
+function timeoutOption(what = 'for connecting, the handshake, and no progress at all'): Option {
+  return new Option('--timeout <seconds>', what).argParser(seconds).default(30_000, '30');
 }
 
-export function addTimeoutOption(command: Command): Command {
-  return command.addOption(timeoutOption());
+export function addTimeoutOption(command: Command, what?: string): Command {
+  return command.addOption(timeoutOption(what));
 }
 
 /** For those who only listen: a source mostly says it itself. */

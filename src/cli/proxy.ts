@@ -2,7 +2,13 @@ import { type Command, Option } from 'commander';
 import { proxy, type ProxyOptions } from '../proxy/index.ts';
 import { printJson } from './json.ts';
 import { reportStranger } from './migrate.ts';
-import { addOutputOptions, addTimeoutOption, type OutputOptions, wholeNumber } from './options.ts';
+import {
+  addOutputOptions,
+  addTimeoutOption,
+  type OutputOptions,
+  seconds,
+  wholeNumber,
+} from './options.ts';
 import { interruptible } from './run.ts';
 import { addOriginOption, tokenIn } from './token.ts';
 
@@ -15,8 +21,9 @@ interface ProxyCommandOptions extends OutputOptions {
   tlsCredsDir?: string;
   toTlsCredsDir?: string;
   maxConnections: number;
-  /** Milliseconds. */
+  /** Milliseconds, both. */
   timeout: number;
+  maxWait: number;
 }
 
 const EXAMPLES = `
@@ -39,10 +46,22 @@ export function addProxy(program: Command): void {
     .option('--to-token-file <file>', 'what to show, or with --rendezvous has to be shown, at the other side')
     .option('--tls-creds-dir <folder>', 'TLS where it listens')
     .option('--to-tls-creds-dir <folder>', 'TLS at the other side')
-    .addOption(new Option('--max-connections <n>', 'at a time').argParser(wholeNumber).default(512));
+    .addOption(
+      new Option('--max-connections <n>', 'at a time, of either side')
+        .argParser(wholeNumber)
+        .default(512),
+    );
   addOriginOption(command);
   addOriginOption(command, '--to-origin', 'at the other side with --rendezvous');
-  addOutputOptions(addTimeoutOption(command))
+  command.addOption(
+    new Option('--max-wait <seconds>', 'for a counterpart, with --rendezvous')
+      .argParser(seconds)
+      .default(600_000, '600'),
+  );
+  const what =
+    'for connecting, the handshake, and no progress at all: when nothing has moved for so long ' +
+    'on any of the connections that are open, all of them are closed; one alone may be silent';
+  addOutputOptions(addTimeoutOption(command, what))
     .addHelpText('after', EXAMPLES)
     .action(async (from: string, to: string, options: ProxyCommandOptions) => {
       process.exitCode = await interruptible(async (signal) => {
@@ -63,13 +82,14 @@ export function addProxy(program: Command): void {
 
 async function optionsOf(options: ProxyCommandOptions): Promise<Omit<ProxyOptions, 'from' | 'to'>> {
   const { rendezvous = false, tokenFile, toTokenFile, tlsCredsDir, toTlsCredsDir } = options;
-  const { maxConnections, timeout, origin, toOrigin } = options;
+  const { maxConnections, timeout, maxWait, origin, toOrigin } = options;
   const token = await tokenIn(tokenFile);
   const toToken = await tokenIn(toTokenFile);
   return {
     rendezvous,
     maxConnections,
     timeout,
+    maxWait,
     ...(token !== undefined && { token }),
     ...(toToken !== undefined && { toToken }),
     ...(origin !== undefined && { origins: origin }),

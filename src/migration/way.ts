@@ -5,6 +5,7 @@ import { checkInbox } from './options.ts';
 import { checkAdmission } from '../transport/carriers/admission.ts';
 import { type Connectable, linkOf } from '../transport/connectable.ts';
 import type { Inbox } from '../transport/inbox.ts';
+import { MAX_WAIT_MS, WaitingLinks } from '../transport/waiting-links.ts';
 import type { Link } from '../transport/link.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
 import { formatUri, hostOf, type LinkUri, parseUri, type UriLike } from '../transport/uri.ts';
@@ -71,12 +72,12 @@ class Arriving implements OutgoingLinks {
   readonly route = undefined;
   readonly #channels: number;
   readonly #onStranger: (why: string) => void;
+  readonly #waiting: WaitingLinks;
   uri: string | undefined;
   #failure: MultifdError | undefined;
   #told = false;
   /** Lets no more in. */
   shut = (): void => {};
-  readonly #links: Link[] = [];
   readonly #wanted: Wanted[] = [];
   /** Those that are somebody's. */
   #taken = 0;
@@ -84,6 +85,11 @@ class Arriving implements OutgoingLinks {
   constructor(channels: number, onStranger: (why: string) => void) {
     this.#channels = channels;
     this.#onStranger = onStranger;
+    this.#waiting = new WaitingLinks({
+      most: 1 + channels,
+      maxWait: MAX_WAIT_MS,
+      onDropped: ({ peer }, why) => onStranger(`dropped a connection from ${peer}: ${why}`),
+    });
   }
 
   readonly take = (link: Link): void => {
@@ -92,18 +98,15 @@ class Arriving implements OutgoingLinks {
       this.#taken++;
       return wanted.take(link);
     }
-    // One that has been given up while it waited is none.
-    const waiting = this.#links.splice(0).filter(({ closed }) => !closed);
-    this.#links.push(...waiting);
-    if (this.#taken + waiting.length <= this.#channels) return void this.#links.push(link);
+    if (this.#taken + this.#waiting.size <= this.#channels) return this.#waiting.add(link);
     link.destroy();
     this.#onStranger(`dropped a connection from ${link.peer}: the main channel and all ${this.#channels} others are there`);
   };
 
   readonly open: OpenLink = (channel, signal) => {
     if (this.#failure !== undefined) return Promise.reject(this.#tellFailure());
-    for (let link = this.#links.shift(); link !== undefined; link = this.#links.shift()) {
-      if (link.closed) continue;
+    const link = this.#waiting.take();
+    if (link !== undefined) {
       this.#taken++;
       return Promise.resolve(link);
     }
@@ -138,7 +141,7 @@ class Arriving implements OutgoingLinks {
   close(): void {
     this.shut();
     if (this.#failure !== undefined && !this.#told) warnOf('onListening', this.#failure);
-    for (const link of this.#links.splice(0)) link.destroy();
+    this.#waiting.close();
   }
 }
 

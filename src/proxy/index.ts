@@ -2,12 +2,14 @@ import { dial, loadClientTls, loadServerTls, openDoor } from '#host/links';
 import { MultifdError } from '../errors.ts';
 import { observer } from '../callbacks.ts';
 import { answering, givenObject, integer } from '../checks.ts';
+import { Watch } from '../migration/watch.ts';
 import { checkAdmission } from '../transport/carriers/admission.ts';
 import type { Door } from '../transport/dial.ts';
 import { join } from '../transport/join.ts';
 import type { Link } from '../transport/link.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/node/tls-credentials.ts';
 import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
+import { MAX_WAIT_MS } from '../transport/waiting-links.ts';
 import { Pairing } from './pairing.ts';
 
 export interface ProxyOptions {
@@ -33,11 +35,18 @@ export interface ProxyOptions {
   tls?: IncomingTls;
   /** TLS at `to` (none). */
   toTls?: OutgoingTls;
-  /** Connections at a time (512). */
+  /** Connections of either side at a time (512). */
   maxConnections?: number;
-  /** Milliseconds for connecting, and for handshakes (30000). */
+  /**
+   * Milliseconds for connecting, for handshakes, and for no progress at all (30000): when nothing
+   * has moved for so long on any pair of connections that is open, all pairs are closed. One alone
+   * may be silent, for the proxy does not know which belong to one migration, and a channel of a
+   * healthy one may have nothing to say.
+   */
   timeout?: number;
-  /** Told of connections that were refused, dropped, or could not be passed on. An error of it is a warning. */
+  /** With `rendezvous`, milliseconds that a connection waits for its counterpart (600000). */
+  maxWait?: number;
+  /** Told of connections that were refused, dropped, closed, or could not be passed on. An error of it is a warning. */
   onStranger?: (why: string) => void;
 }
 
@@ -78,70 +87,96 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
   const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
   const { origins, toOrigins } = options;
+  const maxWait = integer('max wait', options.maxWait ?? MAX_WAIT_MS, 1, 2 ** 31 - 1);
   checkAdmission({ token, origins });
   checkAdmission({ token: toToken, origins: toOrigins });
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
   const closing = new AbortController();
-  const links = new Set<Link>();
-  const joined = new Set<Promise<void>>();
+  /** Of either side, those that are joined, and those that wait to be. */
+  const [atFrom, atTo] = [new Set<Link>(), new Set<Link>()];
+  /** Those that are joined, and what their join comes to. */
+  const pairs = new Map<readonly [Link, Link], Promise<void>>();
 
   const carry = (a: Link, b: Link): void => {
     statistics.connections++;
     statistics.open++;
+    const pair = [a, b] as const;
     const work = join(a, b, (bytes) => void (statistics.transferred += bytes)).finally(() => {
       statistics.open--;
-      joined.delete(work);
-      links.delete(a);
-      links.delete(b);
+      pairs.delete(pair);
+      atFrom.delete(a);
+      atTo.delete(b);
     });
-    joined.add(work);
+    pairs.set(pair, work);
   };
   /** @returns whether there is room for it. */
-  const admit = (link: Link): boolean => {
-    const room = !closing.signal.aborted && links.size < 2 * maxConnections;
-    if (room) {
-      links.add(link);
-      link.onBroken(() => links.delete(link)); // also of those that wait still
-    } else {
+  const admit = (link: Link, side: Set<Link>): boolean => {
+    const room = !closing.signal.aborted && side.size < maxConnections;
+    if (room) side.add(link);
+    else {
       link.destroy();
       onStranger(`dropped a connection from ${link.peer}: ${maxConnections} are open`);
     }
     return room;
   };
+  const onDropped = (link: Link, why: string): void => {
+    atFrom.delete(link);
+    atTo.delete(link);
+    onStranger(`dropped a connection from ${link.peer}: ${why}`);
+  };
+  const pairing = new Pairing(carry, { most: maxConnections, maxWait, onDropped });
+  const watch = new Watch({
+    signal: new AbortController().signal,
+    timeout,
+    progress: () => (pairs.size > 0 ? statistics.transferred + statistics.connections : undefined),
+    onLook() {},
+    fail({ message }) {
+      const stuck = [...pairs.keys()].filter(([a, b]) => !a.closed || !b.closed);
+      if (stuck.length === 0) return; // they are being seen off
+      for (const pair of stuck) for (const link of pair) link.destroy();
+      onStranger(`closed ${stuck.length} pairs of connections: ${message}`);
+    },
+  });
 
   const doorOptions = { timeout, maxConnections, onStranger };
-  const here = { tls: tls && (await loadServerTls(tls)), token, origins };
   const doors: Door[] = [];
+  const close = (): void => {
+    closing.abort();
+    watch.stop();
+    for (const door of doors) door.close();
+    pairing.close();
+    for (const link of [...atFrom, ...atTo]) link.destroy();
+  };
   try {
+    const here = { tls: tls && (await loadServerTls(tls)), token, origins };
     if (rendezvous) {
-      const pairing = new Pairing(carry);
       const theirs = toTls && (await loadServerTls(toTls));
-      const left = (link: Link): void => void (admit(link) && pairing.left(link));
-      const right = (link: Link): void => void (admit(link) && pairing.right(link));
+      const left = (link: Link): void => void (admit(link, atFrom) && pairing.left(link));
+      const right = (link: Link): void => void (admit(link, atTo) && pairing.right(link));
       const there = { tls: theirs, token: toToken, origins: toOrigins };
       doors.push(await openDoor(from, { ...doorOptions, ...here, onLink: left }));
       doors.push(await openDoor(to, { ...doorOptions, ...there, onLink: right }));
     } else {
       const clientTls = toTls && (await loadClientTls(toTls, hostOf(to)));
       const onLink = (link: Link): void => {
-        if (!admit(link)) return;
-        dial(to, { timeout, tls: clientTls, token: toToken, channel: 'main', signal: closing.signal }).then(
+        if (!admit(link, atFrom)) return;
+        const how = { timeout, tls: clientTls, token: toToken, signal: closing.signal };
+        dial(to, { ...how, channel: 'main' }).then(
           (other) => {
             if (closing.signal.aborted) return other.destroy();
-            links.add(other);
+            atTo.add(other);
             carry(link, other);
           },
           (error: Error) => {
             link.destroy();
-            links.delete(link);
-            onStranger(`dropped a connection from ${link.peer}: ${error.message}`);
+            onDropped(link, error.message);
           },
         );
       };
       doors.push(await openDoor(from, { ...doorOptions, ...here, onLink }));
     }
   } catch (error) {
-    for (const door of doors) door.close();
+    close();
     throw error;
   }
   return {
@@ -149,10 +184,9 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     toUri: formatUri(doors[1]?.uri ?? to),
     statistics,
     async close() {
-      closing.abort();
-      for (const door of doors) door.close();
-      for (const link of links) link.destroy();
-      await Promise.all(joined);
+      const work = [...pairs.values()];
+      close();
+      await Promise.all(work);
     },
   };
 }

@@ -1,29 +1,33 @@
 import type { Link } from '../transport/link.ts';
+import { WaitingLinks, type WaitingOptions } from '../transport/waiting-links.ts';
 
-/** Pairs the connections of two sides in the order in which they come. What waits and is given up meanwhile is left out. */
+/** Pairs the connections of two sides in the order in which they come. */
 export class Pairing {
   readonly #pair: (left: Link, right: Link) => void;
-  readonly #left: Link[] = [];
-  readonly #right: Link[] = [];
+  readonly #left: WaitingLinks;
+  readonly #right: WaitingLinks;
 
-  constructor(pair: (left: Link, right: Link) => void) {
+  /** @param waiting of either side: those that the other has none for yet. */
+  constructor(pair: (left: Link, right: Link) => void, waiting: WaitingOptions) {
     this.#pair = pair;
+    this.#left = new WaitingLinks(waiting);
+    this.#right = new WaitingLinks(waiting);
   }
 
   left(link: Link): void {
-    const other = firstOpen(this.#right);
-    if (other === undefined) this.#left.push(link);
+    const other = this.#right.take();
+    if (other === undefined) this.#left.add(link);
     else this.#pair(link, other);
   }
 
   right(link: Link): void {
-    const other = firstOpen(this.#left);
-    if (other === undefined) this.#right.push(link);
+    const other = this.#left.take();
+    if (other === undefined) this.#right.add(link);
     else this.#pair(other, link);
   }
-}
 
-function firstOpen(links: Link[]): Link | undefined {
-  for (let link = links.shift(); link !== undefined; link = links.shift()) if (!link.closed) return link;
-  return undefined;
+  close(): void {
+    this.#left.close();
+    this.#right.close();
+  }
 }

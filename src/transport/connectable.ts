@@ -10,14 +10,19 @@ export type Connectable = StreamPair | MessagePort | WebSocket;
 
 /**
  * A connection over something that the caller has.
+ * @param maxWait milliseconds that a WebSocket has to open (its runtime's own limit).
  * @throws MultifdError ERR_OPTION for anything else; ERR_CONNECT for a WebSocket that does not open.
  */
-export async function linkOf(connectable: Connectable, peer = 'the caller'): Promise<Link> {
+export async function linkOf(
+  connectable: Connectable,
+  peer = 'the caller',
+  maxWait?: number,
+): Promise<Link> {
   if (isPair(connectable)) return new StreamLink(unlocked(connectable), peer);
   if (isWebSocket(connectable)) {
     // What it says may come in the same turn in which it opens.
     const pair = webSocketPair(connectable);
-    await opened(connectable, peer);
+    await opened(connectable, peer, maxWait);
     return new StreamLink(pair, peer);
   }
   if (typeof (connectable as Partial<MessagePort> | undefined)?.postMessage === 'function') return new StreamLink(messagePortPair(connectable as MessagePort), peer);
@@ -43,14 +48,23 @@ function isWebSocket(connectable: unknown): connectable is WebSocketLike {
 const CONNECTING = 0;
 const OPEN = 1;
 
-/** Resolves once it is open. */
-export function opened(socket: WebSocketLike, peer: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+/**
+ * Resolves once it is open.
+ * @param maxWait milliseconds after which it is given up (its runtime's own limit).
+ */
+export function opened(socket: WebSocketLike, peer: string, maxWait?: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return new Promise<void>((resolve, reject) => {
     const refused = (why?: string): void => reject(new MultifdError('ERR_CONNECT', `no WebSocket with ${peer}${why ? `: ${why}` : ''}; is the other end listening, and the token right?`));
     if (socket.readyState === OPEN) return resolve();
     if (socket.readyState !== CONNECTING) return refused('it is closed');
     socket.addEventListener('open', () => resolve());
     socket.addEventListener('error', ({ message }: { message?: string }) => refused(message));
     socket.addEventListener('close', ({ reason }: { reason: string }) => refused(reason));
-  });
+    if (maxWait === undefined) return;
+    timer = setTimeout(() => {
+      refused(`it did not open within ${maxWait / 1000} s`);
+      socket.close();
+    }, maxWait);
+  }).finally(() => clearTimeout(timer));
 }

@@ -7,6 +7,7 @@ import { PROTOCOL } from './carriers/token.ts';
 import { type Connectable, linkOf } from './connectable.ts';
 import type { Link } from './link.ts';
 import { StreamLink } from './stream-link.ts';
+import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
 
 export interface InboxOptions {
   /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
@@ -18,11 +19,15 @@ export interface InboxOptions {
   origins?: readonly string[];
   /** Connections that nobody has taken yet, at a time (512). */
   maxConnections?: number;
-  /** Told of requests that were refused. */
+  /** Milliseconds that a connection waits for a migration, or to open (600000). */
+  maxWait?: number;
+  /** Told of requests that were refused, and of connections that were dropped. */
   onStranger?: (why: string) => void;
 }
 
 const MAX_CONNECTIONS = 512;
+/** The most that timers hold. */
+const MOST_MS = 2 ** 31 - 1;
 
 /**
  * Takes connections that somebody else accepts, such as the handler of a server, for a migration that is given it instead of a URI. Connections that come
@@ -31,17 +36,28 @@ const MAX_CONNECTIONS = 512;
 export class Inbox {
   readonly #options: InboxOptions;
   readonly #onStranger: (why: string) => void;
-  readonly #waiting: Link[] = [];
+  readonly #maxWait: number;
+  readonly #waiting: WaitingLinks;
   #take: ((link: Link) => void) | undefined;
   #closed = false;
 
   /** @throws MultifdError ERR_OPTION. */
   constructor(options: InboxOptions = {}) {
-    const { token, origins, maxConnections, onStranger } = givenObject('options of an Inbox', options);
+    const {
+      token,
+      origins,
+      maxConnections = MAX_CONNECTIONS,
+      maxWait = MAX_WAIT_MS,
+      onStranger,
+    } = givenObject('options of an Inbox', options);
     checkAdmission({ token, origins });
-    if (maxConnections !== undefined) integer('max connections', maxConnections, 1, 65536);
     this.#onStranger = observer('onStranger', onStranger);
     this.#options = options;
+    const most = integer('max connections', maxConnections, 1, 65536);
+    this.#maxWait = integer('max wait', maxWait, 1, MOST_MS);
+    const onDropped = ({ peer }: Link, why: string): void =>
+      this.#onStranger(`dropped a connection from ${peer}: ${why}`);
+    this.#waiting = new WaitingLinks({ most, maxWait: this.#maxWait, onDropped });
   }
 
   /**
@@ -50,7 +66,7 @@ export class Inbox {
    * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that does not open.
    */
   add(connection: Connectable, peer?: string): Promise<void> {
-    return answering(async () => this.#put(await linkOf(connection, peer)));
+    return answering(() => this.#open(connection, peer));
   }
 
   /**
@@ -70,7 +86,7 @@ export class Inbox {
     const origin = headers.get('origin');
     const answer = (status: number, more: Record<string, string> = {}): Response => {
       const refused = `refused a connection from ${peer} with status ${status}`;
-      this.#tell(refused + adviceOn(status, origin));
+      this.#onStranger(refused + adviceOn(status, origin));
       return new Response(null, { status, headers: more });
     };
     const authorization = headers.get('authorization');
@@ -83,7 +99,7 @@ export class Inbox {
       const upgrade = acceptUpgrade(request, protocols?.includes(PROTOCOL) ? PROTOCOL : undefined);
       if (upgrade === undefined) return answer(501);
       // It opens once the answer has gone.
-      linkOf(upgrade.socket as unknown as WebSocket, peer).then((link) => this.#put(link), () => {});
+      this.#open(upgrade.socket as unknown as WebSocket, peer).catch(() => {});
       return upgrade.response;
     }
     if (request.method !== METHOD) return answer(405, { Allow: METHOD });
@@ -97,40 +113,29 @@ export class Inbox {
   close(): void {
     this.#closed = true;
     this.#take = undefined;
-    for (const link of this.#waiting.splice(0)) link.destroy();
+    this.#waiting.close();
   }
 
   /** @internal Hands over those that have come, and all that come. @returns what ends that. */
   attach(take: (link: Link) => void): () => void {
     this.#take = take;
-    for (const link of this.#waiting.splice(0)) take(link);
+    for (const link of this.#waiting.takeAll()) take(link);
     return () => {
       if (this.#take === take) this.#take = undefined;
     };
   }
 
-  #tell(why: string): void {
-    try {
-      this.#onStranger(why);
-    } catch {
-      // What it makes of it changes nothing of the answer.
-    }
+  get #full(): boolean {
+    return this.#closed || (this.#take === undefined && this.#waiting.full);
   }
 
-  get #full(): boolean {
-    return this.#closed || (this.#take === undefined && this.#waiting.length >= (this.#options.maxConnections ?? MAX_CONNECTIONS));
+  async #open(connection: Connectable, peer?: string): Promise<void> {
+    this.#put(await linkOf(connection, peer, this.#maxWait));
   }
 
   #put(link: Link): void {
     if (this.#full) link.destroy();
     else if (this.#take !== undefined) this.#take(link);
-    else {
-      this.#waiting.push(link);
-      // Whoever gives up meanwhile is in nobody's way.
-      link.onBroken(() => {
-        const at = this.#waiting.indexOf(link);
-        if (at >= 0) this.#waiting.splice(at, 1);
-      });
-    }
+    else this.#waiting.add(link);
   }
 }

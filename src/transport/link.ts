@@ -17,6 +17,12 @@ export interface Link {
   readonly ended: boolean;
   /** Calls `listener` when it breaks, or at once if it has; not when it just ends. @returns what takes the listener back. */
   onBroken(listener: (cause: Error) => void): () => void;
+  /**
+   * Resolves with whether anything comes, once that is known: true when there is something to read,
+   * which stays there; false when the other end has ended without, or nothing comes any more. For
+   * one that nobody reads yet; never resolves if somebody begins to meanwhile.
+   */
+  arrives(): Promise<boolean>;
   /** The next bytes: at once, if they are here; undefined at the end, and when it has broken. One call at a time. */
   read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**

@@ -57,6 +57,11 @@ export class StreamLink implements Link {
     return () => void this.#listeners.delete(listener);
   }
 
+  async arrives(): Promise<boolean> {
+    this.#pending ??= this.#next();
+    return (await this.#pending) !== undefined;
+  }
+
   /** A call that nobody waits for any more leaves its chunk to the next one. */
   read(): Promise<Uint8Array | undefined> {
     const next = this.#pending ?? this.#next();

@@ -207,3 +207,9 @@ export class Relay {
 export function portOf(uri: string): number {
   return Number(/:(\d+)(?:\/|$)/.exec(uri)![1]);
 }
+
+/** Resolves once a socket is closed, in whichever way. */
+export function gone(socket: Socket): Promise<void> {
+  if (socket.closed) return Promise.resolve();
+  return new Promise((resolve) => void socket.on('error', () => {}).once('close', () => resolve()));
+}

@@ -36,7 +36,9 @@ export class ReactorProgram {
   constructor(reactor: Reactor, id: string) {
     const { instance, memory, memories = {}, imports = {} } = givenObject('a reactor', reactor, '{ instance }');
     givenText('id', id);
-    if (!(instance instanceof WebAssembly.Instance)) refuse('instance', instance, 'a WebAssembly.Instance');
+    // Whatever has exports is one: hosts wrap their instances.
+    givenObject('instance', instance, 'a WebAssembly.Instance');
+    givenObject('the exports of the instance', instance.exports, 'an object');
     givenObject('memories', memories, 'an object with a WebAssembly.Memory for each name');
     for (const one of [...Object.values(memories), ...(memory === undefined ? [] : [memory])]) {
       if (!(one instanceof WebAssembly.Memory)) refuse('a memory', one, 'a WebAssembly.Memory');

@@ -49,6 +49,18 @@ export class SocketLink implements Link {
     return () => void this.#socket.off('error', listener);
   }
 
+  async arrives(): Promise<boolean> {
+    this.#listen();
+    while (this.#socket.readableLength === 0) {
+      if (this.#over()) return false;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#socket.read(0); // an end with nothing before it is told to whoever reads only
+    }
+    return true;
+  }
+
   read(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     const chunk = this.#socket.read() as Uint8Array | null;
     if (chunk !== null) return chunk;
