@@ -1,5 +1,5 @@
-import { concat } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
+import { GrowingBytes } from '../growing-bytes.ts';
 import {
   bitmapLength,
   ByteReader,
@@ -10,6 +10,7 @@ import {
   readTail,
   STREAM_MAGIC,
   type Configuration,
+  type MainStreamHandler,
   type MappedRegion,
   type RamBlock,
   type TailSection,
@@ -23,6 +24,8 @@ import { trueLengths } from './records.ts';
 export interface ImageOptions extends UrlOptions {
   /** Where the stream starts in the file, in bytes; default 0. */
   offset?: number;
+  /** The most bytes of device sections (64 MiB); they are kept in memory. */
+  maxDeviceState?: number;
 }
 
 /** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
@@ -43,6 +46,7 @@ interface ImageContent {
   readonly blocks: readonly ImageBlock[];
   readonly tail: { readonly offset: number; readonly length: number };
   readonly sections: readonly TailSection[] | undefined;
+  readonly tailBytes: Uint8Array;
 }
 
 /**
@@ -55,7 +59,7 @@ export async function openImage(source: ImageSource, options: ImageOptions = {})
   const { offset = 0 } = options;
   const access = await openSource(source, options);
   try {
-    return new ImageReader(access, await parseImage(access, offset));
+    return new ImageReader(access, await parseImage(access, offset, options.maxDeviceState));
   } catch (error) {
     await access.close();
     throw error;
@@ -82,7 +86,7 @@ export async function isImage(source: ImageSource, options: ImageOptions = {}): 
 }
 
 /** An open image; made by {@link openImage}. */
-export class ImageReader implements ImageContent {
+export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
   readonly configuration: Configuration;
   /** Bytes per page. */
   readonly pageSize: number;
@@ -92,6 +96,7 @@ export class ImageReader implements ImageContent {
   /** The device sections; undefined if their description does not say where they are. */
   readonly sections: readonly TailSection[] | undefined;
   readonly #access: RandomAccess;
+  readonly #tailBytes: Uint8Array;
 
   /** @internal */
   constructor(access: RandomAccess, content: ImageContent) {
@@ -101,6 +106,7 @@ export class ImageReader implements ImageContent {
     this.blocks = content.blocks;
     this.tail = content.tail;
     this.sections = content.sections;
+    this.#tailBytes = content.tailBytes;
   }
 
   /** If it is a file: its descriptor, for positioned reads from any thread; valid until {@link close}. */
@@ -136,11 +142,9 @@ export class ImageReader implements ImageContent {
     await readFully(this.#access, into, pagesOffset + offset);
   }
 
-  /** All of what follows the RAM, at most 256 MiB. Throws MultifdError ERR_IO; ERR_IMAGE if the file was cut meanwhile. */
+  /** All of what follows the RAM, as it was when the image was opened. */
   async readTail(): Promise<Uint8Array> {
-    const bytes = new Uint8Array(this.tail.length);
-    await readFully(this.#access, bytes, this.tail.offset);
-    return bytes;
+    return this.#tailBytes;
   }
 
   async close(): Promise<void> {
@@ -152,11 +156,15 @@ function accessReader(access: RandomAccess, offset: number): ByteReader {
   return new ByteReader(new AccessSource(access, offset), { position: offset, origin: 'file' });
 }
 
-async function parseImage(access: RandomAccess, offset: number): Promise<ImageContent> {
+async function parseImage(
+  access: RandomAccess,
+  offset: number,
+  maxTail?: number,
+): Promise<ImageContent> {
   const blocks: Array<Omit<ImageBlock, 'trueLength'>> = [];
-  const tailChunks: Uint8Array[] = [];
+  const tailBytes = new GrowingBytes();
   let pageSize = MIN_PAGE_SIZE;
-  const summary = await parseMainStream(accessReader(access, offset), {
+  const handler: MainStreamHandler = {
     configuration({ capabilities }) {
       if (capabilities.includes(MAPPED_RAM)) return;
       throw new MultifdError('ERR_IMAGE', 'the file is a migration stream without mapped-ram; make it with that capability', { offset });
@@ -169,7 +177,7 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
       }
     },
     tail(chunk) {
-      tailChunks.push(chunk.slice());
+      tailBytes.append(chunk);
     },
     command: ignore,
     endOfSection: ignore,
@@ -178,8 +186,10 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
     zeroPage: ignore,
     page: ignore,
     flush: ignore,
-  });
-  const tail = readTail(concat(tailChunks));
+  };
+  const limits = maxTail === undefined ? {} : { maxTail };
+  const summary = await parseMainStream(accessReader(access, offset), handler, limits);
+  const tail = readTail(tailBytes.bytes);
   const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
   return {
     configuration: summary.configuration,
@@ -187,6 +197,7 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
     blocks: blocks.map((block, index) => ({ ...block, trueLength: lengths[index] ?? block.usedLength })),
     tail: { offset: summary.tailOffset, length: summary.tailLength },
     sections: tail.sections,
+    tailBytes: tailBytes.bytes,
   };
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
+import { open, opendir, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MultifdError } from '../errors.ts';
 import { io, systemCode } from '../image/index.ts';
@@ -69,10 +69,15 @@ export interface Recording {
 export async function openRecording(path: string): Promise<Recording> {
   if (!(await io(`open ${path}`, stat(path))).isDirectory()) throw new MultifdError('ERR_RECORDING', `${path} is not a folder; a recording is one`);
   const ids = new Set<ConnectionId>();
-  for (const name of await io(`read ${path}`, readdir(path))) {
-    const id = connectionOf(name);
-    if (id !== undefined) ids.add(id);
-  }
+  // One by one: a folder can have any number of other files.
+  const entries = await io(`read ${path}`, opendir(path));
+  const collect = async (): Promise<void> => {
+    for await (const { name } of entries) {
+      const id = connectionOf(name);
+      if (id !== undefined) ids.add(id);
+    }
+  };
+  await io(`read ${path}`, collect());
   if (!ids.delete('main')) throw new MultifdError('ERR_RECORDING', `${path} is not a recording: it has no file ${dataName('main')}`);
   const opened: RecordedFile[] = [];
   const close = async (): Promise<void> => {

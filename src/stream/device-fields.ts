@@ -1,3 +1,4 @@
+import { devicesIn } from './description.ts';
 import { readTail, type DeviceTail } from './device-sections.ts';
 import { asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
 import { type ContentVisitor, type TailSection, walkContent } from './tail-walk.ts';
@@ -66,9 +67,16 @@ const INTEGER = /^(u?)int(8|16|32|64)(?: [a-z]+)?$/;
  * @returns one report per section, in order; undefined if the sections cannot be told apart. Never throws.
  */
 export function describeDevices(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'description'> = readTail(bytes)): DeviceReport[] | undefined {
-  const devices = tail.description?.devices ?? [];
+  const { sections, description } = tail;
+  if (sections === undefined || description === undefined) return sections && [];
   const budget = { left: MAX_FIELDS };
-  return tail.sections?.map((section, index) => describe(bytes, section, asObject(devices[index]), budget));
+  const reports: DeviceReport[] = [];
+  // The sections were found by the same description, one for each device.
+  const { offset, length } = description;
+  for (const device of devicesIn(bytes.subarray(offset, offset + length))) {
+    reports.push(describe(bytes, sections[reports.length]!, device, budget));
+  }
+  return reports;
 }
 
 function describe(bytes: Uint8Array, section: TailSection, device: Json, budget: Budget): DeviceReport {

@@ -6,10 +6,10 @@ const BOTH_ENDS = ['channels', 'compression', 'uuid', 'switchover-ack', 'page-si
 
 describe('help', () => {
   test.each([
-    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file']],
-    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'tls-authz']],
-    ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help', 'token-file']],
-    ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help', 'token-file']],
+    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file', 'max-device-state']],
+    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'max-device-state', 'tls-authz']],
+    ['extract', ['format', 'max-device-state', 'offset', 'force', 'json', 'quiet', 'help', 'token-file']],
+    ['inspect', ['devices', 'device', 'max-device-state', 'offset', 'page-size', 'json', 'help', 'token-file']],
     ['record', ['channels', 'page-size', 'timeout', 'token-file', 'keep', 'force', 'json', 'quiet', 'help']],
     ['replay', ['timing', 'timeout', 'token-file', 'json', 'quiet', 'help']],
     ['proxy', ['rendezvous', 'token-file', 'to-token-file', 'tls-creds-dir', 'to-tls-creds-dir', 'max-connections', 'timeout', 'json', 'quiet', 'help']],

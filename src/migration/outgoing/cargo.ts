@@ -21,10 +21,16 @@ export interface Cargo {
 export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (options.image === undefined) return blocksCargo(options, pageSize);
-  const { image, imageOffset = 0, imageToken: token, timeout, signal } = options;
+  const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Images are read by those who have some.
   const { imageCargo } = await import('./image-cargo.ts');
-  return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
+  const given = {
+    ...(token !== undefined && { token }),
+    ...(maxDeviceState !== undefined && { maxDeviceState }),
+    ...(timeout !== undefined && { timeout }),
+    ...(signal && { signal }),
+  };
+  return imageCargo(image, { offset: imageOffset, ...given }, pageSize);
 }
 
 function blocksCargo({ blocks: outgoing = [], machine = 'none' }: OutgoingOptions, pageSize: number): Cargo {
