@@ -3,7 +3,13 @@ import { MultifdError } from '../errors.ts';
 import { extractBlock, extractCore, type CoreReport, type ExtractOptions } from '../image/index.ts';
 import { formatBytes, printable } from './format.ts';
 import { printResult } from './json.ts';
-import { addForceOption, addOffsetOption, addOutputOptions, type OutputOptions } from './options.ts';
+import {
+  addDeviceStateOption,
+  addForceOption,
+  addOffsetOption,
+  addOutputOptions,
+  type OutputOptions,
+} from './options.ts';
 import { progressBar } from './progress.ts';
 import { interruptible } from './run.ts';
 import { addImageTokenOption, tokenIn } from './token.ts';
@@ -16,6 +22,7 @@ interface ExtractFlags extends OutputOptions {
   force?: true;
   /** Bytes. */
   offset: number;
+  maxDeviceState: number;
 }
 
 /** What the command has to say at its end. */
@@ -46,7 +53,7 @@ export function addExtract(program: Command): void {
     .argument('<image>', 'a mapped-ram image, or its http: or https: URL')
     .argument('<names...>', "the block's name, as inspect prints it (not with --format elf), and the file to write")
     .addOption(new Option('--format <format>', 'what to write').choices(FORMATS).default('raw'));
-  addForceOption(addOffsetOption(addImageTokenOption(command)), 'a file');
+  addForceOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))), 'a file');
   addOutputOptions(command)
     .addHelpText('after', EXAMPLES)
     .action(async (image: string, names: readonly string[], flags: ExtractFlags) => {
@@ -54,7 +61,12 @@ export function addExtract(program: Command): void {
     });
 }
 
-async function extract(image: string, names: readonly string[], { format, json, quiet, force, offset, tokenFile }: ExtractFlags): Promise<number> {
+async function extract(
+  image: string,
+  names: readonly string[],
+  flags: ExtractFlags,
+): Promise<number> {
+  const { format, json, quiet, force, offset, maxDeviceState, tokenFile } = flags;
   const bar = progressBar('extracting');
   const onProgress = (done: number, total: number): void => {
     if (!json && !quiet) bar.update(done, total);
@@ -62,7 +74,14 @@ async function extract(image: string, names: readonly string[], { format, json, 
   return interruptible(async (signal) => {
     try {
       const token = await tokenIn(tokenFile);
-      const options: ExtractOptions = { offset, signal, onProgress, ...(force && { force }), ...(token !== undefined && { token }) };
+      const options: ExtractOptions = {
+        offset,
+        maxDeviceState,
+        signal,
+        onProgress,
+        ...(force && { force }),
+        ...(token !== undefined && { token }),
+      };
       const { text, content } = await (format === 'elf' ? core(image, names, options) : block(image, names, options)).finally(() => bar.stop());
       if (json) printResult(content);
       else if (!quiet) process.stdout.write(`${text}\n`);

@@ -5,7 +5,7 @@ import { inspectDevices, inspectImage, isWebAddress } from '../image/index.ts';
 import { finishReplacing, inspectRecordedDevices, inspectRecording } from '../recording/index.ts';
 import { deviceText } from './device-text.ts';
 import { printDevices, printJson, printResult } from './json.ts';
-import { addOffsetOption, addPageSizeOption } from './options.ts';
+import { addDeviceStateOption, addOffsetOption, addPageSizeOption } from './options.ts';
 import { recordingText } from './recording-report.ts';
 import { imageText } from './report.ts';
 import { printError, statusOf } from './run.ts';
@@ -18,6 +18,8 @@ interface InspectOptions {
   device?: string;
   /** Bytes; of an image. */
   offset: number;
+  /** Bytes. */
+  maxDeviceState: number;
   /** Of an image. */
   tokenFile?: string;
   /** Bytes; of a recording, for an image says it itself. */
@@ -42,7 +44,7 @@ export function addInspect(program: Command): void {
     .summary('say what is in an image or a recording')
     .description('Says what is in a mapped-ram image or a recording: machine type, blocks, pages, device sections; sizes, or channels, packets and rounds.')
     .argument('<path>', 'a mapped-ram image, its http: or https: URL, or the folder of a recording');
-  addPageSizeOption(addOffsetOption(addImageTokenOption(command)))
+  addPageSizeOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))))
     .option('--devices', 'show all fields of all devices instead')
     .option('--device <name>', 'show all fields of one device, given as its name or, if it has several instances, name#instance')
     .option('--json', 'write one JSON object to stdout')
@@ -65,20 +67,24 @@ async function inspect(path: string, options: InspectOptions): Promise<number> {
   }
 }
 
-async function showOutline(path: string, { json, offset, pageSize, tokenFile }: InspectOptions): Promise<void> {
+async function showOutline(path: string, options: InspectOptions): Promise<void> {
+  const { json, offset, pageSize, maxDeviceState, tokenFile } = options;
   if (await isFolder(path)) {
-    const report = await inspectRecording(path, pageSize === undefined ? {} : { pageSize });
+    const given = pageSize === undefined ? {} : { pageSize };
+    const report = await inspectRecording(path, { maxDeviceState, ...given });
     if (json) printJson(report);
     else process.stdout.write(`${recordingText(path, report)}\n`);
   } else {
-    const report = await inspectImage(path, { offset, ...(await shown(tokenFile)) });
+    const token = await shown(tokenFile);
+    const report = await inspectImage(path, { offset, maxDeviceState, ...token });
     if (json) printJson(report);
     else process.stdout.write(`${imageText(path, report)}\n`);
   }
 }
 
-async function showDevices(path: string, { json, offset, pageSize, device, tokenFile }: InspectOptions): Promise<void> {
-  const wanted = device === undefined ? {} : { device };
+async function showDevices(path: string, options: InspectOptions): Promise<void> {
+  const { json, offset, pageSize, device, maxDeviceState, tokenFile } = options;
+  const wanted = { maxDeviceState, ...(device !== undefined && { device }) };
   const devices = (await isFolder(path))
     ? await inspectRecordedDevices(path, { ...wanted, ...(pageSize !== undefined && { pageSize }) })
     : await inspectDevices(path, { ...wanted, offset, ...(await shown(tokenFile)) });

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { COMPRESSIONS, type Compression } from '../compression/index.ts';
+import { DEFAULT_MAX_TAIL } from '../stream/index.ts';
 
 /** How a command speaks. */
 export interface OutputOptions {
@@ -77,6 +78,14 @@ export function addOutputOptions(command: Command): Command {
 
 export function addForceOption(command: Command, what: string): Command {
   return command.option('--force', `replace ${what} that is there already`);
+}
+
+export function addDeviceStateOption(command: Command): Command {
+  return command.addOption(
+    new Option('--max-device-state <bytes>', 'the most that device state may take')
+      .argParser(byteCount)
+      .default(DEFAULT_MAX_TAIL, '64M'),
+  );
 }
 
 export function addOffsetOption(command: Command): Command {

@@ -1,7 +1,14 @@
 import { type Command, Option } from 'commander';
 import { receive } from '../migration/incoming/index.ts';
 import { reportStranger, runMigration } from './migrate.ts';
-import { addEndOptions, addForceOption, addOutputOptions, byteCount, type EndOptions } from './options.ts';
+import {
+  addDeviceStateOption,
+  addEndOptions,
+  addForceOption,
+  addOutputOptions,
+  byteCount,
+  type EndOptions,
+} from './options.ts';
 import { addOriginOption, addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
 
@@ -35,6 +42,7 @@ export function addReceive(program: Command): void {
   addOriginOption(addTokenOption(addEndOptions(command))).addOption(
     new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
   );
+  addDeviceStateOption(command);
   addTlsOptions(command, "the source's certificate").addOption(
     new Option('--tls-authz <dn>', 'a certificate that may come, as in C=GB,O=Example,CN=source; give it again for more (default: any that verifies)').argParser(
       (name, before: string[] = []) => [...before, name],

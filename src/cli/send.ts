@@ -1,7 +1,17 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../migration/outgoing/index.ts';
 import { reportStranger, runMigration } from './migrate.ts';
-import { addCommitTimeoutOption, addEndOptions, addForceOption, addOffsetOption, addOutputOptions, byteCount, type EndOptions, wholeNumber } from './options.ts';
+import {
+  addCommitTimeoutOption,
+  addDeviceStateOption,
+  addEndOptions,
+  addForceOption,
+  addOffsetOption,
+  addOutputOptions,
+  byteCount,
+  type EndOptions,
+  wholeNumber,
+} from './options.ts';
 import { describeSource } from './source.ts';
 import { addTokenOption, tokenIn } from './token.ts';
 import { addTlsOptions, type TlsOptions, tlsOf } from './tls.ts';
@@ -55,6 +65,7 @@ export function addSend(program: Command): void {
         .default('multifd'),
     )
     .addOption(new Option('--max-bandwidth <bytes/s>', 'limit; 0 is none').argParser(byteCount).default(0));
+  addDeviceStateOption(command);
   addTlsOptions(command, "the target's certificate")
     .option('--tls-hostname <name>', "what the target's certificate has to be for (default: the URI's host)")
     .option('--tls-psk-username <name>', 'whose key of keys.psk to use (default: "qemu")');

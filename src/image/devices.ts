@@ -29,7 +29,7 @@ export function inspectDevices(source: ImageSource, options: InspectDevicesOptio
   });
 }
 
-/** The devices of an open image; undefined if the sections cannot be told apart. Throws what readTail throws. */
+/** The devices of an open image; undefined if the sections cannot be told apart. */
 export async function devicesOf(image: ImageReader): Promise<DeviceReport[] | undefined> {
   return describeDevices(await image.readTail());
 }

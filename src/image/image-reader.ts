@@ -1,7 +1,7 @@
-import { concat } from '../bytes.ts';
 import { answering, givenBytes, givenObject, givenSignal, integer } from '../checks.ts';
 import { checkToken } from '../transport/carriers/token.ts';
 import { MultifdError } from '../errors.ts';
+import { GrowingBytes } from '../growing-bytes.ts';
 import {
   bitmapLength,
   ByteReader,
@@ -12,6 +12,7 @@ import {
   readTail,
   STREAM_MAGIC,
   type Configuration,
+  type MainStreamHandler,
   type MappedRegion,
   type RamBlock,
   type TailSection,
@@ -25,6 +26,8 @@ import { trueLengths } from './records.ts';
 export interface ImageOptions extends UrlOptions {
   /** Where the stream starts in the file, in bytes; default 0. */
   offset?: number;
+  /** The most bytes of device sections (64 MiB); they are kept in memory. */
+  maxDeviceState?: number;
 }
 
 /** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
@@ -45,6 +48,7 @@ interface ImageContent {
   readonly blocks: readonly ImageBlock[];
   readonly tail: { readonly offset: number; readonly length: number };
   readonly sections: readonly TailSection[] | undefined;
+  readonly tailBytes: Uint8Array;
 }
 
 /**
@@ -71,7 +75,7 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
   const { offset = 0 } = options;
   const access = await openSource(source, options);
   try {
-    return new ImageReader(access, await parseImage(access, offset));
+    return new ImageReader(access, await parseImage(access, offset, options.maxDeviceState));
   } catch (error) {
     await access.close();
     throw error;
@@ -103,7 +107,7 @@ async function startsAsImage(source: ImageSource, options: ImageOptions): Promis
 }
 
 /** An open image; made by {@link openImage}. */
-export class ImageReader implements ImageContent {
+export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
   readonly configuration: Configuration;
   /** Bytes per page. */
   readonly pageSize: number;
@@ -113,6 +117,7 @@ export class ImageReader implements ImageContent {
   /** The device sections; undefined if their description does not say where they are. */
   readonly sections: readonly TailSection[] | undefined;
   readonly #access: RandomAccess;
+  readonly #tailBytes: Uint8Array;
 
   /** @internal */
   constructor(access: RandomAccess, content: ImageContent) {
@@ -122,6 +127,7 @@ export class ImageReader implements ImageContent {
     this.blocks = content.blocks;
     this.tail = content.tail;
     this.sections = content.sections;
+    this.#tailBytes = content.tailBytes;
   }
 
   /** What errors call it. */
@@ -171,11 +177,9 @@ export class ImageReader implements ImageContent {
     });
   }
 
-  /** All of what follows the RAM, at most 256 MiB. Throws MultifdError ERR_IO; ERR_IMAGE if the file was cut meanwhile. */
+  /** All of what follows the RAM, as it was when the image was opened. */
   async readTail(): Promise<Uint8Array> {
-    const bytes = new Uint8Array(this.tail.length);
-    await readFully(this.#access, bytes, this.tail.offset);
-    return bytes;
+    return this.#tailBytes;
   }
 
   /**
@@ -204,11 +208,15 @@ function accessReader(access: RandomAccess, offset: number): ByteReader {
   return new ByteReader(new AccessSource(access, offset), { position: offset, origin: 'file' });
 }
 
-async function parseImage(access: RandomAccess, offset: number): Promise<ImageContent> {
+async function parseImage(
+  access: RandomAccess,
+  offset: number,
+  maxTail?: number,
+): Promise<ImageContent> {
   const blocks: Array<Omit<ImageBlock, 'trueLength'>> = [];
-  const tailChunks: Uint8Array[] = [];
+  const tailBytes = new GrowingBytes();
   let pageSize = MIN_PAGE_SIZE;
-  const summary = await parseMainStream(accessReader(access, offset), {
+  const handler: MainStreamHandler = {
     configuration({ capabilities }) {
       if (capabilities.includes(MAPPED_RAM)) return;
       throw new MultifdError('ERR_IMAGE', 'the file is a migration stream without mapped-ram; make it with that capability', { offset });
@@ -221,7 +229,7 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
       }
     },
     tail(chunk) {
-      tailChunks.push(chunk.slice());
+      tailBytes.append(chunk);
     },
     command: ignore,
     endOfSection: ignore,
@@ -230,8 +238,10 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
     zeroPage: ignore,
     page: ignore,
     flush: ignore,
-  });
-  const tail = readTail(concat(tailChunks));
+  };
+  const limits = maxTail === undefined ? {} : { maxTail };
+  const summary = await parseMainStream(accessReader(access, offset), handler, limits);
+  const tail = readTail(tailBytes.bytes);
   const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
   return {
     configuration: summary.configuration,
@@ -239,6 +249,7 @@ async function parseImage(access: RandomAccess, offset: number): Promise<ImageCo
     blocks: blocks.map((block, index) => ({ ...block, trueLength: lengths[index] ?? block.usedLength })),
     tail: { offset: summary.tailOffset, length: summary.tailLength },
     sections: tail.sections,
+    tailBytes: tailBytes.bytes,
   };
 }
 

@@ -4,7 +4,7 @@ import { MultifdError } from '../errors.ts';
 import type { Configuration } from '../stream/index.ts';
 import { hasBitsPast } from './bitmap.ts';
 import { FileOutput } from './file-output.ts';
-import { writeFully } from './io.ts';
+import { io, readFully, writeFully } from './io.ts';
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
 import type { Stamp } from './stamp.ts';
 
@@ -93,6 +93,21 @@ export class ImageWriter {
   async appendTail(chunk: Uint8Array): Promise<void> {
     await writeFully(this.#output.handle, chunk, this.#planned().tailOffset + this.#tailLength);
     this.#tailLength += chunk.length;
+  }
+
+  /** What was appended so far. Throws MultifdError ERR_IO. */
+  async readTail(): Promise<Uint8Array> {
+    const tail = new Uint8Array(this.#tailLength);
+    await readFully(this.#output.handle, tail, this.#planned().tailOffset);
+    return tail;
+  }
+
+  /** Puts other pieces in the place of all that was appended. Throws MultifdError ERR_IO. */
+  async replaceTail(pieces: readonly Uint8Array[]): Promise<void> {
+    this.#tailLength = 0;
+    for (const piece of pieces) await this.appendTail(piece);
+    const end = this.#planned().tailOffset + this.#tailLength;
+    await io('set the length of the image', this.#output.handle.truncate(end));
   }
 
   /**

@@ -2,31 +2,46 @@ import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
 import { answering, givenObject, givenPath } from '../checks.ts';
 import { checkPageSize } from '../migration/options.ts';
 import { MultifdError } from '../errors.ts';
+import { GrowingBytes } from '../growing-bytes.ts';
 import { formatUuid } from '../image/index.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
-import { ByteReader, Command, type Configuration, type MainStreamHandler, MIN_PAGE_SIZE, parseMainStream, type RamBlock, readReturnMessage, readTail, type SyncMode } from '../stream/index.ts';
+import {
+  ByteReader,
+  Command,
+  type Configuration,
+  type MainStreamHandler,
+  MIN_PAGE_SIZE,
+  parseMainStream,
+  type ParseOptions,
+  type RamBlock,
+  readReturnMessage,
+  readTail,
+  type SyncMode,
+} from '../stream/index.ts';
 import { type ConnectionId, MAX_CHANNELS } from './names.ts';
 import { PacketChecker, PacketReader } from './packet-reader.ts';
-import { openRecording, type Recording } from './recording.ts';
+import { openRecording, type RecordedFile, type Recording } from './recording.ts';
 import type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
 import { readTimes } from './times.ts';
 
 export interface InspectRecordingOptions {
   /** The source's bytes per page (4096, or what its configuration says). */
   pageSize?: number;
+  /** The most bytes of device sections (64 MiB); they are kept in memory. */
+  maxDeviceState?: number;
 }
 
 /**
  * Reports what is in a recording, reading it as a target would: the main channel in order, and at each sync every other channel up to its own. A
  * recording that was broken off is reported as far as it goes. The memory it takes does not depend on how long the recording is, but for what
- * follows the RAM (at most 256 MiB).
+ * follows the RAM (`maxDeviceState`).
  *
  * @throws MultifdError ERR_IO; ERR_RECORDING for what is no recording; ERR_MAGIC, ERR_VERSION, ERR_STREAM and ERR_UNSUPPORTED when its main channel
  *   does not begin as a main stream.
  */
 export async function inspectRecording(path: string, options: InspectRecordingOptions = {}): Promise<RecordingReport> {
   return withRecording(path, givenObject('options', options), async (recording) => {
-    const inspection = new Inspection(recording, options.pageSize);
+    const inspection = new Inspection(recording, options);
     return inspection.run();
   });
 }
@@ -35,10 +50,11 @@ export async function inspectRecording(path: string, options: InspectRecordingOp
  * What follows the RAM in a recorded main stream: device sections, EOF, VMDESCRIPTION.
  * @throws MultifdError what is wrong with the main stream; ERR_IO; ERR_RECORDING.
  */
-export async function readRecordingTail(path: string, options: InspectRecordingOptions = {}): Promise<Uint8Array> {
-  const { pageSize } = givenObject('options', options);
-  return withRecording(path, options, async ({ main }) => {
-    const chunks: Uint8Array[] = [];
+export async function readRecordingTail(
+  path: string,
+  options: InspectRecordingOptions = {},
+): Promise<Uint8Array> {
+  return withRecording(path, givenObject('options', options), async ({ main }) => {
     const ignored = (): void => {};
     const handler: MainStreamHandler = {
       configuration: ignored,
@@ -49,10 +65,11 @@ export async function readRecordingTail(path: string, options: InspectRecordingO
       page: ignored,
       flush: ignored,
       endOfSection: ignored,
-      tail: (chunk) => void chunks.push(chunk.slice()),
+      tail: ignored,
     };
-    await parseMainStream(new ByteReader(main.source()), handler, parseOptions(pageSize));
-    return Uint8Array.from(Buffer.concat(chunks));
+    const reader = new ByteReader(main.source());
+    const { tailOffset, tailLength } = await parseMainStream(reader, handler, parseOptions(options));
+    return readRange(main, tailOffset, tailLength);
   });
 }
 
@@ -72,8 +89,20 @@ function withRecording<T>(path: string, { pageSize }: InspectRecordingOptions, w
 }
 
 /** Nothing is allocated for blocks, so that they may have any length. */
-function parseOptions(pageSize: number | undefined) {
-  return { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) };
+function parseOptions({ pageSize, maxDeviceState }: InspectRecordingOptions): ParseOptions {
+  return {
+    maxBytes: Number.MAX_SAFE_INTEGER,
+    ...(pageSize !== undefined && { pageSize }),
+    ...(maxDeviceState !== undefined && { maxTail: maxDeviceState }),
+  };
+}
+
+async function readRange(file: RecordedFile, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let filled = 0; filled < length; ) {
+    filled += await file.read(bytes.subarray(filled), offset + filled);
+  }
+  return bytes;
 }
 
 /** A channel's part of the report, and how it is read; no reader as long as the blocks are not known, or behind what is wrong in it. */
@@ -84,9 +113,9 @@ interface Channel {
 
 class Inspection {
   readonly #recording: Recording;
-  readonly #givenPageSize: number | undefined;
+  readonly #options: InspectRecordingOptions;
   readonly #channels: readonly Channel[];
-  readonly #tail: Uint8Array[] = [];
+  readonly #tail = new GrowingBytes();
   readonly #blocks: RecordedBlockReport[] = [];
   /** By block: the last round in which pages of it came. */
   readonly #lastRound: number[] = [];
@@ -99,9 +128,9 @@ class Inspection {
   #syncs = 0;
   #problem: MultifdError | undefined;
 
-  constructor(recording: Recording, pageSize: number | undefined) {
+  constructor(recording: Recording, options: InspectRecordingOptions) {
     this.#recording = recording;
-    this.#givenPageSize = pageSize;
+    this.#options = options;
     this.#channels = recording.channels.map(({ size }, id) => ({
       report: { id, bytes: size, packets: 0, syncs: 0, normal: 0, zero: 0, deviceState: 0 },
       reader: undefined,
@@ -111,7 +140,9 @@ class Inspection {
   async run(): Promise<RecordingReport> {
     const { main } = this.#recording;
     try {
-      const { tailOffset, tailLength } = await parseMainStream(new ByteReader(main.source()), this.#handler(), parseOptions(this.#givenPageSize));
+      const reader = new ByteReader(main.source());
+      const options = parseOptions(this.#options);
+      const { tailOffset, tailLength } = await parseMainStream(reader, this.#handler(), options);
       const end = tailOffset + tailLength;
       if (end < main.size) this.#note(new MultifdError('ERR_STREAM', `${main.size - end} bytes follow the end of the stream`, { channel: 'main', offset: end }));
     } catch (thrown) {
@@ -147,13 +178,13 @@ class Inspection {
         // A migration without multifd waits for nobody.
         if (syncMode === 'per-section' && this.#channels.length > 0) await this.#sync();
       },
-      tail: (chunk) => void this.#tail.push(chunk.slice()),
+      tail: (chunk) => this.#tail.append(chunk),
     };
   }
 
   get #pageSize(): number {
     const bits = this.#configuration?.targetPageBits;
-    return this.#givenPageSize ?? (bits === undefined ? MIN_PAGE_SIZE : 2 ** bits);
+    return this.#options.pageSize ?? (bits === undefined ? MIN_PAGE_SIZE : 2 ** bits);
   }
 
   async #openChannels(blocks: readonly RamBlock[]): Promise<void> {
@@ -247,7 +278,7 @@ class Inspection {
 
   async #report(): Promise<RecordingReport> {
     const { machine, capabilities, uuid = this.#uuid } = this.#configuration!;
-    const tail = Buffer.concat(this.#tail);
+    const tail = this.#tail.bytes;
     const { sections } = readTail(tail);
     const { main, channels } = this.#recording;
     const answered = await this.#answered();

@@ -37,7 +37,8 @@ export async function readOutline(main: RecordedFile, whole: boolean): Promise<O
     tail() {},
   };
   try {
-    await parseMainStream(new ByteReader(main.source()), handler, { maxBytes: Number.MAX_SAFE_INTEGER });
+    const limits = { maxBytes: Number.MAX_SAFE_INTEGER, maxTail: Number.MAX_SAFE_INTEGER };
+    await parseMainStream(new ByteReader(main.source()), handler, limits);
   } catch (thrown) {
     if (thrown instanceof Enough) return { returnPath, complete: true };
     const error = MultifdError.from(thrown);

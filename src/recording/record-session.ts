@@ -265,8 +265,10 @@ export class RecordSession {
   /** Reads the main stream to its end, for what it asks, and notes that it has come. */
   async #follow(link: Link, read: (into: Uint8Array) => Promise<number>): Promise<void> {
     const { pageSize } = this.#checked;
-    // Nothing is kept of the blocks, so that they may have any length.
-    await parseMainStream(new ByteReader({ read }), this.#answering(link), { maxBytes: Number.MAX_SAFE_INTEGER, ...(pageSize !== undefined && { pageSize }) });
+    // Nothing is kept of blocks and device sections, so that they may have any length.
+    const limits = { maxBytes: Number.MAX_SAFE_INTEGER, maxTail: Number.MAX_SAFE_INTEGER };
+    const options = { ...limits, ...(pageSize !== undefined && { pageSize }) };
+    await parseMainStream(new ByteReader({ read }), this.#answering(link), options);
     if (this.#first.error !== undefined) return;
     this.#hasStreamed = true;
     this.#endStream();

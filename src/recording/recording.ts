@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ifThere, type LocalFile, openFile } from '#host/files';
 import { MultifdError } from '../errors.ts';
@@ -81,10 +81,15 @@ export async function openRecording(path: string): Promise<Recording> {
   await finishReplacing(path);
   if (!(await io(`open ${path}`, stat(path))).isDirectory()) throw new MultifdError('ERR_RECORDING', `${path} is not a folder; a recording is one`);
   const ids = new Set<ConnectionId>();
-  for (const name of await io(`read ${path}`, readdir(path))) {
-    const id = connectionOf(name);
-    if (id !== undefined) ids.add(id);
-  }
+  // One by one: a folder can have any number of other files.
+  const entries = await io(`read ${path}`, opendir(path));
+  const collect = async (): Promise<void> => {
+    for await (const { name } of entries) {
+      const id = connectionOf(name);
+      if (id !== undefined) ids.add(id);
+    }
+  };
+  await io(`read ${path}`, collect());
   if (!ids.delete('main')) throw new MultifdError('ERR_RECORDING', `${path} is not a recording: it has no file ${dataName('main')}`);
   const opened: RecordedFile[] = [];
   const close = async (): Promise<void> => {

@@ -1,4 +1,5 @@
 import { givenBytes, guarding } from '../checks.ts';
+import { devicesIn } from './description.ts';
 import { readTail, type DeviceTail } from './device-sections.ts';
 import { asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
 import { type ContentVisitor, type TailSection, walkContent } from './tail-walk.ts';
@@ -74,9 +75,16 @@ export function describeDevices(tailBytes: ArrayBufferView, tail?: Pick<DeviceTa
 }
 
 function describeAll(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'description'>): DeviceReport[] | undefined {
-  const devices = tail.description?.devices ?? [];
+  const { sections, description } = tail;
+  if (sections === undefined || description === undefined) return sections && [];
   const budget = { left: MAX_FIELDS };
-  return tail.sections?.map((section, index) => describe(bytes, section, asObject(devices[index]), budget));
+  const reports: DeviceReport[] = [];
+  // The sections were found by the same description, one for each device.
+  const { offset, length } = description;
+  for (const device of devicesIn(bytes.subarray(offset, offset + length))) {
+    reports.push(describe(bytes, sections[reports.length]!, device, budget));
+  }
+  return reports;
 }
 
 function describe(bytes: Uint8Array, section: TailSection, device: Json, budget: Budget): DeviceReport {

@@ -1,6 +1,8 @@
+import { concat } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { RAM_SECTION_ID, Section } from './constants.ts';
+import { devicesIn } from './description.ts';
 import { TailScanner, type VmDescription } from './tail-scanner.ts';
 import { walkSections, type TailSection } from './tail-walk.ts';
 
@@ -17,8 +19,8 @@ export interface DeviceRecord {
 export interface DeviceTail {
   /** The device sections in order; undefined when their description is missing or does not fit the bytes exactly. */
   readonly sections: readonly TailSection[] | undefined;
-  /** The description, if there is one. */
-  readonly description: VmDescription['json'] | undefined;
+  /** Where the description's text is, if there is one. */
+  readonly description: VmDescription | undefined;
   /** Bytes that belong to the tail; 0 when they end before the tail does. */
   readonly length: number;
   /** The sections with their content, as views; none when `sections` is undefined. */
@@ -39,14 +41,21 @@ const RECORD_VERSION = 1;
  *   where the tail ends: the description takes more than 16 MiB, or data contains the end of a tail that begins with the same record.
  */
 export function buildTail(records: readonly DeviceRecord[], pageSize: number): Uint8Array {
-  const writer = new ByteWriter();
+  return concat(tailPieces(records, pageSize));
+}
+
+/** The same in pieces, with the records' own data among them. Throws what {@link buildTail} does. */
+export function tailPieces(records: readonly DeviceRecord[], pageSize: number): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let writer = new ByteWriter();
   records.forEach(({ idstr, instanceId, data }, index) => {
     const sectionId = RAM_SECTION_ID + 1 + index;
     writer.u8(Section.FULL).u32(sectionId).name(idstr).u32(instanceId).u32(RECORD_VERSION);
-    writer.bytes(data).u8(Section.FOOTER).u32(sectionId);
+    pieces.push(writer.finish(), data);
+    writer = new ByteWriter().u8(Section.FOOTER).u32(sectionId);
   });
   writer.u8(Section.EOF);
-  if (records.length === 0) return writer.finish();
+  if (records.length === 0) return [writer.finish()];
   const description = new TextEncoder().encode(
     JSON.stringify({
       page_size: pageSize,
@@ -59,15 +68,15 @@ export function buildTail(records: readonly DeviceRecord[], pageSize: number): U
       })),
     }),
   );
-  const tail = writer.u8(Section.VMDESCRIPTION).u32(description.length).bytes(description).finish();
+  pieces.push(writer.u8(Section.VMDESCRIPTION).u32(description.length).finish(), description);
   const scanner = new TailScanner();
-  if (scanner.feed(tail) !== tail.length || !scanner.complete) {
+  if (pieces.some((piece) => scanner.feed(piece) !== piece.length) || !scanner.complete) {
     throw new MultifdError(
       'ERR_UNSUPPORTED',
       'the device records are too many to describe, or one contains the end of another stream that begins with the same record; encode it differently',
     );
   }
-  return tail;
+  return pieces;
 }
 
 /** Reads a tail, as far as its description allows. Never throws: a tail that cannot be followed is still one to carry. */
@@ -77,11 +86,15 @@ export function readTail(bytes: Uint8Array): DeviceTail {
   const { description } = scanner;
   let sections: TailSection[] | undefined;
   // The description's text is preceded by the EOF mark, its own section byte and its length.
-  if (description !== undefined) sections = walkSections(bytes.subarray(0, description.offset - 5), description.json.devices);
-  else if (taken === 1 && bytes[0] === Section.EOF) sections = [];
+  if (description !== undefined) {
+    const { offset, length } = description;
+    const devices = devicesIn(bytes.subarray(offset, offset + length));
+    sections = walkSections(bytes.subarray(0, offset - 5), devices);
+  }
+  if (description === undefined && taken === 1 && bytes[0] === Section.EOF) sections = [];
   return {
     sections,
-    description: description?.json,
+    description,
     length: scanner.complete || scanner.endsWithMark ? taken : 0,
     records: () =>
       (sections ?? []).map(({ idstr, instanceId, offset, size }) => ({

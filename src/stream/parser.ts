@@ -25,7 +25,7 @@ export interface ParseOptions {
   maxBytes?: number;
   /** The most blocks; default 4096. */
   maxBlocks?: number;
-  /** The most bytes that may follow the RAM; default 256 MiB. */
+  /** The most bytes that may follow the RAM; default 64 MiB. */
   maxTail?: number;
   /** 16 bytes; a CONFIGURATION that has another uuid is refused. One that has none is not. */
   uuid?: Uint8Array;
@@ -46,8 +46,8 @@ export interface StreamSummary extends RamSummary {
 
 const DEFAULT_MAX_BYTES = 2 ** 40;
 const DEFAULT_MAX_BLOCKS = 4096;
-/** A QEMU guest's device state is some 100 KB; guests with VFIO or TPM state have some megabytes. */
-const DEFAULT_MAX_TAIL = 256 * 1024 * 1024;
+/** A QEMU guest's is some 100 KB; with VFIO or TPM state, or 255 CPUs, it is some megabytes. */
+export const DEFAULT_MAX_TAIL = 64 * 1024 * 1024;
 
 /**
  * Parses a whole main stream, from `QEVM` to its end. Device sections cannot be parsed without knowing the devices; they are
@@ -71,7 +71,10 @@ export async function parseMainStream(
     const chunk = reader.rest();
     const taken = scanner.feed(chunk);
     tailLength += taken;
-    if (tailLength > maxTail) throw reader.error('ERR_STREAM', `more than ${maxTail} bytes of device state`);
+    if (tailLength > maxTail) {
+      const allowed = `the ${maxTail} bytes of device state that maxDeviceState allows`;
+      throw reader.error('ERR_STREAM', `more than ${allowed}`);
+    }
     await handler.tail(chunk.subarray(0, taken));
   }
   if (!scanner.complete && !scanner.endsWithMark) throw reader.endedEarly();

@@ -1,28 +1,37 @@
+import { GrowingBytes } from '../growing-bytes.ts';
 import { Section } from './constants.ts';
+import {
+  DescriptionScan,
+  MAX_DESCRIPTION_LENGTH,
+  MAX_DEVICE_LENGTH,
+  parseDevice,
+} from './description.ts';
+import { Mismatch } from './tail-cursor.ts';
 import { beginsWithSection } from './tail-walk.ts';
 
 const OPENING_BRACE = 0x7b;
 const SPACE = 0x20;
 /** The longest header of a FULL section: type, section id, a name of 255 bytes with its length, instance, version. */
 const HEAD_LENGTH = 1 + 4 + 256 + 4 + 4;
-const MAX_DESCRIPTION_LENGTH = 16 * 1024 * 1024;
+/** What precedes a description's text: 00, 06, be32 length. */
+const START_LENGTH = 6;
 
-/** A VMDESCRIPTION whose text is being collected. */
+/** A VMDESCRIPTION whose text is being read. */
 interface Candidate {
   /** Position of the text's first byte in the tail. */
   readonly offset: number;
   readonly length: number;
-  /** How much of `text` is filled. */
-  collected: number;
-  /** Grows towards `length` as bytes arrive, so that a length alone allocates nothing. */
-  text: Uint8Array;
+  taken: number;
+  readonly scan: DescriptionScan;
+  /** The text of the first device. */
+  readonly first: GrowingBytes;
 }
 
-/** The description of the device sections: JSON, with one entry per section. */
+/** Where a tail has the description of its device sections. Bytes. */
 export interface VmDescription {
   /** Position of the text's first byte in the tail. */
   readonly offset: number;
-  readonly json: { readonly devices: readonly unknown[] } & Readonly<Record<string, unknown>>;
+  readonly length: number;
 }
 
 /**
@@ -35,16 +44,15 @@ export interface VmDescription {
  * taken for this one's. A tail whose first byte is 00 has no device sections and ends there.
  *
  * JSON text has no control character but tab, line feed and carriage return. So another record's 00 ends a text that is being
- * collected, each byte belongs to the text of at most one candidate, and the work is linear however many false starts
- * the bytes contain. At most 16 MiB are kept.
+ * read, each byte belongs to the text of at most one candidate, and the work is linear however many false starts
+ * the bytes contain. Of all that only a device's text is kept.
  */
 export class TailScanner {
   #length = 0;
   /** The tail's first bytes. */
-  #head = new Uint8Array(0);
-  /** The last eight bytes, as two 32-bit halves; what precedes the first byte is nothing's beginning. */
-  #high = 0xffffffff;
-  #low = 0xffffffff;
+  readonly #head = new GrowingBytes();
+  /** The last bytes so far, which a description can begin with; before the first is nothing's beginning. */
+  readonly #before = new Uint8Array(START_LENGTH).fill(0xff);
   #candidate: Candidate | undefined;
   #complete = false;
   #description: VmDescription | undefined;
@@ -61,7 +69,7 @@ export class TailScanner {
 
   /** Whether the bytes so far can be a whole tail without a description: they end with a footer, 7e and a be32, and an EOF mark. */
   get endsWithMark(): boolean {
-    return ((this.#high >>> 8) & 0xff) === Section.FOOTER && (this.#low & 0xff) === Section.EOF;
+    return this.#before[0] === Section.FOOTER && this.#before[START_LENGTH - 1] === Section.EOF;
   }
 
   /** Takes the next bytes of the tail; gives how many of them belong to it. */
@@ -75,53 +83,81 @@ export class TailScanner {
       if (this.#complete) return this.#finish(at);
     }
     this.#length += chunk.length;
+    const last = chunk.subarray(-START_LENGTH);
+    this.#before.copyWithin(0, last.length);
+    this.#before.set(last, START_LENGTH - last.length);
     return chunk.length;
   }
 
   #keepHead(chunk: Uint8Array): void {
     const missing = HEAD_LENGTH - this.#head.length;
-    if (missing > 0) this.#head = Uint8Array.of(...this.#head, ...chunk.subarray(0, missing));
+    if (missing > 0) this.#head.append(chunk.subarray(0, missing));
   }
 
   /** Looks for the beginning of a description; gives where the next byte is to be taken. */
   #search(chunk: Uint8Array, from: number): number {
     for (let at = from; at < chunk.length; at++) {
-      if (this.#startsText(chunk[at]!, this.#length + at)) return at + 1;
+      if (chunk[at] === OPENING_BRACE && this.#startsText(chunk, at)) return at + 1;
     }
     return chunk.length;
   }
 
-  /** Whether `byte` is the brace of a record's beginning; if so its text becomes the candidate, in place of any other. */
-  #startsText(byte: number, position: number): boolean {
-    this.#high = ((this.#high << 8) | (this.#low >>> 24)) >>> 0;
-    this.#low = ((this.#low << 8) | byte) >>> 0;
-    if (byte !== OPENING_BRACE || (this.#high & 0xffff00) !== 0x000600) return false;
-    const length = (((this.#high & 0xff) << 24) | (this.#low >>> 8)) >>> 0;
+  /** Whether a record's beginning ends with the brace at `at`; if so its text becomes the candidate. */
+  #startsText(chunk: Uint8Array, at: number): boolean {
+    // By far most braces are none such.
+    if (at >= START_LENGTH && chunk[at - START_LENGTH] !== Section.EOF) return false;
+    const byte = (back: number): number =>
+      back <= at ? chunk[at - back]! : this.#before[START_LENGTH + at - back]!;
+    if (byte(6) !== Section.EOF || byte(5) !== Section.VMDESCRIPTION) return false;
+    const length = ((byte(4) << 24) | (byte(3) << 16) | (byte(2) << 8) | byte(1)) >>> 0;
     if (length > MAX_DESCRIPTION_LENGTH || length < 2) return false;
-    this.#candidate = { offset: position, length, collected: 1, text: Uint8Array.of(byte) };
+    const scan = new DescriptionScan();
+    scan.take(OPENING_BRACE);
+    const offset = this.#length + at;
+    this.#candidate = { offset, length, taken: 1, scan, first: new GrowingBytes() };
     return true;
   }
 
-  /** Takes bytes of the candidate's text until it is whole, cannot be JSON, or the chunk ends. */
+  /** Takes bytes of the candidate's text until it is whole, cannot be a description, or the chunk ends. */
   #collect(chunk: Uint8Array, from: number, candidate: Candidate): number {
-    const end = Math.min(chunk.length, from + candidate.length - candidate.collected);
-    let at = from;
-    while (at < end) {
-      const byte = chunk[at++]!;
-      if (byte < SPACE && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d) this.#candidate = undefined;
-      if (this.#startsText(byte, this.#length + at - 1) || this.#candidate === undefined) return at;
+    const { scan, length } = candidate;
+    const end = Math.min(chunk.length, from + length - candidate.taken);
+    let first = from;
+    for (let at = from; at < end; at++) {
+      const byte = chunk[at]!;
+      if (byte === OPENING_BRACE && this.#startsText(chunk, at)) return at + 1;
+      const { inDevice } = scan;
+      scan.take(byte);
+      const isControl = byte < SPACE && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d;
+      if (scan.wrong || isControl) {
+        this.#candidate = undefined;
+        return at + 1;
+      }
+      if (scan.inDevice === inDevice) continue;
+      if (!inDevice) first = at;
+      else if (scan.devices === 1) candidate.first.append(chunk.subarray(first, at + 1));
     }
-    append(candidate, chunk.subarray(from, end));
-    if (candidate.collected === candidate.length) this.#judge(candidate);
+    if (scan.inDevice && scan.devices === 0) candidate.first.append(chunk.subarray(first, end));
+    candidate.taken += end - from;
+    if (candidate.first.length > MAX_DEVICE_LENGTH) this.#candidate = undefined;
+    else if (candidate.taken === length) this.#judge(candidate);
     return end;
   }
 
-  #judge({ offset, text }: Candidate): void {
+  #judge({ offset, length, scan, first }: Candidate): void {
     this.#candidate = undefined;
-    const json = parseDescription(text);
-    if (json === undefined || !beginsWithSection(this.#head, json.devices[0])) return;
-    this.#description = { offset, json };
+    if (!scan.complete || !this.#fits(first.bytes)) return;
+    this.#description = { offset, length };
     this.#complete = true;
+  }
+
+  #fits(device: Uint8Array): boolean {
+    try {
+      return beginsWithSection(this.#head.bytes, parseDevice(device));
+    } catch (error) {
+      if (error instanceof Mismatch) return false;
+      throw error;
+    }
   }
 
   #finish(taken: number): number {
@@ -129,28 +165,4 @@ export class TailScanner {
     this.#complete = true;
     return taken;
   }
-}
-
-function append(candidate: Candidate, bytes: Uint8Array): void {
-  const collected = candidate.collected + bytes.length;
-  if (collected > candidate.text.length) {
-    const grown = new Uint8Array(Math.min(candidate.length, Math.max(collected, candidate.text.length * 2)));
-    grown.set(candidate.text);
-    candidate.text = grown;
-  }
-  candidate.text.set(bytes, candidate.collected);
-  candidate.collected = collected;
-}
-
-function parseDescription(text: Uint8Array): VmDescription['json'] | undefined {
-  try {
-    const json: unknown = JSON.parse(new TextDecoder().decode(text));
-    return isDescription(json) ? json : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isDescription(json: unknown): json is VmDescription['json'] {
-  return typeof json === 'object' && json !== null && 'devices' in json && Array.isArray(json.devices);
 }

@@ -31,10 +31,14 @@ const MAX_DEPTH = 16;
  * @returns one section per device, in the same order; undefined unless every section is where the description says and the EOF
  *   mark follows the last one.
  */
-export function walkSections(bytes: Uint8Array, devices: readonly unknown[]): TailSection[] | undefined {
+export function walkSections(
+  bytes: Uint8Array,
+  devices: Iterable<Json>,
+): TailSection[] | undefined {
   const cursor = new Cursor(bytes);
   try {
-    const sections = devices.map((device) => section(cursor, asObject(device)));
+    const sections: TailSection[] = [];
+    for (const device of devices) sections.push(section(cursor, device));
     cursor.expect(Section.EOF);
     return cursor.atEnd ? sections : undefined;
   } catch (error) {
@@ -44,9 +48,9 @@ export function walkSections(bytes: Uint8Array, devices: readonly unknown[]): Ta
 }
 
 /** Whether a tail that begins with `head` (269 bytes are enough) begins with the section that `device` describes. */
-export function beginsWithSection(head: Uint8Array, device: unknown): boolean {
+export function beginsWithSection(head: Uint8Array, device: Json): boolean {
   try {
-    sectionHeader(new Cursor(head), asObject(device));
+    sectionHeader(new Cursor(head), device);
     return true;
   } catch (error) {
     if (error instanceof Mismatch) return false;

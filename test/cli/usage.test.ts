@@ -16,10 +16,10 @@ const PROXY_REST = [
 
 describe('help', () => {
   test.each([
-    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file', 'commit-timeout']],
-    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'tls-authz', 'origin']],
-    ['extract', ['format', 'offset', 'force', 'json', 'quiet', 'help', 'token-file']],
-    ['inspect', ['devices', 'device', 'offset', 'page-size', 'json', 'help', 'token-file']],
+    ['send', [...BOTH_ENDS, 'listen', 'zlib-level', 'zstd-level', 'zero-page-detection', 'max-bandwidth', 'offset', 'tls-hostname', 'tls-psk-username', 'image-token-file', 'commit-timeout', 'max-device-state']],
+    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'max-device-state', 'tls-authz', 'origin']],
+    ['extract', ['format', 'max-device-state', 'offset', 'force', 'json', 'quiet', 'help', 'token-file']],
+    ['inspect', ['devices', 'device', 'max-device-state', 'offset', 'page-size', 'json', 'help', 'token-file']],
     ['record', ['channels', 'page-size', 'timeout', 'token-file', 'origin', 'keep', 'force', 'json', 'quiet', 'help']],
     ['replay', ['timing', 'timeout', 'commit-timeout', 'token-file', 'json', 'quiet', 'help']],
     ['proxy', ['rendezvous', 'token-file', 'to-token-file', 'origin', 'to-origin', ...PROXY_REST]],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { buildTail, ByteReader, type ByteSource, parseMainStream, readTail, type DeviceRecord, TailScanner } from '../../src/stream/index.ts';
+import { concat } from '../support/wire.ts';
 import { bytes, parse, recorder, seeded, sourceOf, stream } from './support.ts';
 
 const RECORDS: DeviceRecord[] = [
@@ -14,8 +15,12 @@ const described = (json: string): Uint8Array => {
   const text = new TextEncoder().encode(json);
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, text.length);
-  return bytes('06', length, text);
+  return concat(Uint8Array.of(6), length, text);
 };
+
+/** Of a device "dev", version 2. */
+const section = (body: Uint8Array): Uint8Array =>
+  bytes('04 00000009 03', "'dev", '00000000 00000002', body, '7e 00000009');
 
 describe('records of memory that is no VM', () => {
   test('one record, byte for byte', () => {
@@ -30,7 +35,6 @@ describe('records of memory that is no VM', () => {
     const tail = readTail(buildTail(RECORDS, 4096));
     expect(tail.records()).toEqual(RECORDS);
     expect(tail.sections?.map(({ sectionId }) => sectionId)).toEqual([2, 3, 4]);
-    expect(tail.description).toMatchObject({ page_size: 4096 });
   });
 
   test('none is a single EOF', () => {
@@ -74,7 +78,6 @@ describe('a description as QEMU writes it', () => {
     '05 0b', "'vm/dev/more", '00000001', '11',
     '05 10', "'vm/dev/more/deep", '00000007',
   );
-  const section = (body: Uint8Array): Uint8Array => bytes('04 00000009 03', "'dev", '00000000 00000002', body, '7e 00000009');
   const tail = (body: Uint8Array, description: object): Uint8Array => bytes(section(body), '00', json({ devices: [description] }));
 
   test('fields, arrays, subsections in subsections', () => {
@@ -105,7 +108,7 @@ describe('a description as QEMU writes it', () => {
   });
 
   test('subsections nested beyond reason', () => {
-    const depth = 100_000;
+    const depth = 10_000;
     const subsections = '"subsections":[{"vmsd_name":"x","version":1,'.repeat(depth) + '"fields":[]' + '}]'.repeat(depth);
     const text = `{"devices":[{"name":"dev","instance_id":0,"version":2,${subsections}}]}`;
     const body = new Uint8Array(depth * 7);
@@ -113,6 +116,71 @@ describe('a description as QEMU writes it', () => {
     const deep = readTail(bytes(section(body), '00', described(text)));
     expect(deep.description).toBeDefined();
     expect(deep.sections).toBeUndefined();
+  });
+});
+
+describe('what a description may have is bounded', () => {
+  const NAMED = { name: 'dev', instance_id: 0, version: 2 };
+  const whole = { ...NAMED, fields: [{ size: 14 }] };
+  const body = new Uint8Array(14);
+  const fields = (count: number): object => ({
+    ...NAMED,
+    fields: [...Array.from({ length: count }, () => ({ size: 0 })), { size: 14 }],
+  });
+  const tailWith = (...devices: object[]): Uint8Array =>
+    concat(...devices.map(() => section(body)), Uint8Array.of(0), json({ devices }));
+
+  test.each([
+    ['a device with many fields', 87_000, true],
+    ['a device with too many', 88_000, false],
+    ['a device with many times that', 180_000, false],
+  ])('%s', (_what, count, told) => {
+    // As the first device it tells where the tail ends, so that one beyond bounds is no end.
+    expect(readTail(tailWith(fields(count))).sections?.length).toBe(told ? 1 : undefined);
+    expect(readTail(tailWith(fields(count))).length > 0).toBe(told);
+    const second = tailWith(whole, fields(count));
+    expect(readTail(second).sections?.length).toBe(told ? 2 : undefined);
+    expect(readTail(second).length).toBe(second.length);
+  });
+
+  test.each([
+    ['many devices', 0x8000, true],
+    ['too many', 0x8001, false],
+  ])('%s', (_what, count, told) => {
+    const tail = tailWith(...Array.from({ length: count }, () => whole));
+    expect(readTail(tail).sections?.length).toBe(told ? count : undefined);
+  });
+
+  test.each([
+    ['2 MiB of a device', 2 ** 21, true],
+    ['more', 2 ** 21 + 1, false],
+  ])('%s', (_what, length, told) => {
+    const { length: rest } = JSON.stringify({ ...whole, x: '' });
+    const tail = tailWith({ ...whole, x: 'x'.repeat(length - rest) });
+    expect(readTail(tail).sections?.length).toBe(told ? 1 : undefined);
+  });
+
+  test.each([
+    ['spaces anywhere', ` { "a" : [ { } , 1 ] ,\t"devices"\r\n: [ ${JSON.stringify(whole)}\n] , "b" : 1 } \n`, true],
+    ['brackets and marks in names', `{"\\"devices":[1],"]}":2,"devices":[${JSON.stringify({ ...whole, x: ']}],"\\' })}]}`, true],
+    ['the key elsewhere too', `{"a":{"devices":[]},"devices":[${JSON.stringify({ ...whole, devices: [] })}]}`, true],
+    ['the key as a value', `{"a":"devices","devices":[${JSON.stringify(whole)}]}`, true],
+    ['the key twice', `{"devices":[${JSON.stringify(whole)}],"devices":[]}`, false],
+    ['a number beside the devices', `{"devices":[${JSON.stringify(whole)},1]}`, false],
+    ['a text beside the devices', `{"devices":[${JSON.stringify(whole)},"x"]}`, false],
+    ['a list beside the devices', `{"devices":[${JSON.stringify(whole)},[]]}`, false],
+    ['something behind the end', `{"devices":[${JSON.stringify(whole)}]}x`, false],
+    ['an end too few', `{"devices":[${JSON.stringify(whole)}]`, false],
+    ['a list instead of an object', `[{"devices":[${JSON.stringify(whole)}]}]`, false],
+    ['a device that is no JSON', `{"devices":[{${JSON.stringify(whole).slice(1, -1)},}]}`, false],
+  ])('%s', (_what, text, told) => {
+    const tail = bytes(section(body), '00', described(text.trim()));
+    for (const step of [1, 7, tail.length]) {
+      const scanner = new TailScanner();
+      for (let at = 0; at < tail.length; at += step) scanner.feed(tail.subarray(at, at + step));
+      expect(scanner.complete).toBe(told);
+    }
+    expect(readTail(tail).sections?.length).toBe(told ? 1 : undefined);
   });
 });
 

@@ -193,7 +193,7 @@ export class FromSource {
 
   async #parse({ link, rest }: Connection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    const { pageSize, maxBytes, uuid } = this.#checked;
+    const { pageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
     const input = new LinkInput(link, 'main', rest, 0, (bytes) => {
       this.#recorder.mainBytes += bytes;
     });
@@ -202,7 +202,8 @@ export class FromSource {
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
     this.#unwatch = link.onBroken((cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
     const hasUuid = uuid.some((byte) => byte !== 0);
-    await parseMainStream(new ByteReader(input), this.#handler(), { pageSize, maxBytes, ...(hasUuid && { uuid }) });
+    const limits = { pageSize, maxBytes, maxTail };
+    await parseMainStream(new ByteReader(input), this.#handler(), { ...limits, ...(hasUuid && { uuid }) });
   }
 
   #handler(): MainStreamHandler {

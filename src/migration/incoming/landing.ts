@@ -14,8 +14,8 @@ import { receiveChannels } from './channel-links.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
 
-/** All DEVICE_STATE packets together: as much as the main channel may bring of device sections. */
-const MAX_DEVICE_STATE_BYTES = 256 * 1024 * 1024;
+/** What it takes to keep a DEVICE_STATE packet beside its data: its name, and the objects. */
+const KEPT_WITH_PACKET = 512;
 
 /** Where an incoming migration's pages land, once its blocks are known: the channels, and this thread's own way to the same targets. */
 export class Landing {
@@ -31,10 +31,11 @@ export class Landing {
   readonly #offset: DataView;
   readonly #data: readonly unknown[];
   readonly #pageSize: number;
+  readonly #maxDeviceState: number;
   #deviceStateBytes = 0;
 
   private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock, inline: boolean) {
-    const { pageSize, compression, deviceStateLimit } = checked;
+    const { pageSize, compression, deviceStateLimit, maxDeviceState } = checked;
     const areas = layOutShared(
       blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file', written: writtenBytes(descriptors[index]!) })),
       pageSize,
@@ -63,6 +64,7 @@ export class Landing {
     this.#areas = areas;
     this.#data = channels.data;
     this.#pageSize = pageSize;
+    this.#maxDeviceState = maxDeviceState;
   }
 
   /**
@@ -133,9 +135,14 @@ export class Landing {
 
   /** It is all kept until the end of the migration, packet by packet. */
   #keep(channel: number, state: DeviceState): void {
-    this.#deviceStateBytes += DEVICE_STATE_LENGTH + state.data.length;
-    if (this.#deviceStateBytes <= MAX_DEVICE_STATE_BYTES) this.deviceState.push(state);
-    else this.receivers.group.fail(new MultifdError('ERR_PAYLOAD', `more than ${MAX_DEVICE_STATE_BYTES} bytes of DEVICE_STATE packets`, { channel }));
+    this.#deviceStateBytes += DEVICE_STATE_LENGTH + KEPT_WITH_PACKET + state.data.length;
+    if (this.#deviceStateBytes <= this.#maxDeviceState) {
+      this.deviceState.push(state);
+      return;
+    }
+    const allowed = `the ${this.#maxDeviceState} bytes that maxDeviceState allows`;
+    const why = `DEVICE_STATE packets take more than ${allowed}`;
+    this.receivers.group.fail(new MultifdError('ERR_PAYLOAD', why, { channel }));
   }
 
   #list(offset: number): { offsets: number; count: number } {

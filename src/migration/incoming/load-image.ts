@@ -11,7 +11,8 @@ export async function loadImage(path: string, offset: number, options: IncomingO
   const { createWorker } = options;
   const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
   const outgoing = checkOutgoing({ channels, timeout, pageSize, signal, onProgress, inline, modules, ...(createWorker && { createWorker }) });
-  const cargo = await imageCargo(path, { offset }, pageSize);
+  const { maxDeviceState } = checked;
+  const cargo = await imageCargo(path, { offset, maxDeviceState }, pageSize);
   try {
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
       throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);

@@ -3,6 +3,7 @@ import { MultifdError } from '../../errors.ts';
 import type { ImageStore } from '../memory/store-sink.ts';
 import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
 import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
+import { DEFAULT_MAX_TAIL } from '../../stream/index.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import { observer } from '../../callbacks.ts';
 import { givenFunction, givenMethods, givenPath, integer, refuse } from '../../checks.ts';
@@ -35,8 +36,14 @@ export interface IncomingOptions extends MigrationOptions {
   force?: boolean;
   /** The most bytes all blocks together may have (1 TiB). */
   maxBytes?: number;
-  /** The most bytes that one DEVICE_STATE packet may bring (16 MiB); all of them together may bring 256 MiB. */
+  /** The most bytes that one DEVICE_STATE packet may bring (16 MiB). */
   deviceStateLimit?: number;
+  /**
+   * The most bytes of state that is no RAM (64 MiB): of device sections behind the RAM, and of
+   * DEVICE_STATE packets, each with some 800 bytes more, as much again. On the way to an image in a
+   * file the sections are not kept in memory; all else is, until the migration ends.
+   */
+  maxDeviceState?: number;
   /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
   onDeviceState?: (state: DeviceState) => void | Promise<void>;
   /**
@@ -53,6 +60,7 @@ export interface IncomingOptions extends MigrationOptions {
 export interface CheckedIncoming extends CheckedOptions {
   maxBytes: number;
   deviceStateLimit: number;
+  maxDeviceState: number;
   onStranger: (why: string) => void;
 }
 
@@ -61,12 +69,14 @@ const MIB = 2 ** 20;
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkIncoming(options: IncomingOptions): CheckedIncoming {
+  const { maxDeviceState = DEFAULT_MAX_TAIL } = options;
   if (options.start !== undefined && options.image !== undefined) throw new MultifdError('ERR_OPTION', 'nothing starts from an image that is being written: leave start out, or give blocks');
   for (const name of ['start', 'onDeviceState'] as const) givenFunction(name, options[name]);
   return {
     ...checkOptions(options),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
     deviceStateLimit: integer('device state limit', options.deviceStateLimit ?? 16 * MIB, 1, 2 ** 31),
+    maxDeviceState: integer('max device state', maxDeviceState, 1, 2 ** 32),
     onStranger: observer('onStranger', options.onStranger),
   };
 }

@@ -1,5 +1,4 @@
 import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
-import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp } from '../../image/index.ts';
 import type { Configuration } from '../../stream/index.ts';
@@ -28,7 +27,6 @@ export interface ImageSink extends IncomingSink {
  */
 export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<ImageSink> {
   const writer = await ImageWriter.create(path, { force, offset });
-  const tail: Uint8Array[] = [];
   let configuration: Configuration | undefined;
   let plan: ImagePlan | undefined;
   let stamp: Stamp | undefined;
@@ -47,12 +45,14 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
       return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
     },
     resize: cannotGrow,
-    tail(chunk) {
-      tail.push(chunk.slice());
-    },
+    // It may be long, so it is kept where it is going.
+    tail: (chunk) => writer.appendTail(chunk),
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
-      await writer.appendTail(withDeviceState(concat(tail), deviceState, pageSize));
+      if (deviceState.length > 0) {
+        const tail = await writer.readTail();
+        await writer.replaceTail(withDeviceState(tail, deviceState, pageSize));
+      }
       stamp = await writer.commit();
     },
     discard: () => writer.discard(),

@@ -1,13 +1,14 @@
 import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
 import { concat } from '../../bytes.ts';
 import { MultifdError } from '../../errors.ts';
+import { GrowingBytes } from '../../growing-bytes.ts';
 import type { ImageUpdate, Stamp } from '../../image/index.ts';
 import { withDeviceState } from '../device-records.ts';
 import type { ImageSink } from './image-sink.ts';
 
 /** A sink that writes what changed into an image that an earlier snapshot made. */
 export function imageUpdateSink(update: ImageUpdate): ImageSink {
-  const tail: Uint8Array[] = [];
+  const tail = new GrowingBytes();
   let stamp: Stamp | undefined;
   const { blocks: planned, pageSize } = update.plan;
   return {
@@ -27,11 +28,12 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
       throw new MultifdError('ERR_UNSUPPORTED', 'an image has its place for each block from the beginning: write it anew');
     },
     tail(chunk) {
-      tail.push(chunk.slice());
+      tail.append(chunk);
     },
     async commit({ deviceState, bitmaps, changed }) {
       if (changed === undefined) throw new MultifdError('ERR_INTERNAL', 'an image was to be updated, and nobody knows what has changed');
-      stamp = await update.commit({ changed, bitmaps, tail: withDeviceState(concat(tail), deviceState, pageSize) });
+      const pieces = withDeviceState(tail.bytes, deviceState, pageSize);
+      stamp = await update.commit({ changed, bitmaps, tail: concat(pieces) });
     },
     discard: () => update.discard(),
   };

@@ -2,6 +2,7 @@ import { concat } from '../../bytes.ts';
 import { afterwards } from '../../callbacks.ts';
 import { givenArray } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
+import { GrowingBytes } from '../../growing-bytes.ts';
 import { type ImagePlan, planImage } from '../../image/layout.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink } from '../channel/page-targets.ts';
@@ -18,14 +19,17 @@ export interface ImageStore {
    * @returns where each block's pages go. The store makes the bitmaps, of the pages that were written and have not become zero since.
    */
   begin(plan: ImagePlan): readonly PageSink[] | Promise<readonly PageSink[]>;
-  /** Every page is there: keep the image. @param tail what comes from `plan.tailOffset` on. */
+  /**
+   * Every page is there: keep the image.
+   * @param tail what comes from `plan.tailOffset` on; only valid during the call.
+   */
   commit(tail: Uint8Array): void | Promise<void>;
   discard(): void | Promise<void>;
 }
 
 /** A sink that gives a store its image. */
 export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
-  const tail: Uint8Array[] = [];
+  const tail = new GrowingBytes();
   let configuration: Configuration | undefined;
   return {
     reachable: false,
@@ -41,10 +45,11 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
     },
     resize: cannotGrow,
     tail(chunk) {
-      tail.push(chunk.slice());
+      tail.append(chunk);
     },
     async commit({ deviceState }) {
-      await store.commit(withDeviceState(concat(tail), deviceState, pageSize));
+      const [whole, ...more] = withDeviceState(tail.bytes, deviceState, pageSize);
+      await store.commit(more.length === 0 ? whole! : concat([whole!, ...more]));
     },
     // What it is discarded for is the error that counts.
     discard: () => afterwards('discard() of the image store', () => store.discard()),

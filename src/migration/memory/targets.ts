@@ -1,7 +1,8 @@
 import { DESCRIPTORS_CROSS_THREADS } from '#host/files';
-import { canPost, concat, isSharedBuffer, spanOf, viewOf } from '../../bytes.ts';
+import { canPost, isSharedBuffer, spanOf, viewOf } from '../../bytes.ts';
 import { givenMethods } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
+import { GrowingBytes } from '../../growing-bytes.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink, TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
@@ -66,7 +67,7 @@ export type BlockTargets = Readonly<Record<string, BlockTarget>> | ((block: Inco
 
 /** A sink over memories. Pages arrive in place; a failed migration leaves them as they were filled so far. */
 export function memorySink(targets: BlockTargets, zeroed: boolean, pageSize: number, onDeviceState: (state: DeviceState) => void | Promise<void>, start?: () => void | Promise<void>): IncomingSink {
-  const tail: Uint8Array[] = [];
+  const tail = new GrowingBytes();
   const choose = async (blocks: readonly IncomingBlock[]): Promise<BlockTarget[]> => {
     const chosen: BlockTarget[] = [];
     for (const block of blocks) {
@@ -84,10 +85,10 @@ export function memorySink(targets: BlockTargets, zeroed: boolean, pageSize: num
     blocks: choose,
     resize: choose,
     tail(chunk) {
-      tail.push(chunk.slice());
+      tail.append(chunk);
     },
     async commit({ deviceState }) {
-      const records = ownRecords(concat(tail), pageSize) ?? [];
+      const records = ownRecords(tail.bytes, pageSize) ?? [];
       for (const state of [...records, ...deviceState]) await onDeviceState(state);
     },
     ...(start !== undefined && { start }),

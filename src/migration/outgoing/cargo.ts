@@ -29,10 +29,16 @@ export async function loadCargo(options: OutgoingOptions, pageSize: number): Pro
   if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (options.image === undefined) return blocksCargo(options, pageSize);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-  const { image, imageOffset = 0, imageToken: token, timeout, signal } = options;
+  const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Images are read by those who have some.
   const { imageCargo } = await import('./image-cargo.ts');
-  return imageCargo(image, { offset: imageOffset, ...(token !== undefined && { token }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) }, pageSize);
+  const given = {
+    ...(token !== undefined && { token }),
+    ...(maxDeviceState !== undefined && { maxDeviceState }),
+    ...(timeout !== undefined && { timeout }),
+    ...(signal && { signal }),
+  };
+  return imageCargo(image, { offset: imageOffset, ...given }, pageSize);
 }
 
 async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOptions, pageSize: number): Promise<Cargo> {

@@ -28,6 +28,8 @@ export interface OutgoingOptions extends MigrationOptions {
   image?: ImageSource;
   /** Where the image starts in its file, in bytes (0). */
   imageOffset?: number;
+  /** The most bytes of device sections that the image may have (64 MiB). */
+  maxDeviceState?: number;
   /** Sent to the server of an image's URL, as `Authorization: Bearer`, and to nobody else. */
   imageToken?: string;
   /** State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB. */
