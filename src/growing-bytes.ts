@@ -5,8 +5,8 @@ const MOST = 2 ** 32;
 const SMALL = 1024 * 1024;
 
 /**
- * Bytes that come piece by piece, in one piece, in hardly more memory than they are: a WebAssembly memory
- * grows where it is, and what of it was never written to takes none.
+ * Bytes that come piece by piece, in one piece, in hardly more memory than they are: a WebAssembly
+ * memory grows where it is, and what of it was never written to takes none.
  */
 export class GrowingBytes {
   #bytes = new Uint8Array(0);

@@ -68,8 +68,8 @@ export async function readRecordingTail(
       tail: ignored,
     };
     const reader = new ByteReader(main.source());
-    const { tailOffset, tailLength } = await parseMainStream(reader, handler, parseOptions(options));
-    return readRange(main, tailOffset, tailLength);
+    const summary = await parseMainStream(reader, handler, parseOptions(options));
+    return readRange(main, summary.tailOffset, summary.tailLength);
   });
 }
 

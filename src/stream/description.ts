@@ -1,10 +1,10 @@
 import { asObject, type Json, Mismatch } from './tail-cursor.ts';
 
 /**
- * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array "devices", one
- * object per section. It can come from anybody, so it is never parsed as a whole: its devices are found by their
- * brackets, and parsed one by one, each within bounds. QEMU 10.0 takes 2 MB for 255 CPUs, 8 bytes for each item
- * that is counted here.
+ * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array
+ * "devices", one object per section. It can come from anybody, so it is never parsed as a whole: its
+ * devices are found by their brackets, and parsed one by one, each within bounds. QEMU 10.0 takes 2 MB
+ * for 255 CPUs, 8 bytes for each item that is counted here.
  */
 
 /** Bytes of a whole description. */
@@ -31,7 +31,7 @@ const OUTERMOST = 1;
 const LIST = 2;
 const DEVICE = 3;
 
-/** Finds the devices of a description byte by byte, by brackets and quotes; what is between them is not looked at. */
+/** Finds the devices of a description byte by byte, by brackets and quotes, and looks at nothing else. */
 export class DescriptionScan {
   /** The bytes up to here are a whole description, but for spaces behind it. */
   complete = false;
@@ -44,7 +44,7 @@ export class DescriptionScan {
   #depth = 0;
   #inString = false;
   #escaped = false;
-  /** How much of "devices" the text in quotes is that is being read, or was read last; -1: it is another. */
+  /** How much of "devices" the text in quotes is, this one or the last; -1: it is another. */
   #matched = -1;
   /** The value of the key "devices" is next. */
   #listNext = false;
@@ -62,15 +62,18 @@ export class DescriptionScan {
       this.#matched = -1;
     } else if (byte === BACKSLASH) this.#escaped = true;
     else if (byte === QUOTE) this.#inString = false;
-    else this.#matched = this.#matched >= 0 && byte === DEVICES[this.#matched] ? this.#matched + 1 : -1;
+    else if (this.#matched >= 0) {
+      this.#matched = byte === DEVICES[this.#matched] ? this.#matched + 1 : -1;
+    }
   }
 
   #takeOutside(byte: number): void {
     if (!this.#expects(byte)) this.wrong = true;
     else if (byte === OPENING_BRACE || byte === OPENING_BRACKET) this.#open();
     else if (byte === CLOSING_BRACE || byte === CLOSING_BRACKET) this.#close();
-    else if (byte === COLON && this.#depth === OUTERMOST) this.#listNext = this.#matched === DEVICES.length;
-    else if (byte === QUOTE) {
+    else if (byte === COLON) {
+      this.#listNext = this.#depth === OUTERMOST && this.#matched === DEVICES.length;
+    } else if (byte === QUOTE) {
       this.#inString = true;
       this.#matched = 0;
     }
@@ -143,8 +146,13 @@ export function parseDevice(text: Uint8Array): Json {
 function itemsIn(text: Uint8Array): number {
   let items = 0;
   for (let at = 0; at < text.length; at++) {
-    const byte = text[at]!;
-    if (byte === COMMA || byte === COLON || byte === OPENING_BRACE || byte === OPENING_BRACKET) items++;
+    switch (text[at]) {
+      case COMMA:
+      case COLON:
+      case OPENING_BRACE:
+      case OPENING_BRACKET:
+        items++;
+    }
   }
   return items;
 }

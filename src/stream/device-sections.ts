@@ -44,7 +44,7 @@ export function buildTail(records: readonly DeviceRecord[], pageSize: number): U
   return concat(tailPieces(records, pageSize));
 }
 
-/** The same in pieces, with the records' own data among them. Throws what {@link buildTail} does. */
+/** The same in pieces, the records' own data among them. Throws what {@link buildTail} does. */
 export function tailPieces(records: readonly DeviceRecord[], pageSize: number): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   let writer = new ByteWriter();

@@ -4,10 +4,22 @@ export type { MappedRegion, RamBlock } from './blocks.ts';
 export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
-export { DEFAULT_MAX_TAIL, parseMainStream, parseStreamHeader, type ParseOptions, type StreamSummary } from './parser.ts';
+export {
+  DEFAULT_MAX_TAIL,
+  parseMainStream,
+  parseStreamHeader,
+  type ParseOptions,
+  type StreamSummary,
+} from './parser.ts';
 export { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from './writer.ts';
 export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
-export { buildTail, readTail, tailPieces, type DeviceRecord, type DeviceTail } from './device-sections.ts';
+export {
+  buildTail,
+  readTail,
+  tailPieces,
+  type DeviceRecord,
+  type DeviceTail,
+} from './device-sections.ts';
 export type { TailSection } from './tail-walk.ts';
 export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './device-fields.ts';
 export { selectDevices } from './device-names.ts';

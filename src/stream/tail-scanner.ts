@@ -44,14 +44,14 @@ export interface VmDescription {
  * taken for this one's. A tail whose first byte is 00 has no device sections and ends there.
  *
  * JSON text has no control character but tab, line feed and carriage return. So another record's 00 ends a text that is being
- * read, each byte belongs to the text of at most one candidate, and the work is linear however many false starts
- * the bytes contain. Of all that only a device's text is kept.
+ * read, each byte belongs to the text of at most one candidate, and the work is linear however many
+ * false starts the bytes contain. Of all that only a device's text is kept.
  */
 export class TailScanner {
   #length = 0;
   /** The tail's first bytes. */
   readonly #head = new GrowingBytes();
-  /** The last bytes so far, which a description can begin with; before the first is nothing's beginning. */
+  /** The last bytes so far, which a description can begin with. */
   readonly #before = new Uint8Array(START_LENGTH).fill(0xff);
   #candidate: Candidate | undefined;
   #complete = false;
@@ -102,7 +102,7 @@ export class TailScanner {
     return chunk.length;
   }
 
-  /** Whether a record's beginning ends with the brace at `at`; if so its text becomes the candidate. */
+  /** Whether a record's beginning ends with the brace at `at`; its text becomes the candidate. */
   #startsText(chunk: Uint8Array, at: number): boolean {
     // By far most braces are none such.
     if (at >= START_LENGTH && chunk[at - START_LENGTH] !== Section.EOF) return false;
@@ -118,7 +118,7 @@ export class TailScanner {
     return true;
   }
 
-  /** Takes bytes of the candidate's text until it is whole, cannot be a description, or the chunk ends. */
+  /** Takes the candidate's text until it is whole, cannot be a description, or the chunk ends. */
   #collect(chunk: Uint8Array, from: number, candidate: Candidate): number {
     const { scan, length } = candidate;
     const end = Math.min(chunk.length, from + length - candidate.taken);

@@ -1,11 +1,38 @@
 import { join } from 'node:path';
-import { inspectDevices, inspectImage, inspectRecording, readRecordingTail, receive, send } from 'multifd';
+import {
+  inspectDevices,
+  inspectImage,
+  inspectRecording,
+  readRecordingTail,
+  receive,
+  send,
+} from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { writeImage } from '../image/support.ts';
 import { messages, writeRecording } from '../recording/support.ts';
 import { Source } from '../support/peer.ts';
-import { be32, concat, devicePacket, end, endOfSection, flush, header, name, start, syncPacket } from '../support/wire.ts';
-import { errorOf, type Incoming, leavingNothing, LAUNCHERS, PAGE, pageOf, receiving, withFolder } from './support.ts';
+import {
+  be32,
+  concat,
+  devicePacket,
+  end,
+  endOfSection,
+  flush,
+  header,
+  name,
+  start,
+  syncPacket,
+} from '../support/wire.ts';
+import {
+  errorOf,
+  type Incoming,
+  leavingNothing,
+  LAUNCHERS,
+  PAGE,
+  pageOf,
+  receiving,
+  withFolder,
+} from './support.ts';
 
 /** A whole tail of one section, without a description. */
 function tailOf(length: number): Uint8Array {
@@ -14,11 +41,23 @@ function tailOf(length: number): Uint8Array {
   return concat(head, new Uint8Array(length - head.length - rest.length).fill(1), rest);
 }
 
-const MAIN = concat(header(), start([{ id: 'ram', length: 16 * PAGE }]), flush(), endOfSection(), end(), endOfSection());
+const MAIN = concat(
+  header(),
+  start([{ id: 'ram', length: 16 * PAGE }]),
+  flush(),
+  endOfSection(),
+  end(),
+  endOfSection(),
+);
 
 /** Receives `tail` on the main channel, and `packets` on channel 1. */
-async function received(options: Partial<Incoming>, tail: Uint8Array, ...packets: Uint8Array[]): Promise<string> {
-  const { error } = await receiving({ blocks: { ram: new Uint8Array(16 * PAGE) }, ...options }, async (uri) => {
+async function received(
+  options: Partial<Incoming>,
+  tail: Uint8Array,
+  ...packets: Uint8Array[]
+): Promise<string> {
+  const blocks = { ram: new Uint8Array(16 * PAGE) };
+  const { error } = await receiving({ blocks, ...options }, async (uri) => {
     const source = await Source.connect(uri, 2);
     source.channels[1]!.put(...packets);
     source.toAll(syncPacket());
@@ -62,7 +101,8 @@ describe('device sections', () => {
           if (allowed) await read();
           else expect(await errorOf(read())).toMatchObject(refusal);
         }
-        expect((await inspectRecording(recording, { maxDeviceState })).problem?.code).toBe(allowed ? undefined : 'ERR_STREAM');
+        const { problem } = await inspectRecording(recording, { maxDeviceState });
+        expect(problem?.code).toBe(allowed ? undefined : 'ERR_STREAM');
       }
     });
   });
@@ -70,10 +110,13 @@ describe('device sections', () => {
 
 describe.each(LAUNCHERS)('DEVICE_STATE packets, with $name,', ({ inline }) => {
   it('may bring as much as is allowed, with what it takes to keep them', async () => {
-    const packets = Array.from({ length: 10 }, (_, i) => devicePacket('device', i, pageOf(1, 1000)));
+    const packet = (index: number): Uint8Array => devicePacket('device', index, pageOf(1, 1000));
+    const packets = Array.from({ length: 10 }, (_, index) => packet(index));
+    const within = (maxDeviceState: number): Promise<string> =>
+      received({ inline, maxDeviceState }, Uint8Array.of(0), ...packets);
     await leavingNothing(async () => {
-      expect(await received({ inline, maxDeviceState: 20_000 }, Uint8Array.of(0), ...packets)).toBe('completed');
-      expect(await received({ inline, maxDeviceState: 15_000 }, Uint8Array.of(0), ...packets)).toBe('ERR_PAYLOAD');
+      expect(await within(20_000)).toBe('completed');
+      expect(await within(15_000)).toBe('ERR_PAYLOAD');
     });
   });
 });

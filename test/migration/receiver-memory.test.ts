@@ -7,7 +7,20 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { PAGE as IMAGE_PAGE, writeImage } from '../image/support.ts';
 import { run } from '../support/command.ts';
 import { Source } from '../support/peer.ts';
-import { be32, concat, end, endOfSection, flush, header, name, normalPage, part, start, syncPacket, text } from '../support/wire.ts';
+import {
+  be32,
+  concat,
+  end,
+  endOfSection,
+  flush,
+  header,
+  name,
+  normalPage,
+  part,
+  start,
+  syncPacket,
+  text,
+} from '../support/wire.ts';
 import { PAGE, pageOf, withFolder } from './support.ts';
 
 const MIB = 2 ** 20;
@@ -51,20 +64,25 @@ async function receiving(sink: Sink, pages: Content, tail: Content): Promise<Rec
     const program = join(folder, 'program.mjs');
     await writeFile(program, PROGRAM);
     const socket = join(folder, 'socket');
-    const child = spawn(process.execPath, ['--require', PEAK, program, socket, sink], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const args = ['--require', PEAK, program, socket, sink];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const said = { out: '', error: '' };
     child.stderr.setEncoding('utf8').on('data', (data: string) => (said.error += data));
     child.stdout.setEncoding('utf8').on('data', (data: string) => (said.out += data));
     const closed = once(child, 'close');
     try {
-      while (!said.out.includes('listening')) await Promise.race([once(child.stdout, 'data'), closed]);
+      while (!said.out.includes('listening')) {
+        await Promise.race([once(child.stdout, 'data'), closed]);
+      }
       const source = await Source.connect(`unix:${socket}`, 1);
       source.toAll(syncPacket(), syncPacket());
-      const begun = concat(header(), start([{ id: 'ram', length: 16 * PAGE }]), flush(), endOfSection(), part());
-      await source.main.putAll(begun);
+      const blocks = start([{ id: 'ram', length: 16 * PAGE }]);
+      await source.main.putAll(header(), blocks, flush(), endOfSection(), part());
       const gone = closed.then(() => true);
       const put = async (content: Content): Promise<void> => {
-        for (const piece of content) if (await Promise.race([source.main.putAll(piece).then(() => false), gone])) return;
+        for (const piece of content) {
+          if (await Promise.race([source.main.putAll(piece).then(() => false), gone])) return;
+        }
       };
       await put(pages);
       await put([flush(), endOfSection(), end(), endOfSection()]);
@@ -91,15 +109,24 @@ function* tailOf(device: Uint8Array, contentLength: number): Content {
   yield concat(Uint8Array.of(4), be32(9), name('dev'), be32(0), be32(2));
   yield* filled(0x7b, contentLength);
   const description = concat(text('{"devices":['), device, text(']}'));
-  yield concat(Uint8Array.of(0x7e), be32(9), Uint8Array.of(0, 6), be32(description.length), description);
+  yield concat(Uint8Array.of(0x7e), be32(9), Uint8Array.of(0, 6), be32(description.length));
+  yield description;
 }
 
-const device = (fields: string): Uint8Array => text(`{"name":"dev","instance_id":0,"version":2,"fields":[${fields}]}`);
+const device = (fields: string): Uint8Array =>
+  text(`{"name":"dev","instance_id":0,"version":2,"fields":[${fields}]}`);
 const SIZE = 48 * MIB;
 const large = (): Content => tailOf(device(`{"size":${SIZE}}`), SIZE);
 const manyFields = (): Content => tailOf(device(`${'{"size":0},'.repeat(1_300_000)}{"size":4}`), 4);
-const manyDevices = (): Content =>
-  [concat(...tailOf(device('{"size":4}'), 4)).subarray(0, -2), text(`${',{}'.repeat(2_000_000)}]}`)];
+const manyDevices = (): Content => {
+  const one = concat(...tailOf(device('{"size":4}'), 4));
+  const more = text(`${',{}'.repeat(2_000_000)}]}`);
+  // The length of the description is before its first brace.
+  const at = one.indexOf(0x7b, 22) - 4;
+  const tail = concat(one.subarray(0, -2), more);
+  tail.set(be32(tail.length - at - 4), at);
+  return [tail];
+};
 
 function* hole(): Content {
   yield Uint8Array.of(4);
@@ -108,7 +135,8 @@ function* hole(): Content {
 
 function* pagesOf(bytes: number): Content {
   yield normalPage(0, pageOf(1), 'ram');
-  const many = concat(...Array.from({ length: 256 }, (_, page) => normalPage((page % 16) * PAGE, pageOf(page))));
+  const page = (n: number): Uint8Array => normalPage((n % 16) * PAGE, pageOf(n));
+  const many = concat(...Array.from({ length: 256 }, (_, n) => page(n)));
   for (let left = bytes; left > 0; left -= many.length) yield many;
 }
 
@@ -143,7 +171,8 @@ describe('a look into an image', () => {
     process.env['NODE_OPTIONS'] = `--require ${PEAK}`;
     try {
       const [what, ...options] = command.split(' ');
-      const { stderr } = await run(what!, image, ...options, ...(what === 'extract' ? [`${image}.out`] : []));
+      const out = what === 'extract' ? [`${image}.out`] : [];
+      const { stderr } = await run(what!, image, ...options, ...out);
       return Number(/peak memory: (\d+) KiB/.exec(stderr)![1]) * 1024;
     } finally {
       if (before === undefined) delete process.env['NODE_OPTIONS'];

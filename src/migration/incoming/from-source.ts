@@ -202,8 +202,8 @@ export class FromSource {
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
     this.#unwatch = link.onBroken((cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
     const hasUuid = uuid.some((byte) => byte !== 0);
-    const limits = { pageSize, maxBytes, maxTail };
-    await parseMainStream(new ByteReader(input), this.#handler(), { ...limits, ...(hasUuid && { uuid }) });
+    const options = { pageSize, maxBytes, maxTail, ...(hasUuid && { uuid }) };
+    await parseMainStream(new ByteReader(input), this.#handler(), options);
   }
 
   #handler(): MainStreamHandler {
