@@ -33,13 +33,14 @@ export async function openSource(source: ImageSource, options: UrlOptions = {}):
 /** Access of the caller's own: what it does wrong is seen here. Closed when the outcome stands, it changes nothing by failing at that. */
 function callersAccess(access: RandomAccess): RandomAccess {
   givenMethods('an image', access, ['read', 'close'], 'a path, a URL, a Blob, or { name, size, read, close }');
-  const { fd, sizeOnDisk } = access;
+  const { fd, sizeOnDisk, verify } = access;
   const name = typeof access.name === 'string' ? access.name : 'the image';
   return {
     name,
     size: integer(`the size of ${name}`, access.size, 0, Number.MAX_SAFE_INTEGER),
     ...(fd !== undefined && { fd: integer(`the fd of ${name}`, fd, 0, 2 ** 31 - 1) }),
     ...(sizeOnDisk !== undefined && { sizeOnDisk: () => sizeOnDisk.call(access) }),
+    ...(verify !== undefined && { verify: async () => verify.call(access) }),
     async read(offset, into) {
       let count: number;
       try {

@@ -104,6 +104,7 @@ export class OutputFolder {
       await this.#closeFiles().catch(() => undefined);
       if (this.#stays) throw thrown;
       const kept = await this.#keep();
+      this.#hidden.release();
       const { code, message } = MultifdError.from(thrown);
       throw new MultifdError(code, `${message}; what came is kept in ${kept}`, { cause: thrown });
     }
