@@ -82,12 +82,14 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
 
   it.each(URIS)('%s: a source that listens, when its target connects fewer times than it has channels: after the time-out, with what to set', async (uri) => {
     await leavingNothing(async () => {
+      // One that listens for requests has to have one.
+      const token = 'secret';
       let at = (_: string): void => {};
       const where = new Promise<string>((resolve) => {
         at = resolve;
       });
-      const sending = errorOf(send({ uri, listen: true, onListening: (given) => at(given), blocks: BLOCKS, inline, channels: 3, timeout: 2_000 }));
-      const incoming = await receive({ uri: await where, connect: true, blocks: { ram: content(1 << 20) }, inline, channels: 1, timeout: 20_000 });
+      const sending = errorOf(send({ uri, listen: true, token, onListening: (given) => at(given), blocks: BLOCKS, inline, channels: 3, timeout: 2_000 }));
+      const incoming = await receive({ uri: await where, connect: true, token, blocks: { ram: content(1 << 20) }, inline, channels: 1, timeout: 20_000 });
       const error = await sending;
       expect(error).toMatchObject({ code: 'ERR_TIMEOUT' });
       expect(error.message).toContain('set the same number at both ends');
