@@ -106,10 +106,12 @@ const OWN_AT_TARGET: Way = {
   async open(target) {
     const inbox = new Inbox();
     const incoming = await receive({ ...target, inbox });
+    // The class of the runtimes takes no headers: the token is one of the protocols.
+    const protocols = ['multifd', `bearer.${btoa(TOKEN).replaceAll('=', '')}`];
     const onListening = (at: string): void => {
-      for (let n = 0; n <= (target.channels ?? 2); n++) void inbox.add(new WebSocket(at, 'multifd'));
+      for (let n = 0; n <= (target.channels ?? 2); n++) void inbox.add(new WebSocket(at, protocols));
     };
-    return { incoming, to: { uri: 'ws://127.0.0.1:0/', listen: true, onListening } };
+    return { incoming, to: { uri: 'ws://127.0.0.1:0/', listen: true, onListening, token: TOKEN } };
   },
 };
 

@@ -3,6 +3,8 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openImage } from 'multifd';
 
+const RETURN_PATH = 'return-path';
+
 export type OutputKind = 'image' | 'file' | 'recording';
 
 /** What each block of an image holds, zeros for the pages that are not present. */
@@ -27,8 +29,8 @@ export async function imageContents(path: string): Promise<Map<string, Uint8Arra
 }
 
 /**
- * A digest of what is in an image, a file or a recording, whose times do not count. `absent` if
- * nothing has the name.
+ * A digest of what is in an image, a file or a recording, whose times do not count, nor what the
+ * source was told, which comes once the recording has its name. `absent` if nothing has the name.
  */
 export async function digestOf(path: string, kind: OutputKind): Promise<string> {
   const found = await stat(path).catch(() => undefined);
@@ -40,7 +42,8 @@ export async function digestOf(path: string, kind: OutputKind): Promise<string> 
   }
   if (kind === 'recording') {
     for (const name of (await readdir(path)).sort()) {
-      if (!name.endsWith('.times')) hash.update(name).update(await readFile(join(path, name)));
+      if (name.endsWith('.times') || name === RETURN_PATH) continue;
+      hash.update(name).update(await readFile(join(path, name)));
     }
   }
   return hash.digest('hex').slice(0, 16);
