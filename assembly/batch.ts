@@ -12,9 +12,9 @@ export function neighbours(offsets: usize, first: u32, count: u32, pageSize: u32
 }
 
 /**
- * Puts the offsets of pages whose mask bit is clear (normal pages) before those whose bit is set (zero pages), each in
- * the order they had: the order in which a RAM packet lists them. `scratch` holds 8 * count bytes. Returns the count
- * of normal pages.
+ * Puts the offsets of pages whose mask bit is clear (normal pages) before those whose bit is set
+ * (zero pages), each in the order they had: the order in which a RAM packet lists them. `scratch`
+ * holds 8 * count bytes. Returns the count of normal pages.
  */
 export function partition(offsets: usize, count: u32, mask: usize, scratch: usize): u32 {
   let normal: u32 = 0;
@@ -30,8 +30,8 @@ export function partition(offsets: usize, count: u32, mask: usize, scratch: usiz
 }
 
 /**
- * Moves the pages of a staged batch (page i at `pages` + i * pageSize) whose mask bit is clear to the front, in order.
- * Returns how many they are; what lies behind them is left over and undefined.
+ * Moves the pages of a staged batch (page i at `pages` + i * pageSize) whose mask bit is clear to
+ * the front, in order. Returns how many they are; what lies behind them is left over and undefined.
  */
 export function compact(pages: usize, pageSize: u32, count: u32, mask: usize): u32 {
   let normal: u32 = 0;
@@ -48,7 +48,10 @@ export function compact(pages: usize, pageSize: u32, count: u32, mask: usize): u
   return normal;
 }
 
-/** How many pages from page `first` on lie behind each other in the block, so that they are one run of bytes. */
+/**
+ * How many pages from page `first` on lie behind each other in the block, so that they are one run
+ * of bytes.
+ */
 function runLength(offsets: usize, first: u32, count: u32, pageSize: u32): u32 {
   let next = load<u64>(offsets + (first << 3)) + pageSize;
   let i = first + 1;
@@ -80,8 +83,8 @@ export function scatter(base: usize, src: usize, offsets: usize, count: u32, pag
 }
 
 /**
- * Zeroes the pages at `base` + each offset. One that is zero already is only read: memory that was never touched stays
- * without a page frame behind it.
+ * Zeroes the pages at `base` + each offset. One that is zero already is only read: memory that was
+ * never touched stays without a page frame behind it.
  */
 export function clear(base: usize, offsets: usize, count: u32, pageSize: u32): void {
   for (let i: u32 = 0; i < count; i++) clearRun(base + <usize>load<u64>(offsets + (i << 3)), pageSize, 1);
@@ -96,7 +99,8 @@ export function clearRun(pages: usize, pageSize: u32, count: u32): void {
 }
 
 /**
- * Merges pages that lie behind each other into runs, in the order given, and returns how many there are.
+ * Merges pages that lie behind each other into runs, in the order given, and returns how many there
+ * are.
  *
  * ```
  * run i, 16 bytes at out + 16 * i:

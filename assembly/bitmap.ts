@@ -1,14 +1,16 @@
 /**
- * One bit per page, as QEMU's mapped-ram files have it on a little-endian host: 64-bit little-endian words, page p is
- * bit p & 63 of word p >> 6. A bitmap is 8-byte aligned and whole words long.
+ * One bit per page, as QEMU's mapped-ram files have it on a little-endian host: 64-bit
+ * little-endian words, page p is bit p & 63 of word p >> 6. A bitmap is 8-byte aligned and whole
+ * words long.
  */
 
 // @ts-ignore: decorator
 @inline
 function change(word: usize, bits: u64, present: bool): void {
   if (ASC_FEATURE_THREADS) {
-    // Channels mark side by side, and pages of two channels share a word: a plain read and write would lose bits.
-    // Nothing but the bits is published here; the reader is ordered behind the channels by their sync.
+    // Channels mark side by side, and pages of two channels share a word: a plain read and write
+    // would lose bits. Nothing but the bits is published here; the reader is ordered behind the
+    // channels by their sync.
     if (present) atomic.or<u64>(word, bits);
     else atomic.and<u64>(word, ~bits);
   } else {
@@ -21,7 +23,8 @@ function change(word: usize, bits: u64, present: bool): void {
 export function markPages(bitmap: usize, offsets: usize, count: u32, pageSize: u32, present: bool): void {
   let word: usize = 0;
   let bits: u64 = 0;
-  // Neighbouring pages mostly share a word: their bits are collected, so that each word is changed once.
+  // Neighbouring pages mostly share a word: their bits are collected, so that each word is changed
+  // once.
   for (let i: u32 = 0; i < count; i++) {
     const page = load<u64>(offsets + (i << 3)) / pageSize;
     const at = bitmap + (<usize>(page >> 6) << 3);
@@ -35,7 +38,9 @@ export function markPages(bitmap: usize, offsets: usize, count: u32, pageSize: u
   if (bits) change(word, bits, present);
 }
 
-/** First bit from `from` on that differs from the bits of `flip` (all clear or all set), or `end`. */
+/**
+ * First bit from `from` on that differs from the bits of `flip` (all clear or all set), or `end`.
+ */
 // @ts-ignore: decorator
 @inline
 function nextBit(bitmap: usize, from: u32, end: u32, flip: u64): u32 {

@@ -1,6 +1,6 @@
 /**
- * Lengths, field offsets and codes that more than one module uses. Byte offsets are from the start of the structure
- * they name; the structures themselves are drawn where they are filled.
+ * Lengths, field offsets and codes that more than one module uses. Byte offsets are from the start
+ * of the structure they name; the structures themselves are drawn where they are filled.
  */
 
 /** "\x11\x22\x33\x44": opens the initial packet and every packet after it. */
@@ -23,7 +23,10 @@ export const KNOWN_FLAGS: u32 = 0x7f;
 export const COMPRESSION_SHIFT: u32 = 1;
 export const COMPRESSION_MASK: u32 = 0x1f;
 
-/** Why a packet was refused; 0 is none of these: the packet is right. The same list is in src/core/check.ts. */
+/**
+ * Why a packet was refused; 0 is none of these: the packet is right. The same list is in
+ * src/core/check.ts.
+ */
 export const enum Refusal {
   none = 0,
   magic = 1,

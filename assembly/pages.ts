@@ -1,11 +1,18 @@
-/** Zero scan and compare of whole pages. A page's size is a multiple of 64 bytes; its address needs no alignment. */
+/**
+ * Zero scan and compare of whole pages. A page's size is a multiple of 64 bytes; its address needs
+ * no alignment.
+ */
 
-/** Bytes that one step of a scan reads: four vectors, and the number that every page size is a multiple of. */
+/**
+ * Bytes that one step of a scan reads: four vectors, and the number that every page size is a
+ * multiple of.
+ */
 const STEP: usize = 64;
 
 /**
- * True when all bytes of the page are zero. Three words are probed first: most pages that are not zero show it in one
- * of them, and many in the first, whose cache line is all that is touched of the page then.
+ * True when all bytes of the page are zero. Three words are probed first: most pages that are not
+ * zero show it in one of them, and many in the first, whose cache line is all that is touched of
+ * the page then.
  */
 export function isZero(page: usize, pageSize: u32): bool {
   if (load<u64>(page)) return false;
@@ -49,8 +56,8 @@ export function zeroMask(pages: usize, pageSize: u32, count: u32): u32 {
 }
 
 /**
- * The same for scattered pages, at `base` + each of `count` u64 offsets: fills ceil(count / 32) words at `mask`, the
- * bits past `count` clear, and returns how many pages are zero.
+ * The same for scattered pages, at `base` + each of `count` u64 offsets: fills ceil(count / 32)
+ * words at `mask`, the bits past `count` clear, and returns how many pages are zero.
  */
 export function zeroMaskAt(base: usize, offsets: usize, pageSize: u32, count: u32, mask: usize): u32 {
   let zeros: u32 = 0;
@@ -68,7 +75,10 @@ export function zeroMaskAt(base: usize, offsets: usize, pageSize: u32, count: u3
   return zeros;
 }
 
-/** Bit i is set when page i of `count` (at most 32) contiguous pages at `a` differs from its counterpart at `b`. */
+/**
+ * Bit i is set when page i of `count` (at most 32) contiguous pages at `a` differs from its
+ * counterpart at `b`.
+ */
 export function compareMask(a: usize, b: usize, pageSize: u32, count: u32): u32 {
   let mask: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {

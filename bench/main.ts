@@ -1,6 +1,7 @@
 /**
- * The benchmark: what this project does beside what others do, on this machine, in one run. It measures in parts; each of them is a list of cases,
- * each case a list of contenders that take turns. What is aimed at is compared with what was measured.
+ * The benchmark: what this project does beside what others do, on this machine, in one run. It
+ * measures in parts; each of them is a list of cases, each case a list of contenders that take
+ * turns. What is aimed at is compared with what was measured.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,12 +34,22 @@ interface Options {
 }
 
 const { only, cases, rounds, quick, out, write } = new Command('npm run bench --')
-  .description('Measures this project beside others, and compares what it aims at with what it reaches.')
+  .description(
+    'Measures this project beside others, and compares what it aims at with what it reaches.',
+  )
   .option('--only <parts>', `some of ${NAMES.join(',')}`, someOf, NAMES)
   .option('--cases <text>', 'of these parts only what has this in its name; nothing is written', '')
   .option('--rounds <count>', 'how often each contender is measured', count, 5)
-  .option('--quick', 'small amounts, to see that everything works; nothing is written unless --out is given', false)
-  .option('--out <folder>', 'where bench.json and bench.svg go; parts that were not measured stay as they are there (default: docs)')
+  .option(
+    '--quick',
+    'small amounts, to see that everything works; nothing is written unless --out is given',
+    false,
+  )
+  .option(
+    '--out <folder>',
+    'where bench.json and bench.svg go; parts that were not measured stay as they are there ' +
+      '(default: docs)',
+  )
   .option('--no-write', 'print only')
   .allowExcessArguments(false)
   .parse()
@@ -53,7 +64,8 @@ function someOf(text: string): string[] {
 
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('give a whole number, 1 or more.');
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('give a whole number, 1 or more.');
   return value;
 }
 
@@ -67,10 +79,13 @@ async function run(): Promise<void> {
     console.log(reportOf(result));
     results.push(result);
   }
-  if (write && cases === '' && (!quick || out !== undefined)) await keep(out ?? fileURLToPath(new URL('docs', ROOT)), results, NAMES);
+  if (write && cases === '' && (!quick || out !== undefined))
+    await keep(out ?? fileURLToPath(new URL('docs', ROOT)), results, NAMES);
 }
 
-/** Gone with this process, whatever ends it: what is left in shared memory takes it from everyone. */
+/**
+ * Gone with this process, whatever ends it: what is left in shared memory takes it from everyone.
+ */
 function temporaryFolder(parent: string): string {
   const folder = mkdtempSync(join(parent, 'multifd-bench-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

@@ -2,13 +2,23 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-// What the built entries weigh, minified and gzipped as a bundler would: `node bench/sizes.mjs` prints it, `write` also keeps it in docs/sizes.md.
+// What the built entries weigh, minified and gzipped as a bundler would: `node bench/sizes.mjs`
+// prints it, `write` also keeps it in docs/sizes.md.
 
 const ENTRIES = {
   'workerd: multifd, when a worker starts': { from: 'workerd/index.js' },
-  'workerd: … with what the first receive() loads': { from: 'workerd/index.js', with: ['migration/incoming/index'] },
-  'workerd: … with what the first send() loads': { from: 'workerd/index.js', with: ['migration/outgoing/index'] },
-  'workerd: … with both': { from: 'workerd/index.js', with: ['migration/incoming/index', 'migration/outgoing/index'] },
+  'workerd: … with what the first receive() loads': {
+    from: 'workerd/index.js',
+    with: ['migration/incoming/index'],
+  },
+  'workerd: … with what the first send() loads': {
+    from: 'workerd/index.js',
+    with: ['migration/outgoing/index'],
+  },
+  'workerd: … with both': {
+    from: 'workerd/index.js',
+    with: ['migration/incoming/index', 'migration/outgoing/index'],
+  },
   'workerd: multifd/live': { from: 'workerd/live.js' },
   'workerd: multifd/image': { from: 'workerd/image.js' },
   'browser: multifd': { from: 'browser/index.js' },
@@ -39,25 +49,43 @@ async function weigh({ from, with: later = [] }) {
     logLevel: 'error',
   });
   const text = new Map(outputFiles.map((file) => [file.path, file.contents]));
-  const outputs = new Map(Object.entries(metafile.outputs).map(([name, output]) => [`/${name.replace(/^(\.\.\/)+/, '')}`, output]));
+  const outputs = new Map(
+    Object.entries(metafile.outputs).map(([name, output]) => [
+      `/${name.replace(/^(\.\.\/)+/, '')}`,
+      output,
+    ]),
+  );
   const needed = new Set();
   const need = (name) => {
     if (needed.has(name)) return;
     needed.add(name);
     for (const { path, kind } of outputs.get(name)?.imports ?? []) {
       const target = `/${path.replace(/^(\.\.\/)+/, '')}`;
-      if (outputs.has(target) && (kind === 'import-statement' || later.some((part) => isOf(outputs.get(target), part)))) need(target);
+      if (
+        outputs.has(target) &&
+        (kind === 'import-statement' || later.some((part) => isOf(outputs.get(target), part)))
+      )
+        need(target);
     }
   };
   need([...outputs].find(([, { entryPoint }]) => entryPoint === '<stdin>')[0]);
-  const script = Buffer.concat([...needed].filter((name) => name.endsWith('.js')).map((name) => text.get(name)));
+  const script = Buffer.concat(
+    [...needed].filter((name) => name.endsWith('.js')).map((name) => text.get(name)),
+  );
   const wasm = [...needed].filter((name) => name.endsWith('.wasm')).map((name) => text.get(name));
-  return { minified: script.length + wasm.reduce((sum, { length }) => sum + length, 0), gzipped: gzipped(script) + wasm.reduce((sum, bytes) => sum + gzipped(bytes), 0) };
+  return {
+    minified: script.length + wasm.reduce((sum, { length }) => sum + length, 0),
+    gzipped: gzipped(script) + wasm.reduce((sum, bytes) => sum + gzipped(bytes), 0),
+  };
 }
 
 /** The built chunks bear the comments with their modules' names. */
 function isOf({ inputs }, part) {
-  return Object.keys(inputs).some((input) => readFileSync(new URL(input, new URL('../build/', import.meta.url)), 'utf8').includes(`// src/${part}.ts`));
+  return Object.keys(inputs).some((input) =>
+    readFileSync(new URL(input, new URL('../build/', import.meta.url)), 'utf8').includes(
+      `// src/${part}.ts`,
+    ),
+  );
 }
 
 const rows = [];
@@ -70,9 +98,17 @@ for (const name of CORES) {
   rows.push([name, kilobytes(bytes.length), kilobytes(gzipped(bytes))]);
 }
 
-const table = ['| | minified, kB | gzipped, kB |', '|---|---:|---:|', ...rows.map((row) => `| ${row.join(' | ')} |`)].join('\n');
+const table = [
+  '| | minified, kB | gzipped, kB |',
+  '|---|---:|---:|',
+  ...rows.map((row) => `| ${row.join(' | ')} |`),
+].join('\n');
 console.log(table);
 if (process.argv[2] === 'write') {
   const page = new URL('../docs/sizes.md', import.meta.url);
-  writeFileSync(page, `# Sizes\n\nWhat an entry weighs as a bundler would ship it, codecs not included; \`npm run docs:sizes\` writes this table.\n\n${table}\n`);
+  writeFileSync(
+    page,
+    `# Sizes\n\nWhat an entry weighs as a bundler would ship it, codecs not included; \`npm ` +
+      `run docs:sizes\` writes this table.\n\n${table}\n`,
+  );
 }

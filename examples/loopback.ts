@@ -1,6 +1,7 @@
 /**
- * A whole migration between two processes of this machine, over loopback TCP with four channels: the running Node binary goes
- * out as one RAM block, comes in as a mapped-ram image, and is taken out of the image again. `npm start` runs it.
+ * A whole migration between two processes of this machine, over loopback TCP with four channels:
+ * the running Node binary goes out as one RAM block, comes in as a mapped-ram image, and is taken
+ * out of the image again. `npm start` runs it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,9 +23,14 @@ class Commands {
   readonly #running = new Map<ChildProcess, Promise<void>>();
 
   /** @param stdout where its stdout goes: to ours, or to the pipe of the child. */
-  start(args: readonly string[], stdout: 'inherit' | 'pipe' = 'inherit'): { child: ChildProcess; done: Promise<void> } {
+  start(
+    args: readonly string[],
+    stdout: 'inherit' | 'pipe' = 'inherit',
+  ): { child: ChildProcess; done: Promise<void> } {
     console.log(`$ multifd ${args.join(' ')}`);
-    const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', stdout, 'inherit'] });
+    const child = spawn(process.execPath, [COMMAND, ...args], {
+      stdio: ['ignore', stdout, 'inherit'],
+    });
     const done = ended(child, args[0]!);
     done.catch(() => {}); // whoever waits for it is told
     this.#running.set(child, done);
@@ -47,9 +53,18 @@ async function ended(child: ChildProcess, name: string): Promise<void> {
 }
 
 /** The receiver's first line says where it listens. */
-async function listeningUri({ child, done }: { child: ChildProcess; done: Promise<void> }): Promise<string> {
+async function listeningUri({
+  child,
+  done,
+}: {
+  child: ChildProcess;
+  done: Promise<void>;
+}): Promise<string> {
   const firstLine = once(createInterface({ input: child.stdout! }), 'line');
-  const [line] = (await Promise.race([firstLine, done.then(() => Promise.reject(new Error('multifd receive ended at once')))])) as [string];
+  const [line] = (await Promise.race([
+    firstLine,
+    done.then(() => Promise.reject(new Error('multifd receive ended at once'))),
+  ])) as [string];
   return (JSON.parse(line) as { uri: string }).uri;
 }
 
@@ -64,7 +79,10 @@ async function migrate(folder: string, commands: Commands): Promise<boolean> {
   const image = join(folder, 'image');
   const copy = join(folder, 'copy');
 
-  const receiver = commands.start(['receive', 'tcp:127.0.0.1:0', image, ...CHANNELS, '--json'], 'pipe');
+  const receiver = commands.start(
+    ['receive', 'tcp:127.0.0.1:0', image, ...CHANNELS, '--json'],
+    'pipe',
+  );
   const uri = await listeningUri(receiver);
   await Promise.all([receiver.done, commands.run('send', SOURCE, uri, ...CHANNELS)]);
 
@@ -79,7 +97,8 @@ async function migrate(folder: string, commands: Commands): Promise<boolean> {
 const folder = await mkdtemp(join(tmpdir(), 'multifd-loopback-'));
 const commands = new Commands();
 // The commands end, what waits for them fails, and the folder is removed.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void commands.stop());
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void commands.stop());
 try {
   const same = await migrate(folder, commands);
   console.log(same ? 'The two are the same.' : 'The two differ!');

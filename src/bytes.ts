@@ -35,14 +35,17 @@ export function fromHex(hex: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
-/** Whether other threads can see the memory. Pages that are not cross-origin isolated lack the class. */
+/**
+ * Whether other threads can see the memory. Pages that are not cross-origin isolated lack the
+ * class.
+ */
 export function isSharedBuffer(buffer: unknown): buffer is SharedArrayBuffer {
   return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
 }
 
 /**
- * Bytes on their way to another thread. A view's own length is cut off at 2^32 when it is posted (V8,
- * up to Node 26); a buffer and two numbers get there whole.
+ * Bytes on their way to another thread. A view's own length is cut off at 2^32 when it is posted
+ * (V8, up to Node 26); a buffer and two numbers get there whole.
  */
 export interface Span {
   readonly buffer: ArrayBufferLike;
@@ -61,12 +64,15 @@ export function spanOf(memory: ArrayBufferView | ArrayBufferLike): Span {
 /** The bytes of a span, or of a view of any kind; none where its memory has gone since. */
 export function viewOf({ buffer, byteOffset, byteLength }: Span): Uint8Array {
   if (buffer.byteLength < byteOffset + (byteLength ?? 1)) return new Uint8Array(0);
-  return byteLength === undefined ? new Uint8Array(buffer) : new Uint8Array(buffer, byteOffset, byteLength);
+  return byteLength === undefined
+    ? new Uint8Array(buffer)
+    : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /**
- * Whether a buffer can be had in other threads. It is tried where that is not certain: on Node 26 the
- * buffer of a shared memory after its toResizableBuffer() can be posted, and received by nobody.
+ * Whether a buffer can be had in other threads. It is tried where that is not certain: on Node 26
+ * the buffer of a shared memory after its toResizableBuffer() can be posted, and received by
+ * nobody.
  */
 export function canPost(buffer: unknown): buffer is SharedArrayBuffer {
   if (!isSharedBuffer(buffer)) return false;

@@ -11,11 +11,14 @@ import { MultifdError } from './errors.ts';
 type Told<Args extends unknown[]> = (...args: Args) => void;
 
 /**
- * An observer, which may throw, or be async and reject. The first error of each in each migration is
- * told; of a function that is called five times a second the others would say the same.
+ * An observer, which may throw, or be async and reject. The first error of each in each migration
+ * is told; of a function that is called five times a second the others would say the same.
  * @throws MultifdError ERR_OPTION for what is no function.
  */
-export function observer<Args extends unknown[]>(name: string, told: Told<Args> | undefined): Told<Args> {
+export function observer<Args extends unknown[]>(
+  name: string,
+  told: Told<Args> | undefined,
+): Told<Args> {
   if (told === undefined) return () => {};
   givenFunction(name, told);
   let failed = false;
@@ -36,7 +39,11 @@ export function observer<Args extends unknown[]>(name: string, told: Told<Args> 
 /** Says that a function of the caller's has failed where that changes nothing. */
 export function warnOf(name: string, thrown: unknown): void {
   const { code, message } = MultifdError.from(thrown);
-  warn(new MultifdError(code, `${name} has failed, which changes nothing here: ${message}`, { cause: thrown }));
+  warn(
+    new MultifdError(code, `${name} has failed, which changes nothing here: ${message}`, {
+      cause: thrown,
+    }),
+  );
 }
 
 /** Calls a function of the caller's when the outcome stands: if it fails, that is a warning. */

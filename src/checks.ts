@@ -1,14 +1,18 @@
 import { viewOf } from './bytes.ts';
 import { MultifdError, type ErrorCode } from './errors.ts';
 
-/** Looks at what callers give, of whom not all have a compiler that does: what does not fit is refused by its name. */
+/**
+ * Looks at what callers give, of whom not all have a compiler that does: what does not fit is
+ * refused by its name.
+ */
 
 const LONGEST = 100;
 
 /** What a value is, in a few words; for messages. Never throws, whatever the value is. */
 export function inWords(value: unknown): string {
   try {
-    if (typeof value === 'string') return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}...` : value);
+    if (typeof value === 'string')
+      return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}...` : value);
     if (typeof value === 'function') return 'a function';
     if (typeof value !== 'object' || value === null) return String(value);
     if (Array.isArray(value)) return 'an array';
@@ -20,13 +24,23 @@ export function inWords(value: unknown): string {
 }
 
 /** @param give what it has to be. Throws MultifdError ERR_OPTION. */
-export function refuse(name: string, value: unknown, give: string, code: ErrorCode = 'ERR_OPTION'): never {
+export function refuse(
+  name: string,
+  value: unknown,
+  give: string,
+  code: ErrorCode = 'ERR_OPTION',
+): never {
   throw new MultifdError(code, `${name}: ${inWords(value)} was given; give ${give}`);
 }
 
 /** @throws MultifdError ERR_OPTION. */
-export function givenObject<T extends object>(name: string, value: T, give = 'an object with options'): T {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(name, value, give);
+export function givenObject<T extends object>(
+  name: string,
+  value: T,
+  give = 'an object with options',
+): T {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    refuse(name, value, give);
   return value;
 }
 
@@ -42,22 +56,38 @@ export function givenText(name: string, value: string, give = 'a string'): strin
 
 /** @throws MultifdError ERR_OPTION. */
 export function givenPath(name: string, value: string): string {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, value, 'a path, as a string');
+  return typeof value === 'string' && value !== '' && !value.includes('\0')
+    ? value
+    : refuse(name, value, 'a path, as a string');
 }
 
 /** A function, or nothing. @throws MultifdError ERR_OPTION. */
 export function givenFunction<T>(name: string, value: T): T {
-  return value === undefined || typeof value === 'function' ? value : refuse(name, value, 'a function, or leave it out');
+  return value === undefined || typeof value === 'function'
+    ? value
+    : refuse(name, value, 'a function, or leave it out');
 }
 
 /** @throws MultifdError ERR_OPTION. */
-export function givenMethods<T extends object>(name: string, value: T, methods: readonly (keyof T & string)[], give: string): T {
-  const has = (typeof value === 'object' || typeof value === 'function') && value !== null && methods.every((method) => typeof value[method] === 'function');
+export function givenMethods<T extends object>(
+  name: string,
+  value: T,
+  methods: readonly (keyof T & string)[],
+  give: string,
+): T {
+  const has =
+    (typeof value === 'object' || typeof value === 'function') &&
+    value !== null &&
+    methods.every((method) => typeof value[method] === 'function');
   return has ? value : refuse(name, value, give);
 }
 
 /** The bytes of a view of any kind. @throws MultifdError ERR_OPTION. */
-export function givenBytes(name: string, value: ArrayBufferView, give = 'a Uint8Array, or another view of bytes'): Uint8Array {
+export function givenBytes(
+  name: string,
+  value: ArrayBufferView,
+  give = 'a Uint8Array, or another view of bytes',
+): Uint8Array {
   if (!ArrayBuffer.isView(value)) refuse(name, value, give);
   return bytesOfView(value);
 }
@@ -70,12 +100,21 @@ export function bytesOfView(view: ArrayBufferView): Uint8Array {
 /** @throws MultifdError ERR_OPTION. */
 export function givenSignal(value: AbortSignal | undefined): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  return givenMethods('signal', value, ['addEventListener', 'removeEventListener'], 'an AbortSignal');
+  return givenMethods(
+    'signal',
+    value,
+    ['addEventListener', 'removeEventListener'],
+    'an AbortSignal',
+  );
 }
 
 /** @throws MultifdError ERR_OPTION. */
 export function integer(name: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) throw new MultifdError('ERR_OPTION', `${name} ${inWords(value)}: give a whole number from ${least} to ${most}`);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new MultifdError(
+      'ERR_OPTION',
+      `${name} ${inWords(value)}: give a whole number from ${least} to ${most}`,
+    );
   return value;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The one error class of the project.
  *
- * Test `error.code`, never the message: codes are stable, messages are for people and say what was wrong, where,
- * and what to do about it.
+ * Test `error.code`, never the message: codes are stable, messages are for people and say what was
+ * wrong, where, and what to do about it.
  */
 export type ErrorCode =
   // what the caller asked for
@@ -45,7 +45,10 @@ export type ErrorCode =
   | 'ERR_ENGINE' //          the engine was used against its contract, or a channel's code failed
   | 'ERR_INTERNAL';
 
-/** Where an error was seen. Every part is optional: not each error has a channel, a packet or an offset. */
+/**
+ * Where an error was seen. Every part is optional: not each error has a channel, a packet or an
+ * offset.
+ */
 export interface ErrorPlace {
   /** multifd channel id, or `main` for the main channel. */
   channel?: number | 'main' | undefined;
@@ -89,7 +92,11 @@ export class MultifdError extends Error {
   }
 
   /** Any thrown value as a MultifdError; one that is one already comes back as it is. */
-  static from(thrown: unknown, code: ErrorCode = 'ERR_INTERNAL', place: ErrorPlace = {}): MultifdError {
+  static from(
+    thrown: unknown,
+    code: ErrorCode = 'ERR_INTERNAL',
+    place: ErrorPlace = {},
+  ): MultifdError {
     if (thrown instanceof MultifdError) return thrown;
     return new MultifdError(code, messageOf(thrown), { ...place, cause: thrown });
   }
@@ -102,7 +109,8 @@ export class MultifdError extends Error {
 
   toRecord(): ErrorRecord {
     const record: ErrorRecord = { code: this.code, message: this.message };
-    for (const place of PLACES) if (this[place] !== undefined) Object.assign(record, { [place]: this[place] });
+    for (const place of PLACES)
+      if (this[place] !== undefined) Object.assign(record, { [place]: this[place] });
     return record;
   }
 }

@@ -1,8 +1,9 @@
 /**
- * multifd: moves large memory over N parallel channels, in QEMU's own multifd wire and file formats.
+ * multifd: moves large memory over N parallel channels, in QEMU's own multifd wire and file
+ * formats.
  *
- * This is the migration level: an outgoing and an incoming end. The levels below are `multifd/engine` (channels, slots, clients) and `multifd/core`
- * (the WebAssembly kernels).
+ * This is the migration level: an outgoing and an incoming end. The levels below are
+ * `multifd/engine` (channels, slots, clients) and `multifd/core` (the WebAssembly kernels).
  */
 export * from './web.ts';
 export { proxy, type Proxy, type ProxyOptions, type ProxyStatistics } from './proxy/index.ts';

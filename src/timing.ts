@@ -5,9 +5,11 @@ const SOON_MS = 0;
 
 /** Lets everything else that is due run once. */
 export function turn(): Promise<void> {
-  if (typeof setImmediate === 'function') return new Promise((resolve) => void setImmediate(resolve));
+  if (typeof setImmediate === 'function')
+    return new Promise((resolve) => void setImmediate(resolve));
   if (typeof MessageChannel !== 'function') return sleep(SOON_MS);
-  // Browsers hold timers back for some milliseconds once they follow each other; messages they don't.
+  // Browsers hold timers back for some milliseconds once they follow each other; messages they
+  // don't.
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
@@ -32,7 +34,10 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
-/** The part of the time, 0 to 1, that this thread was busy, since a reading of it; 1 where the runtime does not tell. */
+/**
+ * The part of the time, 0 to 1, that this thread was busy, since a reading of it; 1 where the
+ * runtime does not tell.
+ */
 export class IdleMeter {
   readonly #before = utilization();
 
@@ -46,6 +51,8 @@ interface Utilization {
 }
 
 function utilization(before?: Utilization): Utilization | undefined {
-  const { eventLoopUtilization } = performance as Performance & { eventLoopUtilization?: (before?: Utilization) => Utilization };
+  const { eventLoopUtilization } = performance as Performance & {
+    eventLoopUtilization?: (before?: Utilization) => Utilization;
+  };
   return eventLoopUtilization?.call(performance, before);
 }

@@ -8,7 +8,11 @@ export type { ImageStore } from './migration/memory/store-sink.ts';
 export type { BlockSource, OutgoingBlock, PageSource } from './migration/memory/sources.ts';
 export type { BlockTarget, BlockTargets, IncomingBlock } from './migration/memory/targets.ts';
 export type { ConnectChannel, MigrationOptions, WorkerRole } from './migration/options.ts';
-export type { ChannelStatistics, MigrationStatistics, RamStatistics } from './migration/statistics.ts';
+export type {
+  ChannelStatistics,
+  MigrationStatistics,
+  RamStatistics,
+} from './migration/statistics.ts';
 export type { InboxOptions } from './transport/inbox.ts';
 export type { Connectable } from './transport/connectable.ts';
 export type { StreamPair } from './transport/stream-link.ts';

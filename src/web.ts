@@ -1,5 +1,6 @@
 /**
- * The migration level in browsers: without files, sockets and ports to listen on. Connections come by WebSocket, HTTP, MessagePort, or any pair of streams.
+ * The migration level in browsers: without files, sockets and ports to listen on. Connections come
+ * by WebSocket, HTTP, MessagePort, or any pair of streams.
  */
 export { MultifdError } from './errors.ts';
 export { send } from './migration/outgoing/index.ts';

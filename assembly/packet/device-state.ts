@@ -29,7 +29,8 @@ export function fillDeviceState(dst: usize, idstr: usize, instanceId: u32, paylo
 }
 
 /**
- * Whether the device-state packet at `src` is right and its payload at most `limit` bytes. Only then it writes:
+ * Whether the device-state packet at `src` is right and its payload at most `limit` bytes. Only
+ * then it writes:
  *
  * ```
  * out, 8 bytes, native order:

@@ -25,7 +25,10 @@ export function fillInitial(dst: usize, uuid: usize, id: u8): void {
   store<u8>(dst + ID_AT, id);
 }
 
-/** Whether the initial packet at `src` is of this VM, with an id below `channels`; the zero bytes are not looked at. */
+/**
+ * Whether the initial packet at `src` is of this VM, with an id below `channels`; the zero bytes
+ * are not looked at.
+ */
 export function checkInitial(src: usize, uuid: usize, channels: u32): i32 {
   if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
   if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;

@@ -1,5 +1,6 @@
 /**
- * The RAM packet's header: 320 + 8 * pages_alloc bytes, one length for the whole migration. Integers are big-endian.
+ * The RAM packet's header: 320 + 8 * pages_alloc bytes, one length for the whole migration.
+ * Integers are big-endian.
  *
  * ```
  *    0    4  magic 0x11223344
@@ -39,7 +40,10 @@ const UNUSED_BYTES: usize = 28;
 const RAMBLOCK_AT: usize = 64;
 const OFFSETS_AT: usize = 320;
 
-/** An entry of the block table: id (256 bytes, NUL-padded), used length (u64, native order), 8 bytes reserved. */
+/**
+ * An entry of the block table: id (256 bytes, NUL-padded), used length (u64, native order), 8 bytes
+ * reserved.
+ */
 const BLOCK_ENTRY_BYTES: u32 = 272;
 const USED_LENGTH_AT: usize = 256;
 
@@ -50,9 +54,9 @@ const NO_BLOCK: u32 = 0xffffffff;
 const OUT_BAD_PAGE_AT: usize = 20;
 
 /**
- * Fills the header at `dst` and takes its packet_num from the counter (u64, aligned). `offsets` points to
- * normal + zero native u64 byte offsets; `blockId` to 256 bytes, NUL-padded, or is 0 for the empty id of a packet
- * without pages.
+ * Fills the header at `dst` and takes its packet_num from the counter (u64, aligned). `offsets`
+ * points to normal + zero native u64 byte offsets; `blockId` to 256 bytes, NUL-padded, or is 0 for
+ * the empty id of a packet without pages.
  */
 export function fillRam(
   dst: usize,
@@ -82,7 +86,8 @@ export function fillRam(
 }
 
 function takeNumber(counter: usize): u64 {
-  // Every channel counts on the one word. Only the number matters, so the atomic publishes nothing else.
+  // Every channel counts on the one word. Only the number matters, so the atomic publishes nothing
+  // else.
   if (ASC_FEATURE_THREADS) return atomic.add<u64>(counter, 1);
   const number = load<u64>(counter);
   store<u64>(counter, number + 1);
@@ -90,9 +95,10 @@ function takeNumber(counter: usize): u64 {
 }
 
 /**
- * Whether the header at `src` (320 + 8 * pagesAlloc bytes) is right for a migration with `pagesAlloc` pages per
- * packet, the `compression` agreed on (value of the five-bit field) and the `blockCount` blocks in the table at
- * `blocks`. Then its page offsets are at `offsets`, native u64, room for pagesAlloc of them, and:
+ * Whether the header at `src` (320 + 8 * pagesAlloc bytes) is right for a migration with
+ * `pagesAlloc` pages per packet, the `compression` agreed on (value of the five-bit field) and the
+ * `blockCount` blocks in the table at `blocks`. Then its page offsets are at `offsets`, native u64,
+ * room for pagesAlloc of them, and:
  *
  * ```
  * out, 32 bytes, native order:
@@ -131,7 +137,8 @@ export function checkRam(
   if (zero > pagesAlloc - normal) return Refusal.zeroPages;
 
   let block = NO_BLOCK;
-  // A SYNC packet without pages comes with an empty id, and from some versions without its compression flag.
+  // A SYNC packet without pages comes with an empty id, and from some versions without its
+  // compression flag.
   if (normal + zero > 0) {
     if (((flags >> COMPRESSION_SHIFT) & COMPRESSION_MASK) != compression) return Refusal.compression;
     const length = idLength(src + RAMBLOCK_AT);
@@ -145,7 +152,8 @@ export function checkRam(
   }
 
   let payload: u32 = 0;
-  // Without normal pages nothing follows, whatever the field says: before QEMU 9.0 a SYNC packet keeps a stale one.
+  // Without normal pages nothing follows, whatever the field says: before QEMU 9.0 a SYNC packet
+  // keeps a stale one.
   if (normal) {
     payload = loadBe32(src, PAYLOAD_AT);
     const raw = <u64>normal * pageSize;
@@ -162,9 +170,10 @@ export function checkRam(
 }
 
 /**
- * What `raw` bytes can compress to at the most. Data that does not compress grows by 5 bytes per stored block with
- * zlib, by 1/8 at the worst if it were coded with fixed codes all the same; with zstd by 1/256. The rest is for what
- * does not depend on the length: stream and frame headers, the flush, and blocks that hold little.
+ * What `raw` bytes can compress to at the most. Data that does not compress grows by 5 bytes per
+ * stored block with zlib, by 1/8 at the worst if it were coded with fixed codes all the same; with
+ * zstd by 1/256. The rest is for what does not depend on the length: stream and frame headers, the
+ * flush, and blocks that hold little.
  */
 // @ts-ignore: decorator
 @inline
@@ -183,7 +192,8 @@ function findBlock(id: usize, length: u32, blocks: usize, blockCount: u32): u32 
 
 /** Every page on a page boundary and inside the block, or else its index at `badPage`. */
 function checkOffsets(offsets: usize, count: u32, pageSize: u32, used: u64, badPage: usize): Refusal {
-  // Hardly ever is one refused: all are looked at together first, without a division, and without a branch for each.
+  // Hardly ever is one refused: all are looked at together first, without a division, and without a
+  // branch for each.
   if (used >= pageSize && popcnt(pageSize) == 1) {
     const last = used - pageSize;
     let all: u64 = 0;

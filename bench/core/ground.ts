@@ -63,7 +63,10 @@ export function groundBytes(mib: number): number {
   return RAM_AT + 2 * mib * MIB + SKEW;
 }
 
-/** Lays out a kernel's memory, and writes to every page of it, so that none is the system's one zero page. */
+/**
+ * Lays out a kernel's memory, and writes to every page of it, so that none is the system's one zero
+ * page.
+ */
 export function layGround(buffer: ArrayBufferLike, mib: number, kernel: Kernel): Ground {
   const bytes = new Uint8Array(buffer);
   const pages = (mib * MIB) / PAGE;
@@ -72,9 +75,14 @@ export function layGround(buffer: ArrayBufferLike, mib: number, kernel: Kernel):
   bytes.fill(content, RAM_AT, RAM_AT + pages * PAGE);
   if (kernel === 'compare') bytes.fill(content, copyAt, copyAt + pages * PAGE);
   bytes.fill(1, SLOT_AT, SLOT_AT + BATCH * PAGE);
-  for (let at = KEY_AT, word = 1; at < KEY_AT + PAGE + 32; at++) bytes[at] = (word = Math.imul(word, 0x41c64e6d) + 12345) >>> 16;
-  const inPage = { 'zero scan: the last 16 bytes not': PAGE - 16, 'zero scan: the first byte not': 0 }[kernel as string];
-  if (inPage !== undefined) for (let page = 0; page < pages; page++) bytes[RAM_AT + page * PAGE + inPage] = 1;
+  for (let at = KEY_AT, word = 1; at < KEY_AT + PAGE + 32; at++)
+    bytes[at] = (word = Math.imul(word, 0x41c64e6d) + 12345) >>> 16;
+  const inPage = {
+    'zero scan: the last 16 bytes not': PAGE - 16,
+    'zero scan: the first byte not': 0,
+  }[kernel as string];
+  if (inPage !== undefined)
+    for (let page = 0; page < pages; page++) bytes[RAM_AT + page * PAGE + inPage] = 1;
   const offsets = new BigUint64Array(buffer, OFFSETS_AT, pages);
   for (let page = 0; page < pages; page++) offsets[page] = BigInt(page * PAGE);
   if (kernel === 'gather: scattered' || kernel === 'scatter') shuffle(offsets);

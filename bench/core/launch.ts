@@ -18,7 +18,11 @@ const TIMEOUT_MS = 60_000;
 
 /** Node, Deno and Bun: one program for all. */
 export function processLaunch(runtime: string, ...args: readonly string[]): Launch {
-  return async (order) => speedIn((await runProgram(runtime, [...args, built('run-process.js'), JSON.stringify(order), CORE])).stdout);
+  return async (order) =>
+    speedIn(
+      (await runProgram(runtime, [...args, built('run-process.js'), JSON.stringify(order), CORE]))
+        .stdout,
+    );
 }
 
 export function nativeLaunch(program: string): Launch {
@@ -40,8 +44,19 @@ export function chromiumLaunch(chromium: string, folder: string): Launch {
     const server = await pageServer(tell);
     const profile = await mkdtemp(join(folder, 'chromium-'));
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/?order=${encodeURIComponent(JSON.stringify(order))}`;
-    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-    const browser = startProgram(chromium, [...flags, `--user-data-dir=${profile}`, url], { stdio: 'ignore' });
+    const flags = [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ];
+    const browser = startProgram(chromium, [...flags, `--user-data-dir=${profile}`, url], {
+      stdio: 'ignore',
+    });
     try {
       return speedIn(await inTime(said));
     } finally {
@@ -55,7 +70,12 @@ export function chromiumLaunch(chromium: string, folder: string): Launch {
 
 async function pageServer(tell: (said: string) => void): Promise<Server> {
   const files: Record<string, [string, () => Promise<Uint8Array | string>]> = {
-    '/': ['text/html', async () => '<!doctype html><meta charset="utf-8"><title>core</title><script type="module" src="run-page.js"></script>'],
+    '/': [
+      'text/html',
+      async () =>
+        '<!doctype html><meta charset="utf-8"><title>core</title><script type="module" ' +
+        'src="run-page.js"></script>',
+    ],
     '/run-page.js': ['text/javascript', () => readFile(built('run-page.js'))],
     '/core.wasm': ['application/wasm', () => readFile(CORE)],
   };
@@ -66,7 +86,11 @@ async function pageServer(tell: (said: string) => void): Promise<Server> {
       return;
     }
     const file = files[new URL(request.url!, 'http://localhost').pathname];
-    response.writeHead(file === undefined ? 404 : 200, { 'content-type': file?.[0] ?? 'text/plain', 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' });
+    response.writeHead(file === undefined ? 404 : 200, {
+      'content-type': file?.[0] ?? 'text/plain',
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
+    });
     response.end(await file?.[1]());
   });
   server.listen(0, '127.0.0.1');
@@ -81,9 +105,17 @@ export function workerdLaunch(workerd: string, folder: string): Launch {
     await copyFile(built('run-workerd.js'), join(home, 'worker.js'));
     await copyFile(CORE, join(home, 'core.wasm'));
     await writeFile(join(home, 'config.capnp'), CONFIG);
-    const server = startProgram(workerd, ['serve', 'config.capnp', '--socket-addr=http=127.0.0.1:0', '--control-fd=3'], { cwd: home, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+    const server = startProgram(
+      workerd,
+      ['serve', 'config.capnp', '--socket-addr=http=127.0.0.1:0', '--control-fd=3'],
+      { cwd: home, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] },
+    );
     try {
-      const response = await inTime(portOf(server.stdio[3] as NodeJS.ReadableStream).then((port) => fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: JSON.stringify(order) })));
+      const response = await inTime(
+        portOf(server.stdio[3] as NodeJS.ReadableStream).then((port) =>
+          fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: JSON.stringify(order) }),
+        ),
+      );
       return speedIn(await response.text());
     } finally {
       await endProcess(server);

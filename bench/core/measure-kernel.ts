@@ -25,8 +25,14 @@ const SPANS = 9;
 const WASM_PAGE = 65536;
 
 /** How fast a kernel is, in the unit of its metric. */
-export async function measureKernel({ kernel, by, mib }: KernelOrder, { module, now }: KernelHost): Promise<number> {
-  const pass = by === 'core' ? await overWasm(kernel, mib, await module()) : scriptPass(kernel, layGround(new ArrayBuffer(groundBytes(mib)), mib, kernel));
+export async function measureKernel(
+  { kernel, by, mib }: KernelOrder,
+  { module, now }: KernelHost,
+): Promise<number> {
+  const pass =
+    by === 'core'
+      ? await overWasm(kernel, mib, await module())
+      : scriptPass(kernel, layGround(new ArrayBuffer(groundBytes(mib)), mib, kernel));
   return speedOf(pass, now);
 }
 
@@ -51,7 +57,11 @@ async function overWasm(kernel: Kernel, mib: number, module: WebAssembly.Module)
 }
 
 /** How many passes fill that time; it takes them. */
-async function passesFor(milliseconds: number, pass: Pass, now: KernelHost['now']): Promise<number> {
+async function passesFor(
+  milliseconds: number,
+  pass: Pass,
+  now: KernelHost['now'],
+): Promise<number> {
   for (let passes = 1; ; passes *= 2) {
     const begun = await now();
     for (let i = 0; i < passes; i++) pass();

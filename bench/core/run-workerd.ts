@@ -10,6 +10,13 @@ async function now(): Promise<number> {
 
 export default {
   async fetch(request: Request): Promise<Response> {
-    return new Response(String(await measureKernel((await request.json()) as KernelOrder, { module: async () => module, now })));
+    return new Response(
+      String(
+        await measureKernel((await request.json()) as KernelOrder, {
+          module: async () => module,
+          now,
+        }),
+      ),
+    );
   },
 };

@@ -14,7 +14,13 @@ const PAYLOAD_BYTES = { tasks: 64, 'round trips': 64, heap: 64, batches: BATCH_B
 /** Clients in threads of their own, which block until a channel is free. */
 export async function measureEngine(order: EngineOrder): Promise<Sample> {
   const { replies, engine, looks } = await openEngine(order);
-  const clients = Array.from({ length: order.clients }, (_, index) => new Worker(CLIENT, { workerData: { handle: engine.client(index).handle, order, replies: replies.words.buffer } }));
+  const clients = Array.from(
+    { length: order.clients },
+    (_, index) =>
+      new Worker(CLIENT, {
+        workerData: { handle: engine.client(index).handle, order, replies: replies.words.buffer },
+      }),
+  );
   await Promise.all(clients.map((client) => once(client, 'message')));
   const stop = clock();
   const done = Promise.all(clients.map((client) => once(client, 'message')));
@@ -23,11 +29,17 @@ export async function measureEngine(order: EngineOrder): Promise<Sample> {
   const taken = stop();
   await engine.finish();
   if (order.what === 'heap') {
-    // The channel's last value is its farewell; before that it looked at its heap twice, for the tasks that counted.
+    // The channel's last value is its farewell; before that it looked at its heap twice, for the
+    // tasks that counted.
     looks.pop();
-    return { 'bytes by the client': perTask(result as number, order), 'bytes by the channel': perTask(looks.at(-1)! - looks.at(-2)!, order) };
+    return {
+      'bytes by the client': perTask(result as number, order),
+      'bytes by the channel': perTask(looks.at(-1)! - looks.at(-2)!, order),
+    };
   }
-  return order.what === 'round trips' ? roundTripSample(result as Float64Array) : sampleOf(order, taken);
+  return order.what === 'round trips'
+    ? roundTripSample(result as Float64Array)
+    : sampleOf(order, taken);
 }
 
 /** A client in the owner's thread, which waits in its event loop if it has to. */
@@ -50,7 +62,11 @@ export async function measureEngineAsync(order: EngineOrder): Promise<Sample> {
 }
 
 /** `looks`: what the channels saw of their heaps. */
-async function openEngine({ channels, clients, what }: EngineOrder): Promise<{ engine: Engine; replies: Replies; looks: number[] }> {
+async function openEngine({
+  channels,
+  clients,
+  what,
+}: EngineOrder): Promise<{ engine: Engine; replies: Replies; looks: number[] }> {
   const replies = new Replies();
   const looks: number[] = [];
   const engine = new Engine({

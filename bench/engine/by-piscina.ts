@@ -9,16 +9,29 @@ interface Pool {
   run(task: unknown, options?: { transferList: ArrayBuffer[] }): Promise<unknown>;
   destroy(): Promise<void>;
 }
-type PoolClass = new (options: { filename: string; minThreads: number; maxThreads: number; concurrentTasksPerWorker: number }) => Pool;
+type PoolClass = new (options: {
+  filename: string;
+  minThreads: number;
+  maxThreads: number;
+  concurrentTasksPerWorker: number;
+}) => Pool;
 
 /** Tasks under way to each thread. */
 const AHEAD = 2;
 
-/** Tasks for a pool of threads, as many under way as keep all of them busy. A batch's buffer goes there for good, as those of a task do. */
+/**
+ * Tasks for a pool of threads, as many under way as keep all of them busy. A batch's buffer goes
+ * there for good, as those of a task do.
+ */
 export async function measurePiscina(order: EngineOrder): Promise<Sample> {
   const { default: Piscina } = (await import(packageUrl('piscina')!)) as { default: PoolClass };
   const { channels, what, count } = order;
-  const pool = new Piscina({ filename: new URL('./piscina-task.js', import.meta.url).href, minThreads: channels, maxThreads: channels, concurrentTasksPerWorker: AHEAD });
+  const pool = new Piscina({
+    filename: new URL('./piscina-task.js', import.meta.url).href,
+    minThreads: channels,
+    maxThreads: channels,
+    concurrentTasksPerWorker: AHEAD,
+  });
   const task = (n: number): Promise<unknown> => (what === 'batches' ? batch(pool, n) : pool.run(n));
   const send = async (tasks: number): Promise<Float64Array | undefined> => {
     if (what === 'round trips') return roundTrips(task, tasks);
@@ -43,7 +56,10 @@ function batch(pool: Pool, n: number): Promise<unknown> {
   return pool.run(buffer, { transferList: [buffer] });
 }
 
-async function roundTrips(task: (n: number) => Promise<unknown>, count: number): Promise<Float64Array> {
+async function roundTrips(
+  task: (n: number) => Promise<unknown>,
+  count: number,
+): Promise<Float64Array> {
   const taken = new Float64Array(count);
   for (let n = 0; n < count; n++) {
     const begun = performance.now();

@@ -11,10 +11,18 @@ const SMALL_BYTES = BATCH_OFFSETS * 8;
 
 /** Buffers that are transferred to workers and back. */
 export async function measurePostMessage(order: EngineOrder): Promise<Sample> {
-  const workers = Array.from({ length: order.channels }, () => new Worker(new URL('./echo-worker.js', import.meta.url)));
+  const workers = Array.from(
+    { length: order.channels },
+    () => new Worker(new URL('./echo-worker.js', import.meta.url)),
+  );
   await Promise.all(workers.map((worker) => once(worker, 'online')));
   const bytes = order.what === 'batches' ? BATCH_BYTES : SMALL_BYTES;
-  const send = order.what === 'round trips' ? roundTrips : order.what === 'tasks' || order.what === 'batches' ? stream : undefined;
+  const send =
+    order.what === 'round trips'
+      ? roundTrips
+      : order.what === 'tasks' || order.what === 'batches'
+        ? stream
+        : undefined;
   if (send === undefined) throw new Error(`postMessage has no ${order.what}`);
   await send(workers, Math.ceil(order.count / 5), bytes);
   const stop = clock();
@@ -42,7 +50,11 @@ function stream(workers: readonly Worker[], count: number, bytes: number): Promi
   });
 }
 
-function roundTrips([worker]: readonly Worker[], count: number, bytes: number): Promise<Float64Array> {
+function roundTrips(
+  [worker]: readonly Worker[],
+  count: number,
+  bytes: number,
+): Promise<Float64Array> {
   const taken = new Float64Array(count);
   return new Promise((resolve) => {
     let [n, begun] = [0, 0];

@@ -6,18 +6,28 @@ import { roundTripSample } from './replies.ts';
 import { popWhole, pushWhole, type Ring, RING_MESSAGES, ringClass, TASK_NUMBERS } from './ring.ts';
 import { sampleOf } from './sample.ts';
 
-/** Messages through a ring for each worker in turn. They are copied, and a batch's pages would have to be as well: only its offsets go through here. */
+/**
+ * Messages through a ring for each worker in turn. They are copied, and a batch's pages would have
+ * to be as well: only its offsets go through here.
+ */
 export async function measureRing(order: EngineOrder): Promise<Sample> {
   const { channels, what, count } = order;
   const RingBuffer = await ringClass();
   const numbers = what === 'batches' ? BATCH_OFFSETS : TASK_NUMBERS;
   const warm = Math.ceil(count / 5 / channels) * channels;
   const all = Math.ceil(count / channels) * channels + warm;
-  const storage = (): SharedArrayBuffer => RingBuffer.getStorageForCapacity(RING_MESSAGES * numbers, Float64Array);
+  const storage = (): SharedArrayBuffer =>
+    RingBuffer.getStorageForCapacity(RING_MESSAGES * numbers, Float64Array);
   const ends = Array.from({ length: channels }, () => {
     const [there, back] = [storage(), what === 'round trips' ? storage() : undefined];
-    const worker = new Worker(new URL('./ring-worker.js', import.meta.url), { workerData: { there, back, messages: all / channels, numbers } });
-    return { worker, ring: new RingBuffer(there, Float64Array), answers: back && new RingBuffer(back, Float64Array) };
+    const worker = new Worker(new URL('./ring-worker.js', import.meta.url), {
+      workerData: { there, back, messages: all / channels, numbers },
+    });
+    return {
+      worker,
+      ring: new RingBuffer(there, Float64Array),
+      answers: back && new RingBuffer(back, Float64Array),
+    };
   });
   await Promise.all(ends.map(({ worker }) => once(worker, 'message')));
   const done = Promise.all(ends.map(({ worker }) => once(worker, 'message')));

@@ -11,8 +11,17 @@ serveChannel<{ replies: SharedArrayBuffer }>(({ data, emit }) => {
   const payloads = new Map<number, PayloadHandler>([
     [TASK, ({ fields }) => void (sum += fields[0]!)],
     [ROUND_TRIP, () => replies.give()],
-    [BATCH, ({ payload }) => void (sum += sumOffsets(new Float64Array(payload.buffer, payload.byteOffset, BATCH_OFFSETS)))],
-    [WEIGHED, ({ fields }) => void (fields[LOOK] === 1 && emit(getHeapStatistics().used_heap_size))],
+    [
+      BATCH,
+      ({ payload }) =>
+        void (sum += sumOffsets(
+          new Float64Array(payload.buffer, payload.byteOffset, BATCH_OFFSETS),
+        )),
+    ],
+    [
+      WEIGHED,
+      ({ fields }) => void (fields[LOOK] === 1 && emit(getHeapStatistics().used_heap_size)),
+    ],
   ]);
   return { kind: 'send', payloads, open() {}, sync() {}, stop() {}, close: () => emit(sum) };
 });

@@ -1,4 +1,7 @@
-/** A client of the benches, in a thread of its own: it does its work once to get warm, says so, and does it again when it is told to. */
+/**
+ * A client of the benches, in a thread of its own: it does its work once to get warm, says so, and
+ * does it again when it is told to.
+ */
 import { once } from 'node:events';
 import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -7,7 +10,11 @@ import { BATCH_OFFSETS, type EngineOrder, fillOffsets } from './order.ts';
 import { BATCH, LOOK, ROUND_TRIP, TASK, WEIGHED } from './payload-types.ts';
 import { Replies } from './replies.ts';
 
-const { handle, order, replies: buffer } = workerData as { handle: ClientHandle; order: EngineOrder; replies: SharedArrayBuffer };
+const {
+  handle,
+  order,
+  replies: buffer,
+} = workerData as { handle: ClientHandle; order: EngineOrder; replies: SharedArrayBuffer };
 const client = Client.attach(handle);
 const replies = new Replies(buffer);
 let answered = 0;
@@ -54,7 +61,8 @@ const WORK: Record<EngineOrder['what'], (count: number) => unknown> = {
 };
 
 const work = WORK[order.what];
-// Where the heap is weighed, looking at it is what compilers have to get used to as well: code that they throw away and make again is in the heap too.
+// Where the heap is weighed, looking at it is what compilers have to get used to as well: code that
+// they throw away and make again is in the heap too.
 const [times, share] = order.what === 'heap' ? [4, 1] : [1, 0.2];
 for (let time = 0; time < times; time++) work(Math.ceil(order.count * share));
 parentPort!.postMessage('warm');

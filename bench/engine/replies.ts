@@ -14,12 +14,19 @@ export class Replies {
   /** Looks a while before it sleeps. */
   await(count: number): void {
     for (let look = 0; look < 1000; look++) if (Atomics.load(this.words, 0) >= count) return;
-    for (let seen: number; (seen = Atomics.load(this.words, 0)) < count; ) Atomics.wait(this.words, 0, seen);
+    for (let seen: number; (seen = Atomics.load(this.words, 0)) < count; )
+      Atomics.wait(this.words, 0, seen);
   }
 }
 
 /** Of round trips, in microseconds. */
-export function roundTripSample(milliseconds: Float64Array): { 'µs': number; 'µs, 99 of 100': number } {
+export function roundTripSample(milliseconds: Float64Array): {
+  µs: number;
+  'µs, 99 of 100': number;
+} {
   const sorted = milliseconds.toSorted();
-  return { 'µs': sorted[sorted.length >> 1]! * 1000, 'µs, 99 of 100': sorted[Math.floor(sorted.length * 0.99)]! * 1000 };
+  return {
+    µs: sorted[sorted.length >> 1]! * 1000,
+    'µs, 99 of 100': sorted[Math.floor(sorted.length * 0.99)]! * 1000,
+  };
 }

@@ -1,8 +1,16 @@
-/** The reading end of a ring: it looks at each message, and in round trips puts it into a ring that goes back. */
+/**
+ * The reading end of a ring: it looks at each message, and in round trips puts it into a ring that
+ * goes back.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { popWhole, pushWhole, ringClass } from './ring.ts';
 
-const { there, back, messages, numbers } = workerData as { there: SharedArrayBuffer; back: SharedArrayBuffer | undefined; messages: number; numbers: number };
+const { there, back, messages, numbers } = workerData as {
+  there: SharedArrayBuffer;
+  back: SharedArrayBuffer | undefined;
+  messages: number;
+  numbers: number;
+};
 const RingBuffer = await ringClass();
 const ring = new RingBuffer(there, Float64Array);
 const answers = back && new RingBuffer(back, Float64Array);

@@ -1,4 +1,6 @@
-/** Measures one contender once; its argument is an EngineOrder, a Sample goes to standard output. */
+/**
+ * Measures one contender once; its argument is an EngineOrder, a Sample goes to standard output.
+ */
 import type { Sample } from '../lib/part.ts';
 import { measureEngine, measureEngineAsync } from './by-engine.ts';
 import { measurePiscina } from './by-piscina.ts';

@@ -7,5 +7,11 @@ export interface FileOrder {
   channels: number;
 }
 
-/** Its memory is ready; it is done, after so many seconds; whether what was loaded is what was saved. */
-export type FileWord = { kind: 'ready' } | { kind: 'done'; seconds: number } | { kind: 'compared'; same: boolean };
+/**
+ * Its memory is ready; it is done, after so many seconds; whether what was loaded is what was
+ * saved.
+ */
+export type FileWord =
+  | { kind: 'ready' }
+  | { kind: 'done'; seconds: number }
+  | { kind: 'compared'; same: boolean };

@@ -12,8 +12,12 @@ if (what === 'save') readRam(ramFile, ram);
 say({ kind: 'ready' });
 await once(process, 'message');
 const begun = performance.now();
-if (what === 'save') await send({ uri: `file:${image}`, blocks: [{ id: 'pc.ram', source: memory! }], channels });
-else await (await receive({ uri: `file:${image}`, blocks: { 'pc.ram': memory! }, zeroed: true, channels })).completed;
+if (what === 'save')
+  await send({ uri: `file:${image}`, blocks: [{ id: 'pc.ram', source: memory! }], channels });
+else
+  await (
+    await receive({ uri: `file:${image}`, blocks: { 'pc.ram': memory! }, zeroed: true, channels })
+  ).completed;
 say({ kind: 'done', seconds: (performance.now() - begun) / 1000 });
 await once(process, 'message');
 say({ kind: 'compared', same: isRam(ramFile, ram) });

@@ -18,7 +18,11 @@ const QUICK_CHANNELS = [1, 2];
 /** Of the one that is held while the other grows. */
 const SIZE_MIB = 1024;
 const CHANNEL_COUNT = 2;
-const [BY_SIZE, BY_CHANNELS, OURS] = ['by size, a sixteenth of it data, 2 channels', 'by channels, 1 GiB', 'multifd'] as const;
+const [BY_SIZE, BY_CHANNELS, OURS] = [
+  'by size, a sixteenth of it data, 2 channels',
+  'by channels, 1 GiB',
+  'multifd',
+] as const;
 
 export const growthPart: Part = {
   name: 'growth',
@@ -29,8 +33,24 @@ export const growthPart: Part = {
     const size = quick ? QUICK_SIZES_MIB.at(-1)! : SIZE_MIB;
     return {
       cases: [
-        { name: BY_SIZE, contenders: [{ name: OURS, measure: () => grow(sizes, 'GiB', 1024, (mib) => move(folder, mib, CHANNEL_COUNT)) }] },
-        { name: BY_CHANNELS, contenders: [{ name: OURS, measure: () => grow(channels, 'channel', 1, (count) => move(folder, size, count)) }] },
+        {
+          name: BY_SIZE,
+          contenders: [
+            {
+              name: OURS,
+              measure: () => grow(sizes, 'GiB', 1024, (mib) => move(folder, mib, CHANNEL_COUNT)),
+            },
+          ],
+        },
+        {
+          name: BY_CHANNELS,
+          contenders: [
+            {
+              name: OURS,
+              measure: () => grow(channels, 'channel', 1, (count) => move(folder, size, count)),
+            },
+          ],
+        },
       ],
       targets: TARGETS,
       leftOut: [],
@@ -38,8 +58,17 @@ export const growthPart: Part = {
   },
 };
 
-/** Where memory is bounded by the slots, what is left of it with size is a bit for each page: 32 KiB a GiB. */
-const TARGETS: readonly Target[] = ['source', 'target'].map((end) => ({ what: `peak memory of the ${end}, MiB for each GiB more`, case: BY_SIZE, of: OURS, metric: `peak MiB a GiB, ${end}`, most: 1 }));
+/**
+ * Where memory is bounded by the slots, what is left of it with size is a bit for each page: 32 KiB
+ * a GiB.
+ */
+const TARGETS: readonly Target[] = ['source', 'target'].map((end) => ({
+  what: `peak memory of the ${end}, MiB for each GiB more`,
+  case: BY_SIZE,
+  of: OURS,
+  metric: `peak MiB a GiB, ${end}`,
+  most: 1,
+}));
 
 interface Moved {
   seconds: number;
@@ -47,19 +76,30 @@ interface Moved {
   target: Usage;
 }
 
-/** Measures at each of the places; the sample has each one's numbers, and the slopes of the lines through them. `unit` has so many steps of the places in it. */
-async function grow(places: readonly number[], unit: string, steps: number, measure: (place: number) => Promise<Moved>): Promise<Sample> {
+/**
+ * Measures at each of the places; the sample has each one's numbers, and the slopes of the lines
+ * through them. `unit` has so many steps of the places in it.
+ */
+async function grow(
+  places: readonly number[],
+  unit: string,
+  steps: number,
+  measure: (place: number) => Promise<Moved>,
+): Promise<Sample> {
   const all: [place: number, moved: Moved][] = [];
   for (const place of places) all.push([place, await measure(place)]);
-  const slope = (of: (moved: Moved) => number): number => slopeOf(all.map(([place, moved]) => [place / steps, of(moved)]));
+  const slope = (of: (moved: Moved) => number): number =>
+    slopeOf(all.map(([place, moved]) => [place / steps, of(moved)]));
   return {
     [`s a ${unit}`]: slope(({ seconds }) => seconds),
     [`peak MiB a ${unit}, source`]: slope(({ source }) => source.peakMiB),
     [`peak MiB a ${unit}, target`]: slope(({ target }) => target.peakMiB),
-    ...Object.fromEntries(all.flatMap(([place, { seconds, source, target }]) => [
-      [`s at ${place}`, seconds],
-      [`MiB at ${place}`, Math.max(source.peakMiB, target.peakMiB)],
-    ])),
+    ...Object.fromEntries(
+      all.flatMap(([place, { seconds, source, target }]) => [
+        [`s at ${place}`, seconds],
+        [`MiB at ${place}`, Math.max(source.peakMiB, target.peakMiB)],
+      ]),
+    ),
   };
 }
 
@@ -67,7 +107,11 @@ async function grow(places: readonly number[], unit: string, steps: number, meas
 async function move(folder: string, mib: number, channels: number): Promise<Moved> {
   const [raw, image] = [join(folder, 'growing.raw'), join(folder, 'growing.img')];
   writeSparse(raw, mib * MIB);
-  const receiver = startProgram(process.execPath, [COMMAND, 'receive', 'tcp:127.0.0.1:0', image, '--json', '--channels', `${channels}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const receiver = startProgram(
+    process.execPath,
+    [COMMAND, 'receive', 'tcp:127.0.0.1:0', image, '--json', '--channels', `${channels}`],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   try {
     let target: Usage = { cpu: 0, peakMiB: 0 };
     const looking = setInterval(() => (target = usageOf(receiver.pid!) ?? target), 5);
@@ -75,7 +119,15 @@ async function move(folder: string, mib: number, channels: number): Promise<Move
     receiver.stdout!.resume();
     const { uri } = JSON.parse(line.split('\n')[0]!) as { uri: string };
     const ended = once(receiver, 'exit');
-    const { seconds, usage } = await runProgram(process.execPath, [COMMAND, 'send', raw, uri, '--quiet', '--channels', `${channels}`]);
+    const { seconds, usage } = await runProgram(process.execPath, [
+      COMMAND,
+      'send',
+      raw,
+      uri,
+      '--quiet',
+      '--channels',
+      `${channels}`,
+    ]);
     const [status] = (await ended) as [number];
     clearInterval(looking);
     if (status !== 0) throw new Error(`the receiver ended with status ${status}`);

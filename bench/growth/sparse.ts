@@ -11,7 +11,8 @@ export function writeSparse(path: string, bytes: number): void {
   const file = openSync(path, 'w');
   try {
     ftruncateSync(file, bytes);
-    for (let at = 0; at < bytes; at += EVERY * PIECE) writeSync(file, randomFillSync(new Uint8Array(PIECE)), 0, PIECE, at);
+    for (let at = 0; at < bytes; at += EVERY * PIECE)
+      writeSync(file, randomFillSync(new Uint8Array(PIECE)), 0, PIECE, at);
   } finally {
     closeSync(file);
   }

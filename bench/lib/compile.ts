@@ -9,11 +9,18 @@ import { ROOT } from './tools.ts';
  * @param source its file, from the project's folder on.
  * @returns where it is; undefined where there is no compiler.
  */
-export function compileNative({ tools, folder }: Pick<Setting, 'tools' | 'folder'>, source: string): string | undefined {
+export function compileNative(
+  { tools, folder }: Pick<Setting, 'tools' | 'folder'>,
+  source: string,
+): string | undefined {
   const compiler = tools.path('cc');
   if (compiler === undefined) return undefined;
   const program = join(folder, `${basename(dirname(source))}-native`);
-  const { status, stderr } = spawnSync(compiler, ['-O3', '-march=native', '-pthread', '-o', program, fileURLToPath(new URL(source, ROOT))], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(
+    compiler,
+    ['-O3', '-march=native', '-pthread', '-o', program, fileURLToPath(new URL(source, ROOT))],
+    { encoding: 'utf8' },
+  );
   if (status !== 0) throw new Error(`${source} does not compile: ${stderr}`);
   return program;
 }

@@ -8,16 +8,37 @@ export interface Kept {
   parts: PartResult[];
 }
 
-/** Writes the numbers and the chart, with the parts that were not measured now as they are there. */
-export async function keep(folder: string, results: readonly PartResult[], order: readonly string[]): Promise<void> {
+/**
+ * Writes the numbers and the chart, with the parts that were not measured now as they are there.
+ */
+export async function keep(
+  folder: string,
+  results: readonly PartResult[],
+  order: readonly string[],
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const file = join(folder, 'bench.json');
   const before = await kept(file);
-  const parts = order.flatMap((name) => [...results, ...before].find((part) => part.name === name) ?? []);
+  const parts = order.flatMap(
+    (name) => [...results, ...before].find((part) => part.name === name) ?? [],
+  );
   const first = parts[0];
-  await writeFile(file, `${JSON.stringify({ parts } satisfies Kept, (_, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value), 1)}\n`);
-  const caption = first === undefined ? '' : `Ratios within one run, ${first.machine.processor}, ${first.machine.processors} processors; a tick is what is aimed at`;
-  await writeFile(join(folder, 'bench.svg'), chartOf(parts.flatMap(({ verdicts }) => verdicts), caption));
+  await writeFile(
+    file,
+    `${JSON.stringify({ parts } satisfies Kept, (_, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value), 1)}\n`,
+  );
+  const caption =
+    first === undefined
+      ? ''
+      : `Ratios within one run, ${first.machine.processor}, ${first.machine.processors} ` +
+        'processors; a tick is what is aimed at';
+  await writeFile(
+    join(folder, 'bench.svg'),
+    chartOf(
+      parts.flatMap(({ verdicts }) => verdicts),
+      caption,
+    ),
+  );
 }
 
 async function kept(file: string): Promise<PartResult[]> {

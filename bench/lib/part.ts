@@ -11,7 +11,10 @@ export interface Contender {
   measure(): Promise<Sample>;
 }
 
-/** Contenders that are compared: in every round each of them is measured once, one right after the other. */
+/**
+ * Contenders that are compared: in every round each of them is measured once, one right after the
+ * other.
+ */
 export interface Case {
   name: string;
   contenders: readonly Contender[];

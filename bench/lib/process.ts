@@ -22,7 +22,10 @@ export function usageOf(pid: number): Usage | undefined {
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)!.split(' ');
     const peak = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
     if (peak === null) return undefined; // it has ended, and waits to be asked for its status
-    return { cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, peakMiB: Number(peak[1]) / MIB_IN_KIB };
+    return {
+      cpu: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+      peakMiB: Number(peak[1]) / MIB_IN_KIB,
+    };
   } catch {
     return undefined;
   }
@@ -36,8 +39,19 @@ export interface Ended {
   usage: Usage;
 }
 
-/** Runs a program to its end. @throws with what it wrote to standard error, unless its status is 0. */
-export async function runProgram(file: string, args: readonly string[], { timeoutMs = 120_000, cwd, env }: { timeoutMs?: number; cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
+/**
+ * Runs a program to its end.
+ * @throws with what it wrote to standard error, unless its status is 0.
+ */
+export async function runProgram(
+  file: string,
+  args: readonly string[],
+  {
+    timeoutMs = 120_000,
+    cwd,
+    env,
+  }: { timeoutMs?: number; cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<Ended> {
   const begun = performance.now();
   const child = startProgram(file, args, { cwd, env });
   let [stdout, stderr] = ['', ''];
@@ -55,7 +69,10 @@ export async function runProgram(file: string, args: readonly string[], { timeou
   });
   try {
     const [status, signal] = (await once(child, 'close')) as [number | null, string | null];
-    if (status !== 0) throw new Error(`${file} ended with ${signal ?? `status ${status}`}: ${stderr.trim().slice(-500)}`);
+    if (status !== 0)
+      throw new Error(
+        `${file} ended with ${signal ?? `status ${status}`}: ${stderr.trim().slice(-500)}`,
+      );
     return { stdout, seconds, usage };
   } finally {
     clearInterval(looking);
@@ -64,7 +81,15 @@ export async function runProgram(file: string, args: readonly string[], { timeou
 }
 
 /** Starts a program whose output can be read. */
-export function startProgram(file: string, args: readonly string[], { cwd, env, stdio = ['ignore', 'pipe', 'pipe'] }: { cwd?: string | undefined; env?: NodeJS.ProcessEnv | undefined; stdio?: StdioOptions } = {}): ChildProcess {
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  {
+    cwd,
+    env,
+    stdio = ['ignore', 'pipe', 'pipe'],
+  }: { cwd?: string | undefined; env?: NodeJS.ProcessEnv | undefined; stdio?: StdioOptions } = {},
+): ChildProcess {
   return spawn(file, args, { cwd, stdio, env: { ...process.env, ...env } });
 }
 

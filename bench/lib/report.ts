@@ -4,12 +4,24 @@ import { textTable } from './text-table.ts';
 import { verdictLine } from './verdicts.ts';
 
 /** A part's numbers as text: medians (least-most). */
-export function reportOf({ title, machine, rounds, series, verdicts, leftOut, remarks }: PartResult): string {
+export function reportOf({
+  title,
+  machine,
+  rounds,
+  series,
+  verdicts,
+  leftOut,
+  remarks,
+}: PartResult): string {
   const { processor, processors, versions, load } = machine;
   const cases = [...new Set(series.map((one) => one.case))];
   return [
     `== ${title}`,
-    `${processor}, ${processors} processors, a load of ${load.toFixed(1)} before; ${rounds} rounds: medians (least-most); ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}`,
+    `${processor}, ${processors} processors, a load of ${load.toFixed(1)} before; ${rounds} rounds: medians (least-most); ${Object.entries(
+      versions,
+    )
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', ')}`,
     ...leftOut.map((what) => `left out: ${what}`),
     ...cases.flatMap((name) => ['', name, ...tableOf(series.filter((one) => one.case === name))]),
     '',
@@ -29,7 +41,15 @@ function tableOf(series: readonly Series[]): string[] {
       const values = one.samples.flatMap((sample) => (metric in sample ? [sample[metric]!] : []));
       return values.length === 0 ? '' : spreadText(values, digitsFor(median(values)));
     }),
-    one === base ? '' : spreadText(one.samples.map((sample, round) => sample[first]! / base.samples[round]![first]!), 2),
+    one === base
+      ? ''
+      : spreadText(
+          one.samples.map((sample, round) => sample[first]! / base.samples[round]![first]!),
+          2,
+        ),
   ]);
-  return textTable([['', ...metrics, series.length > 1 ? `${first}: of ${base.contender}` : ''], ...rows], 1);
+  return textTable(
+    [['', ...metrics, series.length > 1 ? `${first}: of ${base.contender}` : ''], ...rows],
+    1,
+  );
 }

@@ -3,8 +3,16 @@ import type { Contender, Machine, Part, PartResult, Sample, Series, Setting } fr
 import { inRounds } from './rounds.ts';
 import { verdictsOf } from './verdicts.ts';
 
-/** Measures everything of one part. @param named what the names of the cases have to have in them. */
-export async function runPart({ name, title, prepare }: Part, setting: Setting, rounds: number, named = ''): Promise<PartResult> {
+/**
+ * Measures everything of one part.
+ * @param named what the names of the cases have to have in them.
+ */
+export async function runPart(
+  { name, title, prepare }: Part,
+  setting: Setting,
+  rounds: number,
+  named = '',
+): Promise<PartResult> {
   const machine = machineOf(setting);
   const { cases, targets, leftOut, remarks = () => [] } = await prepare(setting);
   const series: Series[] = [];
@@ -16,10 +24,26 @@ export async function runPart({ name, title, prepare }: Part, setting: Setting, 
       process.stderr.write('.');
     });
     await one.after?.();
-    series.push(...all.map(({ contender, samples }) => ({ case: one.name, contender: contender.name, samples })));
+    series.push(
+      ...all.map(({ contender, samples }) => ({
+        case: one.name,
+        contender: contender.name,
+        samples,
+      })),
+    );
   }
   process.stderr.write('\n');
-  return { name, title, when: new Date().toISOString(), machine, rounds, leftOut, series, verdicts: verdictsOf(targets, series), remarks: remarks(series) };
+  return {
+    name,
+    title,
+    when: new Date().toISOString(),
+    machine,
+    rounds,
+    leftOut,
+    series,
+    verdicts: verdictsOf(targets, series),
+    remarks: remarks(series),
+  };
 }
 
 async function measured(inCase: string, { name, measure }: Contender): Promise<Sample> {
@@ -32,5 +56,12 @@ async function measured(inCase: string, { name, measure }: Contender): Promise<S
 
 function machineOf({ tools }: Setting): Machine {
   const [load] = loadavg();
-  return { processor: cpus()[0]!.model.trim(), processors: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), kernel: release(), versions: tools.versions(), load: load! };
+  return {
+    processor: cpus()[0]!.model.trim(),
+    processors: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    versions: tools.versions(),
+    load: load!,
+  };
 }

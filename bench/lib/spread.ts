@@ -18,7 +18,9 @@ export function spreadOf(values: readonly number[]): Spread {
 /** `median (least-most)`, or the one number when they all look the same. */
 export function spreadText(values: readonly number[], digits: number): string {
   const spread = spreadOf(values);
-  const [least, middle, most] = [spread.least, spread.median, spread.most].map((value) => value.toFixed(digits));
+  const [least, middle, most] = [spread.least, spread.median, spread.most].map((value) =>
+    value.toFixed(digits),
+  );
   return least === most ? middle! : `${middle} (${least}-${most})`;
 }
 

@@ -29,12 +29,22 @@ export class Tools {
   readonly #found = new Map<Program, { path: string; version: string }>();
 
   constructor() {
-    const path = [process.env['PATH'] ?? '', ...FOLDERS.map((folder) => new URL(`${folder}/node_modules/.bin`, ROOT).pathname)].join(delimiter);
+    const path = [
+      process.env['PATH'] ?? '',
+      ...FOLDERS.map((folder) => new URL(`${folder}/node_modules/.bin`, ROOT).pathname),
+    ].join(delimiter);
     for (const [program, args] of Object.entries(PROGRAMS) as [Program, readonly string[]][]) {
-      const file = path.split(delimiter).map((folder) => join(folder, program)).find(existsSync);
+      const file = path
+        .split(delimiter)
+        .map((folder) => join(folder, program))
+        .find(existsSync);
       if (file === undefined) continue;
       const { status, stdout } = spawnSync(file, args, { encoding: 'utf8', timeout: 20_000 });
-      if (status === 0) this.#found.set(program, { path: file, version: /\d+(\.\d+)+|\d{4}-\d\d-\d\d/.exec(stdout)?.[0] ?? '?' });
+      if (status === 0)
+        this.#found.set(program, {
+          path: file,
+          version: /\d+(\.\d+)+|\d{4}-\d\d-\d\d/.exec(stdout)?.[0] ?? '?',
+        });
     }
   }
 
@@ -45,16 +55,23 @@ export class Tools {
   /** A Node with codecs of its own for zstd: this one, or one that tests use. */
   get zstdNode(): string | undefined {
     if ('zstdCompressSync' in zlib) return process.execPath;
-    return FOLDERS.map((folder) => new URL(`${folder}/node_modules/node24/bin/node`, ROOT).pathname).find(existsSync);
+    return FOLDERS.map(
+      (folder) => new URL(`${folder}/node_modules/node24/bin/node`, ROOT).pathname,
+    ).find(existsSync);
   }
 
   versions(): Record<string, string> {
-    return { node: process.versions.node, ...Object.fromEntries([...this.#found].map(([program, { version }]) => [program, version])) };
+    return {
+      node: process.versions.node,
+      ...Object.fromEntries([...this.#found].map(([program, { version }]) => [program, version])),
+    };
   }
 
   /** A sentence for each of the programs that is not here. */
   missing(...programs: readonly Program[]): string[] {
-    return programs.filter((program) => !this.#found.has(program)).map((program) => `${program}: not installed`);
+    return programs
+      .filter((program) => !this.#found.has(program))
+      .map((program) => `${program}: not installed`);
   }
 }
 
@@ -62,7 +79,8 @@ export class Tools {
 export function packageUrl(name: string): string | undefined {
   for (const folder of FOLDERS) {
     try {
-      return pathToFileURL(createRequire(new URL(`${folder}/package.json`, ROOT)).resolve(name)).href;
+      return pathToFileURL(createRequire(new URL(`${folder}/package.json`, ROOT)).resolve(name))
+        .href;
     } catch {
       // Not in that folder.
     }

@@ -33,11 +33,23 @@ export async function openLeaving({ guest, mib, rate }: Measure): Promise<Leavin
   if (guest === 'synthetic') {
     const synthetic = new Synthetic(mib, rate);
     const { memory, writer } = synthetic;
-    return { memory, writer, tracking: (method) => (method === 'bitmap' ? synthetic : known(method)), carry: () => Buffer.from('{}'), digest: () => digest(memory) };
+    return {
+      memory,
+      writer,
+      tracking: (method) => (method === 'bitmap' ? synthetic : known(method)),
+      carry: () => Buffer.from('{}'),
+      digest: () => digest(memory),
+    };
   }
   const source = await Home.open(await readModule());
   const writer = source.found(mib * 2 ** 20);
-  return { memory: source.memory, writer, tracking: known, carry: () => source.carry(), digest: () => '' };
+  return {
+    memory: source.memory,
+    writer,
+    tracking: known,
+    carry: () => source.carry(),
+    digest: () => '',
+  };
 }
 
 export async function openArriving({ guest, mib }: Measure): Promise<Arriving> {
@@ -52,7 +64,11 @@ export async function openArriving({ guest, mib }: Measure): Promise<Arriving> {
     },
     // The database's checks say more.
     digest: () => '',
-    problems: () => home.verify().filter(({ expected, found }) => expected !== found).map(({ name, expected, found }) => `${name}: ${found}, not ${expected}`),
+    problems: () =>
+      home
+        .verify()
+        .filter(({ expected, found }) => expected !== found)
+        .map(({ name, expected, found }) => `${name}: ${found}, not ${expected}`),
   };
 }
 

@@ -1,6 +1,9 @@
 import type { Pace } from '../../examples/sqlite/writer.ts';
 
-/** The ways to move a program: `naive` stops it, copies all of its memory over one socket, and starts it; the others are live, named by how they find changes. */
+/**
+ * The ways to move a program: `naive` stops it, copies all of its memory over one socket, and
+ * starts it; the others are live, named by how they find changes.
+ */
 export const METHODS = ['naive', 'compare', 'hash', 'bitmap'] as const;
 export type Method = (typeof METHODS)[number];
 

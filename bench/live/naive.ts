@@ -7,7 +7,9 @@ import type { Arriving, Leaving } from './guests.ts';
 /** Lengths of the memory and of the other state. */
 const HEADER_BYTES = 16;
 
-/** Resolves when the target runs the program. The connection is there before the program is stopped. */
+/**
+ * Resolves when the target runs the program. The connection is there before the program is stopped.
+ */
 export async function moveNaively({ memory, writer, carry }: Leaving, uri: string): Promise<void> {
   const { hostname, port } = new URL(uri);
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -25,7 +27,9 @@ export async function moveNaively({ memory, writer, carry }: Leaving, uri: strin
 }
 
 /** @returns where it waits, and when the program runs here. */
-export async function awaitNaively(place: Arriving): Promise<{ uri: string; completed: Promise<unknown> }> {
+export async function awaitNaively(
+  place: Arriving,
+): Promise<{ uri: string; completed: Promise<unknown> }> {
   const server = createServer({ noDelay: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

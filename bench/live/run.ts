@@ -9,7 +9,10 @@ export interface Result {
   rounds: number;
   /** The guest's turns per second while it was moved, of those when it was alone. */
   throughput: number;
-  /** The longest time that the source's thread was kept from the guest, alone and while it was moved. */
+  /**
+   * The longest time that the source's thread was kept from the guest, alone and while it was
+   * moved.
+   */
   gapAlone: number;
   gapMoving: number;
   /** How often it was kept for longer than 5 ms. */
@@ -25,7 +28,10 @@ export function measureOnce(measure: Measure): Promise<Result> {
     const target = start(TARGET, measure);
     const { uri } = await said<Extract<TargetWord, { kind: 'listening' }>>(target);
     const arrived = said<Extract<TargetWord, { kind: 'arrived' }>>(target);
-    const [departure, { arrival }] = await Promise.all([said<Departure>(start(SOURCE, { measure, uri })), arrived]);
+    const [departure, { arrival }] = await Promise.all([
+      said<Departure>(start(SOURCE, { measure, uri })),
+      arrived,
+    ]);
     check(departure, arrival);
     const { total, rounds, alone, moving } = departure;
     return {

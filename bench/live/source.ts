@@ -22,12 +22,26 @@ async function leave(measure: Measure, uri: string): Promise<Departure> {
     moving ??= writer.pace();
   };
   const begun = performance.now();
-  const rounds = measure.method === 'naive' ? await moveNaively(leaving, uri).then(() => 0) : await moveLive(leaving, measure, uri);
+  const rounds =
+    measure.method === 'naive'
+      ? await moveNaively(leaving, uri).then(() => 0)
+      : await moveLive(leaving, measure, uri);
   const total = performance.now() - begun;
-  return { last: writer.lastCommit, total, rounds, alone, moving: moving!, digest: leaving.digest() };
+  return {
+    last: writer.lastCommit,
+    total,
+    rounds,
+    alone,
+    moving: moving!,
+    digest: leaving.digest(),
+  };
 }
 
-async function moveLive({ memory, writer, tracking, carry }: Leaving, { method, downtimeLimit, scanShare }: Measure, uri: string): Promise<number> {
+async function moveLive(
+  { memory, writer, tracking, carry }: Leaving,
+  { method, downtimeLimit, scanShare }: Measure,
+  uri: string,
+): Promise<number> {
   const guest = new Guest({
     blocks: [{ id: 'sqlite', memory, tracking: tracking(method) }],
     stop: () => writer.stop(),
@@ -35,7 +49,13 @@ async function moveLive({ memory, writer, tracking, carry }: Leaving, { method, 
     deviceState: () => [{ idstr: 'state', instanceId: 0, data: carry() }],
     ...(scanShare !== undefined && { scanShare }),
   });
-  const statistics = await guest.migrate({ uri, channels: CHANNELS, downtimeLimit, maxRounds: 20, onMaxRounds: 'stop' });
+  const statistics = await guest.migrate({
+    uri,
+    channels: CHANNELS,
+    downtimeLimit,
+    maxRounds: 20,
+    onMaxRounds: 'stop',
+  });
   return statistics.ram['dirty-sync-count'];
 }
 

@@ -3,10 +3,16 @@ import type { DirtyBitmap } from 'multifd';
 import { Writer } from '../../examples/sqlite/writer.ts';
 
 const PAGE = 4096;
-/** What a turn reads: some 20 microseconds of work that has nothing to do with how many pages are written to. */
+/**
+ * What a turn reads: some 20 microseconds of work that has nothing to do with how many pages are
+ * written to.
+ */
 const WORK_BYTES = 2 ** 18;
 
-/** A memory full of random bytes, and a program that writes to pages of it at a steady rate, and works as fast as it can. */
+/**
+ * A memory full of random bytes, and a program that writes to pages of it at a steady rate, and
+ * works as fast as it can.
+ */
 export class Synthetic implements DirtyBitmap {
   readonly memory: WebAssembly.Memory;
   readonly writer: Writer;
@@ -19,7 +25,8 @@ export class Synthetic implements DirtyBitmap {
   /** @param rate pages per second. */
   constructor(mib: number, rate: number) {
     this.memory = new WebAssembly.Memory({ initial: mib * 16 });
-    for (let at = 0; at < mib; at++) randomFillSync(new Uint8Array(this.memory.buffer, at * 2 ** 20, 2 ** 20));
+    for (let at = 0; at < mib; at++)
+      randomFillSync(new Uint8Array(this.memory.buffer, at * 2 ** 20, 2 ** 20));
     this.#words = new Float64Array(this.memory.buffer);
     this.#log = new Uint8Array(this.memory.buffer.byteLength / PAGE / 8);
     this.#rate = rate;
@@ -48,4 +55,3 @@ export class Synthetic implements DirtyBitmap {
     if (sum === 1) this.#words[0] = sum; // so that it is not left out
   }
 }
-

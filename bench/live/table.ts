@@ -9,7 +9,19 @@ export interface Series {
   results: Result[];
 }
 
-const HEAD = ['guest', 'pages/s', 'method', 'downtime, ms', 'of naive', 'total, ms', 'rounds', 'throughput', 'longest gap, ms', 'over 5 ms', 'longest alone, ms'] as const;
+const HEAD = [
+  'guest',
+  'pages/s',
+  'method',
+  'downtime, ms',
+  'of naive',
+  'total, ms',
+  'rounds',
+  'throughput',
+  'longest gap, ms',
+  'over 5 ms',
+  'longest alone, ms',
+] as const;
 
 /** @returns lines: medians with the least and the most. Ratios are of the same round. */
 export function table(all: readonly Series[]): string[] {
@@ -22,7 +34,9 @@ export function table(all: readonly Series[]): string[] {
       measure.guest === 'synthetic' ? String(measure.rate) : 'as it can',
       measure.method,
       spreadText(of('downtime'), 1),
-      naive === undefined || naive === series ? '' : percent(results.map(({ downtime }, round) => downtime / naive.results[round]!.downtime)),
+      naive === undefined || naive === series
+        ? ''
+        : percent(results.map(({ downtime }, round) => downtime / naive.results[round]!.downtime)),
       spreadText(of('total'), 0),
       spreadText(of('rounds'), 0),
       measure.method === 'naive' ? '' : percent(of('throughput')),
@@ -36,9 +50,15 @@ export function table(all: readonly Series[]): string[] {
 
 /** The naive way with the same guest. */
 export function naiveFor({ measure }: Series, all: readonly Series[]): Series | undefined {
-  return all.find(({ measure: { method, guest, rate } }) => method === 'naive' && guest === measure.guest && rate === measure.rate);
+  return all.find(
+    ({ measure: { method, guest, rate } }) =>
+      method === 'naive' && guest === measure.guest && rate === measure.rate,
+  );
 }
 
 function percent(ratios: readonly number[]): string {
-  return `${spreadText(ratios.map((ratio) => 100 * ratio), 0)} %`;
+  return `${spreadText(
+    ratios.map((ratio) => 100 * ratio),
+    0,
+  )} %`;
 }

@@ -7,7 +7,8 @@ import { awaitNaively } from './naive.ts';
 
 async function wait(measure: Measure): Promise<Arrival> {
   const place = await openArriving(measure);
-  const { uri, completed } = measure.method === 'naive' ? await awaitNaively(place) : await awaitLive(place);
+  const { uri, completed } =
+    measure.method === 'naive' ? await awaitNaively(place) : await awaitLive(place);
   say({ kind: 'listening', uri });
   await completed;
   const writer = place.writer!;

@@ -2,7 +2,10 @@ import type { Sample } from '../lib/part.ts';
 import { runProgram } from '../lib/process.ts';
 import { GIB } from './order.ts';
 
-/** As much memory from one process to another by C, which looks at none of it. @throws when what came is not what left. */
+/**
+ * As much memory from one process to another by C, which looks at none of it.
+ * @throws when what came is not what left.
+ */
 export async function moveByC(native: string, bytes: number, channels: number): Promise<Sample> {
   const { stdout } = await runProgram(native, [`${bytes}`, `${channels}`]);
   const [seconds, cpu] = stdout.split(' ').map(Number) as [number, number];

@@ -10,7 +10,11 @@ interface Report {
 }
 
 /** What the loopback can carry on so many connections, without anything that makes sense of it. */
-export async function moveByIperf(iperf3: string, bytes: number, channels: number): Promise<Sample> {
+export async function moveByIperf(
+  iperf3: string,
+  bytes: number,
+  channels: number,
+): Promise<Sample> {
   const port = await freePort();
   const server = startProgram(iperf3, ['-s', '-1', '-p', `${port}`, '--forceflush']);
   try {
@@ -18,10 +22,25 @@ export async function moveByIperf(iperf3: string, bytes: number, channels: numbe
     const before = usageOf(server.pid!);
     let after = before;
     const looking = setInterval(() => (after = usageOf(server.pid!) ?? after), 5);
-    const { stdout, usage } = await runProgram(iperf3, ['-c', '127.0.0.1', '-p', `${port}`, '-P', `${channels}`, '-n', `${bytes}`, '-l', '512K', '-J']);
+    const { stdout, usage } = await runProgram(iperf3, [
+      '-c',
+      '127.0.0.1',
+      '-p',
+      `${port}`,
+      '-P',
+      `${channels}`,
+      '-n',
+      `${bytes}`,
+      '-l',
+      '512K',
+      '-J',
+    ]);
     clearInterval(looking);
     const { bytes: moved, seconds } = (JSON.parse(stdout) as Report).end.sum_received;
-    return { 'GiB/s': moved / GIB / seconds, 'CPU s/GiB': ((usage.cpu + (after?.cpu ?? 0) - (before?.cpu ?? 0)) * GIB) / moved };
+    return {
+      'GiB/s': moved / GIB / seconds,
+      'CPU s/GiB': ((usage.cpu + (after?.cpu ?? 0) - (before?.cpu ?? 0)) * GIB) / moved,
+    };
   } finally {
     await endProcess(server);
   }

@@ -6,7 +6,10 @@ import type { MoveOrder, SourceWord, TargetWord } from './order.ts';
 const SOURCE = new URL('./migration/source.js', import.meta.url);
 const TARGET = new URL('./migration/target.js', import.meta.url);
 
-/** This project, or a plain stream: from memory to memory, in fresh processes. @throws when what came is not what left. */
+/**
+ * This project, or a plain stream: from memory to memory, in fresh processes.
+ * @throws when what came is not what left.
+ */
 export function moveByNode(order: MoveOrder, node?: string): Promise<Sample> {
   return withChildren(async (start) => {
     const target = start(TARGET, order, node);

@@ -77,6 +77,7 @@ function someText(): Uint8Array {
   };
   walk(fileURLToPath(new URL('node_modules', ROOT)));
   if (filled === 0) throw new Error('there is no text here');
-  for (; filled < TEXT_BYTES; filled = Math.min(TEXT_BYTES, 2 * filled)) text.copyWithin(filled, 0, filled);
+  for (; filled < TEXT_BYTES; filled = Math.min(TEXT_BYTES, 2 * filled))
+    text.copyWithin(filled, 0, filled);
   return text;
 }

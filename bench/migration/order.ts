@@ -18,9 +18,19 @@ export const GIB = 2 ** 30;
 const WASM_PAGE = 65536;
 
 /** A process's RAM, every page of it touched. */
-export function allocate({ by, bytes }: Pick<MoveOrder, 'by' | 'bytes'>): { memory: WebAssembly.Memory | undefined; ram: Uint8Array } {
+export function allocate({ by, bytes }: Pick<MoveOrder, 'by' | 'bytes'>): {
+  memory: WebAssembly.Memory | undefined;
+  ram: Uint8Array;
+} {
   // Plain Node has no use for shared memory.
-  const memory = by === 'multifd' ? new WebAssembly.Memory({ initial: bytes / WASM_PAGE, maximum: bytes / WASM_PAGE, shared: true }) : undefined;
+  const memory =
+    by === 'multifd'
+      ? new WebAssembly.Memory({
+          initial: bytes / WASM_PAGE,
+          maximum: bytes / WASM_PAGE,
+          shared: true,
+        })
+      : undefined;
   const ram = new Uint8Array(memory?.buffer ?? new ArrayBuffer(bytes));
   for (let at = 0; at < bytes; at += MIB) ram.fill(0, at, at + MIB);
   return { memory, ram };

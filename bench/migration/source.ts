@@ -12,7 +12,8 @@ readRam(ramFile, ram);
 say({ kind: 'ready' });
 await once(process, 'message');
 const begun = performance.now();
-if (by === 'multifd') await send({ uri, blocks: [{ id: 'pc.ram', source: memory! }], channels, compression });
+if (by === 'multifd')
+  await send({ uri, blocks: [{ id: 'pc.ram', source: memory! }], channels, compression });
 else await sendPlainly(uri, ram, by === 'gzip');
 say({ kind: 'moved', seconds: (performance.now() - begun) / 1000 });
 

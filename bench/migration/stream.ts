@@ -9,11 +9,18 @@ import { MIB } from './order.ts';
 /** Resolves when the target has everything. */
 export async function sendPlainly(uri: string, ram: Uint8Array, gzip: boolean): Promise<void> {
   const { hostname, port } = new URL(uri);
-  const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true, noDelay: true });
+  const socket = connect({
+    host: hostname,
+    port: Number(port),
+    allowHalfOpen: true,
+    noDelay: true,
+  });
   await once(socket, 'connect');
   const answered = once(socket, 'data');
   const pieces = Readable.from(piecesOf(ram));
-  await (gzip ? pipeline(pieces, createGzip({ level: 1, chunkSize: MIB }), socket) : pipeline(pieces, socket));
+  await (gzip
+    ? pipeline(pieces, createGzip({ level: 1, chunkSize: MIB }), socket)
+    : pipeline(pieces, socket));
   await answered;
   socket.destroy();
 }
@@ -22,14 +29,19 @@ function* piecesOf(ram: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < ram.length; at += MIB) yield ram.subarray(at, at + MIB);
 }
 
-export async function receivePlainly(ram: Uint8Array, gzip: boolean): Promise<{ uri: string; completed: Promise<unknown> }> {
+export async function receivePlainly(
+  ram: Uint8Array,
+  gzip: boolean,
+): Promise<{ uri: string; completed: Promise<unknown> }> {
   const server = createServer({ noDelay: true, allowHalfOpen: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const completed = once(server, 'connection').then(async ([connection]) => {
     server.close();
     const socket = connection as Socket;
-    const content: AsyncIterable<Buffer> = gzip ? socket.pipe(createGunzip({ chunkSize: MIB })) : socket.iterator({ destroyOnReturn: false });
+    const content: AsyncIterable<Buffer> = gzip
+      ? socket.pipe(createGunzip({ chunkSize: MIB }))
+      : socket.iterator({ destroyOnReturn: false });
     let filled = 0;
     for await (const chunk of content) {
       ram.set(chunk, filled);

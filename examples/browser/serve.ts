@@ -1,5 +1,6 @@
 /**
- * Serves the page, and is the other end of its migrations: `npm run example:browser -- [--port N] [--no-isolation] [--folder FOLDER] [IMAGE ...]`.
+ * Serves the page, and is the other end of its migrations: `npm run example:browser -- [--port N]
+ * [--no-isolation] [--folder FOLDER] [IMAGE ...]`.
  *
  * Only this machine can reach it.
  */
@@ -26,7 +27,8 @@ const { values, positionals: images } = parseArgs({
   },
 });
 
-for (const image of images) if (!(await isImage(image))) throw new Error(`${image} is no mapped-ram image`);
+for (const image of images)
+  if (!(await isImage(image))) throw new Error(`${image} is no mapped-ram image`);
 const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'multifd-page-')));
 const ends = new Ends(images, folder);
 const server = await servePage({
@@ -46,7 +48,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 async function startEnd(path: string): Promise<Answer> {
-  if (ends.full) return { status: 503, content: 'too many migrations are waiting or at work; cancel some, or wait for their time-outs' };
-  const end = path === '/targets' ? await ends.target() : await ends.source(path.slice('/sources/'.length));
-  return end === undefined ? { status: 404, content: 'there is no such source' } : { status: 200, content: end };
+  if (ends.full)
+    return {
+      status: 503,
+      content:
+        'too many migrations are waiting or at work; cancel some, or wait for their time-outs',
+    };
+  const end =
+    path === '/targets' ? await ends.target() : await ends.source(path.slice('/sources/'.length));
+  return end === undefined
+    ? { status: 404, content: 'there is no such source' }
+    : { status: 200, content: end };
 }

@@ -51,13 +51,18 @@ export class Store {
   }
 
   #find(name: Uint8Array): { slot: number; free: boolean } {
-    if (name.length === 0 || name.length > LONGEST) throw new RangeError(`a name has 1 to ${LONGEST} bytes`);
+    if (name.length === 0 || name.length > LONGEST)
+      throw new RangeError(`a name has 1 to ${LONGEST} bytes`);
     const first = name.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5) >>> 0;
     for (let tried = 0; tried < this.#slots; tried++) {
       const slot = SLOTS_AT + ((first + tried) % this.#slots) * SLOT;
       const length = this.#bytes[slot + NAME - 1]!;
       if (length === 0) return { slot, free: true };
-      if (length === name.length && name.every((byte, at) => this.#bytes[slot + NAME + at] === byte)) return { slot, free: false };
+      if (
+        length === name.length &&
+        name.every((byte, at) => this.#bytes[slot + NAME + at] === byte)
+      )
+        return { slot, free: false };
     }
     throw new RangeError('the store is full');
   }

@@ -11,7 +11,10 @@ const incoming = await receive({
   blocks: { store: memory },
   start() {
     arrived = visits.total;
-    console.log(`${arrived} visits have come, and ${visits.complete ? 'all of them are' : 'NOT all of them are'} in the store`);
+    console.log(
+      `${arrived} visits have come, and ` +
+        `${visits.complete ? 'all of them are' : 'NOT all of them are'} in the store`,
+    );
     visits.start();
   },
 });
@@ -20,4 +23,7 @@ await incoming.completed;
 
 while (visits.total < arrived + 10_000) await new Promise((resolve) => setImmediate(resolve));
 visits.stop();
-console.log(`10000 more have been counted here, and ${visits.complete ? 'all of them are' : 'NOT all of them are'} in the store`);
+console.log(
+  '10000 more have been counted here, and ' +
+    `${visits.complete ? 'all of them are' : 'NOT all of them are'} in the store`,
+);

@@ -2,5 +2,8 @@
 declare const Deno: {
   readonly args: readonly string[];
   readonly env: { get(name: string): string | undefined };
-  serve(options: { hostname: string; port: number }, handler: (request: Request) => Response | Promise<Response>): unknown;
+  serve(
+    options: { hostname: string; port: number },
+    handler: (request: Request) => Response | Promise<Response>,
+  ): unknown;
 };

@@ -4,13 +4,15 @@
  *     TOKEN=secret deno run -A examples/deno/service.ts 8001             begins to count
  *     TOKEN=secret deno run -A examples/deno/service.ts 8002 --wait      waits for one that counts
  *     curl 127.0.0.1:8001/7                                              counts a visit of page 7, and says how many there were
- *     curl -X POST -H 'Authorization: Bearer secret' '127.0.0.1:8001/move?to=ws://127.0.0.1:8002/multifd'
+ *     curl -X POST -H 'Authorization: Bearer secret'
+ *     '127.0.0.1:8001/move?to=ws://127.0.0.1:8002/multifd'
  */
 import { Guest, Inbox, MultifdError, receive } from 'multifd';
 
 const [port, mode] = Deno.args;
 const token = Deno.env.get('TOKEN');
-if (port === undefined || token === undefined) throw new Error('give a port, and a token in the environment: TOKEN');
+if (port === undefined || token === undefined)
+  throw new Error('give a port, and a token in the environment: TOKEN');
 
 /** All that the service knows, 16 MiB of it: whoever has the memory can go on. */
 const memory = new WebAssembly.Memory({ initial: 256 });
@@ -51,7 +53,8 @@ Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
 });
 
 async function move(request: Request, uri: string): Promise<Response> {
-  if (request.method !== 'POST' || request.headers.get('authorization') !== `Bearer ${token}`) return answer(401, 'give the token');
+  if (request.method !== 'POST' || request.headers.get('authorization') !== `Bearer ${token}`)
+    return answer(401, 'give the token');
   try {
     const { downtime } = await guest.migrate({ uri, token: token! });
     return answer(200, `moved; stood still for ${downtime!.toFixed(1)} ms`);

@@ -1,11 +1,24 @@
-import { type DeviceState, Guest, type IncomingBlock, type IncomingMigration, type IncomingOptions, type LiveMigrationOptions, type LiveStatistics, receive, type Tracking } from 'multifd';
+import {
+  type DeviceState,
+  Guest,
+  type IncomingBlock,
+  type IncomingMigration,
+  type IncomingOptions,
+  type LiveMigrationOptions,
+  type LiveStatistics,
+  receive,
+  type Tracking,
+} from 'multifd';
 import { type Check, Ledger } from './ledger.ts';
 import { boot, type HostState, type Machine } from './machine.ts';
 import { BLOCK, type Carried, CHANNELS } from './messages.ts';
 import { type Answer, ask } from './query.ts';
 import { Writer } from './writer.ts';
 
-/** Where the database can be: SQLite, booted in the same way everywhere, so that its memory can be replaced by the one that comes. */
+/**
+ * Where the database can be: SQLite, booted in the same way everywhere, so that its memory can be
+ * replaced by the one that comes.
+ */
 export class Home {
   readonly ledger: Ledger;
   readonly memory: WebAssembly.Memory;
@@ -36,7 +49,10 @@ export class Home {
   }
 
   /** Moves the database, with its writer, while that works. After a failure it works on here. */
-  async migrate(options: LiveMigrationOptions, tracking: Tracking = 'compare'): Promise<LiveStatistics> {
+  async migrate(
+    options: LiveMigrationOptions,
+    tracking: Tracking = 'compare',
+  ): Promise<LiveStatistics> {
     const writer = this.#present();
     const guest = new Guest({
       blocks: [{ id: BLOCK, memory: this.memory, tracking }],
@@ -54,11 +70,20 @@ export class Home {
   /** What goes with the memory. */
   carry(): Uint8Array {
     const { committed, lastCommit } = this.#present();
-    return new TextEncoder().encode(JSON.stringify({ host: this.#host, accounts: this.ledger.accounts, committed, lastCommit } satisfies Carried));
+    return new TextEncoder().encode(
+      JSON.stringify({
+        host: this.#host,
+        accounts: this.ledger.accounts,
+        committed,
+        lastCommit,
+      } satisfies Carried),
+    );
   }
 
   /** Takes the database in, and lets the writer go on. */
-  receive(options: Omit<IncomingOptions, 'blocks' | 'image' | 'onDeviceState' | 'start'>): Promise<IncomingMigration> {
+  receive(
+    options: Omit<IncomingOptions, 'blocks' | 'image' | 'onDeviceState' | 'start'>,
+  ): Promise<IncomingMigration> {
     return receive({
       channels: CHANNELS,
       ...options,
@@ -70,7 +95,8 @@ export class Home {
 
   /** Where a block's pages go. Asked again when it has grown. */
   room({ id, usedLength }: Pick<IncomingBlock, 'id' | 'usedLength'>): WebAssembly.Memory {
-    if (id !== BLOCK) throw new Error(`the source has a block ${JSON.stringify(id)}: this is no database`);
+    if (id !== BLOCK)
+      throw new Error(`the source has a block ${JSON.stringify(id)}: this is no database`);
     this.#machine.grow(usedLength);
     return this.memory;
   }
@@ -84,7 +110,10 @@ export class Home {
     const { carried } = this;
     const names = Object.keys(this.#host) as (keyof HostState)[];
     if (carried === undefined || !names.every((name) => carried.host[name] === this.#host[name])) {
-      throw new Error(`the source's SQLite was not booted as this one was: ${JSON.stringify(carried?.host)}, here ${JSON.stringify(this.#host)}`);
+      throw new Error(
+        `the source's SQLite was not booted as this one was: ` +
+          `${JSON.stringify(carried?.host)}, here ${JSON.stringify(this.#host)}`,
+      );
     }
     this.ledger.accounts = carried.accounts;
     this.writer = new Writer((seq) => this.ledger.transact(seq), carried.committed);

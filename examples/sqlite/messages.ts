@@ -14,7 +14,10 @@ export interface Carried {
 }
 
 /** What the target's process says, in this order. */
-export type TargetMessage = { kind: 'listening'; uri: string } | { kind: 'verified'; outcome: Outcome } | { kind: 'failed'; message: string };
+export type TargetMessage =
+  | { kind: 'listening'; uri: string }
+  | { kind: 'verified'; outcome: Outcome }
+  | { kind: 'failed'; message: string };
 
 /** What became of the database at the target. */
 export interface Outcome {

@@ -13,8 +13,10 @@ export interface Answer {
 
 /** @throws when it is not one question, or SQLite does not understand it. */
 export function ask(database: Database, sql: string): Answer {
-  // Others could leave a transaction open, take the tables from the writer, or open a file, which is in JavaScript's hands and can't be moved.
-  if (!/^\s*(select|with|values|explain)\b/i.test(sql)) throw new Error('ask with SELECT, WITH, VALUES or EXPLAIN: only the writer writes');
+  // Others could leave a transaction open, take the tables from the writer, or open a file, which
+  // is in JavaScript's hands and can't be moved.
+  if (!/^\s*(select|with|values|explain)\b/i.test(sql))
+    throw new Error('ask with SELECT, WITH, VALUES or EXPLAIN: only the writer writes');
   database.run('PRAGMA query_only = 1');
   try {
     return answer(database, sql);
@@ -28,7 +30,8 @@ function answer(database: Database, sql: string): Answer {
   try {
     const rows: string[][] = [];
     let more = statement.step();
-    for (; more && rows.length < MOST_ROWS; more = statement.step()) rows.push(statement.get().map(text));
+    for (; more && rows.length < MOST_ROWS; more = statement.step())
+      rows.push(statement.get().map(text));
     return { columns: statement.getColumnNames(), rows, more };
   } finally {
     statement.free();
@@ -38,6 +41,8 @@ function answer(database: Database, sql: string): Answer {
 function text(value: SqlValue): string {
   if (value === null) return 'NULL';
   if (!(value instanceof Uint8Array)) return String(value);
-  const hex = Array.from(value.subarray(0, MOST_BLOB_BYTES), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const hex = Array.from(value.subarray(0, MOST_BLOB_BYTES), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
   return value.length <= MOST_BLOB_BYTES ? `x'${hex}'` : `x'${hex}…' (${value.length} bytes)`;
 }

@@ -2,7 +2,15 @@ import type { LiveStatistics, Round } from 'multifd';
 import type { Check } from './ledger.ts';
 import type { Pace } from './writer.ts';
 
-const COLUMNS = ['round', 'scanned', 'dirty', 'sent', 'time', 'dirty rate', 'expected downtime'] as const;
+const COLUMNS = [
+  'round',
+  'scanned',
+  'dirty',
+  'sent',
+  'time',
+  'dirty rate',
+  'expected downtime',
+] as const;
 
 /** Pages, and pages per second. Columns that are printed line by line, as the rounds go. */
 export const roundsHead = columns(COLUMNS);
@@ -11,20 +19,39 @@ export function roundLine(round: Round): string {
   const { scanned, dirty, sent, duration } = round;
   const expected = round['expected-downtime'];
   // The first round sends all, and knows nothing yet.
-  const outlook = expected === null ? [] : [`${thousands(round['dirty-pages-rate'])}/s`, milliseconds(expected)];
-  return columns([round.round, thousands(scanned), thousands(dirty), thousands(sent), milliseconds(duration), ...outlook]);
+  const outlook =
+    expected === null ? [] : [`${thousands(round['dirty-pages-rate'])}/s`, milliseconds(expected)];
+  return columns([
+    round.round,
+    thousands(scanned),
+    thousands(dirty),
+    thousands(sent),
+    milliseconds(duration),
+    ...outlook,
+  ]);
 }
 
 export function paceLine(when: string, { transactions, duration, longestGap }: Pace): string {
-  return `${when.padEnd(8)}${thousands((1000 * transactions) / duration).padStart(8)} transactions/s, ${thousands(transactions)} in ${milliseconds(duration)}; kept waiting for ${milliseconds(longestGap)} at most`;
+  return (
+    `${when.padEnd(8)}${thousands((1000 * transactions) / duration).padStart(8)} ` +
+    `transactions/s, ${thousands(transactions)} in ${milliseconds(duration)}; kept waiting for ` +
+    `${milliseconds(longestGap)} at most`
+  );
 }
 
 export function checkLine({ name, expected, found }: Check): string {
-  return `${found === expected ? 'ok' : 'WRONG'}  ${name}: ${found}${found === expected ? '' : `, not ${expected}`}`;
+  return (
+    `${found === expected ? 'ok' : 'WRONG'}  ${name}: ` +
+    `${found}${found === expected ? '' : `, not ${expected}`}`
+  );
 }
 
 export function totalLine(statistics: LiveStatistics): string {
-  return `${megabytes(statistics.ram.total)} of memory, ${megabytes(statistics.ram.transferred)} sent in ${milliseconds(statistics['total-time'])} over ${statistics.channels.length} channels`;
+  return (
+    `${megabytes(statistics.ram.total)} of memory, ${megabytes(statistics.ram.transferred)} ` +
+    `sent in ${milliseconds(statistics['total-time'])} over ${statistics.channels.length} ` +
+    'channels'
+  );
 }
 
 export function megabytes(bytes: number): string {
@@ -40,5 +67,7 @@ function thousands(count: number): string {
 }
 
 function columns(cells: readonly (string | number)[]): string {
-  return cells.map((cell, column) => String(cell).padStart(Math.max(8, COLUMNS[column]!.length))).join('  ');
+  return cells
+    .map((cell, column) => String(cell).padStart(Math.max(8, COLUMNS[column]!.length)))
+    .join('  ');
 }

@@ -1,5 +1,6 @@
 /**
- * Has a live database, and serves a page that it can move to, and come back from: `npm run example:sqlite:page -- [MIB] [--port N]`.
+ * Has a live database, and serves a page that it can move to, and come back from: `npm run
+ * example:sqlite:page -- [MIB] [--port N]`.
  *
  * Only this machine can reach it.
  */
@@ -19,17 +20,29 @@ const MOUNTS: readonly Mount[] = [
   { prefix: '/', folder: new URL('sqlite-page/', import.meta.url) },
 ];
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { port: { type: 'string', default: '8080' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { port: { type: 'string', default: '8080' } },
+});
 const mib = Number(positionals[0] ?? 64);
-if (positionals.length > 1 || !(mib > 0 && mib <= 1536)) throw new Error('give the size of the database in MiB, 1 to 1536');
+if (positionals.length > 1 || !(mib > 0 && mib <= 1536))
+  throw new Error('give the size of the database in MiB, 1 to 1536');
 
 const home = await Home.open(await readModule());
 const writer = home.found(mib * 2 ** 20);
 const host = new Host(home);
-const server = await servePage({ port: Number(values.port), mounts: MOUNTS, isolated: true, post: (path) => host.answer(path) });
+const server = await servePage({
+  port: Number(values.port),
+  mounts: MOUNTS,
+  isolated: true,
+  post: (path) => host.answer(path),
+});
 console.log(server.url);
 writer.start();
-console.log(`${home.ledger.accounts} accounts in ${megabytes(home.memory.buffer.byteLength)} of WebAssembly memory; the writer works here`);
+console.log(
+  `${home.ledger.accounts} accounts in ${megabytes(home.memory.buffer.byteLength)} of ` +
+    'WebAssembly memory; the writer works here',
+);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     server.close();

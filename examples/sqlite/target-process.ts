@@ -2,7 +2,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Outcome, TargetMessage } from './messages.ts';
 
 /** It reads the modules, and listens on a port. */
-const DENO_ARGUMENTS = ['run', '--allow-read', '--allow-env', '--allow-net=127.0.0.1', '--no-prompt', '--quiet'];
+const DENO_ARGUMENTS = [
+  'run',
+  '--allow-read',
+  '--allow-env',
+  '--allow-net=127.0.0.1',
+  '--no-prompt',
+  '--quiet',
+];
 
 /** The target's process, as its parent sees it. */
 export class TargetProcess {
@@ -18,9 +25,13 @@ export class TargetProcess {
     this.child = fork(program, { ...runtime, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     const ended = new Promise<never>((_, reject) => {
       this.child.once('error', reject);
-      this.child.once('exit', (status, signal) => reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)));
+      this.child.once('exit', (status, signal) =>
+        reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)),
+      );
     });
-    const said = <Kind extends TargetMessage['kind']>(kind: Kind): Promise<Extract<TargetMessage, { kind: Kind }>> => {
+    const said = <Kind extends TargetMessage['kind']>(
+      kind: Kind,
+    ): Promise<Extract<TargetMessage, { kind: Kind }>> => {
       const message = new Promise<Extract<TargetMessage, { kind: Kind }>>((resolve, reject) => {
         this.child.on('message', (message: TargetMessage) => {
           if (message.kind === kind) resolve(message as Extract<TargetMessage, { kind: Kind }>);

@@ -1,4 +1,7 @@
-/** The process that has the database afterwards, of Node or Deno: takes it in, lets the writer go on, and looks whether all is there. */
+/**
+ * The process that has the database afterwards, of Node or Deno: takes it in, lets the writer go
+ * on, and looks whether all is there.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Home } from './home.ts';
 import type { Outcome, TargetMessage } from './messages.ts';
@@ -17,7 +20,13 @@ async function run(): Promise<Outcome> {
   await Promise.race([sleep(AFTER_MS), writer.failure]);
   const pace = writer.pace();
   writer.stop();
-  return { runtime: runtime(), arrived: home.carried!.committed, firstCommit: writer.firstCommit!, pace, checks: home.verify() };
+  return {
+    runtime: runtime(),
+    arrived: home.carried!.committed,
+    firstCommit: writer.firstCommit!,
+    pace,
+    checks: home.verify(),
+  };
 }
 
 function runtime(): string {

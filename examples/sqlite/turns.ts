@@ -27,7 +27,10 @@ export class Turns {
     clearTimeout(this.#timer);
   }
 
-  /** A turn that was taken back finds nothing to run, or what was scheduled since, whose own turn then finds nothing. */
+  /**
+   * A turn that was taken back finds nothing to run, or what was scheduled since, whose own turn
+   * then finds nothing.
+   */
   readonly #take = (): void => {
     const run = this.#run;
     this.#run = undefined;

@@ -69,7 +69,12 @@ export class Writer {
 
   /** What was done since the last time that this was asked. */
   pace(): Pace {
-    const pace = { transactions: this.committed - this.#before, duration: now() - this.#since, longestGap: this.#longestGap, longGaps: this.#longGaps };
+    const pace = {
+      transactions: this.committed - this.#before,
+      duration: now() - this.#since,
+      longestGap: this.#longestGap,
+      longGaps: this.#longGaps,
+    };
     this.#since = now();
     this.#before = this.committed;
     this.#longestGap = 0;

@@ -47,14 +47,19 @@ export class Crew {
 
   /** @param folder where the guest's code and its threads' program are. */
   static async hire(mebibytes: number, folder: URL): Promise<Crew> {
-    return new Crew(await WebAssembly.compile(await readFile(new URL('threads.wasm', folder))), new URL('threads-worker.js', folder), mebibytes);
+    return new Crew(
+      await WebAssembly.compile(await readFile(new URL('threads.wasm', folder))),
+      new URL('threads-worker.js', folder),
+      mebibytes,
+    );
   }
 
   private constructor(module: WebAssembly.Module, worker: URL, mebibytes: number) {
     this.memory = new WebAssembly.Memory({ initial: mebibytes * 16, maximum: 65536, shared: true });
     this.#module = module;
     this.#worker = worker;
-    this.#guest = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports as unknown as GuestExports;
+    this.#guest = new WebAssembly.Instance(module, { env: { memory: this.memory } })
+      .exports as unknown as GuestExports;
     this.#words = new Int32Array(this.memory.buffer as ArrayBufferLike as SharedArrayBuffer);
   }
 
@@ -65,7 +70,12 @@ export class Crew {
     this.throttle(0);
     Atomics.store(this.#words, REST, 0);
     this.#workers = Array.from({ length: THREADS }, (_, thread) => {
-      const shift: Shift = { module: this.#module, memory: this.memory, thread, pages: this.#pagesOf(thread) };
+      const shift: Shift = {
+        module: this.#module,
+        memory: this.memory,
+        thread,
+        pages: this.#pagesOf(thread),
+      };
       return new Worker(this.#worker, { workerData: shift });
     });
   }
@@ -82,7 +92,10 @@ export class Crew {
     return (this.#rest ??= this.#untilAllRest());
   }
 
-  /** Lets threads that were asked to rest go on. First they all have to: one that is ended at its work leaves a page counted and its place not. */
+  /**
+   * Lets threads that were asked to rest go on. First they all have to: one that is ended at its
+   * work leaves a page counted and its place not.
+   */
   async resume(): Promise<void> {
     await this.rest();
     await this.leave();
@@ -106,7 +119,9 @@ export class Crew {
 
   /** Of threads that rest. */
   get state(): CrewState {
-    const wrong = Array.from({ length: THREADS }, (_, thread) => this.#guest.wrong(thread, ...this.#pagesOf(thread)));
+    const wrong = Array.from({ length: THREADS }, (_, thread) =>
+      this.#guest.wrong(thread, ...this.#pagesOf(thread)),
+    );
     return { passes: this.passes, wrong: wrong.reduce((sum, pages) => sum + pages, 0) };
   }
 

@@ -1,6 +1,7 @@
 /**
- * The guest: several threads over one shared memory, each with a part of the pages. A thread goes through its pages, over and over, and counts each one up.
- * Where it is it keeps in memory too, so that whoever has the memory can go on.
+ * The guest: several threads over one shared memory, each with a part of the pages. A thread goes
+ * through its pages, over and over, and counts each one up. Where it is it keeps in memory too, so
+ * that whoever has the memory can go on.
  *
  * ```
  * 0      i32  1: the threads are asked to rest
@@ -11,7 +12,8 @@
  * page p, from 4096 on: i32 at offset p % 4096 & ~3: how many passes have come by
  * ```
  *
- * So at any moment the pages of a thread have its pass up to its next page, and the one before from there on.
+ * So at any moment the pages of a thread have its pass up to its next page, and the one before from
+ * there on.
  */
 const REST: usize = 0;
 const RESTING: usize = 4;
@@ -28,14 +30,18 @@ function place(page: i32): usize {
   return <usize>page * PAGE + ((<usize>page % PAGE) & ~3);
 }
 
-/** Goes on until the threads are asked to rest. Pages are `first`, `first + step` and so on, below `end`. */
+/**
+ * Goes on until the threads are asked to rest. Pages are `first`, `first + step` and so on, below
+ * `end`.
+ */
 export function work(thread: i32, first: i32, step: i32, end: i32): void {
   const at = state(thread);
   let page = max(first, load<i32>(at));
   let pass = max(1, load<i32>(at, 4));
   for (let n = 1; !atomic.load<i32>(REST); n++) {
     const count = place(page);
-    // Up by one, and not to the pass's number: a page that was lost on its way stays wrong for good.
+    // Up by one, and not to the pass's number: a page that was lost on its way stays wrong for
+    // good.
     store<i32>(count, load<i32>(count) + 1);
     page += step;
     if (page >= end) {

@@ -11,7 +11,9 @@ export interface TargetSays {
   ended: CrewState;
 }
 
-export type TargetMessage = { [Kind in keyof TargetSays]: { kind: Kind; content: TargetSays[Kind] } }[keyof TargetSays];
+export type TargetMessage = {
+  [Kind in keyof TargetSays]: { kind: Kind; content: TargetSays[Kind] };
+}[keyof TargetSays];
 
 /** The target's process, as its parent sees it. */
 export class TargetProcess {
@@ -21,18 +23,27 @@ export class TargetProcess {
 
   constructor(program: URL, mebibytes: number) {
     this.child = fork(program, [String(mebibytes)]);
-    this.child.on('message', ({ kind, content }: TargetMessage) => void this.#said.set(kind, content));
+    this.child.on(
+      'message',
+      ({ kind, content }: TargetMessage) => void this.#said.set(kind, content),
+    );
     this.#ended = new Promise((_, reject) => {
       this.child.once('error', reject);
       // Messages that came before are read before this.
-      this.child.once('close', (status, signal) => reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)));
+      this.child.once('close', (status, signal) =>
+        reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)),
+      );
     });
     this.#ended.catch(() => {}); // whoever waits for something is told
   }
 
   /** Waits for it to say something, or to end. */
   async says<Kind extends keyof TargetSays>(kind: Kind): Promise<TargetSays[Kind]> {
-    while (!this.#said.has(kind)) await Promise.race([new Promise((resolve) => this.child.once('message', resolve)), this.#ended]);
+    while (!this.#said.has(kind))
+      await Promise.race([
+        new Promise((resolve) => this.child.once('message', resolve)),
+        this.#ended,
+      ]);
     return this.#said.get(kind) as TargetSays[Kind];
   }
 

@@ -17,7 +17,10 @@ interface Settings {
 /** What a caller of /migrate got wrong; anything else is the target's. */
 const WRONG = ['ERR_OPTION', 'ERR_URI', 'ERR_UNSUPPORTED'];
 
-/** The Durable Object: holds one image, in its storage. It is alone with it, so that what it knows of it is always so. */
+/**
+ * The Durable Object: holds one image, in its storage. It is alone with it, so that what it knows
+ * of it is always so.
+ */
 export class ImageHolder {
   readonly #storage: Storage;
   readonly #channels: number;
@@ -40,9 +43,11 @@ export class ImageHolder {
     const url = new URL(request.url);
     const [path, { method }] = [url.pathname, request];
     if (path === '/multifd') return this.#receive(request);
-    if (path === '/migrate' && method === 'POST') return this.#migrate(url.searchParams, request.headers.get('target-authorization'));
+    if (path === '/migrate' && method === 'POST')
+      return this.#migrate(url.searchParams, request.headers.get('target-authorization'));
     if (path !== '/image') return text(404, 'there are /image, /multifd and /migrate?to=URI');
-    if (method !== 'GET' && method !== 'HEAD') return text(405, 'an image comes by multifd, to /multifd');
+    if (method !== 'GET' && method !== 'HEAD')
+      return text(405, 'an image comes by multifd, to /multifd');
     if (this.#held === undefined) return text(404, 'there is no image yet');
     return serveImage(request, this.#held, `"${this.#held.id}"`);
   }
@@ -62,7 +67,11 @@ export class ImageHolder {
 
   async #take(inbox: Inbox): Promise<void> {
     try {
-      const { completed } = await receive({ inbox, channels: this.#channels, image: imageIntake(this.#storage, (image) => this.#replace(image)) });
+      const { completed } = await receive({
+        inbox,
+        channels: this.#channels,
+        image: imageIntake(this.#storage, (image) => this.#replace(image)),
+      });
       await completed;
     } catch (error) {
       // The source is told by the migration itself.
@@ -89,7 +98,10 @@ export class ImageHolder {
       return Response.json({ ram });
     } catch (thrown) {
       const error = MultifdError.from(thrown);
-      return Response.json({ error: error.toRecord() }, { status: WRONG.includes(error.code) ? 400 : 502 });
+      return Response.json(
+        { error: error.toRecord() },
+        { status: WRONG.includes(error.code) ? 400 : 502 },
+      );
     }
   }
 }

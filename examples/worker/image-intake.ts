@@ -7,8 +7,9 @@ export const HELD = 'held';
 export const ARRIVING = 'arriving';
 
 /**
- * Takes a new image into the storage. It counts only once it is complete; until then the one that is held stays. Pages of zeros are never stored, and those that
- * become zero are deleted. Of the whole image only the bitmaps are in memory: 32 KiB for each GiB.
+ * Takes a new image into the storage. It counts only once it is complete; until then the one that
+ * is held stays. Pages of zeros are never stored, and those that become zero are deleted. Of the
+ * whole image only the bitmaps are in memory: 32 KiB for each GiB.
  */
 export function imageIntake(storage: Storage, completed: (image: StoredImage) => void): ImageStore {
   const id = crypto.randomUUID();
@@ -19,7 +20,9 @@ export function imageIntake(storage: Storage, completed: (image: StoredImage) =>
       const bitmaps = plan.blocks.map(({ bitmapLength }) => new Uint8Array(bitmapLength));
       begun = { plan, parts, bitmaps };
       await storage.put({ [ARRIVING]: id });
-      return plan.blocks.map((_, index): PageSink => pageSink(parts.pages[index]!, bitmaps[index]!));
+      return plan.blocks.map(
+        (_, index): PageSink => pageSink(parts.pages[index]!, bitmaps[index]!),
+      );
     },
     async commit(tail) {
       const { plan, parts, bitmaps } = begun!;
@@ -65,7 +68,9 @@ function pageSink(pages: ImageParts['pages'][number], bitmap: Uint8Array): PageS
       await clear(zero);
     },
     async zero(offset, length) {
-      await clear(Array.from({ length: length / pieceLength }, (_, index) => offset / pieceLength + index));
+      await clear(
+        Array.from({ length: length / pieceLength }, (_, index) => offset / pieceLength + index),
+      );
     },
   };
 }

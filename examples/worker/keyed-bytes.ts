@@ -22,7 +22,11 @@ export class KeyedBytes {
     const first = offset / pieceLength;
     for (let from = 0; from < bytes.length; from += BATCH * pieceLength) {
       const entries: Record<string, Uint8Array> = {};
-      for (let at = from; at < Math.min(bytes.length, from + BATCH * pieceLength); at += pieceLength) {
+      for (
+        let at = from;
+        at < Math.min(bytes.length, from + BATCH * pieceLength);
+        at += pieceLength
+      ) {
         // A copy, for what is stored of a view is all of the buffer behind it.
         const piece = bytes.slice(at, at + pieceLength);
         const zero = piece.every((byte) => byte === 0);
@@ -47,7 +51,10 @@ export class KeyedBytes {
     into.fill(0);
     const end = Math.ceil((offset + into.length) / pieceLength);
     for (let from = Math.floor(offset / pieceLength); from < end; from += BATCH) {
-      const pieces = Array.from({ length: Math.min(BATCH, end - from) }, (_, index) => from + index);
+      const pieces = Array.from(
+        { length: Math.min(BATCH, end - from) },
+        (_, index) => from + index,
+      );
       const found = await this.#storage.get<Uint8Array>(pieces.map((piece) => this.#key(piece)));
       for (const piece of pieces) {
         const bytes = found.get(this.#key(piece));

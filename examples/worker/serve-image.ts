@@ -9,15 +9,30 @@ interface Range {
 }
 
 /**
- * Answers GET and HEAD for an image, by HTTP's rules for ranges and conditions: 200, 206, 304, 412 or 416. The whole image goes out with its holes as
- * zeros; who asks for the header and the bitmaps first needs no hole.
+ * Answers GET and HEAD for an image, by HTTP's rules for ranges and conditions: 200, 206, 304, 412
+ * or 416. The whole image goes out with its holes as zeros; who asks for the header and the bitmaps
+ * first needs no hole.
  */
 export function serveImage(request: Request, image: RandomAccess, etag: string): Response {
-  const headers = new Headers({ etag, 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream', 'cache-control': 'no-cache' });
-  const tags = (name: string): string[] | undefined => request.headers.get(name)?.split(',').map((tag) => tag.trim());
+  const headers = new Headers({
+    etag,
+    'accept-ranges': 'bytes',
+    'content-type': 'application/octet-stream',
+    'cache-control': 'no-cache',
+  });
+  const tags = (name: string): string[] | undefined =>
+    request.headers
+      .get(name)
+      ?.split(',')
+      .map((tag) => tag.trim());
   const [wanted, known] = [tags('if-match'), tags('if-none-match')];
-  if (wanted !== undefined && !wanted.includes(etag) && !wanted.includes('*')) return new Response(null, { status: 412, headers });
-  if (known !== undefined && (known.includes(etag) || known.includes(`W/${etag}`) || known.includes('*'))) return new Response(null, { status: 304, headers });
+  if (wanted !== undefined && !wanted.includes(etag) && !wanted.includes('*'))
+    return new Response(null, { status: 412, headers });
+  if (
+    known !== undefined &&
+    (known.includes(etag) || known.includes(`W/${etag}`) || known.includes('*'))
+  )
+    return new Response(null, { status: 304, headers });
   const whole: Range = { start: 0, end: image.size };
   const stale = (request.headers.get('if-range') ?? etag) !== etag;
   const range = stale ? undefined : parseRange(request.headers.get('range'), image.size);
@@ -25,7 +40,8 @@ export function serveImage(request: Request, image: RandomAccess, etag: string):
     headers.set('content-range', `bytes */${image.size}`);
     return new Response(null, { status: 416, headers });
   }
-  if (range !== undefined) headers.set('content-range', `bytes ${range.start}-${range.end - 1}/${image.size}`);
+  if (range !== undefined)
+    headers.set('content-range', `bytes ${range.start}-${range.end - 1}/${image.size}`);
   const { start, end } = range ?? whole;
   const status = range === undefined ? 200 : 206;
   if (request.method === 'HEAD') {
@@ -52,7 +68,12 @@ function bytesOf(image: RandomAccess, start: number, end: number): ReadableStrea
   return readable;
 }
 
-async function copy(image: RandomAccess, start: number, end: number, body: WritableStream<Uint8Array>): Promise<void> {
+async function copy(
+  image: RandomAccess,
+  start: number,
+  end: number,
+  body: WritableStream<Uint8Array>,
+): Promise<void> {
   const writer = body.getWriter();
   try {
     for (let at = start; at < end; ) {
@@ -63,7 +84,8 @@ async function copy(image: RandomAccess, start: number, end: number, body: Writa
     }
     await writer.close();
   } catch (error) {
-    // The client has gone, or the image: either way its answer ends here, short of the length that it announced.
+    // The client has gone, or the image: either way its answer ends here, short of the length that
+    // it announced.
     await writer.abort(error).catch(() => {});
   }
 }

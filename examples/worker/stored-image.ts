@@ -11,7 +11,10 @@ export interface ImageRecord {
   readonly tailLength: number;
 }
 
-/** Small enough for one value of a storage, large enough that a bitmap has few of them: it stands for 2 GiB of 4 KiB pages. */
+/**
+ * Small enough for one value of a storage, large enough that a bitmap has few of them: it stands
+ * for 2 GiB of 4 KiB pages.
+ */
 const PIECE = 64 * 1024;
 /** The most that is in memory for one reader. */
 const READ = 512 * 1024;
@@ -23,7 +26,10 @@ export interface ImageParts {
   readonly tail: KeyedBytes;
 }
 
-export function partsOf(storage: Storage, { id, plan: { blocks, pageSize } }: Pick<ImageRecord, 'id' | 'plan'>): ImageParts {
+export function partsOf(
+  storage: Storage,
+  { id, plan: { blocks, pageSize } }: Pick<ImageRecord, 'id' | 'plan'>,
+): ImageParts {
   return {
     bitmaps: blocks.map((_, index) => new KeyedBytes(storage, `${id}/bitmap/${index}/`, PIECE)),
     pages: blocks.map((_, index) => new KeyedBytes(storage, `${id}/page/${index}/`, pageSize)),
@@ -50,18 +56,34 @@ export class StoredImage implements RandomAccess {
   constructor(storage: Storage, record: ImageRecord) {
     const { plan, tailLength } = record;
     const { bitmaps, pages, tail } = partsOf(storage, record);
-    const keyed = (position: number, length: number, bytes: KeyedBytes): Region => ({ position, length, read: (offset, into) => bytes.read(offset, into) });
+    const keyed = (position: number, length: number, bytes: KeyedBytes): Region => ({
+      position,
+      length,
+      read: (offset, into) => bytes.read(offset, into),
+    });
     this.id = record.id;
     this.size = plan.tailOffset + tailLength;
     this.#regions = [
-      ...plan.pieces.map(({ position, bytes }) => ({ position, length: bytes.length, read: (offset: number, into: Uint8Array) => into.set(bytes.subarray(offset, offset + into.length)) })),
-      ...plan.blocks.map(({ bitmapOffset, bitmapLength }, index) => keyed(bitmapOffset, bitmapLength, bitmaps[index]!)),
-      ...plan.blocks.map(({ pagesOffset, usedLength }, index) => keyed(pagesOffset, usedLength, pages[index]!)),
+      ...plan.pieces.map(({ position, bytes }) => ({
+        position,
+        length: bytes.length,
+        read: (offset: number, into: Uint8Array) =>
+          into.set(bytes.subarray(offset, offset + into.length)),
+      })),
+      ...plan.blocks.map(({ bitmapOffset, bitmapLength }, index) =>
+        keyed(bitmapOffset, bitmapLength, bitmaps[index]!),
+      ),
+      ...plan.blocks.map(({ pagesOffset, usedLength }, index) =>
+        keyed(pagesOffset, usedLength, pages[index]!),
+      ),
       keyed(plan.tailOffset, tailLength, tail),
     ].sort((one, other) => one.position - other.position);
   }
 
-  /** Makes every read fail from now on: the keys are going to be deleted, and what has none reads as zeros. */
+  /**
+   * Makes every read fail from now on: the keys are going to be deleted, and what has none reads as
+   * zeros.
+   */
   replace(): void {
     this.#replaced = true;
   }
@@ -74,7 +96,8 @@ export class StoredImage implements RandomAccess {
       const end = Math.min(offset + piece.length, position + length);
       if (start < end) await read(start - position, piece.subarray(start - offset, end - offset));
     }
-    if (this.#replaced) throw new MultifdError('ERR_IO', 'the stored image was replaced while it was being read');
+    if (this.#replaced)
+      throw new MultifdError('ERR_IO', 'the stored image was replaced while it was being read');
     return piece.length;
   }
 

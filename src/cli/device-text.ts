@@ -14,18 +14,38 @@ interface Line {
 /** Bytes of a buffer that are shown; `--json` has them all. */
 const SHOWN_BYTES = 32;
 
-/** A device with its fields, one a line. Equal elements of an array that follow one another share their lines. */
+/**
+ * A device with its fields, one a line. Equal elements of an array that follow one another share
+ * their lines.
+ */
 export function deviceText(device: DeviceReport): string {
   const { idstr, instanceId, version, size } = device;
   const lines = contentLines(device, '');
   const width = (column: 'offset' | 'size' | 'type' | 'name'): number =>
-    lines.reduce((widest, line) => Math.max(widest, column === 'offset' ? hex(line.offset).length : String(line[column]).length), column.length);
-  const [offsetWidth, sizeWidth, typeWidth, nameWidth] = [width('offset'), width('size'), width('type'), width('name')];
+    lines.reduce(
+      (widest, line) =>
+        Math.max(
+          widest,
+          column === 'offset' ? hex(line.offset).length : String(line[column]).length,
+        ),
+      column.length,
+    );
+  const [offsetWidth, sizeWidth, typeWidth, nameWidth] = [
+    width('offset'),
+    width('size'),
+    width('type'),
+    width('name'),
+  ];
   const row = (offset: string, bytes: string, type: string, name: string, value: string): string =>
-    `  ${offset.padStart(offsetWidth)}  ${bytes.padStart(sizeWidth)}  ${type.padEnd(typeWidth)}  ${name.padEnd(nameWidth)}  ${value}`.trimEnd();
+    (
+      `  ${offset.padStart(offsetWidth)}  ${bytes.padStart(sizeWidth)}  ` +
+      `${type.padEnd(typeWidth)}  ${name.padEnd(nameWidth)}  ${value}`
+    ).trimEnd();
   const head = `${printable(idstr)}#${instanceId}  version ${version}, ${size} bytes`;
   if (lines.length === 0) return head;
-  const rows = lines.map((line) => row(hex(line.offset), String(line.size), line.type, line.name, line.value));
+  const rows = lines.map((line) =>
+    row(hex(line.offset), String(line.size), line.type, line.name, line.value),
+  );
   return [head, row('offset', 'size', 'type', 'name', 'value'), ...rows].join('\n');
 }
 
@@ -33,7 +53,13 @@ function contentLines({ fields, subsections }: DeviceContent, prefix: string): L
   const lines = fields.flatMap((field) => fieldLines(field, prefix));
   for (const subsection of subsections) {
     const { offset, layout = '', version = 0 } = subsection;
-    lines.push({ offset, size: '', type: 'subsection', name: prefix + printable(layout), value: `version ${version}` });
+    lines.push({
+      offset,
+      size: '',
+      type: 'subsection',
+      name: prefix + printable(layout),
+      value: `version ${version}`,
+    });
     for (const line of contentLines(subsection, prefix)) lines.push(line);
   }
   return lines;
@@ -51,7 +77,10 @@ function valueLines(field: DeviceField, name: string): Line[] {
   return [{ offset, size, type: printable(field.type), name, value: valueText(field) }];
 }
 
-/** Each element by its own lines, `name[3]`, but one that equals the elements before it joins them: `name[3-7]`. */
+/**
+ * Each element by its own lines, `name[3]`, but one that equals the elements before it joins them:
+ * `name[3-7]`.
+ */
 function elementLines(elements: readonly DeviceField[], name: string): Line[] {
   const lines: Line[] = [];
   let first = 0;
@@ -73,7 +102,9 @@ function unnamed(element: DeviceField | undefined): Line[] | undefined {
 
 function sameText(one: Line[] | undefined, other: Line[] | undefined): boolean {
   if (one === undefined || other === undefined || one.length !== other.length) return false;
-  return one.every(({ name, value }, index) => name === other[index]!.name && value === other[index]!.value);
+  return one.every(
+    ({ name, value }, index) => name === other[index]!.name && value === other[index]!.value,
+  );
 }
 
 function valueText(field: Exclude<DeviceField, { kind: 'struct' | 'array' }>): string {
@@ -92,7 +123,8 @@ function bytesText(bytes: Uint8Array): string {
   const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
   if (end === 0) return bytes.length === 0 ? 'empty' : 'all zero';
   const content = bytes.subarray(0, end);
-  if (content.length <= 255 && content.every((byte) => byte >= 0x20 && byte < 0x7f)) return JSON.stringify(String.fromCharCode(...content));
+  if (content.length <= 255 && content.every((byte) => byte >= 0x20 && byte < 0x7f))
+    return JSON.stringify(String.fromCharCode(...content));
   const shown = Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString('hex');
   return bytes.length > SHOWN_BYTES ? `${shown}... (${bytes.length} bytes)` : shown;
 }

@@ -48,10 +48,19 @@ export function addExtract(program: Command): void {
   const command = program
     .command('extract')
     .summary("write one RAM block's bytes, or a VM's RAM as a core file")
-    .description("Writes one RAM block's bytes to a file, or all RAM of an x86 PC as an ELF core file. There are holes where pages are zero.")
-    .usage('[options] <image> <block> <file>\n       multifd extract [options] <image> --format elf <file>')
+    .description(
+      "Writes one RAM block's bytes to a file, or all RAM of an x86 PC as an ELF core file. " +
+        'There are holes where pages are zero.',
+    )
+    .usage(
+      '[options] <image> <block> <file>\n       multifd extract [options] <image> --format ' +
+        'elf <file>',
+    )
     .argument('<image>', 'a mapped-ram image, or its http: or https: URL')
-    .argument('<names...>', "the block's name, as inspect prints it (not with --format elf), and the file to write")
+    .argument(
+      '<names...>',
+      "the block's name, as inspect prints it (not with --format elf), and the file to write",
+    )
     .addOption(new Option('--format <format>', 'what to write').choices(FORMATS).default('raw'));
   addForceOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))), 'a file');
   addOutputOptions(command)
@@ -82,7 +91,10 @@ async function extract(
         ...(force && { force }),
         ...(token !== undefined && { token }),
       };
-      const { text, content } = await (format === 'elf' ? core(image, names, options) : block(image, names, options)).finally(() => bar.stop());
+      const { text, content } = await (format === 'elf'
+        ? core(image, names, options)
+        : block(image, names, options)
+      ).finally(() => bar.stop());
       if (json) printResult(content);
       else if (!quiet) process.stdout.write(`${text}\n`);
     } catch (thrown) {
@@ -93,26 +105,49 @@ async function extract(
   });
 }
 
-async function block(image: string, names: readonly string[], options: ExtractOptions): Promise<Extracted> {
+async function block(
+  image: string,
+  names: readonly string[],
+  options: ExtractOptions,
+): Promise<Extracted> {
   const [id, file] = names;
-  if (id === undefined || file === undefined || names.length > 2) throw wrongNames('give the image, the name of a block, and the file to write', names);
+  if (id === undefined || file === undefined || names.length > 2)
+    throw wrongNames('give the image, the name of a block, and the file to write', names);
   const bytes = await extractBlock(image, id, file, options);
-  return { text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${file}`, content: { block: id, bytes } };
+  return {
+    text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${file}`,
+    content: { block: id, bytes },
+  };
 }
 
-async function core(image: string, names: readonly string[], options: ExtractOptions): Promise<Extracted> {
+async function core(
+  image: string,
+  names: readonly string[],
+  options: ExtractOptions,
+): Promise<Extracted> {
   const [file] = names;
-  if (file === undefined || names.length > 1) throw wrongNames('with --format elf, give the image and the file to write, and no block', names);
+  if (file === undefined || names.length > 1)
+    throw wrongNames(
+      'with --format elf, give the image and the file to write, and no block',
+      names,
+    );
   const report = await extractCore(image, file, options);
   return { text: coreText(report, file), content: report };
 }
 
 function coreText({ cpus, segments }: CoreReport, file: string): string {
-  const ram = segments.map(({ physicalAddress, bytes }) => `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${physicalAddress.toString(16)}`);
-  const registers = cpus === 0 ? 'no registers' : `the registers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`;
+  const ram = segments.map(
+    ({ physicalAddress, bytes }) =>
+      `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${physicalAddress.toString(16)}`,
+  );
+  const registers =
+    cpus === 0 ? 'no registers' : `the registers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`;
   return `${ram.join(', ')}, ${registers} to ${file}`;
 }
 
 function wrongNames(what: string, names: readonly string[]): MultifdError {
-  return new MultifdError('ERR_OPTION', `${what}; there are ${names.length} names after the image (--help says how it is used)`);
+  return new MultifdError(
+    'ERR_OPTION',
+    `${what}; there are ${names.length} names after the image (--help says how it is used)`,
+  );
 }

@@ -19,9 +19,12 @@ export function formatDuration(milliseconds: number): string {
 }
 
 /**
- * Text that came from a peer or a file, safe for a terminal: block names and the like may hold escape sequences, and
- * characters that turn the reading direction around.
+ * Text that came from a peer or a file, safe for a terminal: block names and the like may hold
+ * escape sequences, and characters that turn the reading direction around.
  */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 }

@@ -42,11 +42,21 @@ export function addInspect(program: Command): void {
   const command = program
     .command('inspect')
     .summary('say what is in an image or a recording')
-    .description('Says what is in a mapped-ram image or a recording: machine type, blocks, pages, device sections; sizes, or channels, packets and rounds.')
-    .argument('<path>', 'a mapped-ram image, its http: or https: URL, or the folder of a recording');
+    .description(
+      'Says what is in a mapped-ram image or a recording: machine type, blocks, pages, ' +
+        'device sections; sizes, or channels, packets and rounds.',
+    )
+    .argument(
+      '<path>',
+      'a mapped-ram image, its http: or https: URL, or the folder of a recording',
+    );
   addPageSizeOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))))
     .option('--devices', 'show all fields of all devices instead')
-    .option('--device <name>', 'show all fields of one device, given as its name or, if it has several instances, name#instance')
+    .option(
+      '--device <name>',
+      'show all fields of one device, given as its name or, if it has several instances, ' +
+        'name#instance',
+    )
     .option('--json', 'write one JSON object to stdout')
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, options: InspectOptions) => {
@@ -89,13 +99,20 @@ async function showDevices(path: string, options: InspectOptions): Promise<void>
     ? await inspectRecordedDevices(path, { ...wanted, ...(pageSize !== undefined && { pageSize }) })
     : await inspectDevices(path, { ...wanted, offset, ...(await shown(tokenFile)) });
   if (json) printDevices(devices);
-  else if (devices === null) process.stdout.write('device sections: no description to tell them apart by\n');
+  else if (devices === null)
+    process.stdout.write('device sections: no description to tell them apart by\n');
   else if (devices.length === 0) process.stdout.write('device sections: none\n');
   // Device by device, since the text of all can be large.
-  else devices.forEach((shown, index) => process.stdout.write(`${index === 0 ? '' : '\n'}${deviceText(shown)}\n`));
+  else
+    devices.forEach((shown, index) =>
+      process.stdout.write(`${index === 0 ? '' : '\n'}${deviceText(shown)}\n`),
+    );
 }
 
-/** Images are files, recordings are folders. What can't be looked at is for the reader of images to report. */
+/**
+ * Images are files, recordings are folders. What can't be looked at is for the reader of images to
+ * report.
+ */
 async function isFolder(path: string): Promise<boolean> {
   // A recording whose replacing was cut off has no name yet.
   if (!isWebAddress(path)) await finishReplacing(path);

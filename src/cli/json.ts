@@ -16,16 +16,23 @@ function eventOf(error: MultifdError | undefined): 'completed' | 'failed' | 'can
   return error.code === 'ERR_CANCELLED' ? 'cancelled' : 'failed';
 }
 
-/** One object, `{"devices":[...]}`, written device by device; the devices are null if they cannot be told apart. */
+/**
+ * One object, `{"devices":[...]}`, written device by device; the devices are null if they cannot be
+ * told apart.
+ */
 export function printDevices(devices: readonly DeviceReport[] | null): void {
   if (devices === null) return printJson({ devices });
   process.stdout.write('{"devices":[');
-  devices.forEach((device, index) => process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)));
+  devices.forEach((device, index) =>
+    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)),
+  );
   process.stdout.write(']}\n');
 }
 
 /** What JSON has no form for: 64-bit integers as decimal strings, also small ones; bytes as hex. */
 function asPlainData(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return String(value);
-  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex') : value;
+  return value instanceof Uint8Array
+    ? Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')
+    : value;
 }

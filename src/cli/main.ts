@@ -31,7 +31,10 @@ function packageVersion(): string {
 
 function createProgram(): Command {
   const program = new Command('multifd')
-    .description("Moves large memory over parallel channels, in QEMU's multifd wire format and mapped-ram file format.")
+    .description(
+      "Moves large memory over parallel channels, in QEMU's multifd wire format and " +
+        'mapped-ram file format.',
+    )
     .version(packageVersion())
     .addHelpText('after', EXAMPLES)
     // Errors of usage are printed like all others, by reportUsage.
@@ -52,7 +55,10 @@ function reportUsage({ code, exitCode, message }: CommanderError): number {
   if (exitCode === 0) return 0;
   // Without any command, the help has been printed already.
   if (code === 'commander.help') return 2;
-  const error = new MultifdError('ERR_OPTION', `${message.replace(/^error: /, '')} (--help says how it is used)`);
+  const error = new MultifdError(
+    'ERR_OPTION',
+    `${message.replace(/^error: /, '')} (--help says how it is used)`,
+  );
   // The options could not be parsed, but whoever asked for JSON still reads JSON.
   if (process.argv.includes('--json')) printResult(noStatistics(0), error);
   printError(error);

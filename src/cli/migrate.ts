@@ -45,7 +45,11 @@ export async function runMigration(
       const statistics = await migrate({ signal, onProgress }, view);
       view.ended(statistics);
       // Complete here all the same: exit status 0.
-      if (statistics.confirmed === false) process.stderr.write('multifd: warning: complete, but the source was gone before it could be told: it may take the migration for failed, and go on\n');
+      if (statistics.confirmed === false)
+        process.stderr.write(
+          'multifd: warning: complete, but the source was gone before it could be told: it ' +
+            'may take the migration for failed, and go on\n',
+        );
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       view.ended(latest, error);

@@ -31,30 +31,54 @@ export function wholeNumber(text: string): number {
 /** Bytes, with QEMU's suffixes for powers of 1024. */
 export function byteCount(text: string): number {
   const parts = /^(\d+)([KMGT]?)$/i.exec(text);
-  if (parts === null) throw new InvalidArgumentError('Give a number of bytes such as 4096, 64K, 100M or 1T.');
+  if (parts === null)
+    throw new InvalidArgumentError('Give a number of bytes such as 4096, 64K, 100M or 1T.');
   return Number(parts[1]) * 1024 ** ' KMGT'.indexOf(parts[2]!.toUpperCase() || ' ');
 }
 
 /** Seconds, as milliseconds. */
 export function seconds(text: string): number {
   const milliseconds = Math.round(Number(text) * 1000);
-  if (!/^\d*\.?\d+$/.test(text) || milliseconds < 1) throw new InvalidArgumentError('Give seconds above 0, such as 30 or 0.5.');
+  if (!/^\d*\.?\d+$/.test(text) || milliseconds < 1)
+    throw new InvalidArgumentError('Give seconds above 0, such as 30 or 0.5.');
   return milliseconds;
 }
 
 export function addEndOptions(command: Command): Command {
   return command
-    .addOption(new Option('--channels <n>', 'multifd channels, 1 to 255; the same at both ends').argParser(wholeNumber).default(2))
-    .addOption(new Option('--compression <method>', 'the same at both ends').choices(COMPRESSIONS).default('none'))
+    .addOption(
+      new Option('--channels <n>', 'multifd channels, 1 to 255; the same at both ends')
+        .argParser(wholeNumber)
+        .default(2),
+    )
+    .addOption(
+      new Option('--compression <method>', 'the same at both ends')
+        .choices(COMPRESSIONS)
+        .default('none'),
+    )
     .option('--uuid <uuid>', "the VM's uuid; the same at both ends")
-    .option('--switchover-ack', 'the source waits for the target before its last pass; the same at both ends')
-    .addOption(new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends').argParser(byteCount).default(4096))
+    .option(
+      '--switchover-ack',
+      'the source waits for the target before its last pass; the same at both ends',
+    )
+    .addOption(
+      new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends')
+        .argParser(byteCount)
+        .default(4096),
+    )
     .addOption(timeoutOption());
 }
 
 /** For those who wait for a target's word. */
 export function addCommitTimeoutOption(command: Command): Command {
-  return command.addOption(new Option('--commit-timeout <seconds>', 'for the target to put everything in place once it has been sent').argParser(seconds).default(600_000, '600'));
+  return command.addOption(
+    new Option(
+      '--commit-timeout <seconds>',
+      'for the target to put everything in place once it has been sent',
+    )
+      .argParser(seconds)
+      .default(600_000, '600'),
+  );
 }
 
 function timeoutOption(what = 'for connecting, the handshake, and no progress at all'): Option {
@@ -67,7 +91,11 @@ export function addTimeoutOption(command: Command, what?: string): Command {
 
 /** For those who only listen: a source mostly says it itself. */
 export function addPageSizeOption(command: Command): Command {
-  return command.addOption(new Option('--page-size <bytes>', "the source's (default: what it says, or 4096)").argParser(byteCount));
+  return command.addOption(
+    new Option('--page-size <bytes>', "the source's (default: what it says, or 4096)").argParser(
+      byteCount,
+    ),
+  );
 }
 
 export function addOutputOptions(command: Command): Command {
@@ -89,5 +117,9 @@ export function addDeviceStateOption(command: Command): Command {
 }
 
 export function addOffsetOption(command: Command): Command {
-  return command.addOption(new Option('--offset <bytes>', 'where the image starts in the file').argParser(byteCount).default(0));
+  return command.addOption(
+    new Option('--offset <bytes>', 'where the image starts in the file')
+      .argParser(byteCount)
+      .default(0),
+  );
 }

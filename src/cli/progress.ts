@@ -7,7 +7,10 @@ export interface ProgressBar {
   stop(): void;
 }
 
-/** One bar on stderr, drawn once there is something to do; nothing at all when stderr is no terminal. */
+/**
+ * One bar on stderr, drawn once there is something to do; nothing at all when stderr is no
+ * terminal.
+ */
 export function progressBar(verb: string): ProgressBar {
   const bar = new cliProgress.SingleBar(
     {
@@ -26,7 +29,11 @@ export function progressBar(verb: string): ProgressBar {
   return {
     update(done, total, rate) {
       if (!process.stderr.isTTY || total === 0) return;
-      const payload = { done: formatBytes(done), size: formatBytes(total), rate: rate === undefined ? '' : formatRate(rate) };
+      const payload = {
+        done: formatBytes(done),
+        size: formatBytes(total),
+        rate: rate === undefined ? '' : formatRate(rate),
+      };
       if (bar.isActive) bar.update(done, payload);
       else {
         bar.start(total, done, payload);

@@ -38,12 +38,21 @@ export function addProxy(program: Command): void {
   const command = program
     .command('proxy')
     .summary('join two transports')
-    .description('Passes every connection that comes on to another place, and by other means if need be: tcp:, unix:, ws:, wss:, http:, https:. Ends with Ctrl-C.')
+    .description(
+      'Passes every connection that comes on to another place, and by other means if need ' +
+        'be: tcp:, unix:, ws:, wss:, http:, https:. Ends with Ctrl-C.',
+    )
     .argument('<from>', 'where to listen')
     .argument('<to>', 'where to connect to')
-    .option('--rendezvous', 'listen at both, and join the connections of either side in the order in which they come')
+    .option(
+      '--rendezvous',
+      'listen at both, and join the connections of either side in the order in which they come',
+    )
     .option('--token-file <file>', 'what clients have to show over ws: and http:')
-    .option('--to-token-file <file>', 'what to show, or with --rendezvous has to be shown, at the other side')
+    .option(
+      '--to-token-file <file>',
+      'what to show, or with --rendezvous has to be shown, at the other side',
+    )
     .option('--tls-creds-dir <folder>', 'TLS where it listens')
     .option('--to-tls-creds-dir <folder>', 'TLS at the other side')
     .addOption(
@@ -67,7 +76,8 @@ export function addProxy(program: Command): void {
       process.exitCode = await interruptible(async (signal) => {
         const running = await proxy({ ...(await optionsOf(options)), from, to });
         if (options.json) printJson({ event: 'listening', uri: running.uri, to: running.toUri });
-        else if (!options.quiet) process.stdout.write(`listening on ${running.uri}, to ${running.toUri}\n`);
+        else if (!options.quiet)
+          process.stdout.write(`listening on ${running.uri}, to ${running.toUri}\n`);
         await new Promise<void>((resolve) => {
           if (signal.aborted) resolve();
           else signal.addEventListener('abort', () => resolve(), { once: true });
@@ -75,7 +85,8 @@ export function addProxy(program: Command): void {
         await running.close();
         const { connections, transferred } = running.statistics;
         if (options.json) printJson({ event: 'completed', connections, transferred });
-        else if (!options.quiet) process.stdout.write(`${connections} connections, ${transferred} bytes\n`);
+        else if (!options.quiet)
+          process.stdout.write(`${connections} connections, ${transferred} bytes\n`);
       });
     });
 }

@@ -35,18 +35,29 @@ export function addReceive(program: Command): void {
   const command = program
     .command('receive')
     .summary('receive a migration into an image')
-    .description('Listens for one migration, and writes it as a mapped-ram image, which is complete or absent.')
-    .argument('<uri>', 'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or file:PATH[,offset=N] to read an image')
+    .description(
+      'Listens for one migration, and writes it as a mapped-ram image, which is complete or ' +
+        'absent.',
+    )
+    .argument(
+      '<uri>',
+      'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH, ' +
+        'http://HOST:PORT/PATH, or file:PATH[,offset=N] to read an image',
+    )
     .argument('<image>', 'the image to write')
     .option('--connect', 'connect to the URI: it is the source that listens');
   addOriginOption(addTokenOption(addEndOptions(command))).addOption(
-    new Option('--max-size <bytes>', 'the most that all blocks together may have').argParser(byteCount).default(1024 ** 4, '1T'),
+    new Option('--max-size <bytes>', 'the most that all blocks together may have')
+      .argParser(byteCount)
+      .default(1024 ** 4, '1T'),
   );
   addDeviceStateOption(command);
   addTlsOptions(command, "the source's certificate").addOption(
-    new Option('--tls-authz <dn>', 'a certificate that may come, as in C=GB,O=Example,CN=source; give it again for more (default: any that verifies)').argParser(
-      (name, before: string[] = []) => [...before, name],
-    ),
+    new Option(
+      '--tls-authz <dn>',
+      'a certificate that may come, as in C=GB,O=Example,CN=source; give it again for more ' +
+        '(default: any that verifies)',
+    ).argParser((name, before: string[] = []) => [...before, name]),
   );
   addForceOption(command, 'an image');
   addOutputOptions(command)

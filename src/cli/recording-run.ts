@@ -15,7 +15,13 @@ interface RecordingSurroundings {
   listening: (uri: string) => void;
 }
 
-const NOTHING: RecordingStatistics = { 'total-time': 0, transferred: 0, total: 0, 'precopy-bytes': 0, channels: [] };
+const NOTHING: RecordingStatistics = {
+  'total-time': 0,
+  transferred: 0,
+  total: 0,
+  'precopy-bytes': 0,
+  channels: [],
+};
 
 /**
  * Records or replays, and shows it as a migration is shown.
@@ -60,5 +66,8 @@ function trafficTable(statistics: RecordingStatistics): string {
   const { 'total-time': totalTime, transferred, 'precopy-bytes': main, channels } = statistics;
   const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
   const summary = `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ${formatRate(rate(statistics))}`;
-  return formatTable(['', 'bytes'], [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]]);
+  return formatTable(
+    ['', 'bytes'],
+    [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]],
+  );
 }

@@ -10,9 +10,10 @@ const STDOUT_CLOSED = 'stdout closed';
 const GRACE_MS = 10_000;
 
 /**
- * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so that both ends stop in good
- * order; a second one ends the process at once, and so does the first, some seconds later, when
- * something does not stop. When nobody reads stdout any more, the work is stopped too, and quietly.
+ * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so
+ * that both ends stop in good order; a second one ends the process at once, and so does the first,
+ * some seconds later, when something does not stop. When nobody reads stdout any more, the work is
+ * stopped too, and quietly.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
   const controller = new AbortController();
@@ -51,7 +52,10 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
   }
 }
 
-/** 2 for what the caller asked for wrongly, 1 for what went wrong, and a signal's own status after it. */
+/**
+ * 2 for what the caller asked for wrongly, 1 for what went wrong, and a signal's own status after
+ * it.
+ */
 export function statusOf({ code }: MultifdError, reason?: unknown): number {
   if (code === 'ERR_CANCELLED') return STATUS_AFTER[String(reason)] ?? 1;
   return code === 'ERR_OPTION' || code === 'ERR_URI' ? 2 : 1;

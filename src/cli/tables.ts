@@ -4,8 +4,21 @@ export type Cell = string | number | { content: string; colSpan: number };
 
 /** On no terminal: columns, and nothing that a log or `grep` would stumble over. */
 const NO_LINES = {
-  top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
-  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
 };
 
 /** A table for stdout; the first column holds names, the others numbers. */
@@ -14,7 +27,9 @@ export function formatTable(head: readonly string[], rows: readonly (readonly Ce
     head: [...head],
     colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
     // Colours would reach files and pipes as well.
-    style: process.stdout.isTTY ? { head: [], border: [], compact: true } : { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
+    style: process.stdout.isTTY
+      ? { head: [], border: [], compact: true }
+      : { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
     ...(!process.stdout.isTTY && { chars: NO_LINES }),
   });
   table.push(...rows.map((row) => [...row]));

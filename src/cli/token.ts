@@ -1,9 +1,15 @@
 import { readText } from '#host/files';
 import { type Command, Option } from 'commander';
 
-/** A token is read from a file, for what is said in a command is there for everybody on the machine to see. */
+/**
+ * A token is read from a file, for what is said in a command is there for everybody on the machine
+ * to see.
+ */
 export function addTokenOption(command: Command): Command {
-  return command.option('--token-file <file>', 'with the token that a client shows over ws: and http:; the same at both ends');
+  return command.option(
+    '--token-file <file>',
+    'with the token that a client shows over ws: and http:; the same at both ends',
+  );
 }
 
 /** For commands that listen for a source, or for anybody. */

@@ -10,7 +10,10 @@ import { migrationTable } from './report.ts';
 export interface View {
   listening(uri: string): void;
   progress(statistics: MigrationStatistics): void;
-  /** @param error why it failed or was cancelled; undefined when it completed. The error itself is printed by whoever ends the process. */
+  /**
+   * @param error why it failed or was cancelled; undefined when it completed. The error itself is
+   *   printed by whoever ends the process.
+   */
   ended(statistics: MigrationStatistics, error?: MultifdError): void;
 }
 

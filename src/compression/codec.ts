@@ -3,7 +3,9 @@ export type Compression = 'none' | 'zlib' | 'zstd';
 
 export const COMPRESSIONS: readonly Compression[] = ['none', 'zlib', 'zstd'];
 
-/** One channel's outgoing stream, for the whole migration: flushed after each packet, never ended. */
+/**
+ * One channel's outgoing stream, for the whole migration: flushed after each packet, never ended.
+ */
 export interface Encoder {
   /**
    * Compresses one packet's pages and flushes.
@@ -11,7 +13,10 @@ export interface Encoder {
    * @returns the packet's payload, in pieces.
    */
   encode(pages: Uint8Array): Promise<readonly Uint8Array[]>;
-  /** The same of pages that stay where they are, in pieces, where the codec reads each byte once: it may change meanwhile. */
+  /**
+   * The same of pages that stay where they are, in pieces, where the codec reads each byte once: it
+   * may change meanwhile.
+   */
   encodeInPlace?(pages: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
   close(): void;
 }
@@ -21,10 +26,14 @@ export interface Decoder {
   /**
    * Decompresses one packet's payload.
    * @param into filled exactly: its length is what the packet's page count says.
-   * @throws MultifdError ERR_DECOMPRESS for broken data, and when it yields more or less than `into` holds; memory use stays bounded either way.
+   * @throws MultifdError ERR_DECOMPRESS for broken data, and when it yields more or less than
+   *   `into` holds; memory use stays bounded either way.
    */
   decode(payload: Uint8Array, into: Uint8Array): Promise<void>;
-  /** The same, into pieces: where the pages belong. Only for memory that stays where it is meanwhile. */
+  /**
+   * The same, into pieces: where the pages belong. Only for memory that stays where it is
+   * meanwhile.
+   */
   decodeInPlace?(payload: Uint8Array, into: readonly Uint8Array[]): Promise<void>;
   close(): void;
 }

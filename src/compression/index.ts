@@ -1,1 +1,7 @@
-export { COMPRESSIONS, type CodecLevels, type Compression, type Decoder, type Encoder } from './codec.ts';
+export {
+  COMPRESSIONS,
+  type CodecLevels,
+  type Compression,
+  type Decoder,
+  type Encoder,
+} from './codec.ts';

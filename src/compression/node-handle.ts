@@ -5,17 +5,30 @@ import { isNode } from '../runtime.ts';
 import type { Decoder, Encoder } from './codec.ts';
 
 /**
- * The same native codecs, without their streams: for channels that have a thread of their own and may block. A stream has its work done on the runtime's thread pool,
- * in pieces, each with a buffer of its own and a way there and back; a packet takes several of them. Its handle does all of it in one call, from memory into memory.
+ * The same native codecs, without their streams: for channels that have a thread of their own and
+ * may block. A stream has its work done on the runtime's thread pool, in pieces, each with a buffer
+ * of its own and a way there and back; a packet takes several of them. Its handle does all of it in
+ * one call, from memory into memory.
  *
- * Node documents nothing of this, so it is looked for first; the streams (node-stream.ts) do the same where it is not found.
+ * Node documents nothing of this, so it is looked for first; the streams (node-stream.ts) do the
+ * same where it is not found.
  */
 
 /** What is used of a zlib stream's inside. */
 interface Insides {
   _handle: {
-    /** One call of the codec. What is left of both buffers is in the stream's `_writeState` then. */
-    writeSync(flush: number, input: Uint8Array, inputOffset: number, inputLength: number, output: Uint8Array, outputOffset: number, outputLength: number): void;
+    /**
+     * One call of the codec. What is left of both buffers is in the stream's `_writeState` then.
+     */
+    writeSync(
+      flush: number,
+      input: Uint8Array,
+      inputOffset: number,
+      inputLength: number,
+      output: Uint8Array,
+      outputOffset: number,
+      outputLength: number,
+    ): void;
     onerror: (message: string) => void;
   };
   /** Bytes left of the output, and of the input. */
@@ -37,10 +50,18 @@ class DirectCodec {
   }
 
   /** @returns what is wrong with the data, if anything. */
-  run(flush: number, input: Uint8Array, output: Uint8Array): { taken: number; filled: number; failure: string | undefined } {
+  run(
+    flush: number,
+    input: Uint8Array,
+    output: Uint8Array,
+  ): { taken: number; filled: number; failure: string | undefined } {
     this.#insides._handle.writeSync(flush, input, 0, input.length, output, 0, output.length);
     const [outputLeft, inputLeft] = this.#insides._writeState;
-    return { taken: input.length - inputLeft!, filled: output.length - outputLeft!, failure: this.#failure };
+    return {
+      taken: input.length - inputLeft!,
+      filled: output.length - outputLeft!,
+      failure: this.#failure,
+    };
   }
 
   close(): void {
@@ -52,7 +73,12 @@ class DirectCodec {
 export function isDirect(stream: Transform): boolean {
   if (!isNode()) return false;
   const { _handle: handle, _writeState: state } = stream as unknown as Partial<Insides>;
-  return typeof handle?.writeSync === 'function' && 'onerror' in handle && state instanceof Uint32Array && state.length === 2;
+  return (
+    typeof handle?.writeSync === 'function' &&
+    'onerror' in handle &&
+    state instanceof Uint32Array &&
+    state.length === 2
+  );
 }
 
 const NO_FLUSH = 0;
@@ -60,10 +86,15 @@ const NO_FLUSH = 0;
 /**
  * @param flush the codec's own number for it.
  * @param room bytes that a packet's payload fits in, mostly.
- * @param inPlace whether the codec reads each byte once. libzstd's streams copy what comes first of all, and QEMU relies on that too; zlib promises nothing, and
- *   QEMU makes a copy for it.
+ * @param inPlace whether the codec reads each byte once. libzstd's streams copy what comes first
+ *   of all, and QEMU relies on that too; zlib promises nothing, and QEMU makes a copy for it.
  */
-export function directEncoder(stream: Transform, flush: number, room: number, inPlace: boolean): Encoder {
+export function directEncoder(
+  stream: Transform,
+  flush: number,
+  room: number,
+  inPlace: boolean,
+): Encoder {
   const codec = new DirectCodec(stream);
   const first = new Uint8Array(room);
 
@@ -75,7 +106,8 @@ export function directEncoder(stream: Transform, flush: number, room: number, in
       const kind = index === pages.length - 1 ? flush : NO_FLUSH;
       for (let input = piece; ; ) {
         const { taken, filled, failure } = codec.run(kind, input, output.subarray(at));
-        if (failure !== undefined) throw new MultifdError('ERR_CODEC', `compressing failed: ${failure}`);
+        if (failure !== undefined)
+          throw new MultifdError('ERR_CODEC', `compressing failed: ${failure}`);
         input = input.subarray(taken);
         at += filled;
         // With room to spare, all has been taken, and flushed if that was asked for.
@@ -88,7 +120,11 @@ export function directEncoder(stream: Transform, flush: number, room: number, in
     return [...payload, output.subarray(0, at)];
   }
 
-  return { encode: (pages) => encode([pages]), ...(inPlace && { encodeInPlace: encode }), close: () => codec.close() };
+  return {
+    encode: (pages) => encode([pages]),
+    ...(inPlace && { encodeInPlace: encode }),
+    close: () => codec.close(),
+  };
 }
 
 export function directDecoder(stream: Transform): Decoder {
@@ -101,8 +137,13 @@ export function directDecoder(stream: Transform): Decoder {
     let filled = 0;
     const run = (output: Uint8Array): number => {
       const step = codec.run(NO_FLUSH, input, output);
-      if (step.failure !== undefined) throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${step.failure}`);
-      if (step.taken === 0 && step.filled === 0 && input.length > 0) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream ended, but it has to go on for the whole migration');
+      if (step.failure !== undefined)
+        throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${step.failure}`);
+      if (step.taken === 0 && step.filled === 0 && input.length > 0)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          'the compressed stream ended, but it has to go on for the whole migration',
+        );
       input = input.subarray(step.taken);
       return step.filled;
     };
@@ -111,13 +152,26 @@ export function directDecoder(stream: Transform): Decoder {
         const some = run(output);
         filled += some;
         output = output.subarray(some);
-        if (some === 0 && input.length === 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filled} bytes, but its pages have ${wanted}`);
+        if (some === 0 && input.length === 0)
+          throw new MultifdError(
+            'ERR_DECOMPRESS',
+            `the compressed data yields ${filled} bytes, but its pages have ${wanted}`,
+          );
       }
     }
     // The end of what was flushed may be left of the input, and yields nothing.
-    do if (run(beyond) > 0) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${wanted} bytes its pages have`);
+    do
+      if (run(beyond) > 0)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          `the compressed data yields more than the ${wanted} bytes its pages have`,
+        );
     while (input.length > 0);
   }
 
-  return { decode: (payload, into) => decode(payload, [into]), decodeInPlace: decode, close: () => codec.close() };
+  return {
+    decode: (payload, into) => decode(payload, [into]),
+    decodeInPlace: decode,
+    close: () => codec.close(),
+  };
 }

@@ -5,26 +5,36 @@ import type { Decoder, Encoder } from './codec.ts';
 import { directDecoder, directEncoder, isDirect } from './node-handle.ts';
 
 /**
- * Codecs on node:zlib's native streams. Their work is done on the runtime's thread pool, one packet of a channel at a time; or, for a channel that `mayBlock`, in its own
- * thread, where that is possible (node-handle.ts).
+ * Codecs on node:zlib's native streams. Their work is done on the runtime's thread pool, one packet
+ * of a channel at a time; or, for a channel that `mayBlock`, in its own thread, where that is
+ * possible (node-handle.ts).
  */
 
 /** Bytes per piece of output. */
 const CHUNK = 1 << 17;
 
-/** Bytes that hold a packet's payload, mostly: what can't be compressed grows by a few bytes in each of its blocks. */
+/**
+ * Bytes that hold a packet's payload, mostly: what can't be compressed grows by a few bytes in each
+ * of its blocks.
+ */
 const PACKET_ROOM = 513 * 1024;
 
 /** The zstd part of node:zlib, since Node 22.15. */
 interface NativeZstd {
-  createZstdCompress(options: { chunkSize: number; params: Record<number, number> }): FlushableTransform;
+  createZstdCompress(options: {
+    chunkSize: number;
+    params: Record<number, number>;
+  }): FlushableTransform;
   createZstdDecompress(options: { chunkSize: number; params: Record<number, number> }): Transform;
   constants: { ZSTD_e_flush: number; ZSTD_c_compressionLevel: number; ZSTD_d_windowLogMax: number };
 }
 
 type FlushableTransform = Transform & { flush(kind: number, callback: () => void): void };
 
-/** Largest window a zstd stream may ask the decoder to keep, as a power of two: 128 MiB, libzstd's own limit for streams. */
+/**
+ * Largest window a zstd stream may ask the decoder to keep, as a power of two: 128 MiB, libzstd's
+ * own limit for streams.
+ */
 const ZSTD_WINDOW_LOG_MAX = 27;
 
 /** Native zstd, where this runtime has it. */
@@ -33,7 +43,12 @@ export function nativeZstd(): NativeZstd | undefined {
 }
 
 export function zlibEncoder(level: number, mayBlock: boolean): Encoder {
-  return encoder(zlib.createDeflate({ level, chunkSize: CHUNK }), zlib.constants.Z_SYNC_FLUSH, mayBlock, false);
+  return encoder(
+    zlib.createDeflate({ level, chunkSize: CHUNK }),
+    zlib.constants.Z_SYNC_FLUSH,
+    mayBlock,
+    false,
+  );
 }
 
 export function zlibDecoder(mayBlock: boolean): Decoder {
@@ -41,15 +56,36 @@ export function zlibDecoder(mayBlock: boolean): Decoder {
 }
 
 export function nativeZstdEncoder(zstd: NativeZstd, level: number, mayBlock: boolean): Encoder {
-  return encoder(zstd.createZstdCompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_c_compressionLevel]: level } }), zstd.constants.ZSTD_e_flush, mayBlock, true);
+  return encoder(
+    zstd.createZstdCompress({
+      chunkSize: CHUNK,
+      params: { [zstd.constants.ZSTD_c_compressionLevel]: level },
+    }),
+    zstd.constants.ZSTD_e_flush,
+    mayBlock,
+    true,
+  );
 }
 
 export function nativeZstdDecoder(zstd: NativeZstd, mayBlock: boolean): Decoder {
-  return decoder(zstd.createZstdDecompress({ chunkSize: CHUNK, params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }), mayBlock);
+  return decoder(
+    zstd.createZstdDecompress({
+      chunkSize: CHUNK,
+      params: { [zstd.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+    }),
+    mayBlock,
+  );
 }
 
-function encoder(stream: FlushableTransform, flush: number, mayBlock: boolean, inPlace: boolean): Encoder {
-  return mayBlock && isDirect(stream) ? directEncoder(stream, flush, PACKET_ROOM, inPlace) : new StreamEncoder(stream, flush);
+function encoder(
+  stream: FlushableTransform,
+  flush: number,
+  mayBlock: boolean,
+  inPlace: boolean,
+): Encoder {
+  return mayBlock && isDirect(stream)
+    ? directEncoder(stream, flush, PACKET_ROOM, inPlace)
+    : new StreamEncoder(stream, flush);
 }
 
 function decoder(stream: Transform, mayBlock: boolean): Decoder {
@@ -69,7 +105,8 @@ class StreamEncoder implements Encoder {
 
   encode(pages: Uint8Array): Promise<readonly Uint8Array[]> {
     return new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => reject(new MultifdError('ERR_CODEC', `compressing failed: ${cause.message}`, { cause }));
+      const failed = (cause: Error): void =>
+        reject(new MultifdError('ERR_CODEC', `compressing failed: ${cause.message}`, { cause }));
       this.#stream.once('error', failed);
       this.#stream.write(pages);
       this.#stream.flush(this.#flush, () => {
@@ -106,24 +143,34 @@ class StreamDecoder implements Decoder {
         if (problem === undefined) resolve();
         else reject(new MultifdError('ERR_DECOMPRESS', problem));
       };
-      const failed = (cause: Error): void => settle(`the compressed data is broken: ${cause.message}`);
-      const ended = (): void => settle('the compressed stream ended, but it has to go on for the whole migration');
+      const failed = (cause: Error): void =>
+        settle(`the compressed data is broken: ${cause.message}`);
+      const ended = (): void =>
+        settle('the compressed stream ended, but it has to go on for the whole migration');
       this.#take = (piece) => {
         if (filled + piece.length > into.length) {
           // Destroyed at once, so that data which expands a thousandfold stops here.
           stream.destroy();
-          return settle(`the compressed data yields more than the ${into.length} bytes its pages have`);
+          return settle(
+            `the compressed data yields more than the ${into.length} bytes its pages have`,
+          );
         }
         into.set(piece, filled);
         filled += piece.length;
       };
       stream.once('error', failed);
       stream.once('end', ended);
-      if (stream.destroyed || stream.writableEnded) return settle('the compressed stream has ended already');
-      // The callback comes when all of the payload has been consumed and all it yields has been handed out.
+      if (stream.destroyed || stream.writableEnded)
+        return settle('the compressed stream has ended already');
+      // The callback comes when all of the payload has been consumed and all it yields has been
+      // handed out.
       stream.write(payload, () => {
         if (stream.destroyed) return;
-        settle(filled === into.length ? undefined : `the compressed data yields ${filled} bytes, but its pages have ${into.length}`);
+        settle(
+          filled === into.length
+            ? undefined
+            : `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
+        );
       });
     });
   }

@@ -4,24 +4,28 @@ import type { Decoder } from './codec.ts';
 import { FRAME_HEADER_LENGTH } from './zstd-frame.ts';
 
 /**
- * The decoder gives out no frame's blocks before it has 18 bytes, and keeps for good every chunk that ends exactly between two blocks. So each chunk
- * gets empty blocks around it (three bytes of zero: not the last, stored, of size 0): four behind the frame header, and one that begins at the end
- * of a chunk and is completed by the next.
+ * The decoder gives out no frame's blocks before it has 18 bytes, and keeps for good every chunk
+ * that ends exactly between two blocks. So each chunk gets empty blocks around it (three bytes of
+ * zero: not the last, stored, of size 0): four behind the frame header, and one that begins at the
+ * end of a chunk and is completed by the next.
  */
 const EMPTY_BLOCKS_BYTES = 12;
 const SPLIT_HEAD = 1;
 const SPLIT_REST = 2;
 
 /**
- * zstd decoding in plain JavaScript, for runtimes without a native one. Any number of channels of a thread can have one.
- * Payloads have the form that zstd-frame.ts demands.
+ * zstd decoding in plain JavaScript, for runtimes without a native one. Any number of channels of a
+ * thread can have one. Payloads have the form that zstd-frame.ts demands.
  */
 export function scriptZstdDecoder(): Decoder {
   let take: (piece: Uint8Array) => void = () => {};
   let first = true;
   const stream = new Decompress((piece) => take(piece));
 
-  /** The payload's blocks between empty ones, in plain memory: the library does not expect it to be shared. */
+  /**
+   * The payload's blocks between empty ones, in plain memory: the library does not expect it to be
+   * shared.
+   */
   function surround(payload: Uint8Array): Uint8Array {
     const header = first ? payload.subarray(0, FRAME_HEADER_LENGTH) : payload.subarray(0, 0);
     const before = first ? EMPTY_BLOCKS_BYTES : SPLIT_REST;
@@ -37,16 +41,28 @@ export function scriptZstdDecoder(): Decoder {
       first = false;
       let filled = 0;
       take = (piece) => {
-        if (filled + piece.length > into.length) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${into.length} bytes its pages have`);
+        if (filled + piece.length > into.length)
+          throw new MultifdError(
+            'ERR_DECOMPRESS',
+            `the compressed data yields more than the ${into.length} bytes its pages have`,
+          );
         into.set(piece, filled);
         filled += piece.length;
       };
       try {
         stream.push(chunk);
       } catch (cause) {
-        throw cause instanceof MultifdError ? cause : new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${String(cause)}`, { cause });
+        throw cause instanceof MultifdError
+          ? cause
+          : new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${String(cause)}`, {
+              cause,
+            });
       }
-      if (filled < into.length) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filled} bytes, but its pages have ${into.length}`);
+      if (filled < into.length)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
+        );
     },
     close: () => {},
   };

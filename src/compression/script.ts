@@ -9,10 +9,21 @@ import { strictZstdDecoder } from './zstd-frame.ts';
 
 const CHUNK = 1 << 17;
 
-/** @throws MultifdError ERR_CODEC for zstd outside a channel's own thread: the library holds one stream per realm. */
-export async function createEncoder(compression: Exclude<Compression, 'none'>, { zlibLevel, zstdLevel }: CodecLevels, ownThread: boolean): Promise<Encoder> {
+/**
+ * @throws MultifdError ERR_CODEC for zstd outside a channel's own thread: the library holds one
+ *   stream per realm.
+ */
+export async function createEncoder(
+  compression: Exclude<Compression, 'none'>,
+  { zlibLevel, zstdLevel }: CodecLevels,
+  ownThread: boolean,
+): Promise<Encoder> {
   if (compression === 'zlib') return zlibEncoder(zlibLevel);
-  if (!ownThread) throw new MultifdError('ERR_CODEC', 'zstd can be encoded in workers only here: let the channels be workers, or use zlib');
+  if (!ownThread)
+    throw new MultifdError(
+      'ERR_CODEC',
+      'zstd can be encoded in workers only here: let the channels be workers, or use zlib',
+    );
   return wasmZstdEncoder(zstdLevel);
 }
 
@@ -27,14 +38,18 @@ function zlibEncoder(level: number): Encoder {
   return {
     async encode(pages) {
       pieces = [];
-      if (!stream.push(pages, Z_SYNC_FLUSH)) throw new MultifdError('ERR_CODEC', `compressing failed: ${stream.msg || stream.err}`);
+      if (!stream.push(pages, Z_SYNC_FLUSH))
+        throw new MultifdError('ERR_CODEC', `compressing failed: ${stream.msg || stream.err}`);
       return pieces;
     },
     close() {},
   };
 }
 
-/** Thrown out of the library once a payload has yielded more than it may: what expands a thousandfold stops there. */
+/**
+ * Thrown out of the library once a payload has yielded more than it may: what expands a
+ * thousandfold stops there.
+ */
 class TooMuch extends Error {}
 
 function zlibDecoder(): Decoder {
@@ -49,17 +64,34 @@ function zlibDecoder(): Decoder {
         into.set(piece, filled);
         filled += piece.length;
       };
-      if (stream.ended) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream has ended already');
+      if (stream.ended)
+        throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream has ended already');
       try {
         // Shared memory is not what the library expects.
         stream.push(payload.slice(), Z_SYNC_FLUSH);
       } catch (thrown) {
-        if (thrown instanceof TooMuch) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields more than the ${into.length} bytes its pages have`);
+        if (thrown instanceof TooMuch)
+          throw new MultifdError(
+            'ERR_DECOMPRESS',
+            `the compressed data yields more than the ${into.length} bytes its pages have`,
+          );
         throw thrown;
       }
-      if (stream.err !== 0 && stream.err !== Z_BUF_ERROR) throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${stream.msg || stream.err}`);
-      if (stream.ended) throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream ended, but it has to go on for the whole migration');
-      if (filled < into.length) throw new MultifdError('ERR_DECOMPRESS', `the compressed data yields ${filled} bytes, but its pages have ${into.length}`);
+      if (stream.err !== 0 && stream.err !== Z_BUF_ERROR)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          `the compressed data is broken: ${stream.msg || stream.err}`,
+        );
+      if (stream.ended)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          'the compressed stream ended, but it has to go on for the whole migration',
+        );
+      if (filled < into.length)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
+        );
     },
     close() {},
   };

@@ -4,7 +4,10 @@ import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
 import { DEVICE_STATE, ID_LENGTH, INITIAL, PACKET_PAGES_BYTES, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
 
-/** What the core's `check...` functions return for a packet that is refused; 0 stands for one that is right. */
+/**
+ * What the core's `check...` functions return for a packet that is refused; 0 stands for one that
+ * is right.
+ */
 export const REFUSAL = {
   magic: 1,
   version: 2,
@@ -60,19 +63,24 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
     code: 'ERR_CHANNEL_ID',
     field: 'id',
     value: (packet) => String(packet.getUint8(INITIAL.id)),
-    problem: 'is beyond the number of channels, whose ids start at 0: set the same number at both ends',
+    problem:
+      'is beyond the number of channels, whose ids start at 0: set the same number at both ends',
   },
   [REFUSAL.flags]: {
     code: 'ERR_PACKET',
     field: 'flags',
     value: hex32(RAM.flags),
-    problem: 'has bits that a RAM packet does not know: only SYNC (bit 0) and compression (bits 1 to 5) are',
+    problem:
+      'has bits that a RAM packet does not know: only SYNC (bit 0) and compression (bits 1 ' +
+      'to 5) are',
   },
   [REFUSAL.pagesAlloc]: {
     code: 'ERR_PACKET',
     field: 'pages_alloc',
     value: pagesAlloc,
-    problem: 'is not the number of pages per packet here, 512 KiB / page size: set the same page size at both ends',
+    problem:
+      'is not the number of pages per packet here, 512 KiB / page size: set the same page ' +
+      'size at both ends',
   },
   [REFUSAL.normalPages]: {
     code: 'ERR_PACKET',
@@ -114,19 +122,23 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
     code: 'ERR_PAGE_OFFSET',
     field: 'offset',
     value: pageOffset,
-    problem: 'lies, with its page, beyond the end of its block: both ends need blocks of the same length',
+    problem:
+      'lies, with its page, beyond the end of its block: both ends need blocks of the same length',
   },
   [REFUSAL.payload]: {
     code: 'ERR_PAYLOAD',
     field: 'next_packet_size',
-    value: (packet) => `${packet.getUint32(RAM.nextPacketSize)} bytes for ${packet.getUint32(RAM.normalPages)} pages`,
+    value: (packet) =>
+      `${packet.getUint32(RAM.nextPacketSize)} bytes for ` +
+      `${packet.getUint32(RAM.normalPages)} pages`,
     problem: 'is not what so many pages make: set the same compression and page size at both ends',
   },
   [REFUSAL.deviceFlags]: {
     code: 'ERR_PACKET',
     field: 'flags',
     value: hex32(DEVICE_STATE.flags),
-    problem: 'is not exactly 0x40, DEVICE_STATE: such a packet neither ends a round nor is compressed',
+    problem:
+      'is not exactly 0x40, DEVICE_STATE: such a packet neither ends a round nor is compressed',
   },
   [REFUSAL.deviceIdstr]: {
     code: 'ERR_PACKET',
@@ -143,19 +155,31 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
 };
 
 /**
- * The error for a packet that a `check...` function refused. Its `field` is QEMU's name of the field, and its message
- * has the value as it came.
+ * The error for a packet that a `check...` function refused. Its `field` is QEMU's name of the
+ * field, and its message has the value as it came.
  *
  * @param refusal what the function returned, not 0
  * @param packet the packet, from its first byte on; at least as much as the function read
  * @param place where the packet was seen; `field` is filled in
  * @param page for a page offset: the page's index, `badPage` of RAM_INFO
  */
-export function packetError(refusal: number, packet: DataView, place: ErrorPlace = {}, page = 0): MultifdError {
-  if (!isRefusal(refusal)) return new MultifdError('ERR_INTERNAL', `the core has no refusal ${inWords(refusal)}`, place ?? {});
+export function packetError(
+  refusal: number,
+  packet: DataView,
+  place: ErrorPlace = {},
+  page = 0,
+): MultifdError {
+  if (!isRefusal(refusal))
+    return new MultifdError(
+      'ERR_INTERNAL',
+      `the core has no refusal ${inWords(refusal)}`,
+      place ?? {},
+    );
   if (!(packet instanceof DataView)) refuse('packet', packet, 'a DataView of it');
   const { code, field, value, problem } = EXPLANATIONS[refusal];
-  return guarding(() => new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field }));
+  return guarding(
+    () => new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field }),
+  );
 }
 
 function isRefusal(code: number): code is Refusal {
@@ -174,7 +198,9 @@ function decimal32(at: number): Explanation['value'] {
 function pagesAlloc(packet: DataView): string {
   const pages = packet.getUint32(RAM.pagesAlloc);
   const pageSize = PACKET_PAGES_BYTES / pages;
-  return Number.isInteger(pageSize) ? `${pages}, of a source with pages of ${pageSize} bytes (--page-size ${pageSize}),` : String(pages);
+  return Number.isInteger(pageSize)
+    ? `${pages}, of a source with pages of ${pageSize} bytes (--page-size ${pageSize}),`
+    : String(pages);
 }
 
 function id(at: number): Explanation['value'] {

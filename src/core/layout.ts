@@ -1,6 +1,7 @@
 /**
- * Lengths, field offsets and values of QEMU's multifd packets, and of the tables the core takes and gives. Lengths
- * and offsets are in bytes. Packets are big-endian; tables are in the core's native, little-endian order.
+ * Lengths, field offsets and values of QEMU's multifd packets, and of the tables the core takes and
+ * gives. Lengths and offsets are in bytes. Packets are big-endian; tables are in the core's native,
+ * little-endian order.
  */
 import { integer, inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
@@ -10,7 +11,9 @@ export const MAGIC = 0x11223344;
 /** The version that every packet carries. */
 export const VERSION = 1;
 
-/** How much a reader needs of a packet before it knows from `flags` which of the two headers it is. */
+/**
+ * How much a reader needs of a packet before it knows from `flags` which of the two headers it is.
+ */
 export const PREFIX_LENGTH = 12;
 export const INITIAL_LENGTH = 64;
 export const DEVICE_STATE_LENGTH = 276;
@@ -54,7 +57,10 @@ export const DEVICE_STATE = {
   nextPacketSize: 272,
 } as const;
 
-/** An entry of the block table that `checkRam` reads: id, NUL-padded; u64 used length; 8 reserved bytes. */
+/**
+ * An entry of the block table that `checkRam` reads: id, NUL-padded; u64 used length; 8 reserved
+ * bytes.
+ */
 export const BLOCK_ENTRY = { id: 0, usedLength: 256, length: 272 } as const;
 
 /** What `checkRam` gives: u32 each, but u64 `packetNum`. */
@@ -97,7 +103,8 @@ export function pagesPerPacket(pageSize: number): number {
   if (!Number.isInteger(pageSize) || pageSize < PAGE_STEP || !Number.isInteger(pages)) {
     throw new MultifdError(
       'ERR_OPTION',
-      `page size ${inWords(pageSize)} is no power of two from ${PAGE_STEP} to ${PACKET_PAGES_BYTES}: mostly it is 4096`,
+      `page size ${inWords(pageSize)} is no power of two from ${PAGE_STEP} to ` +
+        `${PACKET_PAGES_BYTES}: mostly it is 4096`,
     );
   }
   return pages;

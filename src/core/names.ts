@@ -5,7 +5,8 @@ import { BLOCK_ENTRY, ID_LENGTH } from './layout.ts';
 /**
  * A RAM block's id or a device's idstr as packets have it: UTF-8, NUL-padded to 256 bytes.
  *
- * @throws MultifdError `ERR_OPTION` when it is empty, longer than 255 bytes, holds a NUL, or is not well-formed
+ * @throws MultifdError `ERR_OPTION` when it is empty, longer than 255 bytes, holds a NUL, or is
+ *   not well-formed
  */
 export function encodeId(id: string): Uint8Array<ArrayBuffer> {
   givenText('the name of a block or device', id);
@@ -15,7 +16,8 @@ export function encodeId(id: string): Uint8Array<ArrayBuffer> {
   if (id === '' || read < id.length || /[\0\p{Surrogate}]/u.test(id)) {
     throw new MultifdError(
       'ERR_OPTION',
-      `${JSON.stringify(id)} can't name a block or device: use 1 to ${ID_LENGTH - 1} bytes of UTF-8 without NUL`,
+      `${JSON.stringify(id)} can't name a block or device: use 1 to ${ID_LENGTH - 1} bytes ` +
+        'of UTF-8 without NUL',
     );
   }
   return field;
@@ -35,10 +37,16 @@ export function decodeId(idField: ArrayBufferView): string {
   }
 }
 
-/** An id field for an error message: quoted, nothing in it that a terminal would obey, and no longer than the field. */
+/**
+ * An id field for an error message: quoted, nothing in it that a terminal would obey, and no longer
+ * than the field.
+ */
 export function quoteId(field: Uint8Array): string {
   const text = JSON.stringify(new TextDecoder().decode(textOf(field)));
-  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`);
+  return text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`,
+  );
 }
 
 function textOf(field: Uint8Array): Uint8Array {
@@ -57,7 +65,8 @@ export interface BlockTableEntry {
 /**
  * The table that `checkRam` looks ids up in: one 272-byte entry per block, in the order given.
  *
- * @throws MultifdError `ERR_OPTION` for an id that can't be one, or a length that is no whole number of bytes
+ * @throws MultifdError `ERR_OPTION` for an id that can't be one, or a length that is no whole
+ *   number of bytes
  */
 export function blockTable(blocks: readonly BlockTableEntry[]): Uint8Array<ArrayBuffer> {
   givenArray('blocks', blocks, 'an array of { id, usedLength }');
@@ -67,7 +76,10 @@ export function blockTable(blocks: readonly BlockTableEntry[]): Uint8Array<Array
     const { id, usedLength } = givenObject('a block', block, '{ id, usedLength }');
     givenText('the id of a block', id);
     if (!Number.isSafeInteger(usedLength) || usedLength < 0) {
-      throw new MultifdError('ERR_OPTION', `block ${JSON.stringify(id)} can't be ${inWords(usedLength)} bytes long`);
+      throw new MultifdError(
+        'ERR_OPTION',
+        `block ${JSON.stringify(id)} can't be ${inWords(usedLength)} bytes long`,
+      );
     }
     const entry = i * BLOCK_ENTRY.length;
     table.set(encodeId(id), entry + BLOCK_ENTRY.id);

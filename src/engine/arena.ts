@@ -2,12 +2,24 @@ import { hasThreads } from '#host/threads';
 import { isSharedBuffer } from '../bytes.ts';
 import { inWords } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
-import { ChannelWord, ClientWord, COUNTERS, COUNTERS_OFFSET, EngineWord, type Geometry, type Layout, layOut, State } from './layout.ts';
+import {
+  ChannelWord,
+  ClientWord,
+  COUNTERS,
+  COUNTERS_OFFSET,
+  EngineWord,
+  type Geometry,
+  type Layout,
+  layOut,
+  State,
+} from './layout.ts';
 import { Mutex, Semaphore, type Words } from './semaphore.ts';
 import { Sleepers } from './sleepers.ts';
 import { Slot } from './slot.ts';
 
-/** What another thread needs to see the same arena. Structured-cloneable where the memory is shared. */
+/**
+ * What another thread needs to see the same arena. Structured-cloneable where the memory is shared.
+ */
 export interface ArenaHandle {
   memory: WebAssembly.Memory;
   geometry: Geometry;
@@ -22,13 +34,17 @@ type Flag = 'PENDING_JOB' | 'PENDING_SYNC' | 'ENDED';
 export interface ChannelWords {
   readonly sem: Semaphore;
   readonly semSync: Semaphore;
-  /** {@link COUNTERS} values. Only the channel writes them; a reader in another thread gets a recent value, and the last one once the channel has been joined. */
+  /**
+   * {@link COUNTERS} values. Only the channel writes them; a reader in another thread gets a recent
+   * value, and the last one once the channel has been joined.
+   */
   readonly counters: Float64Array;
 }
 
 /**
- * A view of the one shared memory of an engine. Each thread makes its own over the same memory; none of them owns it.
- * The owner creates it with {@link Arena.create} and hands `handle` to the others.
+ * A view of the one shared memory of an engine. Each thread makes its own over the same memory;
+ * none of them owns it. The owner creates it with {@link Arena.create} and hands `handle` to the
+ * others.
  */
 export class Arena {
   readonly handle: ArenaHandle;
@@ -57,17 +73,25 @@ export class Arena {
       semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC, sleepers),
       counters: new Float64Array(buffer, layout.channel(id) + COUNTERS_OFFSET, COUNTERS),
     }));
-    this.slots = Array.from({ length: layout.slotCount }, (_, n) => new Slot(buffer, layout.slots + n * layout.slotBytes, layout.slotBytes));
+    this.slots = Array.from(
+      { length: layout.slotCount },
+      (_, n) => new Slot(buffer, layout.slots + n * layout.slotBytes, layout.slotBytes),
+    );
   }
 
   /**
    * A new arena in which channel i owns slot i and client j owns slot channels + j, all empty.
    * @param shared whether other threads are to see it.
-   * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory, or has sizes that are none.
+   * @throws MultifdError ERR_OPTION when the geometry does not fit a 32-bit memory, or has sizes
+   *   that are none.
    */
   static create(geometry: Geometry, shared = true): Arena {
     for (const [name, size] of Object.entries(geometry)) {
-      if (!Number.isInteger(size) || size < 0) throw new MultifdError('ERR_OPTION', `an arena with ${name} ${inWords(size)}: give a whole number`);
+      if (!Number.isInteger(size) || size < 0)
+        throw new MultifdError(
+          'ERR_OPTION',
+          `an arena with ${name} ${inWords(size)}: give a whole number`,
+        );
     }
     let pages: number;
     try {
@@ -76,11 +100,13 @@ export class Arena {
       throw MultifdError.from(cause, 'ERR_OPTION');
     }
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
-    // Where no other thread can be, promises do for shared memory as well; in workerd those of Atomics.waitAsync settle outside of every request, which never sees them.
+    // Where no other thread can be, promises do for shared memory as well; in workerd those of
+    // Atomics.waitAsync settle outside of every request, which never sees them.
     const alone = !shared || !hasThreads();
     const arena = new Arena({ memory, geometry, ...(alone && { sleepers: new Sleepers() }) });
     for (let id = 0; id < geometry.channels; id++) arena.setChannelSlot(id, arena.slots[id]!);
-    for (let n = 0; n < geometry.clients; n++) arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
+    for (let n = 0; n < geometry.clients; n++)
+      arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
     return arena;
   }
 
@@ -122,13 +148,17 @@ export class Arena {
     return Atomics.load(this.words, this.#channelWord(id, ChannelWord[word])) !== 0;
   }
 
-  /** PENDING_... on: publishes the slot, or the wish to sync, to the channel. Off: publishes the channel's work, and its empty slot, to the next client. */
+  /**
+   * PENDING_... on: publishes the slot, or the wish to sync, to the channel. Off: publishes the
+   * channel's work, and its empty slot, to the next client.
+   */
   set(id: number, word: Flag, on: boolean): void {
     Atomics.store(this.words, this.#channelWord(id, ChannelWord[word]), on ? 1 : 0);
   }
 
   /**
-   * Moves the state on and wakes every waiter in every thread. Only the first failure counts, and nothing follows it.
+   * Moves the state on and wakes every waiter in every thread. Only the first failure counts, and
+   * nothing follows it.
    * @returns whether this call was the one that moved it.
    */
   leave(to: typeof State.ENDING | typeof State.FAILED): boolean {
@@ -136,7 +166,8 @@ export class Arena {
       const state = this.state;
       if (state >= to) return false;
       if (Atomics.compareExchange(this.words, EngineWord.STATE, state, to) !== state) continue;
-      if (this.shared) Atomics.notify(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE);
+      if (this.shared)
+        Atomics.notify(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE);
       this.sendLock.rouse();
       this.channelsReady.flood();
       for (const { sem, semSync } of this.channels) {
@@ -147,9 +178,17 @@ export class Arena {
     }
   }
 
-  /** Sleeps at most `milliseconds`, less when the state changes meanwhile. Blocks: for worker threads. */
+  /**
+   * Sleeps at most `milliseconds`, less when the state changes meanwhile. Blocks: for worker
+   * threads.
+   */
   sleepWhileRunning(milliseconds: number): void {
-    Atomics.wait(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE, State.RUNNING, milliseconds);
+    Atomics.wait(
+      this.words as Int32Array<SharedArrayBuffer>,
+      EngineWord.STATE,
+      State.RUNNING,
+      milliseconds,
+    );
   }
 
   /** The slot whose offset a word holds. */

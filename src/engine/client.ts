@@ -4,21 +4,31 @@ import { Arena, type ArenaHandle } from './arena.ts';
 import { EngineWord } from './layout.ts';
 import { NONE, type Slot } from './slot.ts';
 
-/** What a thread needs to be a client. Structured-cloneable: post it to the thread and call {@link Client.attach} there. */
+/**
+ * What a thread needs to be a client. Structured-cloneable: post it to the thread and call {@link
+ * Client.attach} there.
+ */
 export interface ClientHandle {
   arena: ArenaHandle;
   index: number;
 }
 
-/** Where a client is used, which decides how it may wait: the owner's thread has to hear of channels that die, and runs them if they are inline. */
+/**
+ * Where a client is used, which decides how it may wait: the owner's thread has to hear of channels
+ * that die, and runs them if they are inline.
+ */
 export type ClientPlace = 'elsewhere' | 'owner' | 'owner of inline channels';
 
-/** How long {@link Client.sendAsync} blocks before it goes to the event loop: a channel that is about to be free is met at a tenth of the cost. */
+/**
+ * How long {@link Client.sendAsync} blocks before it goes to the event loop: a channel that is
+ * about to be free is met at a tenth of the cost.
+ */
 const BRIEFLY_MS = 0.2;
 
 /**
- * One client of an engine: something that has payloads to send. It owns one slot at any time: it fills {@link slot}, gives it a type, and
- * calls {@link send}; the slot goes to a channel, and the channel's empty one comes back. Offsets change hands; no payload is copied.
+ * One client of an engine: something that has payloads to send. It owns one slot at any time: it
+ * fills {@link slot}, gives it a type, and calls {@link send}; the slot goes to a channel, and the
+ * channel's empty one comes back. Offsets change hands; no payload is copied.
  *
  * One thread uses a client; different clients may live in different threads.
  */
@@ -37,7 +47,11 @@ export class Client {
   static attach(handle: ClientHandle): Client {
     try {
       const arena = new Arena(handle.arena);
-      return new Client(arena, integer('client', handle.index, 0, handle.arena.geometry.clients - 1), 'elsewhere');
+      return new Client(
+        arena,
+        integer('client', handle.index, 0, handle.arena.geometry.clients - 1),
+        'elsewhere',
+      );
     } catch (cause) {
       throw new MultifdError('ERR_OPTION', `no handle of a client: ${inWords(handle)}`, { cause });
     }
@@ -59,11 +73,18 @@ export class Client {
 
   /**
    * Hands the slot to a channel, blocking this thread until one is free.
-   * @returns false when the engine is ending or has failed; the slot, and what is in it, is still this client's then.
-   * @throws MultifdError ERR_ENGINE when the slot is empty, or in the owner's thread: it would not hear that the channel it waits for has died.
+   * @returns false when the engine is ending or has failed; the slot, and what is in it, is still
+   *   this client's then.
+   * @throws MultifdError ERR_ENGINE when the slot is empty, or in the owner's thread: it would
+   *   not hear that the channel it waits for has died.
    */
   send(): boolean {
-    if (this.#place !== 'elsewhere') throw new MultifdError('ERR_ENGINE', "send() would block the engine's own thread: use sendAsync(), or attach the client's handle in another thread");
+    if (this.#place !== 'elsewhere')
+      throw new MultifdError(
+        'ERR_ENGINE',
+        "send() would block the engine's own thread: use sendAsync(), or attach the client's " +
+          'handle in another thread',
+      );
     const { sendLock, channelsReady, running } = this.#arena;
     if (!sendLock.lock(running)) return false;
     try {
@@ -77,15 +98,21 @@ export class Client {
   }
 
   /**
-   * As {@link send}, for a thread with an event loop. It may be called again only after it has resolved.
-   * @param briefly whether it may block for a fifth of a millisecond before it goes to the event loop.
+   * As {@link send}, for a thread with an event loop. It may be called again only after it has
+   * resolved.
+   * @param briefly whether it may block for a fifth of a millisecond before it goes to the event
+   *   loop.
    */
   async sendAsync(briefly = true): Promise<boolean> {
     const { sendLock, channelsReady, running } = this.#arena;
     if (!(await sendLock.lockAsync(running))) return false;
     try {
       this.#demandPayload();
-      if (!(briefly ? this.#waitBriefly() : channelsReady.tryWait(running)) && !(await channelsReady.waitAsync(running))) return false;
+      if (
+        !(briefly ? this.#waitBriefly() : channelsReady.tryWait(running)) &&
+        !(await channelsReady.waitAsync(running))
+      )
+        return false;
       this.#swap();
       return true;
     } finally {
@@ -100,27 +127,40 @@ export class Client {
     try {
       return channelsReady.waitFor(running, BRIEFLY_MS);
     } catch {
-      return channelsReady.tryWait(running); // a thread that may not block at all, such as a browser's main thread
+      // a thread that may not block at all, such as a browser's main thread
+      return channelsReady.tryWait(running);
     }
   }
 
   #demandPayload(): void {
-    if (this.slot.type === NONE) throw new MultifdError('ERR_ENGINE', `client ${this.#index} sent an empty slot: give it a type first`);
+    if (this.slot.type === NONE)
+      throw new MultifdError(
+        'ERR_ENGINE',
+        `client ${this.#index} sent an empty slot: give it a type first`,
+      );
   }
 
-  /** Swaps this client's slot with that of the next idle channel. Under the send lock, with one count of CHANNELS_READY taken. */
+  /**
+   * Swaps this client's slot with that of the next idle channel. Under the send lock, with one
+   * count of CHANNELS_READY taken.
+   */
   #swap(): void {
     const arena = this.#arena;
     const count = arena.channels.length;
     let id = arena.words[EngineWord.NEXT_CHANNEL]! % count;
-    // A count taken means that at least one channel is idle; the acquiring load pairs with the channel's release of its job.
+    // A count taken means that at least one channel is idle; the acquiring load pairs with the
+    // channel's release of its job.
     for (let tried = 0; arena.isSet(id, 'PENDING_JOB'); tried++) {
-      if (tried === count) throw new MultifdError('ERR_ENGINE', 'channels_ready counted a channel that has a job');
+      if (tried === count)
+        throw new MultifdError('ERR_ENGINE', 'channels_ready counted a channel that has a job');
       id = (id + 1) % count;
     }
     arena.words[EngineWord.NEXT_CHANNEL] = (id + 1) % count;
     const empty = arena.channelSlot(id);
-    if (empty.type !== NONE) throw new MultifdError('ERR_ENGINE', `an idle channel's slot is of type ${empty.type}`, { channel: id });
+    if (empty.type !== NONE)
+      throw new MultifdError('ERR_ENGINE', `an idle channel's slot is of type ${empty.type}`, {
+        channel: id,
+      });
     arena.setChannelSlot(id, this.slot);
     arena.setClientSlot(this.#index, empty);
     arena.set(id, 'PENDING_JOB', true); // publishes the slot and its payload to the channel

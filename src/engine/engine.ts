@@ -1,4 +1,12 @@
-import { answering, givenArray, givenFunction, givenMethods, givenObject, guarding, inWords } from '../checks.ts';
+import {
+  answering,
+  givenArray,
+  givenFunction,
+  givenMethods,
+  givenObject,
+  guarding,
+  inWords,
+} from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
@@ -6,7 +14,10 @@ import type { Launcher } from './launch.ts';
 
 export interface EngineOptions {
   launcher: Launcher;
-  /** What each channel's program gets; as many channels as entries, 1 to 255. Structured-cloneable for workers. */
+  /**
+   * What each channel's program gets; as many channels as entries, 1 to 255. Structured-cloneable
+   * for workers.
+   */
   channels: readonly unknown[];
   /** How many clients there are, 1 or more. */
   clients: number;
@@ -28,10 +39,13 @@ export interface SlotOwner {
 }
 
 /**
- * The sending engine: N channels and M clients share N + M slots, and a send swaps two offsets. It knows no payload type but NONE.
+ * The sending engine: N channels and M clients share N + M slots, and a send swaps two offsets. It
+ * knows no payload type but NONE.
  *
- * Roles: the owner (this object's thread) starts, syncs and ends it; each client fills and sends its own slot, in any thread; each channel sends what it
- * is handed. No slot belongs to the engine, so none can leak or be freed twice: at any time each slot is owned by exactly one channel or client.
+ * Roles: the owner (this object's thread) starts, syncs and ends it; each client fills and sends
+ * its own slot, in any thread; each channel sends what it is handed. No slot belongs to the engine,
+ * so none can leak or be freed twice: at any time each slot is owned by exactly one channel or
+ * client.
  */
 export class Engine {
   readonly group: ChannelGroup;
@@ -40,39 +54,73 @@ export class Engine {
 
   /** @throws MultifdError ERR_OPTION for counts out of range. */
   constructor(options: EngineOptions) {
-    const { channels: given, clients, launcher, payloadBytes, scratchBytes = 0, sharedBytes = 0 } = givenObject('an Engine', options);
+    const {
+      channels: given,
+      clients,
+      launcher,
+      payloadBytes,
+      scratchBytes = 0,
+      sharedBytes = 0,
+    } = givenObject('an Engine', options);
     const channels = givenArray('channels', given, 'an array with the data of each');
-    givenMethods('launcher', launcher, ['launch'], 'what inlineLauncher() or workerLauncher() gives');
+    givenMethods(
+      'launcher',
+      launcher,
+      ['launch'],
+      'what inlineLauncher() or workerLauncher() gives',
+    );
     givenFunction('onValue', options.onValue);
-    if (channels.length < 1 || channels.length > 255) throw new MultifdError('ERR_OPTION', `${channels.length} channels: give 1 to 255`);
-    if (!Number.isInteger(clients) || clients < 1) throw new MultifdError('ERR_OPTION', `${inWords(clients)} clients: give at least 1`);
+    if (channels.length < 1 || channels.length > 255)
+      throw new MultifdError('ERR_OPTION', `${channels.length} channels: give 1 to 255`);
+    if (!Number.isInteger(clients) || clients < 1)
+      throw new MultifdError('ERR_OPTION', `${inWords(clients)} clients: give at least 1`);
     this.#channels = channels;
     this.#clients = clients;
-    this.group = guarding(() => new ChannelGroup({
-      geometry: { channels: channels.length, clients, payloadBytes, scratchBytes, sharedBytes },
-      launcher,
-      ...(options.onValue && { onValue: options.onValue }),
-    }));
-  }
-
-  /** Opens every channel; `gently`, one after the other, in threads that give way to others. @throws the first channel's error; {@link abort} then waits until nothing is left of the others. */
-  start(options: { gently?: boolean } = {}): Promise<void> {
-    return answering(() => this.group.start(this.#channels, givenObject('start', options).gently ?? false));
+    this.group = guarding(
+      () =>
+        new ChannelGroup({
+          geometry: { channels: channels.length, clients, payloadBytes, scratchBytes, sharedBytes },
+          launcher,
+          ...(options.onValue && { onValue: options.onValue }),
+        }),
+    );
   }
 
   /**
-   * Client `index`, 0 to clients - 1, for use in this thread; its `handle` for another. One thread uses a client.
+   * Opens every channel; `gently`, one after the other, in threads that give way to others.
+   * @throws the first channel's error; {@link abort} then waits until nothing is left of the
+   *   others.
+   */
+  start(options: { gently?: boolean } = {}): Promise<void> {
+    return answering(() =>
+      this.group.start(this.#channels, givenObject('start', options).gently ?? false),
+    );
+  }
+
+  /**
+   * Client `index`, 0 to clients - 1, for use in this thread; its `handle` for another. One thread
+   * uses a client.
    * @throws MultifdError ERR_ENGINE when there is none of that index.
    */
   client(index: number): Client {
-    if (!Number.isInteger(index) || index < 0 || index >= this.#clients) throw new MultifdError('ERR_ENGINE', `there is no client ${inWords(index)}: the engine has ${this.#clients}`);
-    return Client.of(this.group.arena, index, this.group.inline ? 'owner of inline channels' : 'owner');
+    if (!Number.isInteger(index) || index < 0 || index >= this.#clients)
+      throw new MultifdError(
+        'ERR_ENGINE',
+        `there is no client ${inWords(index)}: the engine has ${this.#clients}`,
+      );
+    return Client.of(
+      this.group.arena,
+      index,
+      this.group.inline ? 'owner of inline channels' : 'owner',
+    );
   }
 
   /**
-   * A barrier over all channels: resolves once everything sent before has left, with each channel's sync mark behind it. Other clients' sends wait.
-   * A client's own part-filled slot is not sent by this: send it first.
-   * @throws the engine's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it has ended.
+   * A barrier over all channels: resolves once everything sent before has left, with each channel's
+   * sync mark behind it. Other clients' sends wait. A client's own part-filled slot is not sent by
+   * this: send it first.
+   * @throws the engine's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it
+   *   has ended.
    */
   async sync(): Promise<void> {
     const { group } = this;
@@ -83,7 +131,8 @@ export class Engine {
         sem.post();
       }
       for (const { semSync } of arena.channels) {
-        // One count each: a channel posts CHANNELS_READY again after its sync, and after the job it may have had before.
+        // One count each: a channel posts CHANNELS_READY again after its sync, and after the job it
+        // may have had before.
         await group.take(arena.channelsReady);
         await group.take(semSync);
       }
@@ -92,7 +141,8 @@ export class Engine {
 
   /**
    * Waits for what is under way, then ends every channel and waits until nothing of them is left.
-   * @throws the engine's error, if it fails before that; MultifdError ERR_ENGINE when it has ended already.
+   * @throws the engine's error, if it fails before that; MultifdError ERR_ENGINE when it has
+   *   ended already.
    */
   async finish(): Promise<void> {
     const { group } = this;
@@ -108,8 +158,9 @@ export class Engine {
   }
 
   /**
-   * Gives up: fails the engine with `error` unless it has failed already, and waits until nothing of the channels is left. What they had in their
-   * slots is dropped; each client keeps its slot, with what is in it. Never rejects. A channel that does not stop is ended after 5 s.
+   * Gives up: fails the engine with `error` unless it has failed already, and waits until nothing
+   * of the channels is left. What they had in their slots is dropped; each client keeps its slot,
+   * with what is in it. Never rejects. A channel that does not stop is ended after 5 s.
    */
   async abort(error: MultifdError): Promise<void> {
     this.group.fail(MultifdError.from(error));
@@ -120,10 +171,14 @@ export class Engine {
   owners(): SlotOwner[] {
     const { arena } = this.group;
     const entry = (owner: 'channel' | 'client', index: number): SlotOwner => {
-      const { offset, type } = owner === 'channel' ? arena.channelSlot(index) : arena.clientSlot(index);
+      const { offset, type } =
+        owner === 'channel' ? arena.channelSlot(index) : arena.clientSlot(index);
       return { owner, index, offset, type };
     };
-    return [...arena.channels.map((_, id) => entry('channel', id)), ...Array.from({ length: this.#clients }, (_, n) => entry('client', n))];
+    return [
+      ...arena.channels.map((_, id) => entry('channel', id)),
+      ...Array.from({ length: this.#clients }, (_, n) => entry('client', n)),
+    ];
   }
 
   /** Does `work` while nobody sends. */

@@ -14,18 +14,26 @@ export interface GroupOptions {
 }
 
 /**
- * Whether the arena can be memory that other threads see. Channels inside the owner's thread do without, where a runtime has no such memory, or no
- * way to wait for it without blocking.
+ * Whether the arena can be memory that other threads see. Channels inside the owner's thread do
+ * without, where a runtime has no such memory, or no way to wait for it without blocking.
  */
 export function canShare(inline: boolean): boolean {
-  if (typeof SharedArrayBuffer === 'function' && (!inline || typeof Atomics.waitAsync === 'function')) return true;
+  if (
+    typeof SharedArrayBuffer === 'function' &&
+    (!inline || typeof Atomics.waitAsync === 'function')
+  )
+    return true;
   if (inline) return false;
-  throw new MultifdError('ERR_UNSUPPORTED', 'there is no shared memory here, so channels can be no threads: let them run inline (a page has it when it is served with COOP and COEP)');
+  throw new MultifdError(
+    'ERR_UNSUPPORTED',
+    'there is no shared memory here, so channels can be no threads: let them run inline (a ' +
+      'page has it when it is served with COOP and COEP)',
+  );
 }
 
 /**
- * N channels over one arena, and the one answer to how they ended. Whatever fails first, here or in any channel, is the group's error; all
- * later ones are consequences and are dropped.
+ * N channels over one arena, and the one answer to how they ended. Whatever fails first, here or in
+ * any channel, is the group's error; all later ones are consequences and are dropped.
  */
 export class ChannelGroup {
   readonly arena: Arena;
@@ -55,20 +63,32 @@ export class ChannelGroup {
 
   /**
    * Starts every channel, each with its own data, and waits until all are open.
-   * @param gently this thread has other work, which is not to suffer: threads start one after the other, as each takes a processor for some ten milliseconds,
-   *   and give way from then on.
-   * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece of data a channel, or on a second call.
+   * @param gently this thread has other work, which is not to suffer: threads start one after the
+   *   other, as each takes a processor for some ten milliseconds, and give way from then on.
+   * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece
+   *   of data a channel, or on a second call.
    */
   async start(data: readonly unknown[], gently = false): Promise<void> {
     const count = this.arena.channels.length;
-    if (data.length !== count) throw new MultifdError('ERR_ENGINE', `data for ${data.length} channels: the group has ${count}`);
-    if (this.#channels.length > 0) throw new MultifdError('ERR_ENGINE', 'the channels were started already: make a new group');
+    if (data.length !== count)
+      throw new MultifdError(
+        'ERR_ENGINE',
+        `data for ${data.length} channels: the group has ${count}`,
+      );
+    if (this.#channels.length > 0)
+      throw new MultifdError('ERR_ENGINE', 'the channels were started already: make a new group');
     for (const [id, own] of data.entries()) {
       if (this.error !== undefined) break;
       try {
-        const channel = this.#launcher.launch({ arena: this.arena.handle, id, data: own, gently }, (event) => this.#hear(id, event));
-        // A launcher may be anybody's: one whose channel is gone in a way of its own is waited for no longer.
-        const gone = Promise.resolve(channel.gone).catch((thrown: unknown) => this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id })));
+        const channel = this.#launcher.launch(
+          { arena: this.arena.handle, id, data: own, gently },
+          (event) => this.#hear(id, event),
+        );
+        // A launcher may be anybody's: one whose channel is gone in a way of its own is waited for
+        // no longer.
+        const gone = Promise.resolve(channel.gone).catch((thrown: unknown) =>
+          this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id })),
+        );
         this.#channels.push({ gone, stop: () => channel.stop(), kill: () => channel.kill() });
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
@@ -94,7 +114,8 @@ export class ChannelGroup {
 
   /**
    * Takes one of a semaphore's counts, without blocking.
-   * @throws the group's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it has ended.
+   * @throws the group's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it
+   *   has ended.
    */
   async take(semaphore: Semaphore): Promise<void> {
     if (!(await semaphore.waitAsync(this.arena.running))) throw await this.whyNot();
@@ -102,7 +123,8 @@ export class ChannelGroup {
 
   /** Why the group does not run any more. */
   async whyNot(): Promise<MultifdError> {
-    // The channel that sets the state reports right after it, and if it dies instead, that is heard of: the error is here, or on its way.
+    // The channel that sets the state reports right after it, and if it dies instead, that is heard
+    // of: the error is here, or on its way.
     if (this.error !== undefined || this.arena.state === State.FAILED) return this.failure;
     return new MultifdError('ERR_ENGINE', 'the channels have ended: start a new engine');
   }
@@ -112,7 +134,10 @@ export class ChannelGroup {
     return this.error === undefined && this.arena.state === State.FAILED;
   }
 
-  /** Fails the group, unless it has failed already, and wakes every waiter in every thread. A channel that does not stop soon is ended. */
+  /**
+   * Fails the group, unless it has failed already, and wakes every waiter in every thread. A
+   * channel that does not stop soon is ended.
+   */
   fail(error: MultifdError): void {
     if (!this.failing) this.#failWith(error);
   }
@@ -134,11 +159,15 @@ export class ChannelGroup {
     if (this.arena.leave(State.ENDING)) for (const channel of this.#channels) channel.stop();
   }
 
-  /** Waits until nothing of any channel is left. Never rejects; look at {@link error}. Call {@link end} or {@link fail} before. */
+  /**
+   * Waits until nothing of any channel is left. Never rejects; look at {@link error}. Call {@link
+   * end} or {@link fail} before.
+   */
   async join(): Promise<void> {
     await this.#allGone();
     const { channels, sendLock } = this.arena;
-    // A send that had its channel when the group failed may still be at its swap. It takes no time, unless its thread has died there.
+    // A send that had its channel when the group failed may still be at its swap. It takes no time,
+    // unless its thread has died there.
     let patient = true;
     const overdue = setTimeout(() => {
       patient = false;
@@ -146,7 +175,8 @@ export class ChannelGroup {
     }, GRACE_MS);
     const locked = await sendLock.lockAsync(() => patient);
     clearTimeout(overdue);
-    // Nobody else touches these slots any more: what a failed channel left in its own is emptied here. The clients' are theirs.
+    // Nobody else touches these slots any more: what a failed channel left in its own is emptied
+    // here. The clients' are theirs.
     for (const id of channels.keys()) this.arena.channelSlot(id).clear();
     if (locked) sendLock.unlock();
   }
@@ -177,7 +207,8 @@ export class ChannelGroup {
   }
 
   #pass(id: number, value: unknown): void {
-    const failed = (thrown: unknown): void => this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
+    const failed = (thrown: unknown): void =>
+      this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
     try {
       Promise.resolve<unknown>(this.#onValue(id, value)).catch(failed);
     } catch (thrown) {

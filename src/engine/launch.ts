@@ -18,7 +18,10 @@ export interface LaunchedChannel {
   kill(): void;
 }
 
-/** Starts one channel. `report` gets its events; `closed` may be missing when the thread dies, `gone` resolves in any case. */
+/**
+ * Starts one channel. `report` gets its events; `closed` may be missing when the thread dies,
+ * `gone` resolves in any case.
+ */
 export interface Launcher {
   /** Channels run inside the owner's thread. */
   readonly inline: boolean;
@@ -27,16 +30,24 @@ export interface Launcher {
 
 /**
  * Channels as worker threads. The module has to call {@link serveChannel}.
- * @param module its URL, or a function that starts a worker of it, or workers that are started already.
+ * @param module its URL, or a function that starts a worker of it, or workers that are started
+ *   already.
  * @param transferOf what of a channel's data is handed over to its thread, instead of copied.
  */
-export function workerLauncher(module: WorkerModule | ThreadStock, transferOf: (data: unknown) => readonly object[] = () => []): Launcher {
+export function workerLauncher(
+  module: WorkerModule | ThreadStock,
+  transferOf: (data: unknown) => readonly object[] = () => [],
+): Launcher {
   return {
     inline: false,
     launch(start, report) {
       let closed = false;
       let lingering: ReturnType<typeof setTimeout> | undefined;
-      const died = (why: unknown): void => report({ kind: 'failed', error: MultifdError.from(why, 'ERR_ENGINE', { channel: start.id }).toRecord() });
+      const died = (why: unknown): void =>
+        report({
+          kind: 'failed',
+          error: MultifdError.from(why, 'ERR_ENGINE', { channel: start.id }).toRecord(),
+        });
       const thread = threadOf(module, {
         name: `multifd channel ${start.id}`,
         onMessage(message) {
@@ -52,9 +63,18 @@ export function workerLauncher(module: WorkerModule | ThreadStock, transferOf: (
       });
       const gone = thread.gone.then((status) => {
         clearTimeout(lingering);
-        if (!closed) died(new MultifdError('ERR_ENGINE', `the channel's thread ended with status ${status} before its work did`, { channel: start.id }));
+        if (!closed)
+          died(
+            new MultifdError(
+              'ERR_ENGINE',
+              `the channel's thread ended with status ${status} before its work did`,
+              { channel: start.id },
+            ),
+          );
       });
-      begin(thread, { kind: 'start', start } satisfies ChannelOrder, () => givenArray('what transferOf() gave', atOnce('transferOf()', transferOf(start.data))));
+      begin(thread, { kind: 'start', start } satisfies ChannelOrder, () =>
+        givenArray('what transferOf() gave', atOnce('transferOf()', transferOf(start.data))),
+      );
       return {
         gone,
         stop: () => thread.post({ kind: 'stop' } satisfies ChannelOrder),
@@ -64,12 +84,22 @@ export function workerLauncher(module: WorkerModule | ThreadStock, transferOf: (
   };
 }
 
-/** Channels as async tasks of this thread: for runtimes without workers, and for memory that no other thread can see. */
+/**
+ * Channels as async tasks of this thread: for runtimes without workers, and for memory that no
+ * other thread can see.
+ */
 export function inlineLauncher(factory: ProgramFactory<never>): Launcher {
   return {
     inline: true,
     launch({ arena, id, data }, report) {
-      const channel = runChannel(new Arena(arena), id, data, { ownThread: false, mayBlock: false }, factory as ProgramFactory, report);
+      const channel = runChannel(
+        new Arena(arena),
+        id,
+        data,
+        { ownThread: false, mayBlock: false },
+        factory as ProgramFactory,
+        report,
+      );
       let kill = (): void => {};
       const killed = new Promise<void>((resolve) => {
         kill = resolve;

@@ -1,6 +1,7 @@
 /**
- * Where everything lies in an arena: the one shared linear memory that the owner, the clients and the channels work in.
- * All positions are byte offsets; all words are 32-bit and accessed with Atomics unless a comment says who alone owns them.
+ * Where everything lies in an arena: the one shared linear memory that the owner, the clients and
+ * the channels work in. All positions are byte offsets; all words are 32-bit and accessed with
+ * Atomics unless a comment says who alone owns them.
  *
  * ```
  *   0      engine words                     ENGINE_BYTES
@@ -19,13 +20,21 @@ const WASM_PAGES_MAX = 65536;
 
 /** Engine words, as indices into an Int32Array over the arena. */
 export const EngineWord = {
-  /** A {@link State}. Published by whoever ends or fails the engine; every waiter reads it before and after it waits. */
+  /**
+   * A {@link State}. Published by whoever ends or fails the engine; every waiter reads it before
+   * and after it waits.
+   */
   STATE: 0,
-  /** Counting semaphore: how many channels are idle. Posted by channels, taken by send() and sync(). */
+  /**
+   * Counting semaphore: how many channels are idle. Posted by channels, taken by send() and sync().
+   */
   CHANNELS_READY: 1,
   /** Where the round robin goes on. Only touched under SEND_LOCK. */
   NEXT_CHANNEL: 2,
-  /** Mutex that serialises send() and sync() between clients in different threads. Roused when STATE leaves RUNNING. */
+  /**
+   * Mutex that serialises send() and sync() between clients in different threads. Roused when STATE
+   * leaves RUNNING.
+   */
   SEND_LOCK: 3,
   /** 64-bit counter (words 4 and 5) for the program's use: one number over all channels. */
   COUNTER: 4,
@@ -36,7 +45,10 @@ export const State = { RUNNING: 0, ENDING: 1, FAILED: 2 } as const;
 
 /** Channel words, as indices relative to the channel's line. */
 export const ChannelWord = {
-  /** 1: the channel's slot holds a payload to send. The client's store publishes the slot; the channel's store of 0 hands it back empty. */
+  /**
+   * 1: the channel's slot holds a payload to send. The client's store publishes the slot; the
+   * channel's store of 0 hands it back empty.
+   */
   PENDING_JOB: 0,
   /** 1: a sync is asked for. The channel stores 0 before it posts SEM_SYNC. */
   PENDING_SYNC: 1,
@@ -46,7 +58,10 @@ export const ChannelWord = {
   SEM_SYNC: 3,
   /** Byte offset of the slot that the channel owns. Published by PENDING_JOB. */
   SLOT: 4,
-  /** 1: a receiving channel has read its connection to the end. Stored before SEM_SYNC is posted a last time. */
+  /**
+   * 1: a receiving channel has read its connection to the end. Stored before SEM_SYNC is posted a
+   * last time.
+   */
   ENDED: 5,
 } as const;
 
@@ -56,9 +71,15 @@ export const ClientWord = {
   SLOT: 0,
 } as const;
 
-/** Byte offset, in a channel's line pair, of its counters: {@link COUNTERS} float64 values that the channel alone writes. */
+/**
+ * Byte offset, in a channel's line pair, of its counters: {@link COUNTERS} float64 values that the
+ * channel alone writes.
+ */
 export const COUNTERS_OFFSET = LINE;
-/** Counters per channel. The first two are the engine's: packets and bytes; the others belong to the channel's program. */
+/**
+ * Counters per channel. The first two are the engine's: packets and bytes; the others belong to the
+ * channel's program.
+ */
 export const COUNTERS = 8;
 
 const ENGINE_BYTES = LINE;
@@ -97,18 +118,27 @@ export interface Layout {
 const up = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 /** @throws RangeError when the arena would not fit a 32-bit memory. */
-export function layOut({ channels, clients, payloadBytes, scratchBytes, sharedBytes }: Geometry): Layout {
+export function layOut({
+  channels,
+  clients,
+  payloadBytes,
+  scratchBytes,
+  sharedBytes,
+}: Geometry): Layout {
   const channelsAt = ENGINE_BYTES;
   const clientsAt = channelsAt + channels * CHANNEL_BYTES;
   const shared = up(clientsAt + clients * CLIENT_BYTES, LINE);
   const scratchAt = up(shared + sharedBytes, LINE);
   const scratchStride = up(scratchBytes, LINE);
-  // The payload area, not the slot, starts on a page boundary, so that staged pages are aligned for the kernel too.
+  // The payload area, not the slot, starts on a page boundary, so that staged pages are aligned for
+  // the kernel too.
   const slotBytes = up(SLOT_HEADER_BYTES + payloadBytes, ALIGN);
-  const slots = up(scratchAt + channels * scratchStride + SLOT_HEADER_BYTES, ALIGN) - SLOT_HEADER_BYTES;
+  const slots =
+    up(scratchAt + channels * scratchStride + SLOT_HEADER_BYTES, ALIGN) - SLOT_HEADER_BYTES;
   const slotCount = channels + clients;
   const wasmPages = Math.ceil((slots + slotCount * slotBytes) / WASM_PAGE);
-  if (wasmPages > WASM_PAGES_MAX) throw new RangeError(`an arena of ${wasmPages} WebAssembly pages does not fit a 32-bit memory`);
+  if (wasmPages > WASM_PAGES_MAX)
+    throw new RangeError(`an arena of ${wasmPages} WebAssembly pages does not fit a 32-bit memory`);
   return {
     channel: (id) => channelsAt + id * CHANNEL_BYTES,
     client: (index) => clientsAt + index * CLIENT_BYTES,

@@ -11,7 +11,14 @@ export interface ChannelStart {
 }
 
 /** Channel to owner. */
-export type ChannelEvent = { kind: 'open' } | { kind: 'value'; value: unknown } | { kind: 'failed'; error: ErrorRecord } | { kind: 'closed' };
+export type ChannelEvent =
+  | { kind: 'open' }
+  | { kind: 'value'; value: unknown }
+  | { kind: 'failed'; error: ErrorRecord }
+  | { kind: 'closed' };
 
-/** Owner to channel. The first one starts it; `stop`: make what you wait for end, or end if there is nothing yet. */
+/**
+ * Owner to channel. The first one starts it; `stop`: make what you wait for end, or end if there is
+ * nothing yet.
+ */
 export type ChannelOrder = { kind: 'start'; start: ChannelStart } | { kind: 'stop' };

@@ -1,20 +1,25 @@
 import type { Sleepers } from './sleepers.ts';
 
 /**
- * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may block (`wait`, `lock`) and from those
- * that may not (`waitAsync`, `lockAsync`: a browser's main thread, workerd, anything with an event loop to keep alive). In memory that is not shared
- * only the latter work, by {@link Sleepers}.
+ * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may
+ * block (`wait`, `lock`) and from those that may not (`waitAsync`, `lockAsync`: a browser's main
+ * thread, workerd, anything with an event loop to keep alive). In memory that is not shared only
+ * the latter work, by {@link Sleepers}.
  */
 
 /** The words of an arena. */
 export type Words = Int32Array<ArrayBufferLike>;
 
-/** Added to a semaphore when the engine ends or fails: more than there can ever be waiters, so that none is left asleep. */
+/**
+ * Added to a semaphore when the engine ends or fails: more than there can ever be waiters, so that
+ * none is left asleep.
+ */
 const FLOOD = 1 << 20;
 
 /**
- * How often a word is looked at before a thread goes to sleep over it: for a few microseconds, about what sleeping and being woken cost. Where
- * payloads take no longer than that, a swap takes a sixth of the time.
+ * How often a word is looked at before a thread goes to sleep over it: for a few microseconds,
+ * about what sleeping and being woken cost. Where payloads take no longer than that, a swap takes a
+ * sixth of the time.
  */
 const LOOKS = 1000;
 
@@ -42,7 +47,10 @@ export class Semaphore {
     wake(this.#words, this.#index, this.#sleepers, 1);
   }
 
-  /** Wakes every waiter, now and later: for an end or a failure that {@link Alive} reports from before this call on. */
+  /**
+   * Wakes every waiter, now and later: for an end or a failure that {@link Alive} reports from
+   * before this call on.
+   */
   flood(): void {
     Atomics.add(this.#words, this.#index, FLOOD);
     wake(this.#words, this.#index, this.#sleepers);
@@ -85,13 +93,19 @@ export class Semaphore {
     for (;;) {
       const count = Atomics.load(this.#words, this.#index);
       if (count <= 0) return false;
-      if (Atomics.compareExchange(this.#words, this.#index, count, count - 1) === count) return true;
+      if (Atomics.compareExchange(this.#words, this.#index, count, count - 1) === count)
+        return true;
     }
   }
 }
 
 /** Waits, without blocking the thread, until the word may have become another than `value`. */
-function change(words: Words, index: number, value: number, sleepers: Sleepers | undefined): Promise<unknown> | undefined {
+function change(
+  words: Words,
+  index: number,
+  value: number,
+  sleepers: Sleepers | undefined,
+): Promise<unknown> | undefined {
   if (sleepers !== undefined) return words[index] === value ? sleepers.sleep(index) : undefined;
   const wait = Atomics.waitAsync(words as Int32Array<SharedArrayBuffer>, index, value);
   return wait.async ? wait.value : undefined;
@@ -116,8 +130,9 @@ const WANTED = 2;
 const ROUSED = 4;
 
 /**
- * A mutex of one word. Whoever unlocks publishes what it wrote under the lock to the next holder. A holder that dies never unlocks:
- * waiters give up when `alive` says no and {@link rouse} has been called.
+ * A mutex of one word. Whoever unlocks publishes what it wrote under the lock to the next holder. A
+ * holder that dies never unlocks: waiters give up when `alive` says no and {@link rouse} has been
+ * called.
  */
 export class Mutex {
   readonly #words: Words;
@@ -137,7 +152,8 @@ export class Mutex {
     while (alive()) {
       const seen = this.#claim();
       if (seen === FREE) return true;
-      if (!alive()) return false; // roused before it was claimed: `seen` would not show that anything has changed
+      // roused before it was claimed: `seen` would not show that anything has changed
+      if (!alive()) return false;
       Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, seen);
     }
     return false;
@@ -156,10 +172,14 @@ export class Mutex {
   }
 
   unlock(): void {
-    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0) wake(this.#words, this.#index, this.#sleepers, 1);
+    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0)
+      wake(this.#words, this.#index, this.#sleepers, 1);
   }
 
-  /** Makes every waiter ask its `alive` again, which is for ever false from before the first such call on. */
+  /**
+   * Makes every waiter ask its `alive` again, which is for ever false from before the first such
+   * call on.
+   */
   rouse(): void {
     Atomics.or(this.#words, this.#index, ROUSED);
     wake(this.#words, this.#index, this.#sleepers);
@@ -170,7 +190,8 @@ export class Mutex {
   }
 
   /**
-   * Takes it as WANTED, since others may be asleep besides whoever was woken: at worst its unlock wakes nobody.
+   * Takes it as WANTED, since others may be asleep besides whoever was woken: at worst its unlock
+   * wakes nobody.
    * @returns FREE: it is ours now; else the word to sleep on.
    */
   #claim(): number {

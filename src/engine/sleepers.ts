@@ -1,6 +1,7 @@
 /**
- * Waiting in memory that no other thread sees. Whoever waits there and whoever wakes are tasks of one thread, so promises do: Atomics.waitAsync takes shared
- * memory only, and some runtimes lack it or can't use it.
+ * Waiting in memory that no other thread sees. Whoever waits there and whoever wakes are tasks of
+ * one thread, so promises do: Atomics.waitAsync takes shared memory only, and some runtimes lack it
+ * or can't use it.
  */
 export class Sleepers {
   /** By word. */

@@ -1,10 +1,14 @@
 import { SLOT_HEADER_BYTES } from './layout.ts';
 
-/** The only payload type the engine knows: an empty slot. Payload types are positive integers chosen by their clients. */
+/**
+ * The only payload type the engine knows: an empty slot. Payload types are positive integers chosen
+ * by their clients.
+ */
 export const NONE = 0;
 
 /**
- * A slot: a tagged union in the arena. Whoever owns its offset (one client or one channel) may touch it, nobody else.
+ * A slot: a tagged union in the arena. Whoever owns its offset (one client or one channel) may
+ * touch it, nobody else.
  *
  * ```
  *   0   u32       type: NONE or a payload type
@@ -12,8 +16,9 @@ export const NONE = 0;
  *   64  bytes     payload area
  * ```
  *
- * Nothing of a slot outlives its type: {@link become} clears the fields, so what a type needs in them (a capacity, a count) is
- * set each time a slot takes the type, never once at set-up. A slot that changed hands would not have it.
+ * Nothing of a slot outlives its type: {@link become} clears the fields, so what a type needs in
+ * them (a capacity, a count) is set each time a slot takes the type, never once at set-up. A slot
+ * that changed hands would not have it.
  */
 export class Slot {
   /** Byte offset of the slot in the arena. */

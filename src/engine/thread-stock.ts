@@ -10,7 +10,10 @@ interface Waiting {
   owner: ThreadOptions | undefined;
 }
 
-/** Threads that are started before there is work for them, while something else is waited for. They take some ten milliseconds to start. */
+/**
+ * Threads that are started before there is work for them, while something else is waited for. They
+ * take some ten milliseconds to start.
+ */
 export class ThreadStock {
   readonly #module: URL | (() => RunningWorker);
   readonly #waiting: Waiting[] = [];
@@ -35,8 +38,9 @@ export class ThreadStock {
   }
 
   /**
-   * Lets those end that nobody has taken, and resolves when nothing of them is left. They are asked, and not just ended: on Node a thread that is ended while it loads
-   * its modules leaves the files open that it reads.
+   * Lets those end that nobody has taken, and resolves when nothing of them is left. They are
+   * asked, and not just ended: on Node a thread that is ended while it loads its modules leaves the
+   * files open that it reads.
    */
   async close(): Promise<void> {
     const unwanted = this.#waiting.splice(0).map(({ thread }) => thread);
@@ -69,6 +73,9 @@ export class ThreadStock {
 }
 
 /** Starts a thread, or takes one that has been started. */
-export function threadOf(module: URL | (() => RunningWorker) | ThreadStock, options: ThreadOptions): Thread {
+export function threadOf(
+  module: URL | (() => RunningWorker) | ThreadStock,
+  options: ThreadOptions,
+): Thread {
   return module instanceof ThreadStock ? module.take(options) : startThread(module, options);
 }

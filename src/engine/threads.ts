@@ -3,14 +3,25 @@
 /** A Worker object that its maker has started already: of the runtime's own class. */
 export type RunningWorker = object;
 
-/** Where a thread's module is, or who starts it: bundlers and strict content policies have workers of their own. */
+/**
+ * Where a thread's module is, or who starts it: bundlers and strict content policies have workers
+ * of their own.
+ */
 export type WorkerModule = URL | (() => RunningWorker);
 
-/** Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop. Then it is ended. */
+/**
+ * Milliseconds that a channel may take to end once it has nothing more to do, or was asked to stop.
+ * Then it is ended.
+ */
 export const GRACE_MS = 5_000;
 
-/** A message that was posted and can't be had: with memory, say, that its runtime lets no other thread see. */
-export const UNREADABLE = 'a message between two threads could not be read: it holds something that this runtime does not hand to another thread';
+/**
+ * A message that was posted and can't be had: with memory, say, that its runtime lets no other
+ * thread see.
+ */
+export const UNREADABLE =
+  'a message between two threads could not be read: it holds something that this runtime ' +
+  'does not hand to another thread';
 
 /** A thread as its starter sees it. */
 export interface Thread {
@@ -22,8 +33,15 @@ export interface Thread {
   terminate(): void;
 }
 
-/** Posts what a thread begins with; one that can't be given it is ended. @throws what the runtime says of a message that can't be cloned. */
-export function begin(thread: Thread, message: unknown, transfer: () => readonly object[] = () => []): void {
+/**
+ * Posts what a thread begins with; one that can't be given it is ended.
+ * @throws what the runtime says of a message that can't be cloned.
+ */
+export function begin(
+  thread: Thread,
+  message: unknown,
+  transfer: () => readonly object[] = () => [],
+): void {
   try {
     thread.post(message, transfer());
   } catch (error) {

@@ -2,8 +2,8 @@ import { givenBytes, integer } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 
 /**
- * Bitmaps of mapped-ram blocks: one bit per page, in little-endian 64-bit words, so that bit p is bit `p % 8` of byte `p / 8`.
- * Their length in bytes is a multiple of 8.
+ * Bitmaps of mapped-ram blocks: one bit per page, in little-endian 64-bit words, so that bit p is
+ * bit `p % 8` of byte `p / 8`. Their length in bytes is a multiple of 8.
  */
 
 const WORD_BITS = 32;
@@ -58,8 +58,16 @@ export function exceptOf(one: Uint8Array, other: Uint8Array): Uint8Array {
   return one.map((byte, index) => byte & ~other[index]!);
 }
 
-/** The first page below `pages` whose bits differ and that has none in `allowed`; undefined if there is none. */
-export function firstDifference(one: Uint8Array, other: Uint8Array, allowed: Uint8Array, pages: number): number | undefined {
+/**
+ * The first page below `pages` whose bits differ and that has none in `allowed`; undefined if there
+ * is none.
+ */
+export function firstDifference(
+  one: Uint8Array,
+  other: Uint8Array,
+  allowed: Uint8Array,
+  pages: number,
+): number | undefined {
   const differing = one.map((byte, index) => (byte ^ other[index]!) & ~allowed[index]!);
   const found = findBit(viewOf(differing), 0, pages, true);
   return found < pages ? found : undefined;
@@ -85,6 +93,10 @@ function trailingZeros(word: number): number {
 /** @throws MultifdError ERR_OPTION for what is no bitmap. */
 function viewOf(bitmap: ArrayBufferView): DataView {
   const { buffer, byteOffset, byteLength } = givenBytes('bitmap', bitmap);
-  if (byteLength % 4 !== 0) throw new MultifdError('ERR_OPTION', `a bitmap of ${byteLength} bytes: give whole words of 64 bits`);
+  if (byteLength % 4 !== 0)
+    throw new MultifdError(
+      'ERR_OPTION',
+      `a bitmap of ${byteLength} bytes: give whole words of 64 bits`,
+    );
   return new DataView(buffer, byteOffset, byteLength);
 }

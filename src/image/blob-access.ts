@@ -18,7 +18,10 @@ export function blobAccess(blob: Blob): RandomAccess {
         return bytes.length;
       } catch (cause) {
         // Browsers refuse to go on with a file that has changed since it was picked.
-        throw new MultifdError('ERR_IO', `cannot read ${name}: ${(cause as Error).message}`, { offset, cause });
+        throw new MultifdError('ERR_IO', `cannot read ${name}: ${(cause as Error).message}`, {
+          offset,
+          cause,
+        });
       }
     },
     async verify() {

@@ -36,9 +36,14 @@ const QEMU_STATE_LENGTH = 440;
 /** Thrown and caught in this file. */
 class Missing extends Error {}
 
-/** The CPUs, in the order of their instances; undefined if one is not described as an x86 CPU of 64 bits. */
+/**
+ * The CPUs, in the order of their instances; undefined if one is not described as an x86 CPU of 64
+ * bits.
+ */
 export function cpuStates(devices: readonly DeviceReport[]): CpuState[] | undefined {
-  const cpus = devices.filter(({ idstr }) => idstr === 'cpu').sort((one, other) => one.instanceId - other.instanceId);
+  const cpus = devices
+    .filter(({ idstr }) => idstr === 'cpu')
+    .sort((one, other) => one.instanceId - other.instanceId);
   try {
     return cpus.map(cpuState);
   } catch (error) {
@@ -48,14 +53,16 @@ export function cpuStates(devices: readonly DeviceReport[]): CpuState[] | undefi
 }
 
 /**
- * The notes of a core file: for each CPU a PRSTATUS, as debuggers want it of a thread, and after those for each CPU a note of
- * QEMU's with what a thread does not have. All little-endian:
+ * The notes of a core file: for each CPU a PRSTATUS, as debuggers want it of a thread, and after
+ * those for each CPU a note of QEMU's with what a thread does not have. All little-endian:
  *
  *     note          le32 name length with its NUL, le32 data length, le32 type | name | data; each padded to 4 bytes
  *     "CORE", 1     0: 32 bytes | 32: le32 thread, from 1 on | 112: le64 r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
- *                   rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs | 328: 8 bytes
+ *                   rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs | 328: 8
+ *                   bytes
  *     "QEMU", 0     le32 version 1, le32 length | le64 rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 rip rflags
- *                   | cs ds es fs gs ss ldt tr gdt idt, each le32 selector, limit, flags, 0, le64 base
+ *                   | cs ds es fs gs ss ldt tr gdt idt, each le32 selector, limit, flags, 0, le64
+ *                   base
  *                   | le64 cr0 0 cr2 cr3 cr4 | le64 kernel gs base
  */
 export function cpuNotes(cpus: readonly CpuState[]): Uint8Array {
@@ -77,28 +84,64 @@ function note(name: string, type: number, data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function threadStatus({ registers: r, rip, rflags, segments }: CpuState, thread: number): Uint8Array {
+function threadStatus(
+  { registers: r, rip, rflags, segments }: CpuState,
+  thread: number,
+): Uint8Array {
   const view = new DataView(new ArrayBuffer(PRSTATUS_LENGTH));
   view.setUint32(32, thread, true);
-  const general = [15, 14, 13, 12, RBP, RBX, 11, 10, 9, 8, RAX, RCX, RDX, RSI, RDI].map((register) => r[register!]!);
+  const general = [15, 14, 13, 12, RBP, RBX, 11, 10, 9, 8, RAX, RCX, RDX, RSI, RDI].map(
+    (register) => r[register!]!,
+  );
   const selector = (index: number | undefined): bigint => BigInt(segments[index!]!.selector);
   const bases = [segments[FS!]!.base, segments[GS!]!.base];
-  const all = [...general, 0n, rip, selector(CS), rflags, r[RSP!]!, selector(SS), ...bases, selector(DS), selector(ES), selector(FS), selector(GS)];
+  const all = [
+    ...general,
+    0n,
+    rip,
+    selector(CS),
+    rflags,
+    r[RSP!]!,
+    selector(SS),
+    ...bases,
+    selector(DS),
+    selector(ES),
+    selector(FS),
+    selector(GS),
+  ];
   all.forEach((value, index) => view.setBigUint64(112 + 8 * index, value, true));
   return new Uint8Array(view.buffer);
 }
 
-function qemuState({ registers: r, rip, rflags, segments, ldt, tr, gdt, idt, control, kernelGsBase }: CpuState): Uint8Array {
+function qemuState({
+  registers: r,
+  rip,
+  rflags,
+  segments,
+  ldt,
+  tr,
+  gdt,
+  idt,
+  control,
+  kernelGsBase,
+}: CpuState): Uint8Array {
   const view = new DataView(new ArrayBuffer(QEMU_STATE_LENGTH));
   let at = 0;
   const u32 = (value: number): void => view.setUint32((at += 4) - 4, value, true);
   const u64 = (value: bigint): void => view.setBigUint64((at += 8) - 8, value, true);
   u32(1);
   u32(QEMU_STATE_LENGTH);
-  for (const register of [RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, 8, 9, 10, 11, 12, 13, 14, 15]) u64(r[register!]!);
+  for (const register of [RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, 8, 9, 10, 11, 12, 13, 14, 15])
+    u64(r[register!]!);
   u64(rip);
   u64(rflags);
-  for (const { selector, limit, flags, base } of [...[CS, DS, ES, FS, GS, SS].map((index) => segments[index!]!), ldt, tr, gdt, idt]) {
+  for (const { selector, limit, flags, base } of [
+    ...[CS, DS, ES, FS, GS, SS].map((index) => segments[index!]!),
+    ldt,
+    tr,
+    gdt,
+    idt,
+  ]) {
     for (const value of [selector, limit, flags, 0]) u32(value);
     u64(base);
   }
@@ -128,7 +171,12 @@ function segment(field: DeviceField): Segment {
   if (field.kind !== 'struct') throw new Missing();
   const { struct } = field;
   const narrow = (name: string): number => integer(find(struct, name), 4) as number;
-  return { selector: narrow('selector'), base: integer(find(struct, 'base'), 8) as bigint, limit: narrow('limit'), flags: narrow('flags') };
+  return {
+    selector: narrow('selector'),
+    base: integer(find(struct, 'base'), 8) as bigint,
+    limit: narrow('limit'),
+    flags: narrow('flags'),
+  };
 }
 
 function find({ fields }: DeviceContent, wanted: string): DeviceField {

@@ -14,7 +14,10 @@ export interface InspectDevicesOptions extends ImageOptions {
  * @returns null if the sections cannot be told apart.
  * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what openImage throws.
  */
-export function inspectDevices(source: ImageSource, options: InspectDevicesOptions = {}): Promise<DeviceReport[] | null> {
+export function inspectDevices(
+  source: ImageSource,
+  options: InspectDevicesOptions = {},
+): Promise<DeviceReport[] | null> {
   return answering(async () => {
     const { device } = givenObject('options of an image', options);
     if (device !== undefined) givenText('device', device);

@@ -15,15 +15,20 @@ import { readAhead } from './read-ahead.ts';
 export interface ExtractOptions extends ImageOptions {
   /** Replace an output file that is there already; default false. */
   force?: boolean;
-  /** Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in neither. An error of it is a warning. */
+  /**
+   * Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in
+   * neither. An error of it is a warning.
+   */
   onProgress?: (bytes: number, total: number) => void;
 }
 
 /**
- * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length, holes where pages are zero.
+ * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
+ * holes where pages are zero.
  *
  * @returns the file's length in bytes.
- * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
+ * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
+ *   readBitmap throw.
  */
 export async function extractBlock(
   source: ImageSource,
@@ -51,26 +56,40 @@ export interface CoreReport {
 }
 
 /**
- * Writes all RAM of an x86 PC to an ELF core file, for debuggers, by its physical addresses and with the registers of each CPU.
- * The file is complete or absent, with holes where pages are zero. Firmware is not in it, nor any device's memory; from 640 KiB
- * to 1 MiB it has what the RAM holds there, even where the guest sees something else.
+ * Writes all RAM of an x86 PC to an ELF core file, for debuggers, by its physical addresses and
+ * with the registers of each CPU. The file is complete or absent, with holes where pages are zero.
+ * Firmware is not in it, nor any device's memory; from 640 KiB to 1 MiB it has what the RAM holds
+ * there, even where the guest sees something else.
  *
- * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be told with certainty; ERR_EXISTS;
- *   ERR_CANCELLED; ERR_IO; and what openImage and readBitmap throw.
+ * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be
+ *   told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap
+ *   throw.
  */
-export async function extractCore(source: ImageSource, outPath: string, options: ExtractOptions = {}): Promise<CoreReport> {
+export async function extractCore(
+  source: ImageSource,
+  outPath: string,
+  options: ExtractOptions = {},
+): Promise<CoreReport> {
   return withImage(source, outPath, options, async (image) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
     const header = coreHeader(cpuNotes(cpus), ranges);
     await writeBlock(image, block, outPath, header, block.usedLength, options);
-    const segments = ranges.map(({ physicalAddress, length }) => ({ physicalAddress, bytes: length }));
+    const segments = ranges.map(({ physicalAddress, length }) => ({
+      physicalAddress,
+      bytes: length,
+    }));
     return { bytes: header.length + block.usedLength, cpus: cpus.length, segments };
   });
 }
 
-function withImage<T>(source: ImageSource, outPath: string, options: ExtractOptions, use: (image: ImageReader) => Promise<T>): Promise<T> {
+function withImage<T>(
+  source: ImageSource,
+  outPath: string,
+  options: ExtractOptions,
+  use: (image: ImageReader) => Promise<T>,
+): Promise<T> {
   return answering(async () => {
     givenPath('where to write to', outPath);
     const image = await openImage(source, options);
@@ -127,7 +146,8 @@ async function copyPages(
 }
 
 function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new MultifdError('ERR_CANCELLED', 'extracting was cancelled', { cause: signal.reason });
+  if (signal?.aborted === true)
+    throw new MultifdError('ERR_CANCELLED', 'extracting was cancelled', { cause: signal.reason });
 }
 
 function noBlock(image: ImageReader, blockId: string): MultifdError {

@@ -39,8 +39,8 @@ export class FileOutput {
   }
 
   /**
-   * @throws MultifdError ERR_EXISTS if the file is there and `force` is not set; ERR_IO if it is there and is no regular file,
-   *   or the folder cannot be written to, or can't be synced.
+   * @throws MultifdError ERR_EXISTS if the file is there and `force` is not set; ERR_IO if it is
+   *   there and is no regular file, or the folder cannot be written to, or can't be synced.
    */
   static async create(path: string, options: FileOutputOptions = {}): Promise<FileOutput> {
     const force = options.force ?? false;
@@ -86,7 +86,9 @@ export class FileOutput {
     return stampOnceNamed(this.path, written);
   }
 
-  /** Removes the hidden file, if it is there still. Never throws, so that it can follow any error. */
+  /**
+   * Removes the hidden file, if it is there still. Never throws, so that it can follow any error.
+   */
   async discard(): Promise<void> {
     await this.#close().catch(() => undefined);
     await rm(this.#hidden.with(PART), { force: true }).catch(() => undefined);
@@ -141,7 +143,8 @@ export async function giveName(
   { force = false, takesBack = false } = {},
 ): Promise<void> {
   if (!force) {
-    // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file in a race.
+    // A link fails when the name is taken, a rename replaces it: only the link cannot lose a file
+    // in a race.
     const refused = await link(temporary, path).then(() => undefined, systemCodeOrThrow);
     if (refused === undefined) {
       await lasting(path, takesBack ? () => takeBack(temporary, path) : undefined);
@@ -164,7 +167,12 @@ async function lasting(path: string, takeItBack?: () => Promise<void>): Promise<
   try {
     await syncFolder(dirname(path));
   } catch (thrown) {
-    const isBack = takeItBack !== undefined && (await takeItBack().then(() => true, () => false));
+    const isBack =
+      takeItBack !== undefined &&
+      (await takeItBack().then(
+        () => true,
+        () => false,
+      ));
     if (isBack) throw thrown;
     const { code, message } = MultifdError.from(thrown);
     const now = `${path} is the new one now and whole, but may not outlast a power cut`;
@@ -181,16 +189,24 @@ async function takeBack(temporary: string, path: string): Promise<void> {
 
 /** @returns whether a file is there, which may be replaced. */
 async function refuseToReplace(path: string, force: boolean): Promise<boolean> {
-  if (basename(path) === '') throw new MultifdError('ERR_IO', `"${path}" is not the name of a file`);
+  if (basename(path) === '')
+    throw new MultifdError('ERR_IO', `"${path}" is not the name of a file`);
   const found = await statIfThere(path);
   if (found === undefined) return false;
-  if (!found.isFile()) throw new MultifdError('ERR_IO', `${path} is there and is not a regular file; choose another name`);
+  if (!found.isFile())
+    throw new MultifdError(
+      'ERR_IO',
+      `${path} is there and is not a regular file; choose another name`,
+    );
   if (!force) throw taken(path);
   return true;
 }
 
 function taken(path: string): MultifdError {
-  return new MultifdError('ERR_EXISTS', `${path} is there already; choose another name, or ask to overwrite it`);
+  return new MultifdError(
+    'ERR_EXISTS',
+    `${path} is there already; choose another name, or ask to overwrite it`,
+  );
 }
 
 function systemCodeOrThrow(error: unknown): string {

@@ -110,7 +110,14 @@ export async function removeLeftOver(
   which: (hidden: Hidden) => boolean,
 ): Promise<void> {
   const gone = (await leftOver(path)).filter(which);
-  if (gone.length === 0 || !(await syncFolder(dirname(path)).then(() => true, () => false))) return;
+  if (
+    gone.length === 0 ||
+    !(await syncFolder(dirname(path)).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return;
   // A folder is refused.
   for (const hidden of gone) await rm(hidden.path, { force: true }).catch(() => undefined);
 }

@@ -12,23 +12,40 @@ export interface UrlOptions {
   signal?: AbortSignal;
 }
 
-/** The most that is asked for at a time, so that no answer is large, and each has to come within the time-out. */
+/**
+ * The most that is asked for at a time, so that no answer is large, and each has to come within the
+ * time-out.
+ */
 const PIECE = 1024 * 1024;
-/** What the first request brings: it has an image's beginning, whose parts are looked at one by one. */
+/**
+ * What the first request brings: it has an image's beginning, whose parts are looked at one by one.
+ */
 const BEGINNING = 64 * 1024;
 const TIMEOUT = 30_000;
 
 /**
- * Opens a URL to read anywhere in it, by range requests, and as it was when it was opened: what changes meanwhile is an error. The
- * server has to answer ranges, and to say by ETag or Last-Modified what it answers of. Redirections are followed.
+ * Opens a URL to read anywhere in it, by range requests, and as it was when it was opened: what
+ * changes meanwhile is an error. The server has to answer ranges, and to say by ETag or
+ * Last-Modified what it answers of. Redirections are followed.
  *
- * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED for a server that cannot do what is needed; ERR_OPTION,
- *   ERR_URI for what no request can be made of.
+ * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED for a
+ *   server that cannot do what is needed; ERR_OPTION, ERR_URI for what no request can be made of.
  */
-export async function openUrl(url: URL, { token, timeout = TIMEOUT, signal }: UrlOptions = {}): Promise<RandomAccess> {
+export async function openUrl(
+  url: URL,
+  { token, timeout = TIMEOUT, signal }: UrlOptions = {},
+): Promise<RandomAccess> {
   checkToken(token);
-  if (url.username !== '' || url.password !== '') throw new MultifdError('ERR_URI', 'a URL with a user name and a password: give a token instead');
-  const access = new HttpAccess(url, { timeout, signal, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+  if (url.username !== '' || url.password !== '')
+    throw new MultifdError(
+      'ERR_URI',
+      'a URL with a user name and a password: give a token instead',
+    );
+  const access = new HttpAccess(url, {
+    timeout,
+    signal,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+  });
   try {
     await access.begin();
     return access;
@@ -78,14 +95,21 @@ class HttpAccess implements RandomAccess {
   }
 
   async close(): Promise<void> {
-    this.#closed.abort(new MultifdError('ERR_CANCELLED', `${this.name} was closed while it was being read`));
+    this.#closed.abort(
+      new MultifdError('ERR_CANCELLED', `${this.name} was closed while it was being read`),
+    );
   }
 
   async #fetch(offset: number, into: Uint8Array): Promise<number> {
     return this.#limited(async (signal) => {
       const response = await this.#request(offset, into.length, signal);
       try {
-        const range = checkRange(response, { name: this.name, offset, length: into.length, opened: this.#opened });
+        const range = checkRange(response, {
+          name: this.name,
+          offset,
+          length: into.length,
+          opened: this.#opened,
+        });
         this.#opened ??= range;
         return await readBody(response, into.subarray(0, range.length));
       } catch (error) {
@@ -96,10 +120,16 @@ class HttpAccess implements RandomAccess {
   }
 
   async #request(offset: number, length: number, signal: AbortSignal): Promise<Response> {
-    const headers = { ...this.#requests.headers, ...this.#opened?.condition, range: `bytes=${offset}-${offset + length - 1}` };
-    const attempt = (): Promise<Response> => fetch(this.#url, { headers, signal, cache: 'no-store' });
+    const headers = {
+      ...this.#requests.headers,
+      ...this.#opened?.condition,
+      range: `bytes=${offset}-${offset + length - 1}`,
+    };
+    const attempt = (): Promise<Response> =>
+      fetch(this.#url, { headers, signal, cache: 'no-store' });
     try {
-      // A server may close a connection that it had kept open for us in the moment we use it: that is no answer, and costs one more request.
+      // A server may close a connection that it had kept open for us in the moment we use it: that
+      // is no answer, and costs one more request.
       return await attempt().catch((error: unknown) => {
         if (signal.aborted || this.#opened === undefined) throw error;
         return attempt();
@@ -114,8 +144,22 @@ class HttpAccess implements RandomAccess {
     const { timeout, signal } = this.#requests;
     const limit = new AbortController();
     const closed = (): void => limit.abort(this.#closed.signal.reason);
-    const cancelled = (): void => limit.abort(new MultifdError('ERR_CANCELLED', `reading ${this.name} was cancelled`, { cause: signal?.reason }));
-    const timer = setTimeout(() => limit.abort(new MultifdError('ERR_TIMEOUT', `${this.name} did not answer a request in full within ${timeout} ms`)), timeout);
+    const cancelled = (): void =>
+      limit.abort(
+        new MultifdError('ERR_CANCELLED', `reading ${this.name} was cancelled`, {
+          cause: signal?.reason,
+        }),
+      );
+    const timer = setTimeout(
+      () =>
+        limit.abort(
+          new MultifdError(
+            'ERR_TIMEOUT',
+            `${this.name} did not answer a request in full within ${timeout} ms`,
+          ),
+        ),
+      timeout,
+    );
     this.#closed.signal.addEventListener('abort', closed);
     signal?.addEventListener('abort', cancelled);
     try {
@@ -147,11 +191,18 @@ async function readBody(response: Response, into: Uint8Array): Promise<number> {
     if (done) break;
     if (value.length > into.length - filled) {
       await reader.cancel();
-      throw new MultifdError('ERR_IMAGE', `the server sends more than the ${into.length} bytes that it announced`);
+      throw new MultifdError(
+        'ERR_IMAGE',
+        `the server sends more than the ${into.length} bytes that it announced`,
+      );
     }
     into.set(value, filled);
     filled += value.length;
   }
-  if (filled < into.length) throw new MultifdError('ERR_PEER_CLOSED', `the server ended its answer after ${filled} of ${into.length} bytes`);
+  if (filled < into.length)
+    throw new MultifdError(
+      'ERR_PEER_CLOSED',
+      `the server ended its answer after ${filled} of ${into.length} bytes`,
+    );
   return filled;
 }

@@ -52,10 +52,12 @@ interface ImageContent {
 }
 
 /**
- * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps and pages.
+ * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps
+ * and pages.
  *
- * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of stream, is cut short, or contradicts itself; and
- *   what parseMainStream throws for a stream that is malformed.
+ * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of
+ *   stream, is cut short, or contradicts itself; and what parseMainStream throws for a stream that
+ *   is malformed.
  */
 export function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
   return answering(() => open(source, checkImageOptions(options)));
@@ -85,7 +87,8 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
 /**
  * Whether it is a mapped-ram image, by its beginning.
  *
- * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins with `QEVM` and is broken after that.
+ * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins
+ *   with `QEVM` and is broken after that.
  */
 export function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
   return answering(() => startsAsImage(source, checkImageOptions(options)));
@@ -135,18 +138,25 @@ export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
     return this.#access.name;
   }
 
-  /** If it is a file: its descriptor, for positioned reads from any thread; valid until {@link close}. */
+  /**
+   * If it is a file: its descriptor, for positioned reads from any thread; valid until {@link
+   * close}.
+   */
   get fd(): number | undefined {
     return this.#access.fd;
   }
 
-  /** Bytes in the file, and bytes of the disk that it takes, where that can be told: holes take none. Throws MultifdError ERR_IO. */
+  /**
+   * Bytes in the file, and bytes of the disk that it takes, where that can be told: holes take
+   * none. Throws MultifdError ERR_IO.
+   */
   async sizes(): Promise<{ fileSize: number; sizeOnDisk: number | null }> {
     return { fileSize: this.#access.size, sizeOnDisk: (await this.#access.sizeOnDisk?.()) ?? null };
   }
 
   /**
-   * The bitmap of a block: one bit per page, in little-endian 64-bit words, set for each page that is in the file.
+   * The bitmap of a block: one bit per page, in little-endian 64-bit words, set for each page that
+   * is in the file.
    *
    * @throws MultifdError ERR_IO; ERR_IMAGE if it has bits for pages past the block's end.
    */
@@ -159,13 +169,18 @@ export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
     const bitmap = new Uint8Array(bitmapLength(usedLength, this.pageSize));
     await readFully(this.#access, bitmap, bitmapOffset);
     if (hasBitsPast(bitmap, usedLength / this.pageSize)) {
-      throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
+      throw new MultifdError(
+        'ERR_IMAGE',
+        `the bitmap of ${id} has bits for pages past the block's end`,
+        { offset: bitmapOffset },
+      );
     }
     return bitmap;
   }
 
   /**
-   * Reads pages: fills `into` from byte `offset` of a block on. What the bitmap says is zero may be anything in the file.
+   * Reads pages: fills `into` from byte `offset` of a block on. What the bitmap says is zero may be
+   * anything in the file.
    *
    * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
    */
@@ -173,7 +188,11 @@ export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
     return answering(() => {
       const { pagesOffset } = givenBlock(block);
       const bytes = givenBytes('where pages are read to', into);
-      return readFully(this.#access, bytes, pagesOffset + integer('offset', offset, 0, Number.MAX_SAFE_INTEGER));
+      return readFully(
+        this.#access,
+        bytes,
+        pagesOffset + integer('offset', offset, 0, Number.MAX_SAFE_INTEGER),
+      );
     });
   }
 
@@ -199,8 +218,13 @@ export class ImageReader implements Omit<ImageContent, 'tailBytes'> {
 
 /** @throws MultifdError ERR_OPTION. */
 function givenBlock(block: ImageBlock): ImageBlock {
-  const { usedLength, bitmapOffset, pagesOffset } = givenObject('a block', block, "one of the image's blocks");
-  for (const number of [usedLength, bitmapOffset, pagesOffset]) integer('a block, its places', number, 0, Number.MAX_SAFE_INTEGER);
+  const { usedLength, bitmapOffset, pagesOffset } = givenObject(
+    'a block',
+    block,
+    "one of the image's blocks",
+  );
+  for (const number of [usedLength, bitmapOffset, pagesOffset])
+    integer('a block, its places', number, 0, Number.MAX_SAFE_INTEGER);
   return block;
 }
 
@@ -219,7 +243,11 @@ async function parseImage(
   const handler: MainStreamHandler = {
     configuration({ capabilities }) {
       if (capabilities.includes(MAPPED_RAM)) return;
-      throw new MultifdError('ERR_IMAGE', 'the file is a migration stream without mapped-ram; make it with that capability', { offset });
+      throw new MultifdError(
+        'ERR_IMAGE',
+        'the file is a migration stream without mapped-ram; make it with that capability',
+        { offset },
+      );
     },
     blocks(list) {
       for (const block of list) {
@@ -242,11 +270,18 @@ async function parseImage(
   const limits = maxTail === undefined ? {} : { maxTail };
   const summary = await parseMainStream(accessReader(access, offset), handler, limits);
   const tail = readTail(tailBytes.bytes);
-  const lengths = trueLengths(tail.records(), blocks.map((block) => block.usedLength), pageSize);
+  const lengths = trueLengths(
+    tail.records(),
+    blocks.map((block) => block.usedLength),
+    pageSize,
+  );
   return {
     configuration: summary.configuration,
     pageSize,
-    blocks: blocks.map((block, index) => ({ ...block, trueLength: lengths[index] ?? block.usedLength })),
+    blocks: blocks.map((block, index) => ({
+      ...block,
+      trueLength: lengths[index] ?? block.usedLength,
+    })),
     tail: { offset: summary.tailOffset, length: summary.tailLength },
     sections: tail.sections,
     tailBytes: tailBytes.bytes,
@@ -254,7 +289,8 @@ async function parseImage(
 }
 
 function regionOf({ id, mapped }: RamBlock): MappedRegion {
-  if (mapped === undefined) throw new MultifdError('ERR_INTERNAL', `the block ${id} was read without its places`);
+  if (mapped === undefined)
+    throw new MultifdError('ERR_INTERNAL', `the block ${id} was read without its places`);
   return mapped;
 }
 

@@ -24,9 +24,15 @@ export interface ImageUpdateOptions {
   offset?: number;
 }
 
-/** A bitmap per block, in the order of the blocks, as in the file: one bit per page, in little-endian 64-bit words. */
+/**
+ * A bitmap per block, in the order of the blocks, as in the file: one bit per page, in
+ * little-endian 64-bit words.
+ */
 export interface UpdateContent {
-  /** The pages that differ from the image's, or may. Those of them that are present are in the sidecar. */
+  /**
+   * The pages that differ from the image's, or may. Those of them that are present are in the
+   * sidecar.
+   */
   changed: readonly Uint8Array[];
   /** All pages that are present now; the others are zero. */
   bitmaps: readonly Uint8Array[];
@@ -35,13 +41,15 @@ export interface UpdateContent {
 }
 
 /**
- * Writes what changed into an image that is there already; under its name, the image is the old one, the new one, or absent.
- * The calls come in this order, with {@link discard} at any point instead:
+ * Writes what changed into an image that is there already; under its name, the image is the old
+ * one, the new one, or absent. The calls come in this order, with {@link discard} at any point
+ * instead:
  *
  *     open, [changed pages by anyone at pagesOffset + offset in fd], commit
  *
- * `fd` is a sidecar: a sparse hidden file beside the image in which everything has the place that it has in the image. So
- * nothing that is written to it touches the image; it may be written to from several threads at once. Then `commit` goes on:
+ * `fd` is a sidecar: a sparse hidden file beside the image in which everything has the place that
+ * it has in the image. So nothing that is written to it touches the image; it may be written to
+ * from several threads at once. Then `commit` goes on:
  *
  *     step                                               NAME    .multifd-X.update      .multifd-X.image
  *     1 bitmaps, tail and a record of what is to be      old     pages, then all        -
@@ -63,10 +71,11 @@ export interface UpdateContent {
  * sidecar alone is of no use to anyone: a process that ended in 1, or last in 6, leaves it, and the
  * next one that writes an image of that name removes it.
  *
- * The pages that changed are written twice. That beats a copy of the image, which costs all of its pages where the file system
- * can't clone files (ext4 can't), and an undo log, which would need the pages to be written a third time, and the old ones
- * read, to guard against a disk that fails in 4, and would fail with it. The image stays the same file: owner, permissions and
- * whatever comes before `offset` are kept. Who has it open meanwhile sees it change.
+ * The pages that changed are written twice. That beats a copy of the image, which costs all of its
+ * pages where the file system can't clone files (ext4 can't), and an undo log, which would need the
+ * pages to be written a third time, and the old ones read, to guard against a disk that fails in 4,
+ * and would fail with it. The image stays the same file: owner, permissions and whatever comes
+ * before `offset` are kept. Who has it open meanwhile sees it change.
  */
 export class ImageUpdate {
   /** Where everything is, in the sidecar and in the image. */
@@ -103,15 +112,20 @@ export class ImageUpdate {
   /**
    * Opens the image for an update.
    *
-   * @returns undefined if it can't be updated and has to be written anew: it is not there, has been changed or replaced since, or
-   *   is of another configuration, other blocks, or blocks of other lengths.
-   * @throws MultifdError what planImage throws; ERR_IO if it can't be read and written, or its folder not written to; ERR_IMAGE if a
-   *   bitmap has bits past its block's end.
+   * @returns undefined if it can't be updated and has to be written anew: it is not there, has
+   *   been changed or replaced since, or is of another configuration, other blocks, or blocks of
+   *   other lengths.
+   * @throws MultifdError what planImage throws; ERR_IO if it can't be read and written, or its
+   *   folder not written to; ERR_IMAGE if a bitmap has bits past its block's end.
    */
-  static async open(path: string, { stamp, ...shape }: ImageUpdateOptions): Promise<ImageUpdate | undefined> {
+  static async open(
+    path: string,
+    { stamp, ...shape }: ImageUpdateOptions,
+  ): Promise<ImageUpdate | undefined> {
     const plan = planImage(shape);
     const found = await statIfThere(path);
-    if (found === undefined || !found.isFile() || !sameStamp(stampOf(found), stamp)) return undefined;
+    if (found === undefined || !found.isFile() || !sameStamp(stampOf(found), stamp))
+      return undefined;
     const image = await openRegular(path, { flags: constants.O_RDWR });
     try {
       if (await hasLayout(image, plan, stamp)) {
@@ -145,7 +159,10 @@ export class ImageUpdate {
     return this.#sidecar.fd;
   }
 
-  /** The bitmaps of the image as it is, one per block: set for each page that is present. The caller's to change. */
+  /**
+   * The bitmaps of the image as it is, one per block: set for each page that is present. The
+   * caller's to change.
+   */
   bitmaps(): Uint8Array[] {
     return this.#before.map((bitmap) => bitmap.slice());
   }
@@ -154,11 +171,13 @@ export class ImageUpdate {
    * Makes the image what the sidecar and `content` say; nobody may write to them any more.
    *
    * @returns what the next update knows the image by.
-   * @throws MultifdError ERR_EXISTS if the image was changed or replaced since, or its name taken meanwhile; ERR_IO; ERR_INTERNAL for
-   *   bitmaps that don't fit the blocks or the image. If the image can't be brought back, the message says where it is.
+   * @throws MultifdError ERR_EXISTS if the image was changed or replaced since, or its name taken
+   *   meanwhile; ERR_IO; ERR_INTERNAL for bitmaps that don't fit the blocks or the image. If the
+   *   image can't be brought back, the message says where it is.
    */
   async commit(content: UpdateContent): Promise<Stamp> {
-    if (!this.#open) throw new MultifdError('ERR_INTERNAL', 'an update was to be committed that is over');
+    if (!this.#open)
+      throw new MultifdError('ERR_INTERNAL', 'an update was to be committed that is over');
     let written: Stamp;
     try {
       const redo = this.#redo(content);
@@ -175,7 +194,9 @@ export class ImageUpdate {
     return stampOnceNamed(this.#path, written);
   }
 
-  /** Removes the sidecar; the image stays as it is. Never throws, so that it can follow any error. */
+  /**
+   * Removes the sidecar; the image stays as it is. Never throws, so that it can follow any error.
+   */
   async discard(): Promise<void> {
     await this.#close().catch(() => undefined);
     if (this.#kept) this.#hidden.release();
@@ -184,13 +205,20 @@ export class ImageUpdate {
 
   #redo({ changed, bitmaps, tail }: UpdateContent): Redo {
     const { blocks, pageSize, tailOffset } = this.plan;
-    if (tail.length === 0) throw new MultifdError('ERR_INTERNAL', 'the image was to be updated without its end');
+    if (tail.length === 0)
+      throw new MultifdError('ERR_INTERNAL', 'the image was to be updated without its end');
     const pages = blocks.map(({ id, usedLength, bitmapLength }, index) => {
       const [differing, present] = [changed[index], bitmaps[index]];
-      const fits = (bitmap: Uint8Array | undefined): bitmap is Uint8Array => bitmap?.length === bitmapLength && !hasBitsPast(bitmap, usedLength / pageSize);
-      if (!fits(differing) || !fits(present)) throw new MultifdError('ERR_INTERNAL', `a bitmap of ${id} does not fit the block`);
+      const fits = (bitmap: Uint8Array | undefined): bitmap is Uint8Array =>
+        bitmap?.length === bitmapLength && !hasBitsPast(bitmap, usedLength / pageSize);
+      if (!fits(differing) || !fits(present))
+        throw new MultifdError('ERR_INTERNAL', `a bitmap of ${id} does not fit the block`);
       const page = firstDifference(present, this.#before[index]!, differing, usedLength / pageSize);
-      if (page !== undefined) throw new MultifdError('ERR_INTERNAL', `page ${page} of ${id} came or went, and is not among those that changed`);
+      if (page !== undefined)
+        throw new MultifdError(
+          'ERR_INTERNAL',
+          `page ${page} of ${id} came or went, and is not among those that changed`,
+        );
       return bothOf(differing, present);
     });
     const places = blocks.map(({ id: _, ...rest }) => rest);
@@ -207,7 +235,8 @@ export class ImageUpdate {
 
   /** Step 1. */
   async #record(redo: Redo, { bitmaps, tail }: UpdateContent): Promise<void> {
-    for (const [index, { bitmapOffset }] of redo.blocks.entries()) await writeFully(this.#sidecar, bitmaps[index]!, bitmapOffset);
+    for (const [index, { bitmapOffset }] of redo.blocks.entries())
+      await writeFully(this.#sidecar, bitmaps[index]!, bitmapOffset);
     await writeFully(this.#sidecar, tail, redo.tailOffset);
     await writeRedo(this.#sidecar, redo);
     await io('write the changes to the disk', this.#sidecar.sync());
@@ -221,7 +250,8 @@ export class ImageUpdate {
     const aside = this.#hidden.with(SET_ASIDE);
     await io(`rename ${this.#path}`, rename(this.#path, aside));
     await this.#orBringBack(async () => {
-      // Between the look and the renaming, the name may have gone to another file, or someone may have written to this one.
+      // Between the look and the renaming, the name may have gone to another file, or someone may
+      // have written to this one.
       const moved = stampOf(await io(`look for ${aside}`, lstat(aside, { bigint: true })));
       this.#another = !sameContent(moved, this.#stamp);
       if (this.#another) throw changedSince(this.#path);
@@ -230,7 +260,10 @@ export class ImageUpdate {
     });
   }
 
-  /** Step 3. What has the place of pages that are not present, or comes after the end, means nothing. */
+  /**
+   * Step 3. What has the place of pages that are not present, or comes after the end, means
+   * nothing.
+   */
   async #addPages(redo: Redo): Promise<void> {
     const size = Number(this.#stamp.size);
     const extended = redo.tailOffset + redo.tailLength - size;
@@ -251,7 +284,10 @@ export class ImageUpdate {
   /** Steps 4 and 5, but for the sidecar. */
   async #finish(redo: Redo): Promise<Stamp> {
     try {
-      await applyRedo(this.#sidecar, this.#image, { ...redo, pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)) });
+      await applyRedo(this.#sidecar, this.#image, {
+        ...redo,
+        pages: redo.pages.map((pages, index) => bothOf(pages, this.#before[index]!)),
+      });
       const written = stampOf(await io('look at the image', this.#image.stat({ bigint: true })));
       await this.#close();
       await giveName(this.#hidden.with(SET_ASIDE), this.#path);
@@ -262,7 +298,10 @@ export class ImageUpdate {
   }
 
   /** After a failure, undoes what there is to undo, and gives the image its name back. */
-  async #orBringBack(action: () => Promise<void>, undo: () => Promise<void> = async () => {}): Promise<void> {
+  async #orBringBack(
+    action: () => Promise<void>,
+    undo: () => Promise<void> = async () => {},
+  ): Promise<void> {
     try {
       await action();
     } catch (error) {
@@ -330,7 +369,11 @@ async function createSidecar(path: string, hidden: HiddenName): Promise<FileHand
 }
 
 /** Whether the file has, around bitmaps and pages, exactly what it would be given now. */
-async function hasLayout(image: FileHandle, { pieces, tailOffset }: ImagePlan, { size }: Stamp): Promise<boolean> {
+async function hasLayout(
+  image: FileHandle,
+  { pieces, tailOffset }: ImagePlan,
+  { size }: Stamp,
+): Promise<boolean> {
   if (size <= BigInt(tailOffset)) return false;
   for (const { position, bytes } of pieces) {
     const found = new Uint8Array(bytes.length);
@@ -340,13 +383,20 @@ async function hasLayout(image: FileHandle, { pieces, tailOffset }: ImagePlan, {
   return true;
 }
 
-async function readBitmaps(image: FileHandle, { blocks, pageSize }: ImagePlan): Promise<Uint8Array[]> {
+async function readBitmaps(
+  image: FileHandle,
+  { blocks, pageSize }: ImagePlan,
+): Promise<Uint8Array[]> {
   const bitmaps: Uint8Array[] = [];
   for (const { id, usedLength, bitmapLength, bitmapOffset } of blocks) {
     const bitmap = new Uint8Array(bitmapLength);
     await readFully(image, bitmap, bitmapOffset);
     if (hasBitsPast(bitmap, usedLength / pageSize)) {
-      throw new MultifdError('ERR_IMAGE', `the bitmap of ${id} has bits for pages past the block's end`, { offset: bitmapOffset });
+      throw new MultifdError(
+        'ERR_IMAGE',
+        `the bitmap of ${id} has bits for pages past the block's end`,
+        { offset: bitmapOffset },
+      );
     }
     bitmaps.push(bitmap);
   }
@@ -354,5 +404,8 @@ async function readBitmaps(image: FileHandle, { blocks, pageSize }: ImagePlan): 
 }
 
 function changedSince(path: string): MultifdError {
-  return new MultifdError('ERR_EXISTS', `${path} was changed or replaced since the snapshot that was to be updated; write it anew`);
+  return new MultifdError(
+    'ERR_EXISTS',
+    `${path} was changed or replaced since the snapshot that was to be updated; write it anew`,
+  );
 }

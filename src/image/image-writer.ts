@@ -11,7 +11,10 @@ import type { Stamp } from './stamp.ts';
 export interface ImageWriterOptions {
   /** Replace a file that is there already; default false. */
   force?: boolean;
-  /** Where the stream starts in the file, in bytes; default 0. Bytes before it are kept from the file that is replaced, as QEMU does. */
+  /**
+   * Where the stream starts in the file, in bytes; default 0. Bytes before it are kept from the
+   * file that is replaced, as QEMU does.
+   */
   offset?: number;
 }
 
@@ -20,10 +23,12 @@ const COPY_LENGTH = 1024 * 1024;
 /**
  * Writes a mapped-ram image that is complete or absent. The calls come in this order:
  *
- *     create, begin, [pages by anyone at pagesOffset + offset in fd], writeBitmaps, appendTail one or more times, commit
+ *     create, begin, [pages by anyone at pagesOffset + offset in fd], writeBitmaps, appendTail one
+ *     or more times, commit
  *
- * with {@link discard} at any point instead. Pages that nobody writes stay holes. `fd` may be written to from several
- * threads at once, with positioned writes, until `commit` or `discard` is called.
+ * with {@link discard} at any point instead. Pages that nobody writes stay holes. `fd` may be
+ * written to from several threads at once, with positioned writes, until `commit` or `discard` is
+ * called.
  */
 export class ImageWriter {
   readonly #output: FileOutput;
@@ -67,13 +72,14 @@ export class ImageWriter {
   ): Promise<ImagePlan> {
     const plan = planImage({ configuration, blocks, pageSize, offset: this.#offset });
     this.#plan = plan;
-    for (const { position, bytes } of plan.pieces) await writeFully(this.#output.handle, bytes, position);
+    for (const { position, bytes } of plan.pieces)
+      await writeFully(this.#output.handle, bytes, position);
     return plan;
   }
 
   /**
-   * Writes each block's bitmap, in the order of the blocks: one bit per page, in little-endian 64-bit words, set for each page
-   * that is in the file.
+   * Writes each block's bitmap, in the order of the blocks: one bit per page, in little-endian
+   * 64-bit words, set for each page that is in the file.
    *
    * @throws MultifdError ERR_INTERNAL for bitmaps that do not fit the blocks; ERR_IO.
    */
@@ -81,7 +87,10 @@ export class ImageWriter {
     const { blocks, pageSize } = this.#planned();
     for (const [index, block] of blocks.entries()) {
       const bitmap = bitmaps[index];
-      if (bitmap?.length !== block.bitmapLength || hasBitsPast(bitmap, block.usedLength / pageSize)) {
+      if (
+        bitmap?.length !== block.bitmapLength ||
+        hasBitsPast(bitmap, block.usedLength / pageSize)
+      ) {
         throw new MultifdError('ERR_INTERNAL', `the bitmap of ${block.id} does not fit the block`);
       }
       await writeFully(this.#output.handle, bitmap, block.bitmapOffset);
@@ -89,7 +98,10 @@ export class ImageWriter {
     this.#bitmapsWritten = true;
   }
 
-  /** Writes the next bytes of what follows the RAM: device sections, EOF, VMDESCRIPTION. Throws MultifdError ERR_IO. */
+  /**
+   * Writes the next bytes of what follows the RAM: device sections, EOF, VMDESCRIPTION. Throws
+   * MultifdError ERR_IO.
+   */
   async appendTail(chunk: Uint8Array): Promise<void> {
     await writeFully(this.#output.handle, chunk, this.#planned().tailOffset + this.#tailLength);
     this.#tailLength += chunk.length;
@@ -114,11 +126,15 @@ export class ImageWriter {
    * Puts the file on the disk and gives it its name.
    *
    * @returns what an update of the image knows it by.
-   * @throws MultifdError ERR_INTERNAL if bitmaps or tail are missing; ERR_EXISTS if another file took the name; ERR_IO.
+   * @throws MultifdError ERR_INTERNAL if bitmaps or tail are missing; ERR_EXISTS if another file
+   *   took the name; ERR_IO.
    */
   async commit(): Promise<Stamp> {
     if (!this.#bitmapsWritten || this.#tailLength === 0) {
-      throw new MultifdError('ERR_INTERNAL', 'the image was to be committed without its bitmaps or its end');
+      throw new MultifdError(
+        'ERR_INTERNAL',
+        'the image was to be committed without its bitmaps or its end',
+      );
     }
     return this.#output.commit();
   }
@@ -129,7 +145,8 @@ export class ImageWriter {
   }
 
   #planned(): ImagePlan {
-    if (this.#plan === undefined) throw new MultifdError('ERR_INTERNAL', 'the image was written to before it was begun');
+    if (this.#plan === undefined)
+      throw new MultifdError('ERR_INTERNAL', 'the image was written to before it was begun');
     return this.#plan;
   }
 }

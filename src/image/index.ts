@@ -10,7 +10,13 @@ export { hasStamp, type Stamp } from './stamp.ts';
 export { isWebAddress, type ImageSource } from './open-source.ts';
 export type { RandomAccess } from './random-access.ts';
 export { BlockContent } from './read-ahead.ts';
-export { isImage, openImage, type ImageBlock, type ImageOptions, type ImageReader } from './image-reader.ts';
+export {
+  isImage,
+  openImage,
+  type ImageBlock,
+  type ImageOptions,
+  type ImageReader,
+} from './image-reader.ts';
 export { blockLengthFor, fileLengthRecord } from './records.ts';
 export { extractBlock, extractCore, type CoreReport, type ExtractOptions } from './extract.ts';
 export { inspectDevices, type InspectDevicesOptions } from './devices.ts';

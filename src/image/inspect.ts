@@ -28,18 +28,30 @@ export interface ImageReport {
   uuid: string | null;
   pageSize: number;
   fileSize: number;
-  /** What the file takes on the disk; holes take nothing. null if it is no file on a disk of this machine. */
+  /**
+   * What the file takes on the disk; holes take nothing. null if it is no file on a disk of this
+   * machine.
+   */
   sizeOnDisk: number | null;
   blocks: BlockReport[];
   /** The device sections; null if they cannot be told apart. */
   sections: Array<{ idstr: string; instanceId: number; version: number; size: number }> | null;
   /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
   tailBytes: number;
-  totals: { usedLength: number; pages: number; present: number; zero: number; presentBytes: number };
+  totals: {
+    usedLength: number;
+    pages: number;
+    present: number;
+    zero: number;
+    presentBytes: number;
+  };
 }
 
 /** Reports what is in an image. Throws what openImage and readBitmap throw. */
-export function inspectImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReport> {
+export function inspectImage(
+  source: ImageSource,
+  options: ImageOptions = {},
+): Promise<ImageReport> {
   return answering(async () => {
     const image = await openImage(source, options);
     try {
@@ -58,7 +70,12 @@ async function report(image: ImageReader): Promise<ImageReport> {
   for (const block of image.blocks) blocks.push(await reportBlock(image, block));
   const sum = (field: 'usedLength' | 'pages' | 'present' | 'zero' | 'presentBytes'): number =>
     blocks.reduce((total, block) => total + block[field], 0);
-  const sections = image.sections?.map(({ idstr, instanceId, version, size }) => ({ idstr, instanceId, version, size }));
+  const sections = image.sections?.map(({ idstr, instanceId, version, size }) => ({
+    idstr,
+    instanceId,
+    version,
+    size,
+  }));
   return {
     machine: configuration.machine,
     capabilities: [...configuration.capabilities],

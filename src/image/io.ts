@@ -14,7 +14,9 @@ export async function io<T>(what: string, operation: Promise<T>): Promise<T> {
 
 /** The `code` of a file system error, such as `ENOENT`; undefined for anything else. */
 export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
 }
 
 /** What has the name, a link not followed; undefined if nothing has. Throws MultifdError ERR_IO. */
@@ -33,10 +35,17 @@ export async function statIfThere(path: string): Promise<BigIntStats | undefined
  *
  * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
  */
-export async function readFully(handle: FileHandle, into: Uint8Array, position: number): Promise<void> {
+export async function readFully(
+  handle: FileHandle,
+  into: Uint8Array,
+  position: number,
+): Promise<void> {
   let filled = 0;
   while (filled < into.length) {
-    const { bytesRead } = await io('read', handle.read(into, filled, into.length - filled, position + filled));
+    const { bytesRead } = await io(
+      'read',
+      handle.read(into, filled, into.length - filled, position + filled),
+    );
     if (bytesRead === 0) {
       throw new MultifdError('ERR_IMAGE', 'the file was cut short', { offset: position + filled });
     }
@@ -45,10 +54,17 @@ export async function readFully(handle: FileHandle, into: Uint8Array, position: 
 }
 
 /** Writes all of `bytes` from `position` on. Throws MultifdError ERR_IO. */
-export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+export async function writeFully(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
-    const { bytesWritten } = await io('write', handle.write(bytes, written, bytes.length - written, position + written));
+    const { bytesWritten } = await io(
+      'write',
+      handle.write(bytes, written, bytes.length - written, position + written),
+    );
     written += bytesWritten;
   }
 }

@@ -54,17 +54,25 @@ export interface ImagePlan {
  *                   EOS, footer, END header, EOS, footer
  *     tailOffset    device sections, EOF, VMDESCRIPTION
  *
- * @throws MultifdError ERR_OPTION, ERR_BLOCK or ERR_BLOCK_LENGTH for a shape that the format cannot carry.
+ * @throws MultifdError ERR_OPTION, ERR_BLOCK or ERR_BLOCK_LENGTH for a shape that the format
+ *   cannot carry.
  */
 export function planImage(shape: ImageShape): ImagePlan {
-  return guarding(() => plan(givenObject('the shape of an image', shape, '{ configuration, blocks, pageSize }')));
+  return guarding(() =>
+    plan(givenObject('the shape of an image', shape, '{ configuration, blocks, pageSize }')),
+  );
 }
 
 function plan({ configuration, blocks, pageSize, offset = 0 }: ImageShape): ImagePlan {
   if (!isPageSize(pageSize)) refuse('page size', pageSize, 'a power of two from 4096 to 524288');
-  const { machine, capabilities } = givenObject('configuration', configuration, '{ machine, capabilities }');
+  const { machine, capabilities } = givenObject(
+    'configuration',
+    configuration,
+    '{ machine, capabilities }',
+  );
   givenText('machine', machine);
-  for (const name of givenArray('capabilities', capabilities, 'an array of strings')) givenText('capabilities', name);
+  for (const name of givenArray('capabilities', capabilities, 'an array of strings'))
+    givenText('capabilities', name);
   for (const block of givenArray('blocks', blocks, 'an array of { id, usedLength }')) {
     const { id, usedLength } = givenObject('a block', block, '{ id, usedLength }');
     givenText('the id of a block', id);
@@ -84,7 +92,8 @@ function plan({ configuration, blocks, pageSize, offset = 0 }: ImageShape): Imag
     const entryLength = blockEntry({ id, usedLength }).length + MAPPED_RAM_HEADER_LENGTH;
     const bitmapOffset = position + entryLength;
     const bitmapBytes = bitmapLength(usedLength, pageSize);
-    const pagesOffset = Math.ceil((bitmapOffset + bitmapBytes) / MAPPED_RAM_ALIGNMENT) * MAPPED_RAM_ALIGNMENT;
+    const pagesOffset =
+      Math.ceil((bitmapOffset + bitmapBytes) / MAPPED_RAM_ALIGNMENT) * MAPPED_RAM_ALIGNMENT;
     put(blockEntry({ id, usedLength, mapped: { pageSize, bitmapOffset, pagesOffset } }));
     planned.push({ id, usedLength, bitmapOffset, bitmapLength: bitmapBytes, pagesOffset });
     position = pagesOffset + usedLength;

@@ -6,7 +6,10 @@ import { blobAccess } from './blob-access.ts';
 import { openUrl, type UrlOptions } from './http-access.ts';
 import type { RandomAccess } from './random-access.ts';
 
-/** Where an image is: a path, an `http(s)://` URL whose server answers range requests, a Blob or File, or random access of your own, which is closed in the end. */
+/**
+ * Where an image is: a path, an `http(s)://` URL whose server answers range requests, a Blob or
+ * File, or random access of your own, which is closed in the end.
+ */
 export type ImageSource = string | URL | Blob | RandomAccess;
 
 const WEB = /^https?:\/\//i;
@@ -16,8 +19,14 @@ export function isWebAddress(source: string): boolean {
   return WEB.test(source);
 }
 
-/** @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything else. */
-export async function openSource(source: ImageSource, options: UrlOptions = {}): Promise<RandomAccess> {
+/**
+ * @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything
+ *   else.
+ */
+export async function openSource(
+  source: ImageSource,
+  options: UrlOptions = {},
+): Promise<RandomAccess> {
   if (typeof source === 'string') {
     if (!isWebAddress(source)) return openFile(givenPath('an image', source));
     if (!URL.canParse(source)) throw new MultifdError('ERR_URI', `${inWords(source)} is no URL`);
@@ -25,14 +34,25 @@ export async function openSource(source: ImageSource, options: UrlOptions = {}):
   }
   if (source instanceof URL) {
     if (isWebAddress(source.href)) return openUrl(source, options);
-    throw new MultifdError('ERR_URI', `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`);
+    throw new MultifdError(
+      'ERR_URI',
+      `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`,
+    );
   }
   return source instanceof Blob ? blobAccess(source) : callersAccess(source);
 }
 
-/** Access of the caller's own: what it does wrong is seen here. Closed when the outcome stands, it changes nothing by failing at that. */
+/**
+ * Access of the caller's own: what it does wrong is seen here. Closed when the outcome stands, it
+ * changes nothing by failing at that.
+ */
 function callersAccess(access: RandomAccess): RandomAccess {
-  givenMethods('an image', access, ['read', 'close'], 'a path, a URL, a Blob, or { name, size, read, close }');
+  givenMethods(
+    'an image',
+    access,
+    ['read', 'close'],
+    'a path, a URL, a Blob, or { name, size, read, close }',
+  );
   const { fd, sizeOnDisk, verify } = access;
   const name = typeof access.name === 'string' ? access.name : 'the image';
   return {

@@ -90,7 +90,10 @@ const LOCAL = new Set([
 
 /** Whether no other kernel can have the folder's file system at the same time. */
 async function isLocal(folder: string): Promise<boolean> {
-  return statfs(folder).then(({ type }) => LOCAL.has(type >>> 0), () => false);
+  return statfs(folder).then(
+    ({ type }) => LOCAL.has(type >>> 0),
+    () => false,
+  );
 }
 
 function hashOf(text: string, digits: number): string {

@@ -9,10 +9,12 @@ const WINDOW = 1024 * 1024;
 const LANES = 4;
 
 /**
- * Copies the pages of a block whose bits are set, from one file to the same places in another. Pages near to each other are read
- * at once, with what lies between them; only they are written, neighbours together.
+ * Copies the pages of a block whose bits are set, from one file to the same places in another.
+ * Pages near to each other are read at once, with what lies between them; only they are written,
+ * neighbours together.
  *
- * @throws MultifdError ERR_IO; ERR_IMAGE if the source ends before. No write is on its way any more then.
+ * @throws MultifdError ERR_IO; ERR_IMAGE if the source ends before. No write is on its way any
+ *   more then.
  */
 export async function copyPages(
   from: FileHandle,
@@ -31,13 +33,19 @@ export async function copyPages(
         const at = (run.start - start) * pageSize;
         return writeFully(to, buffer.subarray(at, (run.end - start) * pageSize), position + at);
       });
-      for (const written of await Promise.allSettled(writes)) if (written.status === 'rejected') throw written.reason;
+      for (const written of await Promise.allSettled(writes))
+        if (written.status === 'rejected') throw written.reason;
     }
   }
 }
 
 /** Copies bytes from one file to the same place in another. Throws what {@link copyPages} does. */
-export async function copyRange(from: FileHandle, to: FileHandle, position: number, length: number): Promise<void> {
+export async function copyRange(
+  from: FileHandle,
+  to: FileHandle,
+  position: number,
+  length: number,
+): Promise<void> {
   const buffer = new Uint8Array(Math.min(WINDOW, length));
   for (let at = 0; at < length; at += buffer.length) {
     const piece = buffer.subarray(0, Math.min(buffer.length, length - at));

@@ -1,7 +1,10 @@
 import { MultifdError } from '../errors.ts';
 import type { ByteSource } from '../stream/index.ts';
 
-/** Bytes that can be read anywhere, in any order, by several reads at a time. All offsets and lengths in bytes. */
+/**
+ * Bytes that can be read anywhere, in any order, by several reads at a time. All offsets and
+ * lengths in bytes.
+ */
 export interface RandomAccess {
   /** What errors call it. */
   readonly name: string;
@@ -16,8 +19,8 @@ export interface RandomAccess {
   /** What it takes on a disk, where that can be told; holes take nothing. */
   sizeOnDisk?(): Promise<number>;
   /**
-   * Throws if what was read may be of more than one state of it. Called behind the last read, before
-   * anything made of it counts. Without it, {@link read} is trusted to see that.
+   * Throws if what was read may be of more than one state of it. Called behind the last read,
+   * before anything made of it counts. Without it, {@link read} is trusted to see that.
    */
   verify?(): Promise<void>;
   close(): Promise<void>;
@@ -28,11 +31,16 @@ export interface RandomAccess {
  *
  * @throws MultifdError ERR_IMAGE if there are not that many bytes; and what `read` throws.
  */
-export async function readFully(access: RandomAccess, into: Uint8Array, offset: number): Promise<void> {
+export async function readFully(
+  access: RandomAccess,
+  into: Uint8Array,
+  offset: number,
+): Promise<void> {
   let filled = 0;
   while (filled < into.length) {
     const count = await readSome(access, offset + filled, into.subarray(filled));
-    if (count === 0) throw new MultifdError('ERR_IMAGE', 'the file was cut short', { offset: offset + filled });
+    if (count === 0)
+      throw new MultifdError('ERR_IMAGE', 'the file was cut short', { offset: offset + filled });
     filled += count;
   }
 }

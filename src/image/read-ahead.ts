@@ -3,7 +3,10 @@ import type { ImageBlock, ImageReader } from './image-reader.ts';
 
 /** At least the largest page. */
 const PIECE = 1024 * 1024;
-/** Reads on their way at a time: of a file, one while the other is being used; over a network each takes a round trip, and browsers make no more than six to a server. */
+/**
+ * Reads on their way at a time: of a file, one while the other is being used; over a network each
+ * takes a round trip, and browsers make no more than six to a server.
+ */
 const LANES = { file: 2, other: 6 } as const;
 
 /** Neighbouring pages of a block. */
@@ -15,13 +18,18 @@ export interface Pages {
 }
 
 /**
- * Reads the pages of a block whose bits are set, in order and ahead of who takes them; nothing else is read. Neighbours come together, up to
- * 1 MiB at a time.
+ * Reads the pages of a block whose bits are set, in order and ahead of who takes them; nothing else
+ * is read. Neighbours come together, up to 1 MiB at a time.
  *
  * @param from where in the block to begin, in bytes, on a page.
  * @throws what readPages throws.
  */
-export async function* readAhead(image: ImageReader, block: ImageBlock, bitmap: Uint8Array, from = 0): AsyncGenerator<Pages> {
+export async function* readAhead(
+  image: ImageReader,
+  block: ImageBlock,
+  bitmap: Uint8Array,
+  from = 0,
+): AsyncGenerator<Pages> {
   const lanes = image.fd === undefined ? LANES.other : LANES.file;
   const reads: Promise<Pages>[] = [];
   const free: ArrayBuffer[] = [];
@@ -40,13 +48,21 @@ export async function* readAhead(image: ImageReader, block: ImageBlock, bitmap: 
   yield* reads;
 }
 
-function* pieces(bitmap: Uint8Array, usedLength: number, pageSize: number): Generator<{ offset: number; length: number }> {
+function* pieces(
+  bitmap: Uint8Array,
+  usedLength: number,
+  pageSize: number,
+): Generator<{ offset: number; length: number }> {
   for (const { start, end } of runsOf(bitmap, usedLength / pageSize)) {
-    for (let offset = start * pageSize; offset < end * pageSize; offset += PIECE) yield { offset, length: Math.min(PIECE, end * pageSize - offset) };
+    for (let offset = start * pageSize; offset < end * pageSize; offset += PIECE)
+      yield { offset, length: Math.min(PIECE, end * pageSize - offset) };
   }
 }
 
-/** A block's content, zeros where pages are not present, for somebody who reads it from its beginning to its end. */
+/**
+ * A block's content, zeros where pages are not present, for somebody who reads it from its
+ * beginning to its end.
+ */
 export class BlockContent {
   readonly #image: ImageReader;
   readonly #block: ImageBlock;
@@ -62,7 +78,10 @@ export class BlockContent {
     this.#bitmap = bitmap;
   }
 
-  /** Fills `into` with what is at byte `offset`, a page's beginning. One call at a time. Throws what readPages throws. */
+  /**
+   * Fills `into` with what is at byte `offset`, a page's beginning. One call at a time. Throws what
+   * readPages throws.
+   */
   async read(offset: number, into: Uint8Array): Promise<void> {
     if (this.#pages === undefined || offset !== this.#position) {
       this.#pages = readAhead(this.#image, this.#block, this.#bitmap, offset);

@@ -2,7 +2,8 @@ import { MultifdError } from '../errors.ts';
 import type { DeviceRecord } from '../stream/index.ts';
 
 /**
- * The name of the record that keeps a file's true length: the file became a block, which has whole pages only.
+ * The name of the record that keeps a file's true length: the file became a block, which has whole
+ * pages only.
  *
  *     idstr "multifd/file-length" | instance = the block's index | data = be64 length in bytes
  */
@@ -10,7 +11,10 @@ const FILE_LENGTH_IDSTR = 'multifd/file-length';
 
 const RECORD_LENGTH = 8;
 
-/** The used length, in bytes, of the block for a file: whole pages, and one page for an empty file, since a list may not end with a block of none. */
+/**
+ * The used length, in bytes, of the block for a file: whole pages, and one page for an empty file,
+ * since a list may not end with a block of none.
+ */
 export function blockLengthFor(fileLength: number, pageSize: number): number {
   return Math.max(1, Math.ceil(fileLength / pageSize)) * pageSize;
 }
@@ -25,8 +29,8 @@ export function fileLengthRecord(blockIndex: number, length: number): DeviceReco
 /**
  * The true length in bytes of each block: what its record says, or the used length without one.
  *
- * @throws MultifdError ERR_IMAGE for a record of no block, a second one for a block, or a length that does not lie in the
- *   block's last page (0 is in the only page of a block that has one).
+ * @throws MultifdError ERR_IMAGE for a record of no block, a second one for a block, or a length
+ *   that does not lie in the block's last page (0 is in the only page of a block that has one).
  */
 export function trueLengths(
   records: readonly DeviceRecord[],
@@ -39,12 +43,23 @@ export function trueLengths(
     if (idstr !== FILE_LENGTH_IDSTR) continue;
     const usedLength = usedLengths[instanceId];
     if (usedLength === undefined || seen.has(instanceId)) {
-      throw new MultifdError('ERR_IMAGE', `a record gives a file length for block ${instanceId}, which is not there or has one already`);
+      throw new MultifdError(
+        'ERR_IMAGE',
+        `a record gives a file length for block ${instanceId}, which is not there or has one ` +
+          'already',
+      );
     }
     seen.add(instanceId);
     const length = parseLength(data);
-    if (length === undefined || length > usedLength || blockLengthFor(length, pageSize) !== usedLength) {
-      throw new MultifdError('ERR_IMAGE', `the file length recorded for block ${instanceId} does not fit its ${usedLength} bytes`);
+    if (
+      length === undefined ||
+      length > usedLength ||
+      blockLengthFor(length, pageSize) !== usedLength
+    ) {
+      throw new MultifdError(
+        'ERR_IMAGE',
+        `the file length recorded for block ${instanceId} does not fit its ${usedLength} bytes`,
+      );
     }
     lengths[instanceId] = length;
   }

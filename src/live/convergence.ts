@@ -5,7 +5,10 @@ export interface RoundFacts {
   count: PassCount;
   /** Milliseconds from its begin to its end. */
   duration: number;
-  /** Milliseconds of it that were spent on looking, copying, and waiting for channels: not on the guest's turns. */
+  /**
+   * Milliseconds of it that were spent on looking, copying, and waiting for channels: not on the
+   * guest's turns.
+   */
   active: number;
 }
 
@@ -29,7 +32,10 @@ export interface ConvergenceOptions {
 const THROTTLE_FIRST = 0.2;
 const THROTTLE_STEP = 0.1;
 const THROTTLE_MOST = 0.99;
-/** QEMU's throttle-trigger-threshold: a round that found more than this share of what the one before had sent did not help. */
+/**
+ * QEMU's throttle-trigger-threshold: a round that found more than this share of what the one before
+ * had sent did not help.
+ */
 const TRIGGER = 0.5;
 /** Such rounds in a row before the guest is throttled. */
 const PATIENCE = 2;
@@ -60,16 +66,21 @@ export class Convergence {
     this.#before = facts;
     this.#rounds++;
     const { count, duration, active } = facts;
-    // What a dirty page costs to find, copy and send, at the pace that the channels keep: no more than in the round that had most for its time.
-    if (count.dirty > 0) this.#msPerDirtyPage = Math.min(this.#msPerDirtyPage, active / count.dirty);
+    // What a dirty page costs to find, copy and send, at the pace that the channels keep: no more
+    // than in the round that had most for its time.
+    if (count.dirty > 0)
+      this.#msPerDirtyPage = Math.min(this.#msPerDirtyPage, active / count.dirty);
     if (before === undefined) return { dirtyRate: 0, expectedDowntime: undefined };
-    // What this round found was changed since the last one had come by: about as long ago as that one took.
+    // What this round found was changed since the last one had come by: about as long ago as that
+    // one took.
     const perMs = count.dirty / Math.max(before.duration, 1);
     const nextDirty = Math.min(count.scanned, perMs * duration);
     // The last round looks at as much as this one did, and sends what will have changed since.
     const looking = count.dirty === 0 ? active : active - count.dirty * this.#msPerDirtyPage;
     const expectedDowntime = looking + (count.dirty === 0 ? 0 : nextDirty * this.#msPerDirtyPage);
-    const helped = expectedDowntime <= this.#options.downtimeLimit || count.dirty <= before.count.dirty * TRIGGER;
+    const helped =
+      expectedDowntime <= this.#options.downtimeLimit ||
+      count.dirty <= before.count.dirty * TRIGGER;
     this.#fruitless = helped ? 0 : this.#fruitless + 1;
     if (!helped) this.share = Math.max(this.share, Math.min(MOST_SHARE, 2 * this.share));
     return { dirtyRate: perMs * 1000, expectedDowntime };
@@ -78,17 +89,26 @@ export class Convergence {
   /** What to do after that round. `throttle` says as well that {@link throttle} has gone up. */
   decide({ expectedDowntime }: Forecast): 'switch over' | 'go on' | 'throttle' | 'give up' {
     const { downtimeLimit, maxRounds, autoConverge } = this.#options;
-    if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit && (this.#sprinting || this.#rounds >= maxRounds)) return 'switch over';
+    if (
+      expectedDowntime !== undefined &&
+      expectedDowntime <= downtimeLimit &&
+      (this.#sprinting || this.#rounds >= maxRounds)
+    )
+      return 'switch over';
     if (this.#rounds >= maxRounds) return 'give up';
     if (expectedDowntime !== undefined && expectedDowntime <= downtimeLimit) {
-      // Near enough: one more round, as quick as may be, leaves the guest the least time to change anything in.
+      // Near enough: one more round, as quick as may be, leaves the guest the least time to change
+      // anything in.
       this.#sprinting = true;
       this.share = Math.max(this.share, MOST_SHARE);
       return 'go on';
     }
     this.#sprinting = false;
     if (autoConverge && this.#fruitless >= PATIENCE && this.throttle < THROTTLE_MOST) {
-      this.throttle = this.throttle === 0 ? THROTTLE_FIRST : Math.min(THROTTLE_MOST, Math.round((this.throttle + THROTTLE_STEP) * 100) / 100);
+      this.throttle =
+        this.throttle === 0
+          ? THROTTLE_FIRST
+          : Math.min(THROTTLE_MOST, Math.round((this.throttle + THROTTLE_STEP) * 100) / 100);
       this.#fruitless = 0;
       return 'throttle';
     }

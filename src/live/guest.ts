@@ -11,7 +11,15 @@ import { checkWay } from '../migration/way.ts';
 import { parseUri } from '../transport/uri.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
-import { type CheckedGuest, type CheckedLive, checkGuest, checkLive, type GuestOptions, type LiveMigrationOptions, type SnapshotOptions } from './options.ts';
+import {
+  type CheckedGuest,
+  type CheckedLive,
+  checkGuest,
+  checkLive,
+  type GuestOptions,
+  type LiveMigrationOptions,
+  type SnapshotOptions,
+} from './options.ts';
 import { lengthOf, Run } from './run.ts';
 import { ScanPlan } from './scan/create.ts';
 import { LiveRecorder, type LiveStatistics } from './statistics.ts';
@@ -21,7 +29,10 @@ import { hashScratchBytes, type Lent } from './tracking/hash.ts';
 /** Takes a guest's pages and state to where they go. */
 type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
 
-/** The last snapshot, and what was kept of each block's pages, by block number, when it was made; nothing if that is lost. */
+/**
+ * The last snapshot, and what was kept of each block's pages, by block number, when it was made;
+ * nothing if that is lost.
+ */
 interface LastSnapshot {
   path: string;
   stamp: Stamp;
@@ -37,10 +48,12 @@ interface Journey {
 }
 
 /**
- * A running program whose memory can be moved, or kept in a file, while it works: QEMU's pre-copy, for memory that has no dirty log of its own.
+ * A running program whose memory can be moved, or kept in a file, while it works: QEMU's pre-copy,
+ * for memory that has no dirty log of its own.
  *
- * Rounds go over all of its memory while it runs, each sending what has changed since the one before; when the rest is little enough it is stopped, the rest
- * and its other state follow, and it goes on at the target.
+ * Rounds go over all of its memory while it runs, each sending what has changed since the one
+ * before; when the rest is little enough it is stopped, the rest and its other state follow, and it
+ * goes on at the target.
  */
 export class Guest {
   readonly #options: CheckedGuest;
@@ -53,9 +66,11 @@ export class Guest {
   }
 
   /**
-   * Moves it to a listening target, or into a mapped-ram image (`file:`). Resolves when the target runs it, or the image is complete: here it stays stopped.
-   * @throws MultifdError: the first thing that went wrong. The program goes on here then, as if nothing had been tried. ERR_NOT_CONVERGED after too many
-   *   rounds; ERR_GUEST while another migration of this guest is under way.
+   * Moves it to a listening target, or into a mapped-ram image (`file:`). Resolves when the target
+   * runs it, or the image is complete: here it stays stopped.
+   * @throws MultifdError: the first thing that went wrong. The program goes on here then, as if
+   *   nothing had been tried. ERR_NOT_CONVERGED after too many rounds; ERR_GUEST while another
+   *   migration of this guest is under way.
    */
   migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
     return answering(() => this.#migrate(givenObject('migrate', options)));
@@ -70,19 +85,31 @@ export class Guest {
     if (file !== undefined) demandPlainFile(options);
     const links = file === undefined ? await openLinks(options, checked) : undefined;
     try {
-      return await this.#carry({ machine: options.machine, checked, goesOn: false, toFile: file !== undefined }, async (cargo, run, recorder) => {
-        if (links === undefined) await copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize }), checked, recorder, run);
-        else await migrateToTarget(links, cargo, checked, recorder, run);
-      });
+      return await this.#carry(
+        { machine: options.machine, checked, goesOn: false, toFile: file !== undefined },
+        async (cargo, run, recorder) => {
+          if (links === undefined)
+            await copyToSink(
+              cargo,
+              await imageSink({ ...file!, force: checked.force, pageSize }),
+              checked,
+              recorder,
+              run,
+            );
+          else await migrateToTarget(links, cargo, checked, recorder, run);
+        },
+      );
     } finally {
       links?.close();
     }
   }
 
   /**
-   * Writes a mapped-ram image of the running program, which is stopped for the last round only and then goes on. Where `path` has this guest's last
-   * snapshot, only what has changed since is written, into the same file; until all of that is on the disk the file is the old snapshot.
-   * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there then.
+   * Writes a mapped-ram image of the running program, which is stopped for the last round only and
+   * then goes on. Where `path` has this guest's last snapshot, only what has changed since is
+   * written, into the same file; until all of that is on the disk the file is the old snapshot.
+   * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there
+   *   then.
    */
   snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
     return answering(() => this.#snapshot(givenObject('snapshot', options)));
@@ -96,21 +123,50 @@ export class Guest {
     const before = this.#last?.path === name ? this.#last : undefined;
     // What is there is this guest's own: it may be replaced, also where it can't be updated.
     const own = before !== undefined && (await hasStamp(path, before.stamp));
-    return this.#carry({ machine, checked, goesOn: true, toFile: true }, async (cargo, run, recorder) => {
-      const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
-      // What is kept goes on with the program: until this snapshot is complete it fits none.
-      this.#last = own ? { path: name, stamp: before.stamp } : undefined;
-      const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
-      const update = last && (await ImageUpdate.open(path, { stamp: last.stamp, configuration: cargo.configuration, blocks, pageSize }));
-      const sink = update === undefined ? await imageSink({ path, force: force || own, pageSize }) : imageUpdateSink(update);
-      if (update !== undefined) run.trustAll();
-      await copyToSink(update === undefined ? cargo : withBitmaps(cargo, update.bitmaps()), sink, checked, recorder, run);
-      this.#last = { path: name, stamp: sink.stamp!, kept: await run.end() };
-    });
+    return this.#carry(
+      { machine, checked, goesOn: true, toFile: true },
+      async (cargo, run, recorder) => {
+        const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
+        // What is kept goes on with the program: until this snapshot is complete it fits none.
+        this.#last = own ? { path: name, stamp: before.stamp } : undefined;
+        const blocks = cargo.blocks.map(({ id }, index) => ({
+          id,
+          usedLength: cargo.usedLengths[index]!,
+        }));
+        const update =
+          last &&
+          (await ImageUpdate.open(path, {
+            stamp: last.stamp,
+            configuration: cargo.configuration,
+            blocks,
+            pageSize,
+          }));
+        const sink =
+          update === undefined
+            ? await imageSink({ path, force: force || own, pageSize })
+            : imageUpdateSink(update);
+        if (update !== undefined) run.trustAll();
+        await copyToSink(
+          update === undefined ? cargo : withBitmaps(cargo, update.bitmaps()),
+          sink,
+          checked,
+          recorder,
+          run,
+        );
+        this.#last = { path: name, stamp: sink.stamp!, kept: await run.end() };
+      },
+    );
   }
 
-  async #carry({ machine = 'none', checked, goesOn, toFile }: Journey, way: Way): Promise<LiveStatistics> {
-    if (this.#busy) throw new MultifdError('ERR_GUEST', 'this guest is being moved already: wait for that to end');
+  async #carry(
+    { machine = 'none', checked, goesOn, toFile }: Journey,
+    way: Way,
+  ): Promise<LiveStatistics> {
+    if (this.#busy)
+      throw new MultifdError(
+        'ERR_GUEST',
+        'this guest is being moved already: wait for that to end',
+      );
     this.#busy = true;
     const recorder = new LiveRecorder(this.#options.pageSize);
     try {
@@ -144,12 +200,20 @@ export class Guest {
     }
   }
 
-  async #prepare(machine: string, checked: CheckedLive, goesOn: boolean, recorder: LiveRecorder): Promise<{ cargo: Cargo; run: Run }> {
+  async #prepare(
+    machine: string,
+    checked: CheckedLive,
+    goesOn: boolean,
+    recorder: LiveRecorder,
+  ): Promise<{ cargo: Cargo; run: Run }> {
     const guest = this.#options;
     const { blocks, pageSize, sliceMs, scanShare, scanThreads } = guest;
     const usedLengths = blocks.map(({ id, memory }) => wholePages(id, lengthOf(memory), pageSize));
     // Of use to an update of the last snapshot; whoever sends all pages overwrites it.
-    const kept = blocks.map(({ tracking = 'compare' }, index) => this.#last?.kept?.get(index) ?? keepNothing(tracking, pageSize));
+    const kept = blocks.map(
+      ({ tracking = 'compare' }, index) =>
+        this.#last?.kept?.get(index) ?? keepNothing(tracking, pageSize),
+    );
     if (!goesOn) delete this.#last?.kept;
     const scan = new ScanPlan({
       blocks: blocks.map(({ memory, scratch }, index) => ({
@@ -158,7 +222,10 @@ export class Guest {
         kept: kept[index]!,
         scratch: scratch === undefined ? undefined : lentBytes(scratch, pageSize, scanThreads),
       })),
-      modules: await compileCores(blocks.map(({ memory }) => memory), checked.modules),
+      modules: await compileCores(
+        blocks.map(({ memory }) => memory),
+        checked.modules,
+      ),
       pageSize,
       threads: checked.inline ? 0 : scanThreads,
       worker: () => checked.worker('scan'),
@@ -167,12 +234,22 @@ export class Guest {
       transferred: () => recorder.transferred,
       onScanned: (pages) => void (recorder.scanned += pages),
     });
-    const convergence = new Convergence({ ...checked, scanShare, autoConverge: checked.autoConverge && guest.throttle !== undefined });
+    const convergence = new Convergence({
+      ...checked,
+      scanShare,
+      autoConverge: checked.autoConverge && guest.throttle !== undefined,
+    });
     const extents = usedLengths.map((length) => ({ pages: length / pageSize, known: 0 }));
     const run = new Run({ guest, checked, recorder, convergence, scan, extents, goesOn });
     const cargo: Cargo = {
       configuration: { machine, capabilities: [] },
-      blocks: blocks.map(({ id }, index) => ({ id, byteLength: usedLengths[index]!, descriptor: { kind: 'staged' }, read: notRead, close() {} })),
+      blocks: blocks.map(({ id }, index) => ({
+        id,
+        byteLength: usedLengths[index]!,
+        descriptor: { kind: 'staged' },
+        read: notRead,
+        close() {},
+      })),
       usedLengths,
       tail: buildTail([], pageSize),
       async close() {},
@@ -183,14 +260,20 @@ export class Guest {
 
 /** The first error, and what came of it. */
 function both(first: MultifdError, then: MultifdError): MultifdError {
-  const told = MultifdError.fromRecord({ ...first.toRecord(), message: `${first.message}; and then ${then.message}` });
+  const told = MultifdError.fromRecord({
+    ...first.toRecord(),
+    message: `${first.message}; and then ${then.message}`,
+  });
   told.cause = new AggregateError([first, then], told.message);
   return told;
 }
 
 /** Blocks of which an image has some pages already. */
 function withBitmaps(cargo: Cargo, bitmaps: readonly Uint8Array[]): Cargo {
-  return { ...cargo, blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })) };
+  return {
+    ...cargo,
+    blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })),
+  };
 }
 
 /** What a caller has set aside, before it is divided among the threads. */
@@ -205,5 +288,9 @@ function notRead(): never {
 
 function wholePages(id: string, length: number, pageSize: number): number {
   if (length > 0 && length % pageSize === 0) return length;
-  throw new MultifdError('ERR_OPTION', `the block ${JSON.stringify(id)} has ${length} bytes: give a whole number of pages of ${pageSize}`);
+  throw new MultifdError(
+    'ERR_OPTION',
+    `the block ${JSON.stringify(id)} has ${length} bytes: give a whole number of pages of ` +
+      `${pageSize}`,
+  );
 }

@@ -1,8 +1,21 @@
 /** Live migration: programs that run while they are moved, or while an image of them is written. */
 export { Guest } from './guest.ts';
-export { reactorGuest, reactorTarget, type Reactor, type ReactorGuestOptions, type ReactorTarget, type ReactorTargetOptions } from './reactor/index.ts';
+export {
+  reactorGuest,
+  reactorTarget,
+  type Reactor,
+  type ReactorGuestOptions,
+  type ReactorTarget,
+  type ReactorTargetOptions,
+} from './reactor/index.ts';
 export { hashScratchBytes } from './tracking/hash.ts';
 export type { LiveMemory } from './guest-memory.ts';
-export type { GuestOptions, LiveBlock, LiveMigrationOptions, SnapshotOptions, Tracking } from './options.ts';
+export type {
+  GuestOptions,
+  LiveBlock,
+  LiveMigrationOptions,
+  SnapshotOptions,
+  Tracking,
+} from './options.ts';
 export type { LiveStatistics, Round } from './statistics.ts';
 export type { DirtyBitmap } from './tracking/bitmap.ts';

@@ -1,17 +1,32 @@
 import { MultifdError } from '../errors.ts';
 import type { DeviceState } from '../migration/channel/payloads.ts';
-import { bytesOfView, givenArray, givenFunction, givenMethods, givenObject, givenText, integer, inWords, refuse } from '../checks.ts';
+import {
+  bytesOfView,
+  givenArray,
+  givenFunction,
+  givenMethods,
+  givenObject,
+  givenText,
+  integer,
+  inWords,
+  refuse,
+} from '../checks.ts';
 import { atOnce, observer } from '../callbacks.ts';
 import { isSharedBuffer } from '../bytes.ts';
 import { checkPageSize } from '../migration/options.ts';
-import { type CheckedOutgoing, checkOutgoing, type OutgoingOptions } from '../migration/outgoing/options.ts';
+import {
+  type CheckedOutgoing,
+  checkOutgoing,
+  type OutgoingOptions,
+} from '../migration/outgoing/options.ts';
 import type { LiveMemory } from './guest-memory.ts';
 import type { LiveStatistics, Round } from './statistics.ts';
 import type { DirtyBitmap } from './tracking/bitmap.ts';
 
 /**
- * How a block's changes are found: `compare`, exact, with a copy of all that was sent; `hash`, 128 bits a page, which takes two pages of the same hash for
- * one with a probability of at most 2^-64; or the caller's own dirty log.
+ * How a block's changes are found: `compare`, exact, with a copy of all that was sent; `hash`, 128
+ * bits a page, which takes two pages of the same hash for one with a probability of at most 2^-64;
+ * or the caller's own dirty log.
  */
 export type Tracking = 'compare' | 'hash' | DirtyBitmap;
 
@@ -23,9 +38,10 @@ export interface LiveBlock {
   /** (compare) */
   tracking?: Tracking;
   /**
-   * For `hash`: the offset, a multiple of 16, of `hashScratchBytes(pageSize, scanThreads)` bytes in the memory that nobody else uses, here or at the
-   * target. Needed for shared memory only: in other memory they are borrowed between the guest's calls. They go out as zeros, whatever is in them, and are zero
-   * here once the migration has ended.
+   * For `hash`: the offset, a multiple of 16, of `hashScratchBytes(pageSize, scanThreads)` bytes in
+   * the memory that nobody else uses, here or at the target. Needed for shared memory only: in
+   * other memory they are borrowed between the guest's calls. They go out as zeros, whatever is in
+   * them, and are zero here once the migration has ended.
    */
   scratch?: number;
 }
@@ -35,47 +51,100 @@ export interface GuestOptions {
   /** Stops the program: once it resolves nothing writes to the blocks any more. */
   stop(): void | Promise<void>;
   /**
-   * Lets it go on as it was: after a migration that failed once `stop` had been called, even if that
-   * has not resolved yet, and after a snapshot. If it throws, or takes longer than the time-out, the
-   * error says so behind what it has to say anyway: the program may not run any more.
+   * Lets it go on as it was: after a migration that failed once `stop` had been called, even if
+   * that has not resolved yet, and after a snapshot. If it throws, or takes longer than the
+   * time-out, the error says so behind what it has to say anyway: the program may not run any more.
    */
   resume(): void | Promise<void>;
-  /** Asked for once the program has stopped: its state that is no RAM, in pieces of at most 511 KiB. Goes beside the last pages, as DEVICE_STATE packets. */
+  /**
+   * Asked for once the program has stopped: its state that is no RAM, in pieces of at most 511 KiB.
+   * Goes beside the last pages, as DEVICE_STATE packets.
+   */
   deviceState?(): Iterable<DeviceState> | AsyncIterable<DeviceState>;
-  /** Called before each round, and once the program has stopped: throws if the program has come to hold something that can't be moved. May be async. */
+  /**
+   * Called before each round, and once the program has stopped: throws if the program has come to
+   * hold something that can't be moved. May be async.
+   */
   check?(): void;
-  /** Asks the program to leave this share of the time, 0 to 0.99, unused. For `autoConverge`. May be async. */
+  /**
+   * Asks the program to leave this share of the time, 0 to 0.99, unused. For `autoConverge`. May be
+   * async.
+   */
   throttle?(share: number): void;
   /** Bytes per page, a power of two from 4096 to 512 KiB (4096). */
   pageSize?: number;
-  /** The longest that the guest's thread is kept from the guest at a time while it is not stopped, in milliseconds (2). */
+  /**
+   * The longest that the guest's thread is kept from the guest at a time while it is not stopped,
+   * in milliseconds (2).
+   */
   sliceMs?: number;
   /**
-   * The share of the guest's thread that looking for changes may take while the guest has work to do (0.1). After a round that brought the end no nearer it is
-   * doubled, up to a half.
+   * The share of the guest's thread that looking for changes may take while the guest has work to
+   * do (0.1). After a round that brought the end no nearer it is doubled, up to a half.
    */
   scanShare?: number;
-  /** How many threads look for changes in shared memory (1). Memory that is not shared is looked at in the thread that has it. */
+  /**
+   * How many threads look for changes in shared memory (1). Memory that is not shared is looked at
+   * in the thread that has it.
+   */
   scanThreads?: number;
 }
 
 /** Names and defaults are QEMU's where QEMU has them. */
-export interface LiveMigrationOptions extends Omit<OutgoingOptions, 'blocks' | 'image' | 'imageOffset' | 'deviceState' | 'zeroPageDetection' | 'returnPath' | 'pageSize' | 'onProgress'> {
-  /** Milliseconds: the program is stopped when the rest is expected to take no longer than this (300). */
+export interface LiveMigrationOptions
+  extends Omit<
+    OutgoingOptions,
+    | 'blocks'
+    | 'image'
+    | 'imageOffset'
+    | 'deviceState'
+    | 'zeroPageDetection'
+    | 'returnPath'
+    | 'pageSize'
+    | 'onProgress'
+  > {
+  /**
+   * Milliseconds: the program is stopped when the rest is expected to take no longer than this
+   * (300).
+   */
   downtimeLimit?: number;
   /** After so many rounds of which none was short enough, `onMaxRounds` holds (100). */
   maxRounds?: number;
   /** What then: fail, and leave the program running here (fail), or stop it all the same. */
   onMaxRounds?: 'fail' | 'stop';
-  /** Throttle a program that changes its memory as fast as it is sent: by 20 %, then 10 % more each time, up to 99 % (false). */
+  /**
+   * Throttle a program that changes its memory as fast as it is sent: by 20 %, then 10 % more each
+   * time, up to 99 % (false).
+   */
   autoConverge?: boolean;
-  /** Called after each round while the program runs. An error of it is a warning, and changes nothing. */
+  /**
+   * Called after each round while the program runs. An error of it is a warning, and changes
+   * nothing.
+   */
   onRound?: (round: Round) => void;
-  /** Called about five times a second, and once at the end. An error of it is a warning, and changes nothing. */
+  /**
+   * Called about five times a second, and once at the end. An error of it is a warning, and changes
+   * nothing.
+   */
   onProgress?: (statistics: LiveStatistics) => void;
 }
 
-export interface SnapshotOptions extends Pick<LiveMigrationOptions, 'channels' | 'machine' | 'maxBandwidth' | 'downtimeLimit' | 'maxRounds' | 'onMaxRounds' | 'autoConverge' | 'onRound' | 'onProgress' | 'timeout' | 'signal' | 'inline'> {
+export interface SnapshotOptions
+  extends Pick<
+    LiveMigrationOptions,
+    | 'channels'
+    | 'machine'
+    | 'maxBandwidth'
+    | 'downtimeLimit'
+    | 'maxRounds'
+    | 'onMaxRounds'
+    | 'autoConverge'
+    | 'onRound'
+    | 'onProgress'
+    | 'timeout'
+    | 'signal'
+    | 'inline'
+  > {
   path: string;
   /** Replace a file that is there and is not this guest's last snapshot (false). */
   force?: boolean;
@@ -92,9 +161,11 @@ export interface CheckedLive extends CheckedOutgoing {
 /** @throws MultifdError ERR_OPTION. */
 export function checkLive(options: LiveMigrationOptions, pageSize: number): CheckedLive {
   const { onMaxRounds = 'fail', onProgress, ...outgoing } = options;
-  if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop') throw new MultifdError('ERR_OPTION', `onMaxRounds ${inWords(onMaxRounds)}: give fail or stop`);
+  if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop')
+    throw new MultifdError('ERR_OPTION', `onMaxRounds ${inWords(onMaxRounds)}: give fail or stop`);
   return {
-    // The scan knows zero pages where it can look at them in place; what it can't, the channels find.
+    // The scan knows zero pages where it can look at them in place; what it can't, the channels
+    // find.
     ...checkOutgoing({ ...outgoing, pageSize, zeroPageDetection: 'multifd', returnPath: true }),
     onProgress: observer('onProgress', onProgress) as CheckedOutgoing['onProgress'],
     downtimeLimit: number('downtime limit', options.downtimeLimit ?? 300, 0, 2_000_000),
@@ -105,7 +176,8 @@ export function checkLive(options: LiveMigrationOptions, pageSize: number): Chec
   };
 }
 
-export interface CheckedGuest extends Required<Omit<GuestOptions, 'check' | 'throttle' | 'deviceState'>> {
+export interface CheckedGuest
+  extends Required<Omit<GuestOptions, 'check' | 'throttle' | 'deviceState'>> {
   deviceState: () => Iterable<DeviceState> | AsyncIterable<DeviceState>;
   check: () => void;
   throttle: ((share: number) => void) | undefined;
@@ -117,9 +189,11 @@ export function checkGuest(options: GuestOptions): CheckedGuest {
   const { blocks: given, pageSize = 4096 } = options;
   const blocks = givenArray('blocks', given, 'an array of { id, memory }').map(checkBlock);
   givenMethods('a guest', options, ['stop', 'resume'], 'functions stop and resume');
-  for (const name of ['deviceState', 'check', 'throttle'] as const) givenFunction(name, options[name]);
+  for (const name of ['deviceState', 'check', 'throttle'] as const)
+    givenFunction(name, options[name]);
   if (blocks.length === 0) throw new MultifdError('ERR_OPTION', 'a guest needs a block');
-  if (new Set(blocks.map(({ id }) => id)).size !== blocks.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
+  if (new Set(blocks.map(({ id }) => id)).size !== blocks.length)
+    throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
   checkPageSize(pageSize);
   return {
     blocks,
@@ -139,13 +213,28 @@ export function checkGuest(options: GuestOptions): CheckedGuest {
 function checkBlock(block: LiveBlock): LiveBlock {
   const { id, memory, tracking = 'compare' } = givenObject('a block', block, '{ id, memory }');
   const name = JSON.stringify(givenText('the id of a block', id));
-  if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function') refuse(`tracking of ${name}`, tracking, 'compare, hash, or a dirty log');
-  if (memory instanceof WebAssembly.Memory || isSharedBuffer(memory) || memory instanceof ArrayBuffer) return block;
-  if (!ArrayBuffer.isView(memory)) refuse(`the memory of ${name}`, memory, 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, or a view of either');
+  if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function')
+    refuse(`tracking of ${name}`, tracking, 'compare, hash, or a dirty log');
+  if (
+    memory instanceof WebAssembly.Memory ||
+    isSharedBuffer(memory) ||
+    memory instanceof ArrayBuffer
+  )
+    return block;
+  if (!ArrayBuffer.isView(memory))
+    refuse(
+      `the memory of ${name}`,
+      memory,
+      'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, or a view of either',
+    );
   return { ...block, memory: bytesOfView(memory) };
 }
 
 function number(name: string, value: number, least: number, most: number): number {
-  if (typeof value !== 'number' || !(value >= least && value <= most)) throw new MultifdError('ERR_OPTION', `${name} ${inWords(value)}: give a number from ${least} to ${most}`);
+  if (typeof value !== 'number' || !(value >= least && value <= most))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `${name} ${inWords(value)}: give a number from ${least} to ${most}`,
+    );
   return value;
 }

@@ -51,9 +51,13 @@ export class Run implements CoursePlan, Course {
     return this;
   }
 
-  /** The target holds all pages already as what was kept of them says: only those that have changed since are sent. */
+  /**
+   * The target holds all pages already as what was kept of them says: only those that have changed
+   * since are sent.
+   */
   trustAll(): void {
-    for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
+    for (const [block, { pages }] of this.#extents.entries())
+      this.#extents[block] = { pages, known: pages };
   }
 
   async rounds(sections: Sections): Promise<void> {
@@ -90,21 +94,30 @@ export class Run implements CoursePlan, Course {
   /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
   async end(): Promise<Map<number, Kept>> {
     const kept = new Map<number, Kept>();
-    for (const part of await Promise.all(this.#scanners.splice(0).map((scanner) => scanner.end()))) {
+    for (const part of await Promise.all(
+      this.#scanners.splice(0).map((scanner) => scanner.end()),
+    )) {
       for (const [block, own] of part) kept.set(block, merge(kept.get(block), own));
     }
     return kept;
   }
 
-  /** Lets the guest go on as if nothing had been tried. @returns why it may not do so; never rejects. */
+  /**
+   * Lets the guest go on as if nothing had been tried.
+   * @returns why it may not do so; never rejects.
+   */
   async letGo(): Promise<MultifdError | undefined> {
     return this.stopped ? this.#goOn() : this.#unthrottle();
   }
 
   async #goOn(): Promise<MultifdError | undefined> {
     const { guest, checked } = this.#options;
-    // First of all: the program waits. One that never says that it goes on keeps the caller waiting for no longer than anything else may.
-    const stuck = await failureOf('resume() failed, so that the program may not run any more', within(checked.timeout, guest.resume));
+    // First of all: the program waits. One that never says that it goes on keeps the caller waiting
+    // for no longer than anything else may.
+    const stuck = await failureOf(
+      'resume() failed, so that the program may not run any more',
+      within(checked.timeout, guest.resume),
+    );
     return stuck ?? (await this.#unthrottle());
   }
 
@@ -112,7 +125,10 @@ export class Run implements CoursePlan, Course {
     const { guest, recorder, checked } = this.#options;
     if (recorder.throttled === 0 || guest.throttle === undefined) return undefined;
     const { throttle } = guest;
-    return failureOf('throttle(0) failed, so that the program may stay slow', within(checked.timeout, () => throttle(0)));
+    return failureOf(
+      'throttle(0) failed, so that the program may stay slow',
+      within(checked.timeout, () => throttle(0)),
+    );
   }
 
   /** @returns whether it is time to stop the guest. */
@@ -143,25 +159,41 @@ export class Run implements CoursePlan, Course {
       await guest.throttle?.(convergence.throttle);
     }
     if (decision === 'give up' && checked.onMaxRounds === 'fail') {
-      const expected = forecast.expectedDowntime === undefined ? '' : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
-      throw new MultifdError('ERR_NOT_CONVERGED', `after ${recorder.rounds} rounds the program changes its memory as fast as it is sent${expected}. Raise downtimeLimit, slow the program down, or stop it all the same by onMaxRounds`);
+      const expected =
+        forecast.expectedDowntime === undefined
+          ? ''
+          : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
+      throw new MultifdError(
+        'ERR_NOT_CONVERGED',
+        `after ${recorder.rounds} rounds the program changes its memory as fast as it is ` +
+          `sent${expected}. Raise downtimeLimit, slow the program down, or stop it all the ` +
+          'same by onMaxRounds',
+      );
     }
     return decision === 'switch over' || decision === 'give up';
   }
 
   async #pass(live: boolean): Promise<{ count: PassCount; active: number }> {
     const { convergence } = this.#options;
-    const results = await Promise.all(this.#scanners.map((scanner) => scanner.pass({ extents: this.#extents, live, share: convergence.share })));
+    const results = await Promise.all(
+      this.#scanners.map((scanner) =>
+        scanner.pass({ extents: this.#extents, live, share: convergence.share }),
+      ),
+    );
     if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
-    for (const [block, { pages }] of this.#extents.entries()) this.#extents[block] = { pages, known: pages };
+    for (const [block, { pages }] of this.#extents.entries())
+      this.#extents[block] = { pages, known: pages };
     const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
-    for (const result of results) for (const key of ['scanned', 'dirty', 'zero'] as const) count[key] += result.count[key];
+    for (const result of results)
+      for (const key of ['scanned', 'dirty', 'zero'] as const) count[key] += result.count[key];
     return { count, active: Math.max(...results.map(({ active }) => active)) };
   }
 
   #hasGrown(): boolean {
     const { guest } = this.#options;
-    return guest.blocks.some(({ memory }, block) => lengthOf(memory) > this.#extents[block]!.pages * guest.pageSize);
+    return guest.blocks.some(
+      ({ memory }, block) => lengthOf(memory) > this.#extents[block]!.pages * guest.pageSize,
+    );
   }
 
   /** Follows memory that has grown. @throws what the target can't follow. */
@@ -172,7 +204,8 @@ export class Run implements CoursePlan, Course {
     this.outgrown = true;
     await sections.resize(lengths);
     this.outgrown = false;
-    for (const [block, { known }] of this.#extents.entries()) this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
+    for (const [block, { known }] of this.#extents.entries())
+      this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
   }
 
   async #stop(): Promise<void> {
@@ -198,7 +231,11 @@ async function failureOf(what: string, work: Promise<void>): Promise<MultifdErro
 async function within(milliseconds: number, work: () => void | Promise<void>): Promise<void> {
   const over = new AbortController();
   const late = sleep(milliseconds, over.signal).then(() => {
-    if (!over.signal.aborted) throw new MultifdError('ERR_TIMEOUT', `it has not come to its end within ${milliseconds / 1000} s`);
+    if (!over.signal.aborted)
+      throw new MultifdError(
+        'ERR_TIMEOUT',
+        `it has not come to its end within ${milliseconds / 1000} s`,
+      );
   });
   try {
     await Promise.race([work(), late]);

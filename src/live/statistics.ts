@@ -13,7 +13,10 @@ export interface Round {
   duration: number;
   /** Pages per second that the guest changes; 0 in the first round, which can't know. */
   'dirty-pages-rate': number;
-  /** Milliseconds that the guest would have to stop for if it were stopped now; null in the first round. */
+  /**
+   * Milliseconds that the guest would have to stop for if it were stopped now; null in the first
+   * round.
+   */
   'expected-downtime': number | null;
 }
 
@@ -21,7 +24,10 @@ export interface Round {
 export interface LiveStatistics extends MigrationStatistics {
   /** Milliseconds, as of the last round; null before the second. */
   'expected-downtime': number | null;
-  /** Milliseconds from the call of `stop` to the target's word that it runs, or to the snapshot's last page; null before. */
+  /**
+   * Milliseconds from the call of `stop` to the target's word that it runs, or to the snapshot's
+   * last page; null before.
+   */
   downtime: number | null;
   /** The share of time that the guest was asked to leave unused. */
   'cpu-throttle-percentage': number;

@@ -15,40 +15,69 @@ import { Pump } from './outgoing/pump.ts';
 import type { Recorder } from './statistics.ts';
 
 /**
- * A migration without connections: into a mapped-ram image, or from one into memory. Channels work side by side, each page having its place.
+ * A migration without connections: into a mapped-ram image, or from one into memory. Channels work
+ * side by side, each page having its place.
  * @throws MultifdError: the first thing that went wrong. The sink is discarded then.
  */
-export async function copyToSink(cargo: Cargo, sink: IncomingSink, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
+export async function copyToSink(
+  cargo: Cargo,
+  sink: IncomingSink,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+): Promise<void> {
   recorder.start();
   let threads: ThreadStock | undefined;
   try {
     const aside = READS_ASIDE && cargo.blocks.every(({ descriptor }) => descriptor.kind === 'file');
     // They take as long to start as all that comes before their work.
-    if (sink.reachable && !checked.inline && !plan.gently && !aside) threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
+    if (sink.reachable && !checked.inline && !plan.gently && !aside)
+      threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(cargo.configuration);
-    const blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
+    const blocks = cargo.blocks.map(({ id }, index) => ({
+      id,
+      usedLength: cargo.usedLengths[index]!,
+    }));
     const targets = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
-    // Files are read into memory by the runtime's own threads, where it has some, before any of ours would be there.
-    const inline = checked.inline || !targets.every(isShareable) || (aside && targets.every(isMemory));
+    // Files are read into memory by the runtime's own threads, where it has some, before any of
+    // ours would be there.
+    const inline =
+      checked.inline || !targets.every(isShareable) || (aside && targets.every(isMemory));
     const targetModules = await targetCores(targets, checked.modules);
     const pump = await Pump.create({
       cargo,
       // Zero pages leave no trace in a file: the only place to look for them is the channels.
-      checked: { ...checked, zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd' },
+      checked: {
+        ...checked,
+        zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd',
+      },
       recorder,
       plan,
-      launcher: inline ? inlineLauncher(createCopyChannel) : workerLauncher(threads ?? checked.worker('copy')),
+      launcher: inline
+        ? inlineLauncher(createCopyChannel)
+        : workerLauncher(threads ?? checked.worker('copy')),
       writesBitmaps: true,
-      channelData: (basics): CopyChannelData => ({ ...basics, targets, targetModules, sources: cargo.blocks.map(({ descriptor }) => descriptor) }),
+      channelData: (basics): CopyChannelData => ({
+        ...basics,
+        targets,
+        targetModules,
+        sources: cargo.blocks.map(({ descriptor }) => descriptor),
+      }),
     });
     const deviceState = await copyPages(pump, recorder, plan);
     await cargo.verify?.();
     const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
-      blocks.flatMap(({ usedLength }, index) => (targets[index]!.kind === 'file' ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)] : []));
+      blocks.flatMap(({ usedLength }, index) =>
+        targets[index]!.kind === 'file'
+          ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)]
+          : [],
+      );
     await sink.tail(cargo.tail);
-    if (checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
-    if (sink.start !== undefined && checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (sink.start !== undefined && checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     await sink.start?.();
   } catch (thrown) {
     await sink.discard();
@@ -77,7 +106,10 @@ async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Prom
         await sync();
       },
       async resize() {
-        throw new MultifdError('ERR_UNSUPPORTED', 'a block has grown, and the places of a file are fixed: start again');
+        throw new MultifdError(
+          'ERR_UNSUPPORTED',
+          'a block has grown, and the places of a file are fixed: start again',
+        );
       },
       async ready() {},
     });

@@ -2,14 +2,23 @@ import { compileCore, coreKind, type CoreModules } from '../core/index.ts';
 import { canShare } from '../engine/group.ts';
 import type { TargetDescriptor } from './channel/page-targets.ts';
 
-/** The core over a migration's arena, which is shared memory unless its channels run in this thread for want of any. */
+/**
+ * The core over a migration's arena, which is shared memory unless its channels run in this thread
+ * for want of any.
+ */
 export async function coreFor(modules: CoreModules, inline: boolean): Promise<WebAssembly.Module> {
   const kind = canShare(inline) ? 'shared' : 'plain';
   return modules[kind] ?? compileCore(kind);
 }
 
-/** The builds that look for zero pages in memories that are targets, as far as there are any. @param given those that there are already. */
-export async function targetCores(targets: readonly TargetDescriptor[], given: CoreModules): Promise<CoreModules> {
+/**
+ * The builds that look for zero pages in memories that are targets, as far as there are any.
+ * @param given those that there are already.
+ */
+export async function targetCores(
+  targets: readonly TargetDescriptor[],
+  given: CoreModules,
+): Promise<CoreModules> {
   const modules: CoreModules = {};
   for (const target of targets) {
     if (target.kind !== 'memory') continue;

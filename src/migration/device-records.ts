@@ -3,9 +3,15 @@ import { MultifdError } from '../errors.ts';
 import { readTail, tailPieces } from '../stream/index.ts';
 import type { DeviceState } from './channel/payloads.ts';
 
-/** Device state as a file has it: a file has no channels for DEVICE_STATE packets, so each piece is a section of its own behind the RAM. */
+/**
+ * Device state as a file has it: a file has no channels for DEVICE_STATE packets, so each piece is
+ * a section of its own behind the RAM.
+ */
 
-/** The records of a tail that this project built; undefined for any other, such as a VM's, whose sections belong to its devices. */
+/**
+ * The records of a tail that this project built; undefined for any other, such as a VM's, whose
+ * sections belong to its devices.
+ */
 export function ownRecords(tail: Uint8Array, pageSize: number): readonly DeviceState[] | undefined {
   const records = readTail(tail).records();
   let at = 0;
@@ -29,6 +35,10 @@ export function withDeviceState(
 ): Uint8Array[] {
   if (states.length === 0) return [tail];
   const present = ownRecords(tail, pageSize);
-  if (present === undefined) throw new MultifdError('ERR_UNSUPPORTED', 'a file can hold a VM\'s device sections or DEVICE_STATE packets, not both');
+  if (present === undefined)
+    throw new MultifdError(
+      'ERR_UNSUPPORTED',
+      "a file can hold a VM's device sections or DEVICE_STATE packets, not both",
+    );
   return tailPieces([...present, ...states], pageSize);
 }

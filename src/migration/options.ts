@@ -1,6 +1,15 @@
 import { fromHex } from '../bytes.ts';
 import { observer } from '../callbacks.ts';
-import { givenBytes, givenFunction, givenMethods, givenObject, givenSignal, integer, inWords, refuse } from '../checks.ts';
+import {
+  givenBytes,
+  givenFunction,
+  givenMethods,
+  givenObject,
+  givenSignal,
+  integer,
+  inWords,
+  refuse,
+} from '../checks.ts';
 import type { CoreModules } from '../core/index.ts';
 import { COMPRESSIONS, type Compression } from '../compression/index.ts';
 import { hasThreads } from '#host/threads';
@@ -14,7 +23,10 @@ import type { MigrationStatistics } from './statistics.ts';
 /** The parts of a migration that run in threads of their own. */
 export type WorkerRole = 'send' | 'receive' | 'copy' | 'scan';
 
-/** What both ends of a migration have to agree on, and how this one behaves. Names and defaults are QEMU's where QEMU has them. */
+/**
+ * What both ends of a migration have to agree on, and how this one behaves. Names and defaults are
+ * QEMU's where QEMU has them.
+ */
 export interface MigrationOptions {
   /** Multifd channels, 1 to 255 (2). The same at both ends. */
   channels?: number;
@@ -22,26 +34,44 @@ export interface MigrationOptions {
   compression?: Compression;
   /** 16 bytes or its text form; a peer with another one is refused (all zero: none). */
   uuid?: ArrayBufferView | string;
-  /** The source goes into its last pass only when the target has said that it may (false). Needs a return path. The same at both ends. */
+  /**
+   * The source goes into its last pass only when the target has said that it may (false). Needs a
+   * return path. The same at both ends.
+   */
   switchoverAck?: boolean;
   /** Bytes per page, a power of two from 4096 to 512 KiB (4096). The same at both ends. */
   pageSize?: number;
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
   timeout?: number;
   signal?: AbortSignal;
-  /** Called about five times a second from the first connection on, and once at the end. An error of it is a warning, and changes nothing. */
+  /**
+   * Called about five times a second from the first connection on, and once at the end. An error of
+   * it is a warning, and changes nothing.
+   */
   onProgress?: (statistics: MigrationStatistics) => void;
-  /** Run the channels as tasks of this thread instead of workers (false; where there are no workers, or no shared memory, true). */
+  /**
+   * Run the channels as tasks of this thread instead of workers (false; where there are no workers,
+   * or no shared memory, true).
+   */
   inline?: boolean;
-  /** Instead of `uri`: the connections that an inbox gets, with which somebody else's server is in front of us. */
+  /**
+   * Instead of `uri`: the connections that an inbox gets, with which somebody else's server is in
+   * front of us.
+   */
   inbox?: Inbox;
-  /** For ws: and http: URIs, the token that a client has to show, as `Authorization: Bearer` (none). The same at both ends. */
+  /**
+   * For ws: and http: URIs, the token that a client has to show, as `Authorization: Bearer` (none).
+   * The same at both ends.
+   */
   token?: string;
   /** Handshakes under way at a time, and connections that have not said yet what they are (512). */
   maxConnections?: number;
   /** Cores that are compiled already: for where bytes may not be compiled. */
   modules?: CoreModules;
-  /** Starts a worker with the package's module `ROLE-worker.js`: for bundlers, and for where workers need an origin of their own. */
+  /**
+   * Starts a worker with the package's module `ROLE-worker.js`: for bundlers, and for where workers
+   * need an origin of their own.
+   */
   createWorker?: (role: WorkerRole) => RunningWorker;
 }
 
@@ -66,7 +96,11 @@ export interface CheckedOptions {
 /** @throws MultifdError ERR_OPTION. */
 export function checkOptions(options: MigrationOptions): CheckedOptions {
   const { compression = 'none', pageSize = 4096 } = options;
-  if (!COMPRESSIONS.includes(compression)) throw new MultifdError('ERR_OPTION', `compression ${inWords(compression)}: give ${COMPRESSIONS.join(', ')}`);
+  if (!COMPRESSIONS.includes(compression))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `compression ${inWords(compression)}: give ${COMPRESSIONS.join(', ')}`,
+    );
   checkPageSize(pageSize);
   return {
     channels: integer('channels', options.channels ?? 2, 1, 255),
@@ -87,7 +121,11 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkPageSize(pageSize: number): void {
-  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `page size ${inWords(pageSize)}: give a power of two from 4096 to 524288`);
+  if (!isPageSize(pageSize))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `page size ${inWords(pageSize)}: give a power of two from 4096 to 524288`,
+    );
 }
 
 /** @throws MultifdError ERR_OPTION. */
@@ -95,7 +133,8 @@ function checkModules(modules: CoreModules = {}): CoreModules {
   givenObject('modules', modules, 'an object with compiled cores');
   for (const kind of ['shared', 'plain'] as const) {
     const module = modules[kind];
-    if (module !== undefined && !(module instanceof WebAssembly.Module)) refuse(`modules, ${kind}`, module, 'a WebAssembly.Module, as compileCore() gives it');
+    if (module !== undefined && !(module instanceof WebAssembly.Module))
+      refuse(`modules, ${kind}`, module, 'a WebAssembly.Module, as compileCore() gives it');
   }
   return modules;
 }
@@ -119,10 +158,19 @@ function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOption
 function parseUuid(uuid: ArrayBufferView | string | undefined): Uint8Array {
   if (uuid === undefined) return new Uint8Array(16);
   if (typeof uuid === 'string') {
-    if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i.test(uuid)) throw new MultifdError('ERR_OPTION', `${JSON.stringify(uuid)} is no uuid such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69`);
+    if (!/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i.test(uuid))
+      throw new MultifdError(
+        'ERR_OPTION',
+        `${JSON.stringify(uuid)} is no uuid such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69`,
+      );
     return fromHex(uuid.replaceAll('-', ''));
   }
-  const bytes = givenBytes('uuid', uuid, '16 bytes, or a text such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69');
-  if (bytes.length !== 16) throw new MultifdError('ERR_OPTION', `a uuid has 16 bytes, not ${bytes.length}`);
+  const bytes = givenBytes(
+    'uuid',
+    uuid,
+    '16 bytes, or a text such as 6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69',
+  );
+  if (bytes.length !== 16)
+    throw new MultifdError('ERR_OPTION', `a uuid has 16 bytes, not ${bytes.length}`);
   return bytes.slice();
 }

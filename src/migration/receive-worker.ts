@@ -10,9 +10,15 @@ import type { ReceiveWorkerData } from './incoming/channel-links.ts';
 serveChannel<ReceiveWorkerData>(async (context) => {
   const { id, arena, data } = context;
   const { descriptor } = data;
-  if (descriptor !== undefined) return createReceiveChannel(context, (onBytes) => openDescriptor(descriptor, id, arena, onBytes));
+  if (descriptor !== undefined)
+    return createReceiveChannel(context, (onBytes) =>
+      openDescriptor(descriptor, id, arena, onBytes),
+    );
   const link = linkOfPort(data);
-  const program = await createReceiveChannel(context, (onBytes) => new LinkInput(link, id, data.rest, INITIAL_LENGTH, onBytes));
+  const program = await createReceiveChannel(
+    context,
+    (onBytes) => new LinkInput(link, id, data.rest, INITIAL_LENGTH, onBytes),
+  );
   return {
     ...program,
     async close(failed) {

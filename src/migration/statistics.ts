@@ -46,10 +46,12 @@ export interface MigrationStatistics {
   channels: ChannelStatistics[];
   blocks: { id: string; 'used-length': number }[];
   /**
-   * Whether the target's last word (SHUT on the return path) has reached the source, as far as this end can know. At the source: true once it came; false
-   * while everything has been sent and it has not, so that the target may have everything, and run it. At the target: true when it was sent, and the
-   * connection was still there after that as far as TCP tells; false when the connection was gone, so that the source may go on as well. null: not as far
-   * as that yet, or there is no return path.
+   * Whether the target's last word (SHUT on the return path) has reached the source, as far as this
+   * end can know. At the source: true once it came; false while everything has been sent and it has
+   * not, so that the target may have everything, and run it. At the target: true when it was sent,
+   * and the connection was still there after that as far as TCP tells; false when the connection
+   * was gone, so that the source may go on as well. null: not as far as that yet, or there is no
+   * return path.
    */
   confirmed: boolean | null;
 }
@@ -103,7 +105,10 @@ export class Recorder {
 
   /** Changes whenever anything has been done. */
   get progress(): number {
-    return this.transferred + this.channels.reduce((sum, counters) => sum + counters[Counter.DUPLICATE]!, 0);
+    return (
+      this.transferred +
+      this.channels.reduce((sum, counters) => sum + counters[Counter.DUPLICATE]!, 0)
+    );
   }
 
   snapshot(): MigrationStatistics {
@@ -117,7 +122,8 @@ export class Recorder {
       normal: counters[Counter.NORMAL]!,
       duplicate: counters[Counter.DUPLICATE]!,
     }));
-    const sum = (key: 'bytes' | 'normal' | 'duplicate'): number => channels.reduce((total, channel) => total + channel[key], 0);
+    const sum = (key: 'bytes' | 'normal' | 'duplicate'): number =>
+      channels.reduce((total, channel) => total + channel[key], 0);
     const total = this.blocks.reduce((bytes, { usedLength }) => bytes + usedLength, 0);
     const normal = sum('normal') + this.mainNormal;
     const duplicate = sum('duplicate') + this.mainDuplicate;

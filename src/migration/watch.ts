@@ -33,7 +33,8 @@ export class Watch {
     this.#options.signal.removeEventListener('abort', this.#cancel);
   }
 
-  readonly #cancel = (): void => this.#options.fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+  readonly #cancel = (): void =>
+    this.#options.fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
 
   #look(): void {
     const { progress, timeout, fail, onLook } = this.#options;
@@ -43,7 +44,13 @@ export class Watch {
       this.#seen = seen;
       this.#since = now;
     } else if (now - this.#since >= timeout) {
-      fail(new MultifdError('ERR_TIMEOUT', `nothing has moved for ${timeout / 1000} s: is the peer still there? A longer time-out waits longer`));
+      fail(
+        new MultifdError(
+          'ERR_TIMEOUT',
+          `nothing has moved for ${timeout / 1000} s: is the peer still there? A longer ` +
+            'time-out waits longer',
+        ),
+      );
     }
     try {
       onLook();

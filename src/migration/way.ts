@@ -24,7 +24,8 @@ export interface WayOptions {
 
 /** One of three. @throws MultifdError ERR_OPTION, ERR_URI. */
 export function checkWay({ uri, inbox, connect, token, origins }: WayOptions): void {
-  if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1) throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
+  if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1)
+    throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
   if (uri !== undefined) parseUri(uri);
   checkInbox(inbox);
   checkAdmission({ token, origins });
@@ -54,7 +55,11 @@ export interface Route {
 }
 
 /** @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED. */
-export function dialRoute({ uri, ...options }: Route, channel: number | 'main', signal: AbortSignal): Promise<Link> {
+export function dialRoute(
+  { uri, ...options }: Route,
+  channel: number | 'main',
+  signal: AbortSignal,
+): Promise<Link> {
   return dial(uri, { ...options, channel, signal });
 }
 
@@ -65,8 +70,9 @@ interface Wanted {
 }
 
 /**
- * Connections in the order in which they come: any is as good as another, for the source says on each what it is. Until all are there whoever comes first has
- * a place; who comes after that is a stranger. TLS or a token keeps others out.
+ * Connections in the order in which they come: any is as good as another, for the source says on
+ * each what it is. Until all are there whoever comes first has a place; who comes after that is a
+ * stranger. TLS or a token keeps others out.
  */
 class Arriving implements OutgoingLinks {
   readonly route = undefined;
@@ -100,7 +106,10 @@ class Arriving implements OutgoingLinks {
     }
     if (this.#taken + this.#waiting.size <= this.#channels) return this.#waiting.add(link);
     link.destroy();
-    this.#onStranger(`dropped a connection from ${link.peer}: the main channel and all ${this.#channels} others are there`);
+    this.#onStranger(
+      `dropped a connection from ${link.peer}: the main channel and all ${this.#channels} ` +
+        'others are there',
+    );
   };
 
   readonly open: OpenLink = (channel, signal) => {
@@ -114,7 +123,11 @@ class Arriving implements OutgoingLinks {
       const abort = (): void => {
         const at = this.#wanted.indexOf(wanted);
         if (at >= 0) this.#wanted.splice(at, 1);
-        reject(new MultifdError('ERR_CANCELLED', 'cancelled while waiting for the target to connect', { channel }));
+        reject(
+          new MultifdError('ERR_CANCELLED', 'cancelled while waiting for the target to connect', {
+            channel,
+          }),
+        );
       };
       const settle = (): void => signal.removeEventListener('abort', abort);
       const wanted: Wanted = {
@@ -160,12 +173,40 @@ export interface OutgoingWay extends WayOptions {
 }
 
 /** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function outgoingLinks({ uri, inbox, connect, token, listen, tls, channels, timeout, maxConnections, onStranger, onListening }: OutgoingWay): Promise<OutgoingLinks> {
-  if (connect !== undefined) return { uri: undefined, route: undefined, open: (channel, signal) => openBy(connect, channel, timeout, signal), close() {} };
+export async function outgoingLinks({
+  uri,
+  inbox,
+  connect,
+  token,
+  listen,
+  tls,
+  channels,
+  timeout,
+  maxConnections,
+  onStranger,
+  onListening,
+}: OutgoingWay): Promise<OutgoingLinks> {
+  if (connect !== undefined)
+    return {
+      uri: undefined,
+      route: undefined,
+      open: (channel, signal) => openBy(connect, channel, timeout, signal),
+      close() {},
+    };
   if (inbox === undefined && !listen) {
     const to = linkUri(uri!);
-    const route: Route = { uri: to, tls: tls && (await loadClientTls(tls, hostOf(to))), token, timeout };
-    return { uri: undefined, route, open: (channel, signal) => dialRoute(route, channel, signal), close() {} };
+    const route: Route = {
+      uri: to,
+      tls: tls && (await loadClientTls(tls, hostOf(to))),
+      token,
+      timeout,
+    };
+    return {
+      uri: undefined,
+      route,
+      open: (channel, signal) => dialRoute(route, channel, signal),
+      close() {},
+    };
   }
   const arriving = new Arriving(channels, onStranger);
   if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
@@ -196,7 +237,12 @@ function demandToken(uri: LinkUri, token: string | undefined): void {
 }
 
 /** A connection of the caller's, who may take his time, but not for ever. */
-function openBy(connect: NonNullable<WayOptions['connect']>, channel: number | 'main', timeout: number, signal: AbortSignal): Promise<Link> {
+function openBy(
+  connect: NonNullable<WayOptions['connect']>,
+  channel: number | 'main',
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Link> {
   return new Promise((resolve, reject) => {
     let over = false;
     const end = (act: () => void): void => {
@@ -205,8 +251,23 @@ function openBy(connect: NonNullable<WayOptions['connect']>, channel: number | '
       signal.removeEventListener('abort', abort);
       act();
     };
-    const abort = (): void => end(() => reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })));
-    const timer = setTimeout(() => end(() => reject(new MultifdError('ERR_TIMEOUT', `connect() gave no connection within ${timeout / 1000} s`, { channel }))), timeout);
+    const abort = (): void =>
+      end(() =>
+        reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })),
+      );
+    const timer = setTimeout(
+      () =>
+        end(() =>
+          reject(
+            new MultifdError(
+              'ERR_TIMEOUT',
+              `connect() gave no connection within ${timeout / 1000} s`,
+              { channel },
+            ),
+          ),
+        ),
+      timeout,
+    );
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) return abort();
     const opening = async (): Promise<Link> => linkOf(await connect(channel));
@@ -239,8 +300,14 @@ export interface IncomingLinks {
   close(): void;
 }
 
-/** @param take gets each connection. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT. */
-export async function incomingLinks(way: IncomingWay, take: (link: Link) => void): Promise<IncomingLinks> {
+/**
+ * @param take gets each connection.
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT.
+ */
+export async function incomingLinks(
+  way: IncomingWay,
+  take: (link: Link) => void,
+): Promise<IncomingLinks> {
   const { uri, inbox, token, origins, dials, tls } = way;
   const { timeout, maxConnections, onStranger, signal } = way;
   if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
@@ -255,7 +322,10 @@ export async function incomingLinks(way: IncomingWay, take: (link: Link) => void
   const links: Link[] = [];
   try {
     // One after the other: our own sources take the first for the main channel.
-    for (let n = 0; n < dials; n++) links.push(await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal, toSource: true }));
+    for (let n = 0; n < dials; n++)
+      links.push(
+        await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal, toSource: true }),
+      );
   } catch (error) {
     for (const link of links) link.destroy();
     throw error;

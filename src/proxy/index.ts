@@ -15,13 +15,21 @@ import { Pairing } from './pairing.ts';
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
   from: string | URL;
-  /** Where it connects to, once for each connection that comes; with `rendezvous`, where it listens too. */
+  /**
+   * Where it connects to, once for each connection that comes; with `rendezvous`, where it listens
+   * too.
+   */
   to: string | URL;
-  /** Listen at both, and join the connections of either side in the order in which they come (false): for two ends that can both only connect. */
+  /**
+   * Listen at both, and join the connections of either side in the order in which they come
+   * (false): for two ends that can both only connect.
+   */
   rendezvous?: boolean;
   /** For ws: and http:, what a client has to show at `from` (none). */
   token?: string;
-  /** For ws: and http:, what is shown at `to`, or with `rendezvous` has to be shown there (none). */
+  /**
+   * For ws: and http:, what is shown at `to`, or with `rendezvous` has to be shown there (none).
+   */
   toToken?: string;
   /**
    * Of which origins a page may come to a ws: or http: `from`, as browsers send them, such as
@@ -46,7 +54,10 @@ export interface ProxyOptions {
   timeout?: number;
   /** With `rendezvous`, milliseconds that a connection waits for its counterpart (600000). */
   maxWait?: number;
-  /** Told of connections that were refused, dropped, closed, or could not be passed on. An error of it is a warning. */
+  /**
+   * Told of connections that were refused, dropped, closed, or could not be passed on. An error of
+   * it is a warning.
+   */
   onStranger?: (why: string) => void;
 }
 
@@ -70,8 +81,8 @@ export interface Proxy {
 }
 
 /**
- * Joins any two transports, connection by connection, without looking at what they carry: a QEMU that knows sockets reaches a page that knows WebSockets, and
- * N channels cross one port.
+ * Joins any two transports, connection by connection, without looking at what they carry: a QEMU
+ * that knows sockets reaches a page that knows WebSockets, and N channels cross one port.
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
  */
@@ -193,6 +204,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
 
 function linkUri(text: string | URL): LinkUri {
   const uri = parseUri(text);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);
+  if (uri.kind === 'file')
+    throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);
   return uri;
 }

@@ -1,15 +1,31 @@
-import { COMPRESSION_SHIFT, DEVICE_STATE, DEVICE_STATE_LENGTH, FLAG_DEVICE_STATE, FLAG_SYNC, INITIAL_LENGTH, MAGIC, PACKET_PAGES_BYTES, pagesPerPacket, RAM, ramHeaderLength } from '../core/index.ts';
+import {
+  COMPRESSION_SHIFT,
+  DEVICE_STATE,
+  DEVICE_STATE_LENGTH,
+  FLAG_DEVICE_STATE,
+  FLAG_SYNC,
+  INITIAL_LENGTH,
+  MAGIC,
+  PACKET_PAGES_BYTES,
+  pagesPerPacket,
+  RAM,
+  ramHeaderLength,
+} from '../core/index.ts';
 
 const COMPRESSION_MASK = 0x1f;
 
 /**
- * How far a multifd channel has come, by the headers of its packets as they go by: whether it has reached the last sync of the main channel is what tells
- * that all has come, for a channel stays open until the source has been told.
+ * How far a multifd channel has come, by the headers of its packets as they go by: whether it has
+ * reached the last sync of the main channel is what tells that all has come, for a channel stays
+ * open until the source has been told.
  */
 export class ChannelProgress {
   /** Packets with SYNC that have come whole. */
   syncs = 0;
-  /** Packets that have a number, and how many numbers the source had given away by the last of them. It counts over all channels, from 0 on. */
+  /**
+   * Packets that have a number, and how many numbers the source had given away by the last of them.
+   * It counts over all channels, from 0 on.
+   */
   numbered = 0;
   numbers = 0;
   /** The packets can't be followed: they are none. */
@@ -49,17 +65,26 @@ export class ChannelProgress {
     this.#filled = 0;
     if (view.getUint32(RAM.magic) !== MAGIC) return void (this.lost = true);
     const flags = view.getUint32(RAM.flags);
-    if ((flags & FLAG_DEVICE_STATE) !== 0) return void (this.#skip = view.getUint32(DEVICE_STATE.nextPacketSize));
+    if ((flags & FLAG_DEVICE_STATE) !== 0)
+      return void (this.#skip = view.getUint32(DEVICE_STATE.nextPacketSize));
     // SYNC packets of QEMU 9 and later say 0.
     const pages = view.getUint32(RAM.pagesAlloc) || pagesPerPacket(pageSize);
     const normal = view.getUint32(RAM.normalPages);
     const packed = ((flags >>> COMPRESSION_SHIFT) & COMPRESSION_MASK) !== 0;
     // Before QEMU 9 what a packet without pages says of its payload means nothing.
-    const payload = normal === 0 ? 0 : packed ? view.getUint32(RAM.nextPacketSize) : (normal * PACKET_PAGES_BYTES) / pages;
+    const payload =
+      normal === 0
+        ? 0
+        : packed
+          ? view.getUint32(RAM.nextPacketSize)
+          : (normal * PACKET_PAGES_BYTES) / pages;
     this.#skip = ramHeaderLength(pages) - DEVICE_STATE_LENGTH + payload;
     this.#sync = (flags & FLAG_SYNC) !== 0;
     this.lost = !Number.isSafeInteger(this.#skip);
     this.numbered++;
-    this.numbers = Math.max(this.numbers, 1 + view.getUint32(RAM.packetNum) * 2 ** 32 + view.getUint32(RAM.packetNum + 4));
+    this.numbers = Math.max(
+      this.numbers,
+      1 + view.getUint32(RAM.packetNum) * 2 ** 32 + view.getUint32(RAM.packetNum + 4),
+    );
   }
 }

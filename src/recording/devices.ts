@@ -11,9 +11,13 @@ export interface RecordedDevicesOptions extends InspectRecordingOptions {
  * The devices of a recorded migration with all their fields.
  *
  * @returns null if the sections cannot be told apart.
- * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what readRecordingTail throws.
+ * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what
+ *   readRecordingTail throws.
  */
-export function inspectRecordedDevices(path: string, given: RecordedDevicesOptions = {}): Promise<DeviceReport[] | null> {
+export function inspectRecordedDevices(
+  path: string,
+  given: RecordedDevicesOptions = {},
+): Promise<DeviceReport[] | null> {
   return answering(async () => {
     const { device, ...options } = givenObject('options', given);
     if (device !== undefined) givenText('device', device);

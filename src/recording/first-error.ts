@@ -20,7 +20,10 @@ export class FirstError {
     this.#controller.abort(this.#error);
   };
 
-  /** What `work` gives; rejects with the first error as soon as there is one, whether `work` has ended or not. */
+  /**
+   * What `work` gives; rejects with the first error as soon as there is one, whether `work` has
+   * ended or not.
+   */
   async race<T>(work: Promise<T>): Promise<T> {
     let onAbort: (() => void) | undefined;
     const failure = new Promise<never>((_, reject) => {

@@ -32,14 +32,18 @@ export interface InspectRecordingOptions {
 }
 
 /**
- * Reports what is in a recording, reading it as a target would: the main channel in order, and at each sync every other channel up to its own. A
- * recording that was broken off is reported as far as it goes. The memory it takes does not depend on how long the recording is, but for what
+ * Reports what is in a recording, reading it as a target would: the main channel in order, and at
+ * each sync every other channel up to its own. A recording that was broken off is reported as far
+ * as it goes. The memory it takes does not depend on how long the recording is, but for what
  * follows the RAM (`maxDeviceState`).
  *
- * @throws MultifdError ERR_IO; ERR_RECORDING for what is no recording; ERR_MAGIC, ERR_VERSION, ERR_STREAM and ERR_UNSUPPORTED when its main channel
- *   does not begin as a main stream.
+ * @throws MultifdError ERR_IO; ERR_RECORDING for what is no recording; ERR_MAGIC, ERR_VERSION,
+ *   ERR_STREAM and ERR_UNSUPPORTED when its main channel does not begin as a main stream.
  */
-export async function inspectRecording(path: string, options: InspectRecordingOptions = {}): Promise<RecordingReport> {
+export async function inspectRecording(
+  path: string,
+  options: InspectRecordingOptions = {},
+): Promise<RecordingReport> {
   return withRecording(path, givenObject('options', options), async (recording) => {
     const inspection = new Inspection(recording, options);
     return inspection.run();
@@ -73,7 +77,11 @@ export async function readRecordingTail(
   });
 }
 
-function withRecording<T>(path: string, { pageSize }: InspectRecordingOptions, work: (recording: Recording) => Promise<T>): Promise<T> {
+function withRecording<T>(
+  path: string,
+  { pageSize }: InspectRecordingOptions,
+  work: (recording: Recording) => Promise<T>,
+): Promise<T> {
   return answering(async () => {
     givenPath('path', path);
     if (pageSize !== undefined) checkPageSize(pageSize);
@@ -105,7 +113,10 @@ async function readRange(file: RecordedFile, offset: number, length: number): Pr
   return bytes;
 }
 
-/** A channel's part of the report, and how it is read; no reader as long as the blocks are not known, or behind what is wrong in it. */
+/**
+ * A channel's part of the report, and how it is read; no reader as long as the blocks are not
+ * known, or behind what is wrong in it.
+ */
 interface Channel {
   report: RecordedChannelReport;
   reader: PacketReader | undefined;
@@ -144,13 +155,20 @@ class Inspection {
       const options = parseOptions(this.#options);
       const { tailOffset, tailLength } = await parseMainStream(reader, this.#handler(), options);
       const end = tailOffset + tailLength;
-      if (end < main.size) this.#note(new MultifdError('ERR_STREAM', `${main.size - end} bytes follow the end of the stream`, { channel: 'main', offset: end }));
+      if (end < main.size)
+        this.#note(
+          new MultifdError('ERR_STREAM', `${main.size - end} bytes follow the end of the stream`, {
+            channel: 'main',
+            offset: end,
+          }),
+        );
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (this.#configuration === undefined || error.code === 'ERR_IO') throw error;
       this.#note(error);
     }
-    // After the last sync there is nothing in a whole recording; in one that was broken off there is what the main channel does not know of.
+    // After the last sync there is nothing in a whole recording; in one that was broken off there
+    // is what the main channel does not know of.
     for (const channel of this.#channels) while (await this.#readPacket(channel));
     return this.#report();
   }
@@ -191,7 +209,16 @@ class Inspection {
     const checker = await PacketChecker.create(blocks, this.#pageSize);
     const checkInitial = await initialChecker({ uuid: undefined, channels: MAX_CHANNELS });
     this.#checker = checker;
-    for (const { id, usedLength } of blocks) this.#blocks.push({ id, usedLength, normal: 0, zero: 0, mainNormal: 0, mainZero: 0, rounds: 0 });
+    for (const { id, usedLength } of blocks)
+      this.#blocks.push({
+        id,
+        usedLength,
+        normal: 0,
+        zero: 0,
+        mainNormal: 0,
+        mainZero: 0,
+        rounds: 0,
+      });
     for (const [id, file] of this.#recording.channels.entries()) {
       try {
         const uuid = await this.#readInitial(id, checkInitial);
@@ -203,9 +230,13 @@ class Inspection {
     }
   }
 
-  /** Every channel has been read to the sync before, so that no packet is held against lengths that are not its round's. */
+  /**
+   * Every channel has been read to the sync before, so that no packet is held against lengths that
+   * are not its round's.
+   */
   #resize(blocks: readonly RamBlock[]): void {
-    for (const [index, { usedLength }] of blocks.entries()) this.#blocks[index]!.usedLength = usedLength;
+    for (const [index, { usedLength }] of blocks.entries())
+      this.#blocks[index]!.usedLength = usedLength;
     this.#checker!.resize(blocks);
   }
 
@@ -214,11 +245,21 @@ class Inspection {
     const packet = new Uint8Array(INITIAL_LENGTH);
     for (let filled = 0; filled < packet.length; ) {
       const count = await this.#recording.channels[id]!.read(packet.subarray(filled), filled);
-      if (count === 0) throw new MultifdError('ERR_PEER_CLOSED', 'the connection ended in the middle of its initial packet', { channel: id, offset: filled });
+      if (count === 0)
+        throw new MultifdError(
+          'ERR_PEER_CLOSED',
+          'the connection ended in the middle of its initial packet',
+          { channel: id, offset: filled },
+        );
       filled += count;
     }
     const said = check(packet);
-    if (said !== id) throw new MultifdError('ERR_CHANNEL_ID', `the file of channel ${id} is that of channel ${said}`, { channel: id, offset: INITIAL.id });
+    if (said !== id)
+      throw new MultifdError(
+        'ERR_CHANNEL_ID',
+        `the file of channel ${id} is that of channel ${said}`,
+        { channel: id, offset: INITIAL.id },
+      );
     return packet.slice(INITIAL.uuid, INITIAL.id);
   }
 
@@ -227,7 +268,13 @@ class Inspection {
     for (const channel of this.#channels) {
       for (const before = channel.report.syncs; channel.report.syncs === before; ) {
         if (await this.#readPacket(channel)) continue;
-        this.#note(new MultifdError('ERR_PEER_CLOSED', `the channel ended before sync ${this.#syncs} of the main channel`, { channel: channel.report.id, offset: channel.report.bytes }));
+        this.#note(
+          new MultifdError(
+            'ERR_PEER_CLOSED',
+            `the channel ended before sync ${this.#syncs} of the main channel`,
+            { channel: channel.report.id, offset: channel.report.bytes },
+          ),
+        );
         break;
       }
     }
@@ -299,7 +346,13 @@ class Inspection {
       bytes: channels.reduce((sum, { size }) => sum + size, main.size),
       blocks: this.#blocks,
       channels: this.#channels.map(({ report }) => report),
-      sections: sections?.map(({ idstr, instanceId, version, size }) => ({ idstr, instanceId, version, size })) ?? null,
+      sections:
+        sections?.map(({ idstr, instanceId, version, size }) => ({
+          idstr,
+          instanceId,
+          version,
+          size,
+        })) ?? null,
       tailBytes: tail.length,
       problem: this.#problem?.toRecord() ?? null,
     };
@@ -307,11 +360,15 @@ class Inspection {
 
   async #duration(): Promise<number | null> {
     let duration: number | null = null;
-    for (const connection of ['main', ...this.#recording.channels.keys()] satisfies ConnectionId[]) {
+    for (const connection of [
+      'main',
+      ...this.#recording.channels.keys(),
+    ] satisfies ConnectionId[]) {
       const file = await this.#recording.times(connection);
       if (file === undefined) continue;
       try {
-        for await (const { milliseconds } of readTimes(file)) duration = Math.max(duration ?? 0, milliseconds);
+        for await (const { milliseconds } of readTimes(file))
+          duration = Math.max(duration ?? 0, milliseconds);
         await file.verify();
       } catch (thrown) {
         const error = MultifdError.from(thrown);
@@ -331,7 +388,8 @@ class Inspection {
     const reader = new ByteReader(file.source());
     let status: number | null = null;
     try {
-      for (let message; (message = await readReturnMessage(reader)) !== undefined; ) if (message.type === 'shut') ({ status } = message);
+      for (let message; (message = await readReturnMessage(reader)) !== undefined; )
+        if (message.type === 'shut') ({ status } = message);
       await file.verify();
     } catch (thrown) {
       this.#noteIn(thrown);

@@ -1,13 +1,14 @@
 /**
- * A recording is a folder with one file per connection, each the bytes as they came and nothing else:
+ * A recording is a folder with one file per connection, each the bytes as they came and nothing
+ * else:
  *
  *     main          the main channel, a whole main stream
  *     channel-0     a multifd channel, from its initial packet on; channel-1, ... likewise
  *     main.times    when they came; one such file beside each of the above
  *     return-path   what the source was answered, if it asked to be
  *
- * A line of a `.times` file is `MILLISECONDS BYTES`: at that time since the first connection, so many bytes of the file had come. Both numbers grow
- * or stay from line to line.
+ * A line of a `.times` file is `MILLISECONDS BYTES`: at that time since the first connection, so
+ * many bytes of the file had come. Both numbers grow or stay from line to line.
  */
 export const RETURN_PATH = 'return-path';
 
@@ -37,5 +38,8 @@ export function connectionOf(name: string): ConnectionId | undefined {
 
 /** Whether a recording has files of this name. */
 export function isOwnName(name: string): boolean {
-  return name === RETURN_PATH || connectionOf(name.endsWith(TIMES) ? name.slice(0, -TIMES.length) : name) !== undefined;
+  return (
+    name === RETURN_PATH ||
+    connectionOf(name.endsWith(TIMES) ? name.slice(0, -TIMES.length) : name) !== undefined
+  );
 }

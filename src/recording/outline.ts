@@ -14,8 +14,10 @@ export interface Outline {
 class Enough extends Error {}
 
 /**
- * @param whole read on behind the block list, to see whether the stream is complete; if not, it is taken for one.
- * @throws MultifdError what parseMainStream throws for a stream that is not right up to its block list; ERR_IO.
+ * @param whole read on behind the block list, to see whether the stream is complete; if not, it
+ *   is taken for one.
+ * @throws MultifdError what parseMainStream throws for a stream that is not right up to its block
+ *   list; ERR_IO.
  */
 export async function readOutline(main: RecordedFile, whole: boolean): Promise<Outline> {
   let returnPath = false;

@@ -53,7 +53,8 @@ export class OutputFolder {
   }
 
   /**
-   * @param force replace a recording, or an empty folder, that is there. Anything else is never replaced.
+   * @param force replace a recording, or an empty folder, that is there. Anything else is never
+   *   replaced.
    * @throws MultifdError ERR_EXISTS if something is there that may not be replaced; ERR_IO, also if
    *   the folder it is in can't be synced.
    */
@@ -87,9 +88,9 @@ export class OutputFolder {
 
   /**
    * Puts all files on the disk and gives the folder its name, which is on the disk then too. On
-   * failure it stays under a hidden name, which the error says, for what came may be whole; what had
-   * the name before has it still. But once it has its name it stays there: should that not get to
-   * the disk, the message says so.
+   * failure it stays under a hidden name, which the error says, for what came may be whole; what
+   * had the name before has it still. But once it has its name it stays there: should that not get
+   * to the disk, the message says so.
    * @throws MultifdError ERR_EXISTS if something else took the name meanwhile; ERR_IO.
    */
   async commit(): Promise<void> {
@@ -112,7 +113,10 @@ export class OutputFolder {
     await removeLeftOverFolders(this.#path, true);
   }
 
-  /** A file of the folder once that has its name, for what comes late. {@link settle} closes it. Throws MultifdError ERR_IO. */
+  /**
+   * A file of the folder once that has its name, for what comes late. {@link settle} closes it.
+   * Throws MultifdError ERR_IO.
+   */
   async reopen(name: string): Promise<FileHandle> {
     const handle = await io(`open ${name} of ${this.#path}`, open(join(this.#path, name), 'r+'));
     this.#files.push(handle);
@@ -147,7 +151,8 @@ export class OutputFolder {
   }
 
   async #closeFiles(): Promise<void> {
-    for (const file of this.#files.splice(0)) await io(`close a file of ${this.#path}`, file.close());
+    for (const file of this.#files.splice(0))
+      await io(`close a file of ${this.#path}`, file.close());
   }
 
   async #take(): Promise<void> {
@@ -214,7 +219,8 @@ export class OutputFolder {
       const { code, message } = MultifdError.from(thrown);
       throw new MultifdError(
         code,
-        `${message}; ${this.#path} is the new recording and whole, but may not outlast a power cut`,
+        `${message}; ${this.#path} is the new recording and whole, but may not outlast a ` +
+          'power cut',
         { cause: thrown },
       );
     }

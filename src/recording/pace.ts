@@ -6,7 +6,10 @@ import { type Arrived, readTimes } from './times.ts';
 
 /** How far into a connection's bytes it is time for. */
 export interface Pace {
-  /** Gives a position beyond `position` once the bytes up to there are due. The connection's last position is enough for all beyond. */
+  /**
+   * Gives a position beyond `position` once the bytes up to there are due. The connection's last
+   * position is enough for all beyond.
+   */
   next(position: number): Promise<number>;
   close(): Promise<void>;
 }
@@ -28,11 +31,22 @@ export interface Clock {
 
 /**
  * Bytes are due at the times they came when they were recorded.
- * @throws MultifdError ERR_RECORDING if the times were not kept; ERR_IO. So does the pace itself, for times that are broken.
+ * @throws MultifdError ERR_RECORDING if the times were not kept; ERR_IO. So does the pace itself,
+ *   for times that are broken.
  */
-export async function recordedPace(recording: Recording, connection: ConnectionId, size: number, clock: Clock): Promise<Pace> {
+export async function recordedPace(
+  recording: Recording,
+  connection: ConnectionId,
+  size: number,
+  clock: Clock,
+): Promise<Pace> {
   const file = await recording.times(connection);
-  if (file === undefined) throw new MultifdError('ERR_RECORDING', `${recording.path} has no times: replay it without --timing`, { channel: connection });
+  if (file === undefined)
+    throw new MultifdError(
+      'ERR_RECORDING',
+      `${recording.path} has no times: replay it without --timing`,
+      { channel: connection },
+    );
   const lines = readTimes(file);
   let line: Arrived = { milliseconds: 0, bytes: 0 };
   return {

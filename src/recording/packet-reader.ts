@@ -31,7 +31,14 @@ interface PacketReport {
   zero: number;
 }
 
-const METHODS: readonly (keyof typeof COMPRESSION)[] = ['none', 'zlib', 'zstd', 'qpl', 'uadk', 'qatzip'];
+const METHODS: readonly (keyof typeof COMPRESSION)[] = [
+  'none',
+  'zlib',
+  'zstd',
+  'qpl',
+  'uadk',
+  'qatzip',
+];
 const COMPRESSION_MASK = 0x1f;
 /** A packet's header is checked in here, whatever the page size; then what the core says of it. */
 const HEADER_AT = 0;
@@ -42,7 +49,10 @@ const WASM_PAGE = 65536;
 /** The length field has 32 bits; what there is of it is bounded by the file. */
 const MOST_DEVICE_STATE = 2 ** 31 - 1;
 
-/** Checks headers of packets, for all channels of one migration, with the core that receiving channels use. */
+/**
+ * Checks headers of packets, for all channels of one migration, with the core that receiving
+ * channels use.
+ */
 export class PacketChecker {
   readonly pagesPerPacket: number;
   /** Where a header to be checked has to be. */
@@ -54,7 +64,12 @@ export class PacketChecker {
   readonly #blocks: number;
   #compression: keyof typeof COMPRESSION | undefined;
 
-  private constructor(core: CoreExports, memory: WebAssembly.Memory, blocks: readonly RamBlock[], pageSize: number) {
+  private constructor(
+    core: CoreExports,
+    memory: WebAssembly.Memory,
+    blocks: readonly RamBlock[],
+    pageSize: number,
+  ) {
     this.#core = core;
     this.#memory = memory;
     this.#view = new DataView(memory.buffer);
@@ -66,7 +81,9 @@ export class PacketChecker {
   }
 
   static async create(blocks: readonly RamBlock[], pageSize: number): Promise<PacketChecker> {
-    const memory = new WebAssembly.Memory({ initial: Math.ceil((TABLE_AT + blockTable(blocks).length) / WASM_PAGE) });
+    const memory = new WebAssembly.Memory({
+      initial: Math.ceil((TABLE_AT + blockTable(blocks).length) / WASM_PAGE),
+    });
     return new PacketChecker(await instantiateCore(memory), memory, blocks, pageSize);
   }
 
@@ -81,19 +98,44 @@ export class PacketChecker {
   }
 
   /** @throws MultifdError what is wrong with the header. */
-  check(place: { channel: number; packet: number; offset: number }): PacketReport & { payload: number } {
+  check(place: {
+    channel: number;
+    packet: number;
+    offset: number;
+  }): PacketReport & { payload: number } {
     const flags = this.#view.getUint32(HEADER_AT + RAM.flags);
-    return (flags & FLAG_DEVICE_STATE) === 0 ? this.#checkRam(flags, place) : this.#checkDeviceState(place);
+    return (flags & FLAG_DEVICE_STATE) === 0
+      ? this.#checkRam(flags, place)
+      : this.#checkDeviceState(place);
   }
 
-  #checkRam(flags: number, place: { channel: number; packet: number; offset: number }): PacketReport & { payload: number } {
-    const hasPages = this.#view.getUint32(HEADER_AT + RAM.normalPages) + this.#view.getUint32(HEADER_AT + RAM.zeroPages) > 0;
+  #checkRam(
+    flags: number,
+    place: { channel: number; packet: number; offset: number },
+  ): PacketReport & { payload: number } {
+    const hasPages =
+      this.#view.getUint32(HEADER_AT + RAM.normalPages) +
+        this.#view.getUint32(HEADER_AT + RAM.zeroPages) >
+      0;
     // Nobody has agreed on a compression with us: the first packet's is that of all.
     const method = (flags >>> COMPRESSION_SHIFT) & COMPRESSION_MASK;
     const seen = METHODS.find((name) => COMPRESSION[name] === method);
     const expected = this.#compression ?? (hasPages ? seen : 'none');
-    if (expected === undefined) throw new MultifdError('ERR_COMPRESSION', `flags: the compression ${method} is not known`, { ...place, field: 'flags' });
-    const refusal = this.#core.checkRam(HEADER_AT, this.pagesPerPacket, this.#pageSize, COMPRESSION[expected], TABLE_AT, this.#blocks, INFO_AT, OFFSETS_AT);
+    if (expected === undefined)
+      throw new MultifdError('ERR_COMPRESSION', `flags: the compression ${method} is not known`, {
+        ...place,
+        field: 'flags',
+      });
+    const refusal = this.#core.checkRam(
+      HEADER_AT,
+      this.pagesPerPacket,
+      this.#pageSize,
+      COMPRESSION[expected],
+      TABLE_AT,
+      this.#blocks,
+      INFO_AT,
+      OFFSETS_AT,
+    );
     const info = (field: number): number => this.#view.getUint32(INFO_AT + field, true);
     if (refusal !== 0) throw packetError(refusal, this.#view, place, info(RAM_INFO.badPage));
     if (hasPages) this.#compression = expected;
@@ -108,10 +150,21 @@ export class PacketChecker {
     };
   }
 
-  #checkDeviceState(place: { channel: number; packet: number; offset: number }): PacketReport & { payload: number } {
+  #checkDeviceState(place: {
+    channel: number;
+    packet: number;
+    offset: number;
+  }): PacketReport & { payload: number } {
     const refusal = this.#core.checkDeviceState(HEADER_AT, MOST_DEVICE_STATE, INFO_AT);
     if (refusal !== 0) throw packetError(refusal, this.#view, place);
-    return { kind: 'device-state', sync: false, block: undefined, normal: 0, zero: 0, payload: this.#view.getUint32(INFO_AT + DEVICE_STATE_INFO.payload, true) };
+    return {
+      kind: 'device-state',
+      sync: false,
+      block: undefined,
+      normal: 0,
+      zero: 0,
+      payload: this.#view.getUint32(INFO_AT + DEVICE_STATE_INFO.payload, true),
+    };
   }
 }
 
@@ -136,7 +189,8 @@ export class PacketReader {
 
   /**
    * The next packet; undefined at the end.
-   * @throws MultifdError what is wrong with its header; ERR_PEER_CLOSED when the connection ended in the middle of it; ERR_IO.
+   * @throws MultifdError what is wrong with its header; ERR_PEER_CLOSED when the connection ended
+   *   in the middle of it; ERR_IO.
    */
   async next(): Promise<PacketReport | undefined> {
     const at = this.#position;
@@ -146,7 +200,10 @@ export class PacketReader {
     await this.#fill(at, 0, DEVICE_STATE_LENGTH);
     const { header } = this.#checker;
     const flags = new DataView(header.buffer, header.byteOffset).getUint32(RAM.flags);
-    const length = (flags & FLAG_DEVICE_STATE) === 0 ? ramHeaderLength(this.#checker.pagesPerPacket) : DEVICE_STATE_LENGTH;
+    const length =
+      (flags & FLAG_DEVICE_STATE) === 0
+        ? ramHeaderLength(this.#checker.pagesPerPacket)
+        : DEVICE_STATE_LENGTH;
     await this.#fill(at, DEVICE_STATE_LENGTH, length);
     const { payload, ...packet } = this.#checker.check(place);
     if (payload > this.#file.size - at - length) throw this.#cutShort();
@@ -155,7 +212,10 @@ export class PacketReader {
     return packet;
   }
 
-  /** Bytes `from` to `to` of the packet at `at` into the checker's header, where no other reader's may come between this and the check. */
+  /**
+   * Bytes `from` to `to` of the packet at `at` into the checker's header, where no other reader's
+   * may come between this and the check.
+   */
   async #fill(at: number, from: number, to: number): Promise<void> {
     if (at + to > this.#file.size) throw this.#cutShort();
     const { header } = this.#checker;
@@ -173,6 +233,10 @@ export class PacketReader {
   }
 
   #cutShort(): MultifdError {
-    return new MultifdError('ERR_PEER_CLOSED', 'the connection ended in the middle of a packet', { channel: this.#channel, packet: this.#packet, offset: this.#file.size });
+    return new MultifdError('ERR_PEER_CLOSED', 'the connection ended in the middle of a packet', {
+      channel: this.#channel,
+      packet: this.#packet,
+      offset: this.#file.size,
+    });
   }
 }

@@ -8,7 +8,10 @@ import type { RecordingStatistics } from './statistics.ts';
 
 /** What recording and replaying have in common. */
 export interface RecordingRunOptions {
-  /** `tcp:HOST:PORT` (port 0 for recording: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH`. */
+  /**
+   * `tcp:HOST:PORT` (port 0 for recording: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or
+   * `http://HOST:PORT/PATH`.
+   */
   uri: string | URL;
   /** The recording's folder. */
   path: string;
@@ -24,7 +27,10 @@ export interface RecordingRunOptions {
 export interface RecordOptions extends RecordingRunOptions {
   /** How many multifd channels there have to be, 0 to 256; default: as many as come. */
   channels?: number;
-  /** The source's bytes per page (4096, or what its configuration says). Only pages that come on the main channel depend on it. */
+  /**
+   * The source's bytes per page (4096, or what its configuration says). Only pages that come on the
+   * main channel depend on it.
+   */
   pageSize?: number;
   /** Replace a recording that is there (false). */
   force?: boolean;
@@ -41,7 +47,12 @@ export interface RecordOptions extends RecordingRunOptions {
 }
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
-export function checkRun({ path, timeout, signal, token, onProgress }: RecordingRunOptions): { timeout: number; signal: AbortSignal; token: string | undefined; onProgress: (statistics: RecordingStatistics) => void } {
+export function checkRun({ path, timeout, signal, token, onProgress }: RecordingRunOptions): {
+  timeout: number;
+  signal: AbortSignal;
+  token: string | undefined;
+  onProgress: (statistics: RecordingStatistics) => void;
+} {
   givenPath('path', path);
   checkToken(token);
   return {

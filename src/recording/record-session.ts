@@ -1,9 +1,23 @@
 import type { FileHandle } from 'node:fs/promises';
 import { MultifdError } from '../errors.ts';
 import { writeFully } from '../image/index.ts';
-import { FIRST_PAGE, FIRST_SYNC, GIVE_UP_MS, type InitialChecker, missingChannels, Rival } from '../migration/incoming/connections.ts';
+import {
+  FIRST_PAGE,
+  FIRST_SYNC,
+  GIVE_UP_MS,
+  type InitialChecker,
+  missingChannels,
+  Rival,
+} from '../migration/incoming/connections.ts';
 import { Watch } from '../migration/watch.ts';
-import { ByteReader, Command, type MainStreamHandler, MIN_PAGE_SIZE, parseMainStream, returnMessage } from '../stream/index.ts';
+import {
+  ByteReader,
+  Command,
+  type MainStreamHandler,
+  MIN_PAGE_SIZE,
+  parseMainStream,
+  returnMessage,
+} from '../stream/index.ts';
 import { sleep, turn } from '../timing.ts';
 import { LinkInput } from '../transport/link-input.ts';
 import type { Link } from '../transport/link.ts';
@@ -18,11 +32,16 @@ import { StreamFile } from './stream-file.ts';
 
 /** Bytes of a multifd channel that are read and written at a time. */
 const CHUNK = 64 * 1024;
-/** How long connections may go on after the migration has failed, when what came is kept: a source that gives up closes all of them. */
+/**
+ * How long connections may go on after the migration has failed, when what came is kept: a source
+ * that gives up closes all of them.
+ */
 const LAST_BYTES_MS = 1_000;
 /** How long a source that has heard that all is well may take to end its connections. */
 const LATE_BYTES_MS = 5_000;
-/** While everything is made to last, the source is told this often that somebody is at work on it. */
+/**
+ * While everything is made to last, the source is told this often that somebody is at work on it.
+ */
 const ALIVE_MS = 1_000;
 
 /** A connection that is being recorded. */
@@ -42,12 +61,14 @@ interface Recorded {
 /**
  * One migration on its way into a folder.
  *
- * A source keeps its channels open until it has been told that all is well (SHUT on the return path), and it is told when the recording has its name, and is
- * on the disk. So what tells that a channel has brought everything is its packets: as many with SYNC as the main stream has syncs. What comes after that (state
- * of a device that is no RAM may) is added, and on the disk before {@link run} resolves. Channels whose packets can't be followed are not waited for.
+ * A source keeps its channels open until it has been told that all is well (SHUT on the return
+ * path), and it is told when the recording has its name, and is on the disk. So what tells that a
+ * channel has brought everything is its packets: as many with SYNC as the main stream has syncs.
+ * What comes after that (state of a device that is no RAM may) is added, and on the disk before
+ * {@link run} resolves. Channels whose packets can't be followed are not waited for.
  *
- * Which connections belong to it is decided as in {@link Connections}. Without a number of channels to expect, all that come until the main stream's first sync, and
- * {@link GIVE_UP_MS} after it, do.
+ * Which connections belong to it is decided as in {@link Connections}. Without a number of channels
+ * to expect, all that come until the main stream's first sync, and {@link GIVE_UP_MS} after it, do.
  */
 export class RecordSession {
   readonly #folder: OutputFolder;
@@ -81,7 +102,11 @@ export class RecordSession {
   #answers: FileHandle | undefined;
   #answerBytes = 0;
 
-  constructor(folder: OutputFolder, checkInitial: InitialChecker, checked: ReturnType<typeof checkRecord>) {
+  constructor(
+    folder: OutputFolder,
+    checkInitial: InitialChecker,
+    checked: ReturnType<typeof checkRecord>,
+  ) {
     this.#folder = folder;
     this.#checkInitial = checkInitial;
     this.#checked = checked;
@@ -99,7 +124,9 @@ export class RecordSession {
       const error = MultifdError.from(thrown);
       if (this.#isStranger(error)) {
         arrival.link.destroy();
-        return this.#checked.onStranger(`dropped a connection from ${arrival.link.peer}: ${error.message}`);
+        return this.#checked.onStranger(
+          `dropped a connection from ${arrival.link.peer}: ${error.message}`,
+        );
       }
       this.#refused.push(arrival.link);
       this.#first.fail(error);
@@ -109,8 +136,9 @@ export class RecordSession {
   /**
    * Waits for the migration, and gives the folder its name.
    * @param stopListening called when nothing more is expected.
-   * @throws MultifdError: the first thing that went wrong. Unless it is to be kept, nothing is left then; what has come whole, and could not be given its
-   *   name or be put on the disk, stays under a hidden name, which the error says.
+   * @throws MultifdError: the first thing that went wrong. Unless it is to be kept, nothing is
+   *   left then; what has come whole, and could not be given its name or be put on the disk, stays
+   *   under a hidden name, which the error says.
    */
   async run(stopListening: () => void): Promise<RecordingStatistics> {
     try {
@@ -133,13 +161,24 @@ export class RecordSession {
     if (this.#connections.has(id)) {
       if (id === 'main' && performance.now() < this.#openUntil) this.#rival = performance.now();
       throw id === 'main'
-        ? new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: id })
+        ? new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', {
+            channel: id,
+          })
         : new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id });
     }
-    if (this.#checked.channels === undefined && performance.now() >= this.#openUntil) throw new Rival('ERR_CHANNEL_COUNT', 'all connections are there', { channel: id });
+    if (this.#checked.channels === undefined && performance.now() >= this.#openUntil)
+      throw new Rival('ERR_CHANNEL_COUNT', 'all connections are there', { channel: id });
     const input = new LinkInput(link, id, read, 0, (bytes) => this.#traffic.add(id, bytes));
     this.#traffic.open(id);
-    const recorded: Recorded = { link, input, progress: id === 'main' ? undefined : new ChannelProgress(), file: undefined, writing: undefined, ended: false, drained: Promise.resolve() };
+    const recorded: Recorded = {
+      link,
+      input,
+      progress: id === 'main' ? undefined : new ChannelProgress(),
+      file: undefined,
+      writing: undefined,
+      ended: false,
+      drained: Promise.resolve(),
+    };
     this.#connections.set(id, recorded);
     recorded.drained = this.#drain(id, recorded).catch(this.#first.fail);
     if (this.#first.error !== undefined) input.stop();
@@ -147,11 +186,19 @@ export class RecordSession {
 
   /** Whether a connection that does not belong to it is nobody's fault. */
   #isStranger(error: MultifdError): boolean {
-    return error instanceof Rival || performance.now() >= this.#openUntil || (error.code !== 'ERR_CHANNEL_ID' && this.#allThere);
+    return (
+      error instanceof Rival ||
+      performance.now() >= this.#openUntil ||
+      (error.code !== 'ERR_CHANNEL_ID' && this.#allThere)
+    );
   }
 
   get #allThere(): boolean {
-    return this.#checked.channels !== undefined && this.#connections.has('main') && this.#connections.size === 1 + this.#checked.channels;
+    return (
+      this.#checked.channels !== undefined &&
+      this.#connections.has('main') &&
+      this.#connections.size === 1 + this.#checked.channels
+    );
   }
 
   /** Everything has come and is kept: the main stream is complete, and all channels are. */
@@ -160,7 +207,8 @@ export class RecordSession {
     const watch = new Watch({
       signal,
       timeout,
-      progress: () => (this.#traffic.started && this.#held === undefined ? this.#traffic.transferred : undefined),
+      progress: () =>
+        this.#traffic.started && this.#held === undefined ? this.#traffic.transferred : undefined,
       fail: this.#first.fail,
       onLook: () => {
         if (this.#traffic.started) onProgress(this.#traffic.snapshot());
@@ -170,7 +218,11 @@ export class RecordSession {
       await this.#first.race(this.#streamed);
       for (let seen = -1; seen !== this.#connections.size; ) {
         seen = this.#connections.size;
-        await this.#first.race(this.#answers === undefined ? this.#drained() : Promise.race([this.#drained(), this.#whole()]));
+        await this.#first.race(
+          this.#answers === undefined
+            ? this.#drained()
+            : Promise.race([this.#drained(), this.#whole()]),
+        );
         // A channel that was connected last may be waiting to be seen.
         await turn();
         await turn();
@@ -182,7 +234,8 @@ export class RecordSession {
     }
     stopListening();
     await this.#commit();
-    // What else comes of a source that has heard that all is well is taken, but not waited for without end.
+    // What else comes of a source that has heard that all is well is taken, but not waited for
+    // without end.
     await within(LATE_BYTES_MS, this.#drained());
     await this.#settle();
   }
@@ -191,13 +244,15 @@ export class RecordSession {
   async #commit(): Promise<void> {
     const main = this.#connections.get('main')!;
     const say = (message: Uint8Array): void => {
-      if (main.link.writable) void main.link.write([message], () => {}).catch(() => {}); // whoever reads is told
+      // whoever reads is told
+      if (main.link.writable) void main.link.write([message], () => {}).catch(() => {});
     };
     let release = (): void => {};
     this.#held = new Promise((resolve) => {
       release = resolve;
     });
-    const alive = this.#answers && setInterval(() => say(returnMessage({ type: 'pong', value: 0 })), ALIVE_MS);
+    const alive =
+      this.#answers && setInterval(() => say(returnMessage({ type: 'pong', value: 0 })), ALIVE_MS);
     try {
       for (const { writing, file } of this.#connections.values()) {
         await writing;
@@ -206,7 +261,8 @@ export class RecordSession {
       this.#committing = true;
       await this.#folder.commit();
       this.#committed = true;
-      for (const { file, ended } of this.#connections.values()) if (!ended) await file?.resume(this.#folder);
+      for (const { file, ended } of this.#connections.values())
+        if (!ended) await file?.resume(this.#folder);
       if (this.#answers === undefined) return;
       // What has been told is what is kept.
       this.#answers = await this.#folder.reopen(RETURN_PATH);
@@ -255,10 +311,15 @@ export class RecordSession {
       recorded.ended = true;
       await file.finish();
     }
-    // What comes after the stream is recorded, but a source that has heard that all is well may end its connections as it likes.
+    // What comes after the stream is recorded, but a source that has heard that all is well may end
+    // its connections as it likes.
     const { broken } = link;
     if (broken !== undefined && id !== 'main' && !this.#committed) {
-      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, { channel: id, offset: input.offset, cause: broken });
+      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, {
+        channel: id,
+        offset: input.offset,
+        cause: broken,
+      });
     }
   }
 
@@ -285,11 +346,16 @@ export class RecordSession {
         if (targetPageBits !== undefined) this.#pageSize = 2 ** targetPageBits;
       },
       command: async ({ command, data }) => {
-        if (command === Command.OPEN_RETURN_PATH) this.#answers ??= await this.#folder.file(RETURN_PATH);
+        if (command === Command.OPEN_RETURN_PATH)
+          this.#answers ??= await this.#folder.file(RETURN_PATH);
         if (command !== Command.PING || this.#answers === undefined) return;
-        const pong = returnMessage({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
+        const pong = returnMessage({
+          type: 'pong',
+          value: new DataView(data.buffer, data.byteOffset).getUint32(0),
+        });
         await this.#keepAnswer(pong);
-        if (link.writable) await link.write([pong], () => {}).catch(() => {}); // whoever reads is told
+        // whoever reads is told
+        if (link.writable) await link.write([pong], () => {}).catch(() => {});
       },
       blocks() {},
       resize() {},
@@ -309,7 +375,10 @@ export class RecordSession {
     this.#answerBytes += message.length;
   }
 
-  /** Channels that were asked for, and are missing, have to come soon: the source has connected all it has. */
+  /**
+   * Channels that were asked for, and are missing, have to come soon: the source has connected all
+   * it has.
+   */
   #expectChannels({ milliseconds, event }: typeof FIRST_SYNC): void {
     const { channels = 0 } = this.#checked;
     const due = performance.now() + milliseconds;
@@ -318,7 +387,10 @@ export class RecordSession {
     this.#due = due;
     this.#late = setTimeout(() => {
       const present = this.#connections.size - 1;
-      if (present < channels) this.#first.fail(missingChannels(present, channels, `within ${milliseconds / 1000} s of ${event}`));
+      if (present < channels)
+        this.#first.fail(
+          missingChannels(present, channels, `within ${milliseconds / 1000} s of ${event}`),
+        );
     }, milliseconds);
   }
 
@@ -334,21 +406,37 @@ export class RecordSession {
     if (!this.#hasStreamed) return;
     const all = [...this.#connections.values()].flatMap(({ progress }) => progress ?? []);
     if (this.#checked.channels !== undefined && all.length < this.#checked.channels) return;
-    if (all.every(({ lost, syncs }) => lost || syncs >= this.#syncs) && !this.#lacksPackets(all)) this.#resolveWhole();
+    if (all.every(({ lost, syncs }) => lost || syncs >= this.#syncs) && !this.#lacksPackets(all))
+      this.#resolveWhole();
   }
 
-  /** Whether the source has numbered packets that did not come: a channel is missing (QEMU 7.2 and 10.0 use each number, or one of them twice for it). */
+  /**
+   * Whether the source has numbered packets that did not come: a channel is missing (QEMU 7.2 and
+   * 10.0 use each number, or one of them twice for it).
+   */
   #lacksPackets(all: readonly ChannelProgress[]): boolean {
     if (all.some(({ lost }) => lost)) return false;
-    return all.reduce((sum, { numbered }) => sum + numbered, 0) < Math.max(0, ...all.map(({ numbers }) => numbers));
+    return (
+      all.reduce((sum, { numbered }) => sum + numbered, 0) <
+      Math.max(0, ...all.map(({ numbers }) => numbers))
+    );
   }
 
-  /** As for a migration that is received: a second source, whose channels were taken for those of the first, ends them when it has lost its main one. */
+  /**
+   * As for a migration that is received: a second source, whose channels were taken for those of
+   * the first, ends them when it has lost its main one.
+   */
   async #demandOneSource(): Promise<void> {
     if (this.#rival === undefined) return;
     await this.#first.race(sleep(this.#rival + GIVE_UP_MS - performance.now()));
     for (const [id, { ended }] of this.#connections) {
-      if (id !== 'main' && ended) throw new MultifdError('ERR_CHANNEL_COUNT', 'two main channels arrived, and this channel ended after one was dropped: two sources at once?', { channel: id });
+      if (id !== 'main' && ended)
+        throw new MultifdError(
+          'ERR_CHANNEL_COUNT',
+          'two main channels arrived, and this channel ended after one was dropped: two ' +
+            'sources at once?',
+          { channel: id },
+        );
     }
   }
 
@@ -357,16 +445,33 @@ export class RecordSession {
     const { channels } = this.#checked;
     const ids = [...this.#connections.keys()].filter((id) => id !== 'main');
     if (channels !== undefined && ids.length !== channels) {
-      throw new MultifdError('ERR_CHANNEL_COUNT', `${ids.length} of ${channels} channels arrived: set the same number at both ends`);
+      throw new MultifdError(
+        'ERR_CHANNEL_COUNT',
+        `${ids.length} of ${channels} channels arrived: set the same number at both ends`,
+      );
     }
     const missing = ids.findIndex((_, id) => !this.#connections.has(id));
-    if (missing < 0 && this.#lacksPackets([...this.#connections.values()].flatMap(({ progress }) => progress ?? []))) {
-      throw new MultifdError('ERR_CHANNEL_COUNT', `the packets that came on ${ids.length} channels are not all that the source has numbered: it has another channel, which did not arrive`);
+    if (
+      missing < 0 &&
+      this.#lacksPackets([...this.#connections.values()].flatMap(({ progress }) => progress ?? []))
+    ) {
+      throw new MultifdError(
+        'ERR_CHANNEL_COUNT',
+        `the packets that came on ${ids.length} channels are not all that the source has ` +
+          'numbered: it has another channel, which did not arrive',
+      );
     }
-    if (missing >= 0) throw new MultifdError('ERR_CHANNEL_COUNT', `channel ${missing} did not arrive, but one with a higher id did`, { channel: missing });
+    if (missing >= 0)
+      throw new MultifdError(
+        'ERR_CHANNEL_COUNT',
+        `channel ${missing} did not arrive, but one with a higher id did`,
+        { channel: missing },
+      );
   }
 
-  /** Leaves the folder without a name, or with what came so far if that is wanted; tells the source. */
+  /**
+   * Leaves the folder without a name, or with what came so far if that is wanted; tells the source.
+   */
   async #giveUp(error: MultifdError): Promise<void> {
     const { keep } = this.#checked;
     this.#first.fail(error);
@@ -374,7 +479,8 @@ export class RecordSession {
     for (const { input } of this.#connections.values()) input.stop();
     await this.#drained();
     const main = this.#connections.get('main');
-    if (main !== undefined && this.#answers !== undefined) await main.link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
+    if (main !== undefined && this.#answers !== undefined)
+      await main.link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
     this.#hangUp();
     // The error that counts is there already; what could not be committed has been kept as it is.
     if (this.#committing) return;

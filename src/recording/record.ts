@@ -24,8 +24,9 @@ export interface IncomingRecording {
 }
 
 /**
- * Keeps a migration as it comes: a target that stores every connection's bytes, and answers what a source needs to go through with it. The source
- * hears that all is well when the recording is on the disk and has its name.
+ * Keeps a migration as it comes: a target that stores every connection's bytes, and answers what a
+ * source needs to go through with it. The source hears that all is well when the recording is on
+ * the disk and has its name.
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */
@@ -35,9 +36,17 @@ export function record(options: RecordOptions): Promise<IncomingRecording> {
 
 async function open(options: RecordOptions): Promise<IncomingRecording> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(options.uri)}: only connections can be recorded; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
+  if (uri.kind === 'file')
+    throw new MultifdError(
+      'ERR_URI',
+      `${String(options.uri)}: only connections can be recorded; give tcp:HOST:PORT, ` +
+        'unix:PATH or ws://HOST:PORT/PATH',
+    );
   const checked = checkRecord(options);
-  const checkInitial = await initialChecker({ uuid: undefined, channels: checked.channels ?? MAX_CHANNELS });
+  const checkInitial = await initialChecker({
+    uuid: undefined,
+    channels: checked.channels ?? MAX_CHANNELS,
+  });
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
   const { timeout, onStranger, token, origins, signal } = checked;

@@ -4,10 +4,20 @@ import { ifThere, type LocalFile, openFile } from '#host/files';
 import { MultifdError } from '../errors.ts';
 import { io } from '../image/index.ts';
 import type { ByteSource } from '../stream/index.ts';
-import { connectionOf, type ConnectionId, dataName, MAX_CHANNELS, RETURN_PATH, timesName } from './names.ts';
+import {
+  connectionOf,
+  type ConnectionId,
+  dataName,
+  MAX_CHANNELS,
+  RETURN_PATH,
+  timesName,
+} from './names.ts';
 import { finishReplacing } from './replacing.ts';
 
-/** A file of a recording. Its length is what it was when it was opened: what is added later is not read. */
+/**
+ * A file of a recording. Its length is what it was when it was opened: what is added later is not
+ * read.
+ */
 export class RecordedFile {
   readonly path: string;
   /** Bytes. */
@@ -74,12 +84,13 @@ export interface Recording {
 /**
  * Opens a recording's folder. Files that are none of a recording's are left alone. If it was to
  * replace another and that was cut off, it is given its name first.
- * @throws MultifdError ERR_IO; ERR_RECORDING if it is no folder, has no main channel, lacks a channel, or something else than a regular file
- *   has the name of one.
+ * @throws MultifdError ERR_IO; ERR_RECORDING if it is no folder, has no main channel, lacks a
+ *   channel, or something else than a regular file has the name of one.
  */
 export async function openRecording(path: string): Promise<Recording> {
   await finishReplacing(path);
-  if (!(await io(`open ${path}`, stat(path))).isDirectory()) throw new MultifdError('ERR_RECORDING', `${path} is not a folder; a recording is one`);
+  if (!(await io(`open ${path}`, stat(path))).isDirectory())
+    throw new MultifdError('ERR_RECORDING', `${path} is not a folder; a recording is one`);
   const ids = new Set<ConnectionId>();
   // One by one: a folder can have any number of other files.
   const entries = await io(`read ${path}`, opendir(path));
@@ -90,21 +101,30 @@ export async function openRecording(path: string): Promise<Recording> {
     }
   };
   await io(`read ${path}`, collect());
-  if (!ids.delete('main')) throw new MultifdError('ERR_RECORDING', `${path} is not a recording: it has no file ${dataName('main')}`);
+  if (!ids.delete('main'))
+    throw new MultifdError(
+      'ERR_RECORDING',
+      `${path} is not a recording: it has no file ${dataName('main')}`,
+    );
   const opened: RecordedFile[] = [];
   const close = async (): Promise<void> => {
     for (const file of opened.splice(0)) await file.close();
   };
   const openAll = async (id: ConnectionId): Promise<RecordedFile> => {
     const file = await openRecorded(path, dataName(id));
-    if (file === undefined) throw new MultifdError('ERR_RECORDING', `${path} has no file ${dataName(id)}, but channels with higher ids`);
+    if (file === undefined)
+      throw new MultifdError(
+        'ERR_RECORDING',
+        `${path} has no file ${dataName(id)}, but channels with higher ids`,
+      );
     opened.push(file);
     return file;
   };
   try {
     const main = await openAll('main');
     const channels: RecordedFile[] = [];
-    for (let id = 0; id < Math.min(MAX_CHANNELS, Math.max(-1, ...ids as Set<number>) + 1); id++) channels.push(await openAll(id));
+    for (let id = 0; id < Math.min(MAX_CHANNELS, Math.max(-1, ...(ids as Set<number>)) + 1); id++)
+      channels.push(await openAll(id));
     return {
       path,
       main,

@@ -101,7 +101,10 @@ async function lastReplacing(path: string): Promise<{ whole: string; old: string
 }
 
 async function isFolder(path: string): Promise<boolean> {
-  return lstat(path).then((found) => found.isDirectory(), () => false);
+  return lstat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /**
@@ -118,7 +121,14 @@ export async function removeLeftOverFolders(path: string, all: boolean): Promise
   for (const hidden of old) await removeRecording(hidden.path);
   // One that is called whole has to be that as long as there is the other: then it can get the
   // name.
-  if (old.length > 0 && !(await syncFolder(dirname(path)).then(() => true, () => false))) return;
+  if (
+    old.length > 0 &&
+    !(await syncFolder(dirname(path)).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return;
   for (const hidden of gone) if (hidden.suffix !== OLD) await removeRecording(hidden.path);
 }
 

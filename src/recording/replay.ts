@@ -16,11 +16,14 @@ import { openRecording, type RecordedFile, type Recording } from './recording.ts
 import { type RecordingStatistics, Traffic } from './statistics.ts';
 
 export interface ReplayOptions extends RecordingRunOptions {
-  /** Send each byte when it came at the recording, instead of as soon as the target takes it (false). */
+  /**
+   * Send each byte when it came at the recording, instead of as soon as the target takes it
+   * (false).
+   */
   timing?: boolean;
   /**
-   * Milliseconds that the target may take, once everything has been sent, to put it in place and say so (600000), while it gives signs of life; without
-   * any, `timeout` holds.
+   * Milliseconds that the target may take, once everything has been sent, to put it in place and
+   * say so (600000), while it gives signs of life; without any, `timeout` holds.
    */
   commitTimeout?: number;
 }
@@ -29,11 +32,13 @@ export interface ReplayOptions extends RecordingRunOptions {
 const CHUNK = 256 * 1024;
 
 /**
- * Plays a recorded migration to a listening target: every connection's bytes as they came, all connections side by side.
+ * Plays a recorded migration to a listening target: every connection's bytes as they came, all
+ * connections side by side.
  *
  * If the recorded source had a return path, it resolves once the target has everything.
- * @throws MultifdError: the first thing that went wrong, at either end; ERR_RECORDING, and what the parser finds wrong at the beginning of the
- *   main stream, before anything is sent; ERR_CANCELLED after the signal.
+ * @throws MultifdError: the first thing that went wrong, at either end; ERR_RECORDING, and what
+ *   the parser finds wrong at the beginning of the main stream, before anything is sent;
+ *   ERR_CANCELLED after the signal.
  */
 export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
   return answering(() => play(givenObject('replay', options)));
@@ -41,18 +46,31 @@ export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
 
 async function play(options: ReplayOptions): Promise<RecordingStatistics> {
   const uri = parseUri(options.uri);
-  if (uri.kind === 'file') throw new MultifdError('ERR_URI', `${String(options.uri)}: a recording is replayed over connections; give tcp:HOST:PORT, unix:PATH or ws://HOST:PORT/PATH`);
-  const checked = { ...checkRun(options), commitTimeout: checkCommitTimeout(options.commitTimeout) };
+  if (uri.kind === 'file')
+    throw new MultifdError(
+      'ERR_URI',
+      `${String(options.uri)}: a recording is replayed over connections; give tcp:HOST:PORT, ` +
+        'unix:PATH or ws://HOST:PORT/PATH',
+    );
+  const checked = {
+    ...checkRun(options),
+    commitTimeout: checkCommitTimeout(options.commitTimeout),
+  };
   const recording = await openRecording(options.path);
   try {
     const outline = await readOutline(recording.main, recording.channels.length > 0);
-    return await new ReplaySession(uri, recording, { ...checked, ...outline, timing: options.timing ?? false }).run();
+    return await new ReplaySession(uri, recording, {
+      ...checked,
+      ...outline,
+      timing: options.timing ?? false,
+    }).run();
   } finally {
     await recording.close();
   }
 }
 
-type CheckedReplay = ReturnType<typeof checkRun> & Outline & { timing: boolean; commitTimeout: number };
+type CheckedReplay = ReturnType<typeof checkRun> &
+  Outline & { timing: boolean; commitTimeout: number };
 
 class ReplaySession {
   readonly #uri: LinkUri;
@@ -81,8 +99,12 @@ class ReplaySession {
     const watch = new Watch({
       signal,
       timeout,
-      // While the recording itself has a pause, nothing is expected to move. A target's signs of life count once it has been sent everything.
-      progress: () => (this.#traffic.started && this.#sleeping === 0 ? this.#traffic.transferred + (this.#sent ? (this.#returnPath?.messages ?? 0) : 0) : undefined),
+      // While the recording itself has a pause, nothing is expected to move. A target's signs of
+      // life count once it has been sent everything.
+      progress: () =>
+        this.#traffic.started && this.#sleeping === 0
+          ? this.#traffic.transferred + (this.#sent ? (this.#returnPath?.messages ?? 0) : 0)
+          : undefined,
       fail: this.#first.fail,
       onLook: () => {
         if (this.#traffic.started) onProgress(this.#traffic.snapshot());
@@ -109,12 +131,16 @@ class ReplaySession {
 
   async #play(): Promise<void> {
     const { main, channels } = this.#recording;
-    // A target takes the first connection for the main channel, or waits there until it is told what it is: so that one comes first, and speaks at once.
+    // A target takes the first connection for the main channel, or waits there until it is told
+    // what it is: so that one comes first, and speaks at once.
     const output = await this.#connect('main');
-    const rest = Promise.all(channels.map((file, id) => this.#start(id, file, () => this.#connect(id))));
+    const rest = Promise.all(
+      channels.map((file, id) => this.#start(id, file, () => this.#connect(id))),
+    );
     rest.catch(() => {}); // whoever waits for it is told
-    // A source ends its main stream when the channels have had everything, so that a target may take its end for the end of all. A stream
-    // without an end keeps nobody waiting: its target may not read the channels any more.
+    // A source ends its main stream when the channels have had everything, so that a target may
+    // take its end for the end of all. A stream without an end keeps nobody waiting: its target may
+    // not read the channels any more.
     const verified = async (): Promise<void> => {
       await rest;
       await this.#recording.verify();
@@ -122,11 +148,15 @@ class ReplaySession {
     const { complete } = this.#checked;
     await this.#start('main', main, async () => output, complete ? verified : undefined);
     if (!complete) await verified();
-    // A recording that was broken off may leave its target waiting on any connection: all of them end.
+    // A recording that was broken off may leave its target waiting on any connection: all of them
+    // end.
     for (const link of this.#links) link.end();
     this.#sent = true;
     if (this.#returnPath === undefined) return;
-    this.#overdue = setTimeout(() => this.#first.fail(notInTime(this.#checked.commitTimeout)), this.#checked.commitTimeout);
+    this.#overdue = setTimeout(
+      () => this.#first.fail(notInTime(this.#checked.commitTimeout)),
+      this.#checked.commitTimeout,
+    );
     const error = await this.#returnPath.verdict;
     if (error !== undefined) throw error;
   }
@@ -151,7 +181,13 @@ class ReplaySession {
     void returnPath.verdict.then((error) => {
       if (error !== undefined) this.#first.fail(error);
       else if (this.#traffic.transferred < this.#total) {
-        this.#first.fail(new MultifdError('ERR_STREAM', 'the target said that it has everything before everything was sent', { channel: 'main' }));
+        this.#first.fail(
+          new MultifdError(
+            'ERR_STREAM',
+            'the target said that it has everything before everything was sent',
+            { channel: 'main' },
+          ),
+        );
       }
     });
   }
@@ -182,16 +218,23 @@ class ReplaySession {
         this.#sleeping += change;
       },
     };
-    const pace: Pace = this.#checked.timing ? await recordedPace(this.#recording, connection, file.size, clock) : noPace(file.size);
+    const pace: Pace = this.#checked.timing
+      ? await recordedPace(this.#recording, connection, file.size, clock)
+      : noPace(file.size);
     try {
-      // A connection that says nothing can keep a target from looking at any other: it stands when its first bytes are due.
+      // A connection that says nothing can keep a target from looking at any other: it stands when
+      // its first bytes are due.
       let due = await pace.next(0);
       const output = await open();
       const chunk = new Uint8Array(Math.min(CHUNK, file.size));
       for (let position = 0; position < file.size; ) {
         if (position === due) due = await pace.next(position);
-        const end = beforeLast !== undefined && position < file.size - 1 ? Math.min(due, file.size - 1) : due;
-        const count = await file.read(chunk.subarray(0, Math.min(chunk.length, end - position)), position);
+        const end =
+          beforeLast !== undefined && position < file.size - 1 ? Math.min(due, file.size - 1) : due;
+        const count = await file.read(
+          chunk.subarray(0, Math.min(chunk.length, end - position)),
+          position,
+        );
         position += count;
         if (position === file.size) await beforeLast?.();
         await output.write([chunk.subarray(0, count)]);

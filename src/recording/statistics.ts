@@ -53,7 +53,9 @@ export class Traffic {
   }
 
   snapshot(): RecordingStatistics {
-    const channels = [...this.#bytes].flatMap(([id, bytes]) => (id === 'main' ? [] : [{ id, bytes }]));
+    const channels = [...this.#bytes].flatMap(([id, bytes]) =>
+      id === 'main' ? [] : [{ id, bytes }],
+    );
     return {
       'total-time': this.milliseconds,
       transferred: this.transferred,

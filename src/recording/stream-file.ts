@@ -25,11 +25,16 @@ export class StreamFile {
 
   /** @throws MultifdError ERR_IO. */
   static async create(folder: OutputFolder, connection: ConnectionId): Promise<StreamFile> {
-    return new StreamFile(connection, await folder.file(dataName(connection)), await folder.file(timesName(connection)));
+    return new StreamFile(
+      connection,
+      await folder.file(dataName(connection)),
+      await folder.file(timesName(connection)),
+    );
   }
 
   /**
-   * @param milliseconds when it came, a whole number since the first connection; not before that of the last call.
+   * @param milliseconds when it came, a whole number since the first connection; not before that
+   *   of the last call.
    * @throws MultifdError ERR_IO.
    */
   async append(chunk: Uint8Array, milliseconds: number): Promise<void> {

@@ -16,23 +16,31 @@ const MAX_MILLISECONDS = 2 ** 31 - 1;
 
 /**
  * The lines of a `.times` file, however long it is, in a few KiB of memory.
- * @throws MultifdError ERR_RECORDING for what is no such line, a number out of range, or one lower than in the line before; ERR_IO.
+ * @throws MultifdError ERR_RECORDING for what is no such line, a number out of range, or one
+ *   lower than in the line before; ERR_IO.
  */
 export async function* readTimes(file: RecordedFile): AsyncGenerator<Arrived, void> {
   const chunk = new Uint8Array(CHUNK);
   let text = '';
   let last: Arrived = { milliseconds: 0, bytes: 0 };
   let line = 0;
-  const broken = (why: string): MultifdError => new MultifdError('ERR_RECORDING', `${file.path}, line ${line}: ${why}`);
-  for (let position = 0, count = 0; (count = await file.read(chunk, position)) > 0; position += count) {
+  const broken = (why: string): MultifdError =>
+    new MultifdError('ERR_RECORDING', `${file.path}, line ${line}: ${why}`);
+  for (
+    let position = 0, count = 0;
+    (count = await file.read(chunk, position)) > 0;
+    position += count
+  ) {
     const lines = (text + Buffer.from(chunk.buffer, 0, count).toString('latin1')).split('\n');
     text = lines.pop()!;
     if (text.length > MAX_LINE) lines.push(text);
     for (const one of lines) {
       line++;
       const arrived = parseLine(one);
-      if (arrived === undefined) throw broken('not "MILLISECONDS BYTES", or beyond 2^31 milliseconds');
-      if (arrived.milliseconds < last.milliseconds || arrived.bytes < last.bytes) throw broken('time and bytes can only grow');
+      if (arrived === undefined)
+        throw broken('not "MILLISECONDS BYTES", or beyond 2^31 milliseconds');
+      if (arrived.milliseconds < last.milliseconds || arrived.bytes < last.bytes)
+        throw broken('time and bytes can only grow');
       yield (last = arrived);
     }
   }
@@ -44,5 +52,7 @@ function parseLine(line: string): Arrived | undefined {
   const parts = /^(\d{1,10}) (\d{1,16})$/.exec(line);
   if (parts === null) return undefined;
   const arrived = { milliseconds: Number(parts[1]), bytes: Number(parts[2]) };
-  return arrived.milliseconds <= MAX_MILLISECONDS && Number.isSafeInteger(arrived.bytes) ? arrived : undefined;
+  return arrived.milliseconds <= MAX_MILLISECONDS && Number.isSafeInteger(arrived.bytes)
+    ? arrived
+    : undefined;
 }

@@ -4,14 +4,20 @@ import { MultifdError, type ErrorCode } from '../errors.ts';
 export interface ByteSource {
   /** Fills the start of `into`; gives the number of bytes, 0 only at the end. */
   read(into: Uint8Array): number | Promise<number>;
-  /** Makes the next `read` start at `position`, counted like {@link ByteReader.position}. Files have it, connections do not. */
+  /**
+   * Makes the next `read` start at `position`, counted like {@link ByteReader.position}. Files have
+   * it, connections do not.
+   */
   seek?(position: number): void;
 }
 
 export interface ByteReaderOptions {
   /** What `position` is before the first byte is read; default 0. */
   position?: number;
-  /** What the bytes are, for error codes and places: `connection` (the main channel, the default) or `file`. */
+  /**
+   * What the bytes are, for error codes and places: `connection` (the main channel, the default) or
+   * `file`.
+   */
   origin?: 'connection' | 'file';
 }
 
@@ -21,8 +27,9 @@ const TWO_TO_32 = 0x1_0000_0000;
 /**
  * Reads big-endian fields from a source, through one buffer of 64 KiB.
  *
- * Call {@link ensure} for the bytes of a record, then the synchronous getters for its fields. A view that
- * {@link bytes} or {@link rest} gave is valid until the next `ensure`, `copyInto`, `skipTo` or `atEnd`.
+ * Call {@link ensure} for the bytes of a record, then the synchronous getters for its fields. A
+ * view that {@link bytes} or {@link rest} gave is valid until the next `ensure`, `copyInto`,
+ * `skipTo` or `atEnd`.
  */
 export class ByteReader {
   readonly #source: ByteSource;
@@ -57,22 +64,34 @@ export class ByteReader {
 
   /** An error at `offset`, by default the next byte's position. */
   error(code: ErrorCode, message: string, offset = this.position, field?: string): MultifdError {
-    return new MultifdError(code, message, { channel: this.#file ? undefined : 'main', offset, field });
+    return new MultifdError(code, message, {
+      channel: this.#file ? undefined : 'main',
+      offset,
+      field,
+    });
   }
 
-  /** The error for a source that ended where there had to be more: ERR_PEER_CLOSED, or ERR_IMAGE for a file. */
+  /**
+   * The error for a source that ended where there had to be more: ERR_PEER_CLOSED, or ERR_IMAGE for
+   * a file.
+   */
   endedEarly(): MultifdError {
     const end = this.#base + this.#end;
     return this.#file
       ? this.error('ERR_IMAGE', 'the file was cut short: it ends in the middle of a record', end)
-      : this.error('ERR_PEER_CLOSED', 'the source closed the connection before its stream was complete', end);
+      : this.error(
+          'ERR_PEER_CLOSED',
+          'the source closed the connection before its stream was complete',
+          end,
+        );
   }
 
   /**
-   * Makes the next `count` bytes (at most 64 KiB) available; undefined when they are already. Await what it gives before any
-   * other call.
+   * Makes the next `count` bytes (at most 64 KiB) available; undefined when they are already. Await
+   * what it gives before any other call.
    *
-   * @throws MultifdError ERR_PEER_CLOSED, or ERR_IMAGE for a file, when the source ends before them.
+   * @throws MultifdError ERR_PEER_CLOSED, or ERR_IMAGE for a file, when the source ends before
+   *   them.
    */
   ensure(count: number): Promise<void> | undefined {
     return this.buffered >= count ? undefined : this.#fill(count);
@@ -102,7 +121,11 @@ export class ByteReader {
     const at = this.#take(8);
     const value = this.#view.getUint32(at) * TWO_TO_32 + this.#view.getUint32(at + 4);
     if (value > Number.MAX_SAFE_INTEGER) {
-      throw this.error('ERR_STREAM', `a 64-bit field holds ${value}, more than 2^53 - 1`, this.#base + at);
+      throw this.error(
+        'ERR_STREAM',
+        `a 64-bit field holds ${value}, more than 2^53 - 1`,
+        this.#base + at,
+      );
     }
     return value;
   }
@@ -118,7 +141,10 @@ export class ByteReader {
     return this.bytes(this.buffered);
   }
 
-  /** Fills all of `target`; what is not buffered yet is read straight into it. Throws as {@link ensure} does. */
+  /**
+   * Fills all of `target`; what is not buffered yet is read straight into it. Throws as {@link
+   * ensure} does.
+   */
   async copyInto(target: Uint8Array): Promise<void> {
     const buffered = this.bytes(Math.min(target.length, this.buffered));
     target.set(buffered);
@@ -142,7 +168,8 @@ export class ByteReader {
       this.#take(position - this.position);
       return;
     }
-    if (this.#source.seek === undefined) throw this.error('ERR_INTERNAL', 'a connection was asked to seek');
+    if (this.#source.seek === undefined)
+      throw this.error('ERR_INTERNAL', 'a connection was asked to seek');
     this.#source.seek(position);
     this.#moveTo(position);
   }
@@ -156,7 +183,8 @@ export class ByteReader {
   }
 
   async #fill(count: number): Promise<void> {
-    if (count > CAPACITY) throw this.error('ERR_INTERNAL', `${count} bytes do not fit the reader's buffer`);
+    if (count > CAPACITY)
+      throw this.error('ERR_INTERNAL', `${count} bytes do not fit the reader's buffer`);
     this.#buffer.copyWithin(0, this.#start, this.#end);
     this.#base += this.#start;
     this.#end -= this.#start;

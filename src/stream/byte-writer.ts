@@ -43,15 +43,22 @@ export class ByteWriter {
   /**
    * u8 length, then the name in UTF-8.
    *
-   * @throws MultifdError ERR_OPTION for a name that is empty, longer than 255 bytes, or has a control character.
+   * @throws MultifdError ERR_OPTION for a name that is empty, longer than 255 bytes, or has a
+   *   control character.
    */
   name(value: string): this {
     const encoded = encoder.encode(value);
     if (encoded.length === 0 || encoded.length > 255) {
-      throw new MultifdError('ERR_OPTION', `the name "${value}" takes ${encoded.length} bytes; it must take 1 to 255`);
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the name "${value}" takes ${encoded.length} bytes; it must take 1 to 255`,
+      );
     }
     if (CONTROL_CHARACTER.test(value)) {
-      throw new MultifdError('ERR_OPTION', `the name ${JSON.stringify(value)} has a control character`);
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the name ${JSON.stringify(value)} has a control character`,
+      );
     }
     return this.u8(encoded.length).bytes(encoded);
   }

@@ -29,7 +29,8 @@ export interface StreamCommand {
 /**
  * Reads a COMMAND whose first byte has been taken already: be16 command, be16 length, data.
  *
- * @throws MultifdError ERR_UNSUPPORTED for postcopy, COLO and their like; ERR_STREAM for an unknown command or a wrong length.
+ * @throws MultifdError ERR_UNSUPPORTED for postcopy, COLO and their like; ERR_STREAM for an
+ *   unknown command or a wrong length.
  */
 export async function parseCommand(reader: ByteReader): Promise<StreamCommand> {
   await reader.ensure(4);
@@ -38,12 +39,21 @@ export async function parseCommand(reader: ByteReader): Promise<StreamCommand> {
   const length = reader.u16();
   const refused = REFUSED.get(command);
   if (refused !== undefined) {
-    throw reader.error('ERR_UNSUPPORTED', `the source uses ${refused}, which is not supported; turn it off at the source`, at);
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the source uses ${refused}, which is not supported; turn it off at the source`,
+      at,
+    );
   }
   const expected = LENGTHS.get(command);
-  if (expected === undefined) throw reader.error('ERR_STREAM', `command ${command} is not known`, at);
+  if (expected === undefined)
+    throw reader.error('ERR_STREAM', `command ${command} is not known`, at);
   if (length !== expected) {
-    throw reader.error('ERR_STREAM', `command ${command} has ${length} bytes of data; expected ${expected}`, at);
+    throw reader.error(
+      'ERR_STREAM',
+      `command ${command} has ${length} bytes of data; expected ${expected}`,
+      at,
+    );
   }
   await reader.ensure(length);
   return { command, data: reader.bytes(length).slice() };

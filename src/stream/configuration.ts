@@ -34,14 +34,18 @@ const MAX_CAPABILITIES = 64;
  *     05 | u8 length, "configuration/capabilities"     | be32 1 | be32 count, count names (optional)
  *     05 | u8 length, "configuration/uuid"             | be32 1 | 16 bytes                (optional)
  *
- * @throws MultifdError ERR_STREAM if it is malformed, ERR_VERSION for a subsection's version, ERR_UNSUPPORTED for an
- *   unknown subsection: it has no length, so that nothing behind it can be found.
+ * @throws MultifdError ERR_STREAM if it is malformed, ERR_VERSION for a subsection's version,
+ *   ERR_UNSUPPORTED for an unknown subsection: it has no length, so that nothing behind it can be
+ *   found.
  */
 export async function parseConfiguration(reader: ByteReader): Promise<Configuration> {
   await reader.ensure(4);
   const length = reader.u32();
   if (length > MAX_MACHINE_LENGTH) {
-    throw reader.error('ERR_STREAM', `a machine type of ${length} bytes; at most ${MAX_MACHINE_LENGTH} are allowed`);
+    throw reader.error(
+      'ERR_STREAM',
+      `a machine type of ${length} bytes; at most ${MAX_MACHINE_LENGTH} are allowed`,
+    );
   }
   let configuration: Configuration = {
     machine: await readText(reader, length, 'the machine type', 'ERR_STREAM'),
@@ -60,14 +64,26 @@ export async function parseConfiguration(reader: ByteReader): Promise<Configurat
   }
 }
 
-async function parseSubsection(reader: ByteReader, name: string, at: number): Promise<Partial<Configuration>> {
+async function parseSubsection(
+  reader: ByteReader,
+  name: string,
+  at: number,
+): Promise<Partial<Configuration>> {
   await reader.ensure(4);
   const version = reader.u32();
   if (name !== CAPABILITIES && name !== UUID && name !== TARGET_PAGE_BITS) {
-    throw reader.error('ERR_UNSUPPORTED', `the configuration subsection ${name} is not known; migrate without it`, at);
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the configuration subsection ${name} is not known; migrate without it`,
+      at,
+    );
   }
   if (version !== SUBSECTION_VERSION) {
-    throw reader.error('ERR_VERSION', `${name} has version ${version}; only ${SUBSECTION_VERSION} is known`, at);
+    throw reader.error(
+      'ERR_VERSION',
+      `${name} has version ${version}; only ${SUBSECTION_VERSION} is known`,
+      at,
+    );
   }
   if (name === CAPABILITIES) return { capabilities: await parseCapabilities(reader) };
   if (name === UUID) {
@@ -83,7 +99,11 @@ async function parseCapabilities(reader: ByteReader): Promise<string[]> {
   const at = reader.position;
   const count = reader.u32();
   if (count > MAX_CAPABILITIES) {
-    throw reader.error('ERR_STREAM', `${count} capabilities; at most ${MAX_CAPABILITIES} are allowed`, at);
+    throw reader.error(
+      'ERR_STREAM',
+      `${count} capabilities; at most ${MAX_CAPABILITIES} are allowed`,
+      at,
+    );
   }
   const names: string[] = [];
   for (let i = 0; i < count; i++) names.push(await readName(reader, 'a capability'));
@@ -93,18 +113,29 @@ async function parseCapabilities(reader: ByteReader): Promise<string[]> {
 /**
  * The bytes of a CONFIGURATION section, its subsections in QEMU's order.
  *
- * @throws MultifdError ERR_OPTION for a name that is empty or longer than 255 bytes, or a uuid that has not 16 bytes.
+ * @throws MultifdError ERR_OPTION for a name that is empty or longer than 255 bytes, or a uuid
+ *   that has not 16 bytes.
  */
 export function serialiseConfiguration(configuration: Configuration): Uint8Array {
   const { machine, capabilities, uuid, targetPageBits } = configuration;
   const encodedMachine = new TextEncoder().encode(machine);
   if (encodedMachine.length === 0 || encodedMachine.length > MAX_MACHINE_LENGTH) {
-    throw new MultifdError('ERR_OPTION', `the machine type takes ${encodedMachine.length} bytes; it must take 1 to ${MAX_MACHINE_LENGTH}`);
+    throw new MultifdError(
+      'ERR_OPTION',
+      `the machine type takes ${encodedMachine.length} bytes; it must take 1 to ` +
+        `${MAX_MACHINE_LENGTH}`,
+    );
   }
   if (uuid !== undefined && uuid.length !== UUID_LENGTH) {
-    throw new MultifdError('ERR_OPTION', `the uuid has ${uuid.length} bytes; it must have ${UUID_LENGTH}`);
+    throw new MultifdError(
+      'ERR_OPTION',
+      `the uuid has ${uuid.length} bytes; it must have ${UUID_LENGTH}`,
+    );
   }
-  const writer = new ByteWriter().u8(Section.CONFIGURATION).u32(encodedMachine.length).bytes(encodedMachine);
+  const writer = new ByteWriter()
+    .u8(Section.CONFIGURATION)
+    .u32(encodedMachine.length)
+    .bytes(encodedMachine);
   if (targetPageBits !== undefined) subsection(writer, TARGET_PAGE_BITS).u32(targetPageBits);
   if (capabilities.length > 0) {
     subsection(writer, CAPABILITIES).u32(capabilities.length);
@@ -121,10 +152,17 @@ function subsection(writer: ByteWriter, name: string): ByteWriter {
 /** The same configuration with the capability; for `mapped-ram` when a stream becomes an image. */
 export function withCapability(configuration: Configuration, name: string): Configuration {
   const { capabilities } = configuration;
-  return capabilities.includes(name) ? configuration : { ...configuration, capabilities: [...capabilities, name] };
+  return capabilities.includes(name)
+    ? configuration
+    : { ...configuration, capabilities: [...capabilities, name] };
 }
 
-/** The same configuration without the capability; for `mapped-ram` when an image becomes a stream. */
+/**
+ * The same configuration without the capability; for `mapped-ram` when an image becomes a stream.
+ */
 export function withoutCapability(configuration: Configuration, name: string): Configuration {
-  return { ...configuration, capabilities: configuration.capabilities.filter((one) => one !== name) };
+  return {
+    ...configuration,
+    capabilities: configuration.capabilities.filter((one) => one !== name),
+  };
 }

@@ -46,12 +46,16 @@ export const RamFlag = {
   MULTIFD_FLUSH: 0x200,
 } as const;
 
-/** How many low bits of a RAM word are flags, as a modulus: offsets in words are multiples of it. */
+/**
+ * How many low bits of a RAM word are flags, as a modulus: offsets in words are multiples of it.
+ */
 export const RAM_WORD_ALIGNMENT = 0x1000;
 
 export const RAM_IDSTR = 'ram';
 export const RAM_VERSION = 4;
-/** The section id this project's writer gives to "ram"; a reader takes it from the START section. */
+/**
+ * The section id this project's writer gives to "ram"; a reader takes it from the START section.
+ */
 export const RAM_SECTION_ID = 1;
 
 /** The be16 type of a message on the return path. */
@@ -70,10 +74,16 @@ export const MAPPED_RAM = 'mapped-ram';
 export const MAPPED_RAM_VERSION = 1;
 /** Length in bytes of the header that mapped-ram adds to a block's MEM_SIZE entry. */
 export const MAPPED_RAM_HEADER_LENGTH = 28;
-/** The pages region of each block starts at a multiple of this many bytes, counted from the start of the file. */
+/**
+ * The pages region of each block starts at a multiple of this many bytes, counted from the start of
+ * the file.
+ */
 export const MAPPED_RAM_ALIGNMENT = 0x100000;
 
-/** The page sizes this project takes, in bytes: powers of two from one RAM word's alignment to one multifd packet. */
+/**
+ * The page sizes this project takes, in bytes: powers of two from one RAM word's alignment to one
+ * multifd packet.
+ */
 export const MIN_PAGE_SIZE = RAM_WORD_ALIGNMENT;
 export const MAX_PAGE_SIZE = 512 * 1024;
 
@@ -84,6 +94,7 @@ export function bitmapLength(usedLength: number, pageSize: number): number {
 
 /** Whether `pageSize` (bytes) is one this project takes. */
 export function isPageSize(pageSize: unknown): pageSize is number {
-  if (typeof pageSize !== 'number' || pageSize < MIN_PAGE_SIZE || pageSize > MAX_PAGE_SIZE) return false;
+  if (typeof pageSize !== 'number' || pageSize < MIN_PAGE_SIZE || pageSize > MAX_PAGE_SIZE)
+    return false;
   return Number.isInteger(Math.log2(pageSize));
 }

@@ -2,9 +2,9 @@ import { asObject, type Json, Mismatch } from './tail-cursor.ts';
 
 /**
  * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array
- * "devices", one object per section. It can come from anybody, so it is never parsed as a whole: its
- * devices are found by their brackets, and parsed one by one, each within bounds. QEMU 10.0 takes 2 MB
- * for 255 CPUs, 8 bytes for each item that is counted here.
+ * "devices", one object per section. It can come from anybody, so it is never parsed as a whole:
+ * its devices are found by their brackets, and parsed one by one, each within bounds. QEMU 10.0
+ * takes 2 MB for 255 CPUs, 8 bytes for each item that is counted here.
  */
 
 /** Bytes of a whole description. */
@@ -31,7 +31,10 @@ const OUTERMOST = 1;
 const LIST = 2;
 const DEVICE = 3;
 
-/** Finds the devices of a description byte by byte, by brackets and quotes, and looks at nothing else. */
+/**
+ * Finds the devices of a description byte by byte, by brackets and quotes, and looks at nothing
+ * else.
+ */
 export class DescriptionScan {
   /** The bytes up to here are a whole description, but for spaces behind it. */
   complete = false;

@@ -22,7 +22,10 @@ export type DeviceField = FieldPlace &
   (
     | { readonly kind: 'integer'; readonly value: number | bigint }
     | { readonly kind: 'bool'; readonly value: boolean }
-    /** Bytes whose meaning the description does not tell. `note` says why, where one would expect more. */
+    /**
+     * Bytes whose meaning the description does not tell. `note` says why, where one would expect
+     * more.
+     */
     | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly note?: string }
     | { readonly kind: 'struct'; readonly struct: DeviceContent }
     | { readonly kind: 'array'; readonly elements: readonly DeviceField[] }
@@ -38,7 +41,10 @@ export interface DeviceContent {
 }
 
 export interface DeviceSubsection extends DeviceContent {
-  /** Where its header begins in the section's content, in bytes; its first field or subsection follows the header. */
+  /**
+   * Where its header begins in the section's content, in bytes; its first field or subsection
+   * follows the header.
+   */
   readonly offset: number;
 }
 
@@ -52,29 +58,44 @@ export interface DeviceReport extends DeviceContent {
   readonly size: number;
 }
 
-/** How many fields, elements and subsections are told apart in all. A machine with many devices has some ten thousand; what a file can claim is without bound. */
+/**
+ * How many fields, elements and subsections are told apart in all. A machine with many devices has
+ * some ten thousand; what a file can claim is without bound.
+ */
 const MAX_FIELDS = 0x80000;
 const TOO_MANY = 'there are too many fields to list them all';
 
-/** Integers: be, of 8 to 64 bits. QEMU appends what it compares the value with when it loads: `int32 equal`, `int32 le`. */
+/**
+ * Integers: be, of 8 to 64 bits. QEMU appends what it compares the value with when it loads: `int32
+ * equal`, `int32 le`.
+ */
 const INTEGER = /^(u?)int(8|16|32|64)(?: [a-z]+)?$/;
 
 /**
- * The fields of each device section. What the description does not tell, or tells in contradiction to itself, comes as bytes:
- * the fields always cover each section's content without gap or overlap, but for the headers of subsections.
+ * The fields of each device section. What the description does not tell, or tells in contradiction
+ * to itself, comes as bytes: the fields always cover each section's content without gap or overlap,
+ * but for the headers of subsections.
  *
- * @param bytes a tail: everything that follows the RAM in a stream or an image. The result has views of it.
+ * @param bytes a tail: everything that follows the RAM in a stream or an image. The result has
+ *   views of it.
  * @param tail what readTail has found in it.
- * @returns one report per section, in order; undefined if the sections cannot be told apart. Never throws.
+ * @returns one report per section, in order; undefined if the sections cannot be told apart.
+ *   Never throws.
  */
-export function describeDevices(tailBytes: ArrayBufferView, tail?: Pick<DeviceTail, 'sections' | 'description'>): DeviceReport[] | undefined {
+export function describeDevices(
+  tailBytes: ArrayBufferView,
+  tail?: Pick<DeviceTail, 'sections' | 'description'>,
+): DeviceReport[] | undefined {
   return guarding(() => {
     const bytes = givenBytes('what follows the RAM', tailBytes);
     return describeAll(bytes, tail ?? readTail(bytes));
   });
 }
 
-function describeAll(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'description'>): DeviceReport[] | undefined {
+function describeAll(
+  bytes: Uint8Array,
+  tail: Pick<DeviceTail, 'sections' | 'description'>,
+): DeviceReport[] | undefined {
   const { sections, description } = tail;
   if (sections === undefined || description === undefined) return sections && [];
   const budget = { left: MAX_FIELDS };
@@ -87,10 +108,18 @@ function describeAll(bytes: Uint8Array, tail: Pick<DeviceTail, 'sections' | 'des
   return reports;
 }
 
-function describe(bytes: Uint8Array, section: TailSection, device: Json, budget: Budget): DeviceReport {
+function describe(
+  bytes: Uint8Array,
+  section: TailSection,
+  device: Json,
+  budget: Budget,
+): DeviceReport {
   const { idstr, instanceId, version, sectionId, offset, size } = section;
   // No Buffer, whatever the tail is: those become JSON in a way of their own.
-  const decoder = new Decoder(new Uint8Array(bytes.buffer, bytes.byteOffset + offset, size), budget);
+  const decoder = new Decoder(
+    new Uint8Array(bytes.buffer, bytes.byteOffset + offset, size),
+    budget,
+  );
   return { idstr, instanceId, sectionId, size, ...decoder.content(device, 0, size, 0), version };
 }
 
@@ -111,7 +140,10 @@ class Decoder {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** What is described to fill the bytes from `offset` to `end` exactly. Throws Mismatch if it does not. */
+  /**
+   * What is described to fill the bytes from `offset` to `end` exactly. Throws Mismatch if it does
+   * not.
+   */
   content(description: Json, offset: number, end: number, depth: number): DeviceContent {
     const cursor = new Cursor(this.#bytes, offset, end);
     const { content, visitor } = this.#collector(description, depth);
@@ -120,7 +152,10 @@ class Decoder {
     return content;
   }
 
-  #collector(description: Json, depth: number): { content: DeviceContent; visitor: ContentVisitor } {
+  #collector(
+    description: Json,
+    depth: number,
+  ): { content: DeviceContent; visitor: ContentVisitor } {
     const { vmsd_name: layout, version } = description;
     const fields: DeviceField[] = [];
     const subsections: DeviceSubsection[] = [];
@@ -132,9 +167,11 @@ class Decoder {
         subsections,
       },
       visitor: {
-        field: (field, offset, size, count) => void fields.push(this.#field(field, offset, size, count, depth)),
+        field: (field, offset, size, count) =>
+          void fields.push(this.#field(field, offset, size, count, depth)),
         subsection: (subsection, offset) => {
-          // A section's own subsections are as many as its description has; but a struct is described once for all its array's elements.
+          // A section's own subsections are as many as its description has; but a struct is
+          // described once for all its array's elements.
           if (this.#budget.left-- <= 0 && depth > 0) throw new Mismatch(TOO_MANY);
           const inner = this.#collector(subsection, depth + 1);
           subsections.push({ ...inner.content, offset });
@@ -144,7 +181,13 @@ class Decoder {
     };
   }
 
-  #field(field: Json, offset: number, size: number, count: number | undefined, depth: number): DeviceField {
+  #field(
+    field: Json,
+    offset: number,
+    size: number,
+    count: number | undefined,
+    depth: number,
+  ): DeviceField {
     const { name, type, index } = field;
     const place: FieldPlace = {
       name: typeof name === 'string' ? name : '',
@@ -154,18 +197,26 @@ class Decoder {
       ...(typeof index === 'number' && { index }),
     };
     if (count === undefined) return this.#element(field, place, depth);
-    if (this.#budget.left-- <= 0 || count > this.#budget.left) return this.#asBytes(place, TOO_MANY);
+    if (this.#budget.left-- <= 0 || count > this.#budget.left)
+      return this.#asBytes(place, TOO_MANY);
     if (place.size === 0) return this.#asBytes(place, `${count} elements of ${size} bytes`);
     const elements: DeviceField[] = [];
     for (let at = 0; at < count; at++) {
-      elements.push(this.#element(field, { name: place.name, type: place.type, offset: offset + at * size, size, index: at }, depth));
+      elements.push(
+        this.#element(
+          field,
+          { name: place.name, type: place.type, offset: offset + at * size, size, index: at },
+          depth,
+        ),
+      );
     }
     return { ...place, kind: 'array', elements };
   }
 
   #element(field: Json, place: FieldPlace, depth: number): DeviceField {
     if (this.#budget.left-- <= 0) return this.#asBytes(place, TOO_MANY);
-    // A "struct" has its description in a place of its own; types that QEMU saves by means of a struct ("tmp", "vstruct") have it in theirs.
+    // A "struct" has its description in a place of its own; types that QEMU saves by means of a
+    // struct ("tmp", "vstruct") have it in theirs.
     const description = field['struct'] ?? (field['fields'] === undefined ? undefined : field);
     if (description !== undefined) return this.#struct(description, place, depth);
     if (place.type === 'struct') return this.#asBytes(place, 'it is not described');
@@ -174,7 +225,12 @@ class Decoder {
 
   #struct(description: unknown, place: FieldPlace, depth: number): DeviceField {
     try {
-      const struct = this.content(asObject(description), place.offset, place.offset + place.size, depth + 1);
+      const struct = this.content(
+        asObject(description),
+        place.offset,
+        place.offset + place.size,
+        depth + 1,
+      );
       return { ...place, kind: 'struct', struct };
     } catch (error) {
       if (!(error instanceof Mismatch)) throw error;
@@ -184,7 +240,8 @@ class Decoder {
 
   #scalar(place: FieldPlace): DeviceField {
     const { type, offset, size } = place;
-    if (type === 'bool' && size === 1 && this.#bytes[offset]! < 2) return { ...place, kind: 'bool', value: this.#bytes[offset] === 1 };
+    if (type === 'bool' && size === 1 && this.#bytes[offset]! < 2)
+      return { ...place, kind: 'bool', value: this.#bytes[offset] === 1 };
     // A timer is its time in nanoseconds, -1 if it is not running.
     const [, unsigned, bits] = INTEGER.exec(type === 'timer' ? 'int64' : type) ?? [];
     if (bits === undefined) return this.#asBytes(place);

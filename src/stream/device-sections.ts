@@ -17,7 +17,10 @@ export interface DeviceRecord {
 
 /** What follows the RAM in a stream or image. */
 export interface DeviceTail {
-  /** The device sections in order; undefined when their description is missing or does not fit the bytes exactly. */
+  /**
+   * The device sections in order; undefined when their description is missing or does not fit the
+   * bytes exactly.
+   */
   readonly sections: readonly TailSection[] | undefined;
   /** Where the description's text is, if there is one. */
   readonly description: VmDescription | undefined;
@@ -30,15 +33,17 @@ export interface DeviceTail {
 const RECORD_VERSION = 1;
 
 /**
- * What follows the RAM, for memory that is no VM's: each record as a FULL section with one opaque field, and the
- * description that lets any reader of QEMU's format follow them. Without records it is one EOF byte.
+ * What follows the RAM, for memory that is no VM's: each record as a FULL section with one opaque
+ * field, and the description that lets any reader of QEMU's format follow them. Without records it
+ * is one EOF byte.
  *
- *     per record: 04 | be32 section id | u8 length, idstr | be32 instance | be32 version | data | 7e | be32 section id
- *     00 | 06 | be32 length | JSON
+ *     per record: 04 | be32 section id | u8 length, idstr | be32 instance | be32 version | data |
+ *     7e | be32 section id 00 | 06 | be32 length | JSON
  *
  * @param pageSize bytes; the description says it.
- * @throws MultifdError ERR_OPTION for an idstr that is empty or longer than 255 bytes; ERR_UNSUPPORTED if no reader could tell
- *   where the tail ends: the description takes more than 16 MiB, or data contains the end of a tail that begins with the same record.
+ * @throws MultifdError ERR_OPTION for an idstr that is empty or longer than 255 bytes;
+ *   ERR_UNSUPPORTED if no reader could tell where the tail ends: the description takes more than 16
+ *   MiB, or data contains the end of a tail that begins with the same record.
  */
 export function buildTail(records: readonly DeviceRecord[], pageSize: number): Uint8Array {
   return concat(tailPieces(records, pageSize));
@@ -73,13 +78,17 @@ export function tailPieces(records: readonly DeviceRecord[], pageSize: number): 
   if (pieces.some((piece) => scanner.feed(piece) !== piece.length) || !scanner.complete) {
     throw new MultifdError(
       'ERR_UNSUPPORTED',
-      'the device records are too many to describe, or one contains the end of another stream that begins with the same record; encode it differently',
+      'the device records are too many to describe, or one contains the end of another ' +
+        'stream that begins with the same record; encode it differently',
     );
   }
   return pieces;
 }
 
-/** Reads a tail, as far as its description allows. Never throws: a tail that cannot be followed is still one to carry. */
+/**
+ * Reads a tail, as far as its description allows. Never throws: a tail that cannot be followed is
+ * still one to carry.
+ */
 export function readTail(bytes: Uint8Array): DeviceTail {
   const scanner = new TailScanner();
   const taken = scanner.feed(bytes);

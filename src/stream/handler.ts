@@ -3,15 +3,16 @@ import type { StreamCommand } from './commands.ts';
 import type { Configuration } from './configuration.ts';
 
 /**
- * How the main stream and the multifd channels are paired: machine types from 8.1 on send a MULTIFD_FLUSH word per round,
- * older ones mean a flush at the end of each section.
+ * How the main stream and the multifd channels are paired: machine types from 8.1 on send a
+ * MULTIFD_FLUSH word per round, older ones mean a flush at the end of each section.
  */
 export type SyncMode = 'per-round' | 'per-section';
 export type RamSectionKind = 'start' | 'part' | 'end';
 
 /**
- * What a parser tells about a main stream, in its order. Where a promise may come back, the parser reads on only once it
- * has resolved; that is what keeps zero pages, flushes and the channels in order. Views of bytes are valid until then.
+ * What a parser tells about a main stream, in its order. Where a promise may come back, the parser
+ * reads on only once it has resolved; that is what keeps zero pages, flushes and the channels in
+ * order. Views of bytes are valid until then.
  */
 export interface MainStreamHandler {
   configuration(configuration: Configuration): void | Promise<void>;
@@ -19,8 +20,8 @@ export interface MainStreamHandler {
   /** The block list, once, before any page. `blockIndex` below counts in it. */
   blocks(blocks: readonly RamBlock[]): void | Promise<void>;
   /**
-   * The same blocks again, of which some have become longer, between two rounds (`per-round` only). The pages that are new are none before the
-   * next flush, which comes right after this.
+   * The same blocks again, of which some have become longer, between two rounds (`per-round` only).
+   * The pages that are new are none before the next flush, which comes right after this.
    */
   resize(blocks: readonly RamBlock[]): void | Promise<void>;
   /** A page of zeros at byte `offset` of the block. */
@@ -29,7 +30,10 @@ export interface MainStreamHandler {
   page(blockIndex: number, offset: number, bytes: Uint8Array): void | Promise<void>;
   /** MULTIFD_FLUSH: each channel must reach its next SYNC before the stream goes on. */
   flush(): void | Promise<void>;
-  /** A section of "ram" ended; with `per-section` this asks for what {@link flush} asks for with `per-round`. */
+  /**
+   * A section of "ram" ended; with `per-section` this asks for what {@link flush} asks for with
+   * `per-round`.
+   */
   endOfSection(kind: RamSectionKind, syncMode: SyncMode): void | Promise<void>;
   /** The next bytes, verbatim, of what follows the RAM: device sections, EOF, VMDESCRIPTION. */
   tail(chunk: Uint8Array): void | Promise<void>;

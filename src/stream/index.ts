@@ -1,4 +1,13 @@
-export { bitmapLength, Command, isPageSize, MAPPED_RAM, MAPPED_RAM_ALIGNMENT, MAPPED_RAM_HEADER_LENGTH, MIN_PAGE_SIZE, STREAM_MAGIC } from './constants.ts';
+export {
+  bitmapLength,
+  Command,
+  isPageSize,
+  MAPPED_RAM,
+  MAPPED_RAM_ALIGNMENT,
+  MAPPED_RAM_HEADER_LENGTH,
+  MIN_PAGE_SIZE,
+  STREAM_MAGIC,
+} from './constants.ts';
 export { ByteReader, type ByteReaderOptions, type ByteSource } from './byte-reader.ts';
 export type { MappedRegion, RamBlock } from './blocks.ts';
 export type { StreamCommand } from './commands.ts';
@@ -11,7 +20,19 @@ export {
   type ParseOptions,
   type StreamSummary,
 } from './parser.ts';
-export { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from './writer.ts';
+export {
+  blockEntry,
+  flushWord,
+  openReturnPath,
+  ping,
+  ramEnd,
+  ramPart,
+  ramResize,
+  ramSectionEnd,
+  ramStart,
+  streamHeader,
+  zeroPage,
+} from './writer.ts';
 export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
 export {
   buildTail,
@@ -21,6 +42,12 @@ export {
   type DeviceTail,
 } from './device-sections.ts';
 export type { TailSection } from './tail-walk.ts';
-export { describeDevices, type DeviceContent, type DeviceField, type DeviceReport, type DeviceSubsection } from './device-fields.ts';
+export {
+  describeDevices,
+  type DeviceContent,
+  type DeviceField,
+  type DeviceReport,
+  type DeviceSubsection,
+} from './device-fields.ts';
 export { selectDevices } from './device-names.ts';
 export { TailScanner, type VmDescription } from './tail-scanner.ts';

@@ -8,22 +8,36 @@ export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
  * A name as the main stream has them: u8 length, then that many bytes of UTF-8, not NUL-terminated.
  *
  * @param what says in an error whose name it is.
- * @throws MultifdError `code` for an empty name, one that is not UTF-8, or one with a NUL or control character.
+ * @throws MultifdError `code` for an empty name, one that is not UTF-8, or one with a NUL or
+ *   control character.
  */
-export async function readName(reader: ByteReader, what: string, code: ErrorCode = 'ERR_STREAM'): Promise<string> {
+export async function readName(
+  reader: ByteReader,
+  what: string,
+  code: ErrorCode = 'ERR_STREAM',
+): Promise<string> {
   await reader.ensure(1);
   return readText(reader, reader.u8(), what, code);
 }
 
 /** The same for a text whose length (in bytes, at most 64 KiB) has been read already. */
-export async function readText(reader: ByteReader, length: number, what: string, code: ErrorCode): Promise<string> {
+export async function readText(
+  reader: ByteReader,
+  length: number,
+  what: string,
+  code: ErrorCode,
+): Promise<string> {
   const at = reader.position;
   if (length === 0) throw reader.error(code, `the name of ${what} is empty`, at);
   await reader.ensure(length);
   const text = decodeUtf8(reader.bytes(length));
   if (text === undefined) throw reader.error(code, `the name of ${what} is not UTF-8`, at);
   if (CONTROL_CHARACTER.test(text)) {
-    throw reader.error(code, `the name of ${what}, ${JSON.stringify(text)}, has a control character`, at);
+    throw reader.error(
+      code,
+      `the name of ${what}, ${JSON.stringify(text)}, has a control character`,
+      at,
+    );
   }
   return text;
 }

@@ -50,13 +50,14 @@ const DEFAULT_MAX_BLOCKS = 4096;
 export const DEFAULT_MAX_TAIL = 64 * 1024 * 1024;
 
 /**
- * Parses a whole main stream, from `QEVM` to its end. Device sections cannot be parsed without knowing the devices; they are
- * handed on verbatim.
+ * Parses a whole main stream, from `QEVM` to its end. Device sections cannot be parsed without
+ * knowing the devices; they are handed on verbatim.
  *
- * @throws MultifdError ERR_MAGIC, ERR_VERSION, ERR_UUID, ERR_STREAM, ERR_BLOCK, ERR_BLOCK_LENGTH, ERR_PAGE_OFFSET for what is
- *   wrong in the stream; ERR_UNSUPPORTED for what is right but not handled; ERR_PEER_CLOSED (ERR_IMAGE for a file) if the source ends
- *   before the stream is complete; ERR_OPTION for a page size that is not a power of two from 4 KiB to 512 KiB; and whatever
- *   the handler throws.
+ * @throws MultifdError ERR_MAGIC, ERR_VERSION, ERR_UUID, ERR_STREAM, ERR_BLOCK, ERR_BLOCK_LENGTH,
+ *   ERR_PAGE_OFFSET for what is wrong in the stream; ERR_UNSUPPORTED for what is right but not
+ *   handled; ERR_PEER_CLOSED (ERR_IMAGE for a file) if the source ends before the stream is
+ *   complete; ERR_OPTION for a page size that is not a power of two from 4 KiB to 512 KiB; and
+ *   whatever the handler throws.
  */
 export async function parseMainStream(
   reader: ByteReader,
@@ -82,16 +83,28 @@ export async function parseMainStream(
 }
 
 /** Parses a main stream up to the footer of the last section "ram", and leaves the reader there. */
-async function parseRam(reader: ByteReader, handler: MainStreamHandler, options: ParseOptions): Promise<RamSummary> {
+async function parseRam(
+  reader: ByteReader,
+  handler: MainStreamHandler,
+  options: ParseOptions,
+): Promise<RamSummary> {
   const { pageSize } = options;
   if (pageSize !== undefined && !isPageSize(pageSize)) {
-    throw new MultifdError('ERR_OPTION', `pageSize is ${pageSize}; it must be a power of two from ${MIN_PAGE_SIZE} to ${MAX_PAGE_SIZE}`);
+    throw new MultifdError(
+      'ERR_OPTION',
+      `pageSize is ${pageSize}; it must be a power of two from ${MIN_PAGE_SIZE} to ` +
+        `${MAX_PAGE_SIZE}`,
+    );
   }
   const configuration = await parseStreamHeader(reader);
   checkConfiguration(reader, configuration, options.uuid);
   const mappedRam = configuration.capabilities.includes(MAPPED_RAM);
   const ram = new RamSection(reader, handler, {
-    pageSize: expectedPageSize(reader, configuration, pageSize ?? (mappedRam ? undefined : MIN_PAGE_SIZE)),
+    pageSize: expectedPageSize(
+      reader,
+      configuration,
+      pageSize ?? (mappedRam ? undefined : MIN_PAGE_SIZE),
+    ),
     maxBytes: options.maxBytes ?? DEFAULT_MAX_BYTES,
     maxBlocks: options.maxBlocks ?? DEFAULT_MAX_BLOCKS,
     mappedRam,
@@ -113,50 +126,82 @@ async function parseRam(reader: ByteReader, handler: MainStreamHandler, options:
         : await parseSectionId(reader, sectionId, at);
     await ram.parse(kind);
     await parseFooter(reader, sectionId);
-    if (kind === 'end') return { configuration, syncMode: ram.syncMode, tailOffset: reader.position };
+    if (kind === 'end')
+      return { configuration, syncMode: ram.syncMode, tailOffset: reader.position };
   }
 }
 
 /**
  * Parses what every main stream begins with: `QEVM`, be32 version 3, the CONFIGURATION section.
  *
- * @throws MultifdError ERR_MAGIC, ERR_VERSION, ERR_STREAM or ERR_UNSUPPORTED for what is wrong with it; ERR_PEER_CLOSED (ERR_IMAGE for a
- *   file) for an early end.
+ * @throws MultifdError ERR_MAGIC, ERR_VERSION, ERR_STREAM or ERR_UNSUPPORTED for what is wrong
+ *   with it; ERR_PEER_CLOSED (ERR_IMAGE for a file) for an early end.
  */
 export async function parseStreamHeader(reader: ByteReader): Promise<Configuration> {
   const at = reader.position;
   await reader.ensure(4);
-  if (reader.u32() !== STREAM_MAGIC) throw reader.error('ERR_MAGIC', 'this is no migration stream: it does not begin with QEVM', at);
+  if (reader.u32() !== STREAM_MAGIC)
+    throw reader.error('ERR_MAGIC', 'this is no migration stream: it does not begin with QEVM', at);
   await reader.ensure(5);
   const version = reader.u32();
   if (version !== STREAM_VERSION) {
-    throw reader.error('ERR_VERSION', `the stream has version ${version}; only ${STREAM_VERSION} is known`, at + 4);
+    throw reader.error(
+      'ERR_VERSION',
+      `the stream has version ${version}; only ${STREAM_VERSION} is known`,
+      at + 4,
+    );
   }
-  if (reader.u8() !== Section.CONFIGURATION) throw reader.error('ERR_STREAM', 'the stream does not begin with CONFIGURATION', at + 8);
+  if (reader.u8() !== Section.CONFIGURATION)
+    throw reader.error('ERR_STREAM', 'the stream does not begin with CONFIGURATION', at + 8);
   return parseConfiguration(reader);
 }
 
-function checkConfiguration(reader: ByteReader, configuration: Configuration, uuid: Uint8Array | undefined): void {
+function checkConfiguration(
+  reader: ByteReader,
+  configuration: Configuration,
+  uuid: Uint8Array | undefined,
+): void {
   const { capabilities } = configuration;
   const other = capabilities.find((name) => name !== MAPPED_RAM);
   if (other !== undefined) {
-    throw reader.error('ERR_UNSUPPORTED', `the source uses ${other}, which changes the format; turn it off at the source`);
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the source uses ${other}, which changes the format; turn it off at the source`,
+    );
   }
   if (capabilities.length > 0 && !reader.seekable) {
-    throw reader.error('ERR_UNSUPPORTED', 'mapped-ram is a form for files, not for connections; turn it off at the source');
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      'mapped-ram is a form for files, not for connections; turn it off at the source',
+    );
   }
-  if (uuid !== undefined && configuration.uuid !== undefined && !configuration.uuid.every((byte, i) => byte === uuid[i])) {
+  if (
+    uuid !== undefined &&
+    configuration.uuid !== undefined &&
+    !configuration.uuid.every((byte, i) => byte === uuid[i])
+  ) {
     throw reader.error('ERR_UUID', 'the source is a VM with another uuid');
   }
 }
 
-/** The page size in bytes, from the configuration and what the caller said; undefined if neither says it. */
-function expectedPageSize(reader: ByteReader, { targetPageBits }: Configuration, given: number | undefined): number | undefined {
+/**
+ * The page size in bytes, from the configuration and what the caller said; undefined if neither
+ * says it.
+ */
+function expectedPageSize(
+  reader: ByteReader,
+  { targetPageBits }: Configuration,
+  given: number | undefined,
+): number | undefined {
   if (targetPageBits === undefined) return given;
   const pageSize = 2 ** targetPageBits;
   if (given === undefined && isPageSize(pageSize)) return pageSize;
   if (pageSize !== given) {
-    throw reader.error('ERR_UNSUPPORTED', `the source has pages of 2^${targetPageBits} bytes, not the ${given ?? 'sizes known'} expected here`);
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the source has pages of 2^${targetPageBits} bytes, not the ${given ?? 'sizes known'} ` +
+        'expected here',
+    );
   }
   return pageSize;
 }
@@ -172,14 +217,26 @@ function ramSectionKind(reader: ByteReader, type: number, at: number): RamSectio
       return 'end';
     case Section.EOF:
     case Section.VMDESCRIPTION:
-      throw reader.error('ERR_STREAM', 'the stream ends before its RAM does; the source was stopped', at);
+      throw reader.error(
+        'ERR_STREAM',
+        'the stream ends before its RAM does; the source was stopped',
+        at,
+      );
     default:
       throw reader.error('ERR_STREAM', `a section of type 0x${type.toString(16)} is not known`, at);
   }
 }
 
-/** START and FULL: be32 section id | u8 length, idstr | be32 instance id | be32 version. Gives the section id of "ram". */
-async function parseStartHeader(reader: ByteReader, type: number, ramId: number | undefined, at: number): Promise<number> {
+/**
+ * START and FULL: be32 section id | u8 length, idstr | be32 instance id | be32 version. Gives the
+ * section id of "ram".
+ */
+async function parseStartHeader(
+  reader: ByteReader,
+  type: number,
+  ramId: number | undefined,
+  at: number,
+): Promise<number> {
   await reader.ensure(4);
   const id = reader.u32();
   const idstr = await readName(reader, 'a section');
@@ -187,28 +244,53 @@ async function parseStartHeader(reader: ByteReader, type: number, ramId: number 
   const instance = reader.u32();
   const version = reader.u32();
   if (type !== Section.START || idstr !== RAM_IDSTR || instance !== 0) {
-    throw reader.error('ERR_UNSUPPORTED', `the section "${idstr}" ${instance} comes before the end of "ram"; only "ram" can be read`, at);
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the section "${idstr}" ${instance} comes before the end of "ram"; only "ram" can be read`,
+      at,
+    );
   }
-  if (ramId !== undefined) throw reader.error('ERR_STREAM', 'the section "ram" is started twice', at);
+  if (ramId !== undefined)
+    throw reader.error('ERR_STREAM', 'the section "ram" is started twice', at);
   if (version !== RAM_VERSION) {
-    throw reader.error('ERR_VERSION', `the section "ram" has version ${version}; only ${RAM_VERSION} is known`, at);
+    throw reader.error(
+      'ERR_VERSION',
+      `the section "ram" has version ${version}; only ${RAM_VERSION} is known`,
+      at,
+    );
   }
   return id;
 }
 
 /** PART and END: be32 section id. */
-async function parseSectionId(reader: ByteReader, ramId: number | undefined, at: number): Promise<number> {
+async function parseSectionId(
+  reader: ByteReader,
+  ramId: number | undefined,
+  at: number,
+): Promise<number> {
   await reader.ensure(4);
   const id = reader.u32();
-  if (ramId === undefined) throw reader.error('ERR_STREAM', `the section ${id} goes on before it was started`, at);
-  if (id !== ramId) throw reader.error('ERR_UNSUPPORTED', `the section ${id} is not "ram"; nothing else can be read`, at);
+  if (ramId === undefined)
+    throw reader.error('ERR_STREAM', `the section ${id} goes on before it was started`, at);
+  if (id !== ramId)
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the section ${id} is not "ram"; nothing else can be read`,
+      at,
+    );
   return id;
 }
 
 async function parseFooter(reader: ByteReader, sectionId: number): Promise<void> {
   const at = reader.position;
   await reader.ensure(5);
-  if (reader.u8() !== Section.FOOTER) throw reader.error('ERR_STREAM', 'a section is not followed by its footer', at);
+  if (reader.u8() !== Section.FOOTER)
+    throw reader.error('ERR_STREAM', 'a section is not followed by its footer', at);
   const id = reader.u32();
-  if (id !== sectionId) throw reader.error('ERR_STREAM', `the footer of section ${id} follows the section ${sectionId}`, at);
+  if (id !== sectionId)
+    throw reader.error(
+      'ERR_STREAM',
+      `the footer of section ${id} follows the section ${sectionId}`,
+      at,
+    );
 }

@@ -8,7 +8,10 @@ const TWO_TO_32 = 0x1_0000_0000;
 /** High halves from here on make a word that a JavaScript number cannot hold exactly. */
 const HIGH_LIMIT = 0x20_0000;
 
-/** One word of the content: `flags` in the low 12 bits, `value` the rest, an offset or a length in bytes. */
+/**
+ * One word of the content: `flags` in the low 12 bits, `value` the rest, an offset or a length in
+ * bytes.
+ */
 interface Word {
   flags: number;
   value: number;
@@ -16,7 +19,10 @@ interface Word {
   at: number;
 }
 
-/** The content of the sections "ram", from MEM_SIZE to the last EOS; keeps what lasts from one section to the next. */
+/**
+ * The content of the sections "ram", from MEM_SIZE to the last EOS; keeps what lasts from one
+ * section to the next.
+ */
 export class RamSection {
   readonly #reader: ByteReader;
   readonly #handler: MainStreamHandler;
@@ -60,7 +66,11 @@ export class RamSection {
       if (buffered !== undefined) await buffered;
       this.#take(word);
       if (this.#unflushed && word.flags !== RamFlag.MULTIFD_FLUSH) {
-        throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH has to come right after the MEM_SIZE of blocks that have grown', word.at);
+        throw reader.error(
+          'ERR_STREAM',
+          'a MULTIFD_FLUSH has to come right after the MEM_SIZE of blocks that have grown',
+          word.at,
+        );
       }
       switch (word.flags) {
         case RamFlag.ZERO:
@@ -76,18 +86,22 @@ export class RamSection {
         case RamFlag.MULTIFD_FLUSH:
           this.#refuseIn(word, 'a MULTIFD_FLUSH');
           this.#refuseValue(word);
-          if (this.#blocks === undefined) throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH before the block list', word.at);
+          if (this.#blocks === undefined)
+            throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH before the block list', word.at);
           if (kind === 'start') this.#syncMode = 'per-round';
           this.#unflushed = false;
           await this.#handler.flush();
           break;
         case RamFlag.EOS:
           this.#refuseValue(word);
-          if (this.#blocks === undefined) throw reader.error('ERR_STREAM', 'the START section has no MEM_SIZE', word.at);
+          if (this.#blocks === undefined)
+            throw reader.error('ERR_STREAM', 'the START section has no MEM_SIZE', word.at);
           await this.#handler.endOfSection(kind, this.#syncMode);
           return;
         case RamFlag.MEM_SIZE:
-          await (this.#blocks === undefined ? this.#memSize(word) : this.#resize(word, kind, this.#blocks));
+          await (this.#blocks === undefined
+            ? this.#memSize(word)
+            : this.#resize(word, kind, this.#blocks));
           break;
         default:
           this.#refuseFlags(word);
@@ -113,11 +127,19 @@ export class RamSection {
     await this.#handler.blocks(blocks);
   }
 
-  /** Between two rounds blocks may grow. Without a flush per round nothing would tell where the round before ends. */
+  /**
+   * Between two rounds blocks may grow. Without a flush per round nothing would tell where the
+   * round before ends.
+   */
   async #resize(word: Word, kind: RamSectionKind, before: readonly RamBlock[]): Promise<void> {
     this.#refuseIn(word, 'a second MEM_SIZE');
     if (kind !== 'part' || this.#syncMode !== 'per-round') {
-      throw this.#reader.error('ERR_STREAM', 'a second MEM_SIZE, which only a PART section of a stream with a MULTIFD_FLUSH per round may have', word.at);
+      throw this.#reader.error(
+        'ERR_STREAM',
+        'a second MEM_SIZE, which only a PART section of a stream with a MULTIFD_FLUSH per ' +
+          'round may have',
+        word.at,
+      );
     }
     const blocks = await parseGrownBlocks(this.#reader, word.value, this.#limits, before);
     await this.#handler.resize(blocks);
@@ -125,10 +147,14 @@ export class RamSection {
     this.#unflushed = true;
   }
 
-  /** Synchronous as long as everything is buffered: a source without multifd's zero pages sends millions of these. */
+  /**
+   * Synchronous as long as everything is buffered: a source without multifd's zero pages sends
+   * millions of these.
+   */
   #zeroPage(word: Word): void | Promise<void> {
     this.#refuseIn(word, 'a zero page');
-    if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.buffered === 0) return this.#zeroPageSlowly(word);
+    if ((word.flags & RamFlag.CONTINUE) === 0 || this.#reader.buffered === 0)
+      return this.#zeroPageSlowly(word);
     return this.#fillByte(word);
   }
 
@@ -141,7 +167,8 @@ export class RamSection {
   #fillByte(word: Word): void | Promise<void> {
     const block = this.#checkPage(word);
     const fill = this.#reader.u8();
-    if (fill !== 0) throw this.#reader.error('ERR_STREAM', `a zero page is filled with ${fill}`, word.at);
+    if (fill !== 0)
+      throw this.#reader.error('ERR_STREAM', `a zero page is filled with ${fill}`, word.at);
     return this.#handler.zeroPage(block, word.value);
   }
 
@@ -158,7 +185,8 @@ export class RamSection {
     if ((word.flags & RamFlag.CONTINUE) !== 0) return;
     const id = await readName(this.#reader, 'a RAM block', 'ERR_BLOCK');
     this.#current = this.#indexes.get(id);
-    if (this.#current === undefined) throw this.#reader.error('ERR_BLOCK', `the block ${id} is not known`, word.at);
+    if (this.#current === undefined)
+      throw this.#reader.error('ERR_BLOCK', `the block ${id} is not known`, word.at);
   }
 
   /** The index of the block the word means, once its offset is known to lie inside. */
@@ -170,7 +198,8 @@ export class RamSection {
     if (word.value % this.#pageSize !== 0 || word.value + this.#pageSize > block.usedLength) {
       throw this.#reader.error(
         'ERR_PAGE_OFFSET',
-        `a page at ${word.value} of the block ${block.id} is not on a ${this.#pageSize}-byte boundary within its ${block.usedLength} bytes`,
+        `a page at ${word.value} of the block ${block.id} is not on a ${this.#pageSize}-byte ` +
+          `boundary within its ${block.usedLength} bytes`,
         word.at,
       );
     }
@@ -179,11 +208,17 @@ export class RamSection {
 
   /** In a mapped-ram file pages are where the block list says, and nothing is synchronised. */
   #refuseIn(word: Word, what: string): void {
-    if (this.#limits.mappedRam) throw this.#reader.error('ERR_STREAM', `${what} in the stream of a mapped-ram file`, word.at);
+    if (this.#limits.mappedRam)
+      throw this.#reader.error('ERR_STREAM', `${what} in the stream of a mapped-ram file`, word.at);
   }
 
   #refuseValue(word: Word): void {
-    if (word.value !== 0) throw this.#reader.error('ERR_STREAM', `a RAM word without a page has the offset ${word.value}`, word.at);
+    if (word.value !== 0)
+      throw this.#reader.error(
+        'ERR_STREAM',
+        `a RAM word without a page has the offset ${word.value}`,
+        word.at,
+      );
   }
 
   #refuseFlags({ flags, at }: Word): never {
@@ -195,9 +230,17 @@ export class RamSection {
     ];
     for (const [flag, what] of unsupported) {
       if (other === flag) {
-        throw this.#reader.error('ERR_UNSUPPORTED', `the source uses ${what}, which is not supported; turn it off at the source`, at);
+        throw this.#reader.error(
+          'ERR_UNSUPPORTED',
+          `the source uses ${what}, which is not supported; turn it off at the source`,
+          at,
+        );
       }
     }
-    throw this.#reader.error('ERR_STREAM', `a RAM word has the flags 0x${flags.toString(16)}, which mean nothing`, at);
+    throw this.#reader.error(
+      'ERR_STREAM',
+      `a RAM word has the flags 0x${flags.toString(16)}, which mean nothing`,
+      at,
+    );
   }
 }

@@ -41,8 +41,8 @@ export function returnMessage(message: ReturnMessage): Uint8Array {
 /**
  * The next message of the return path; undefined if the target closed it between two messages.
  *
- * @throws MultifdError ERR_STREAM for an unknown type or a wrong length, ERR_UNSUPPORTED for postcopy's requests,
- *   ERR_PEER_CLOSED for an end within a message.
+ * @throws MultifdError ERR_STREAM for an unknown type or a wrong length, ERR_UNSUPPORTED for
+ *   postcopy's requests, ERR_PEER_CLOSED for an end within a message.
  */
 export async function readReturnMessage(reader: ByteReader): Promise<ReturnMessage | undefined> {
   if (await reader.atEnd()) return undefined;
@@ -50,10 +50,21 @@ export async function readReturnMessage(reader: ByteReader): Promise<ReturnMessa
   await reader.ensure(4);
   const type = reader.u16();
   const length = reader.u16();
-  if (REFUSED.has(type)) throw reader.error('ERR_UNSUPPORTED', `the target sent the postcopy request ${type}, which was not offered`, at);
+  if (REFUSED.has(type))
+    throw reader.error(
+      'ERR_UNSUPPORTED',
+      `the target sent the postcopy request ${type}, which was not offered`,
+      at,
+    );
   const expected = LENGTHS.get(type);
-  if (expected === undefined) throw reader.error('ERR_STREAM', `the target sent a message of the unknown type ${type}`, at);
-  if (length !== expected) throw reader.error('ERR_STREAM', `the target's message ${type} has ${length} bytes; expected ${expected}`, at);
+  if (expected === undefined)
+    throw reader.error('ERR_STREAM', `the target sent a message of the unknown type ${type}`, at);
+  if (length !== expected)
+    throw reader.error(
+      'ERR_STREAM',
+      `the target's message ${type} has ${length} bytes; expected ${expected}`,
+      at,
+    );
   await reader.ensure(length);
   if (type === ReturnMessageType.SHUT) return { type: 'shut', status: reader.u32() };
   if (type === ReturnMessageType.PONG) return { type: 'pong', value: reader.u32() };

@@ -1,7 +1,10 @@
 /** An object of a description, whose keys are yet to be checked. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** The bytes are not what the description says, or the description is none. Thrown and caught by those who follow descriptions; never leaves this folder. */
+/**
+ * The bytes are not what the description says, or the description is none. Thrown and caught by
+ * those who follow descriptions; never leaves this folder.
+ */
 export class Mismatch extends Error {}
 
 /** Reads bytes in order; every method throws {@link Mismatch} for what is not there. */

@@ -11,7 +11,10 @@ import { beginsWithSection } from './tail-walk.ts';
 
 const OPENING_BRACE = 0x7b;
 const SPACE = 0x20;
-/** The longest header of a FULL section: type, section id, a name of 255 bytes with its length, instance, version. */
+/**
+ * The longest header of a FULL section: type, section id, a name of 255 bytes with its length,
+ * instance, version.
+ */
 const HEAD_LENGTH = 1 + 4 + 256 + 4 + 4;
 /** What precedes a description's text: 00, 06, be32 length. */
 const START_LENGTH = 6;
@@ -35,17 +38,20 @@ export interface VmDescription {
 }
 
 /**
- * Finds the end of what follows the RAM in a main stream. Device sections have no length, and a source that waits for the
- * return path keeps the connection open, so the end is recognised by the stream's last record:
+ * Finds the end of what follows the RAM in a main stream. Device sections have no length, and a
+ * source that waits for the return path keeps the connection open, so the end is recognised by the
+ * stream's last record:
  *
  *     00 | 06 | be32 length | length bytes of JSON, an object with an array "devices"
  *
- * The first device must be the one that the tail begins with, so that device state which contains another stream's end is not
- * taken for this one's. A tail whose first byte is 00 has no device sections and ends there.
+ * The first device must be the one that the tail begins with, so that device state which contains
+ * another stream's end is not taken for this one's. A tail whose first byte is 00 has no device
+ * sections and ends there.
  *
- * JSON text has no control character but tab, line feed and carriage return. So another record's 00 ends a text that is being
- * read, each byte belongs to the text of at most one candidate, and the work is linear however many
- * false starts the bytes contain. Of all that only a device's text is kept.
+ * JSON text has no control character but tab, line feed and carriage return. So another record's 00
+ * ends a text that is being read, each byte belongs to the text of at most one candidate, and the
+ * work is linear however many false starts the bytes contain. Of all that only a device's text is
+ * kept.
  */
 export class TailScanner {
   #length = 0;
@@ -67,7 +73,10 @@ export class TailScanner {
     return this.#description;
   }
 
-  /** Whether the bytes so far can be a whole tail without a description: they end with a footer, 7e and a be32, and an EOF mark. */
+  /**
+   * Whether the bytes so far can be a whole tail without a description: they end with a footer, 7e
+   * and a be32, and an EOF mark.
+   */
   get endsWithMark(): boolean {
     return this.#before[0] === Section.FOOTER && this.#before[START_LENGTH - 1] === Section.EOF;
   }
@@ -79,7 +88,10 @@ export class TailScanner {
     this.#keepHead(chunk);
     let at = 0;
     while (at < chunk.length) {
-      at = this.#candidate === undefined ? this.#search(chunk, at) : this.#collect(chunk, at, this.#candidate);
+      at =
+        this.#candidate === undefined
+          ? this.#search(chunk, at)
+          : this.#collect(chunk, at, this.#candidate);
       if (this.#complete) return this.#finish(at);
     }
     this.#length += chunk.length;

@@ -28,8 +28,8 @@ const MAX_DEPTH = 16;
  * Follows the sections of a tail by their description (QEMU's VMDESCRIPTION).
  *
  * @param bytes the tail up to and with its EOF mark.
- * @returns one section per device, in the same order; undefined unless every section is where the description says and the EOF
- *   mark follows the last one.
+ * @returns one section per device, in the same order; undefined unless every section is where the
+ *   description says and the EOF mark follows the last one.
  */
 export function walkSections(
   bytes: Uint8Array,
@@ -47,7 +47,10 @@ export function walkSections(
   }
 }
 
-/** Whether a tail that begins with `head` (269 bytes are enough) begins with the section that `device` describes. */
+/**
+ * Whether a tail that begins with `head` (269 bytes are enough) begins with the section that
+ * `device` describes.
+ */
 export function beginsWithSection(head: Uint8Array, device: Json): boolean {
   try {
     sectionHeader(new Cursor(head), device);
@@ -59,8 +62,8 @@ export function beginsWithSection(head: Uint8Array, device: Json): boolean {
 }
 
 /**
- * Follows the content of a section, struct or subsection by its description: its fields in order, each of `size` bytes, or
- * `array_len` times that; then its subsections:
+ * Follows the content of a section, struct or subsection by its description: its fields in order,
+ * each of `size` bytes, or `array_len` times that; then its subsections:
  *
  *     05 | u8 length, vmsd_name | be32 version | fields | subsections
  *
@@ -69,7 +72,12 @@ export function beginsWithSection(head: Uint8Array, device: Json): boolean {
  * @param depth how many descriptions this one lies within.
  * @throws Mismatch if the bytes are not what the description says, or it is nested beyond reason.
  */
-export function walkContent(cursor: Cursor, description: Json, depth = 0, visitor?: ContentVisitor): void {
+export function walkContent(
+  cursor: Cursor,
+  description: Json,
+  depth = 0,
+  visitor?: ContentVisitor,
+): void {
   if (depth > MAX_DEPTH) throw new Mismatch();
   for (const entry of asList(description['fields'])) {
     const field = asObject(entry);
@@ -82,7 +90,8 @@ export function walkContent(cursor: Cursor, description: Json, depth = 0, visito
     const subsection = asObject(entry);
     const within = visitor?.subsection(subsection, cursor.position);
     cursor.expect(Section.SUBSECTION);
-    if (cursor.name() !== subsection['vmsd_name'] || cursor.u32() !== subsection['version']) throw new Mismatch();
+    if (cursor.name() !== subsection['vmsd_name'] || cursor.u32() !== subsection['version'])
+      throw new Mismatch();
     walkContent(cursor, subsection, depth + 1, within);
   }
 }
@@ -97,7 +106,10 @@ function section(cursor: Cursor, device: Json): TailSection {
   return { ...header, offset, size };
 }
 
-/** 04 | be32 section id | u8 length, idstr | be32 instance | be32 version. Devices of the oldest kind have no described version. */
+/**
+ * 04 | be32 section id | u8 length, idstr | be32 instance | be32 version. Devices of the oldest
+ * kind have no described version.
+ */
 function sectionHeader(cursor: Cursor, device: Json): Omit<TailSection, 'offset' | 'size'> {
   cursor.expect(Section.FULL);
   const sectionId = cursor.u32();

@@ -27,7 +27,11 @@ import {
 
 /** `QEVM`, version 3, CONFIGURATION. Throws as serialiseConfiguration does. */
 export function streamHeader(configuration: Configuration): Uint8Array {
-  return new ByteWriter().u32(STREAM_MAGIC).u32(STREAM_VERSION).bytes(serialiseConfiguration(configuration)).finish();
+  return new ByteWriter()
+    .u32(STREAM_MAGIC)
+    .u32(STREAM_VERSION)
+    .bytes(serialiseConfiguration(configuration))
+    .finish();
 }
 
 /** Asks the target to send messages back on the main connection. */
@@ -35,7 +39,10 @@ export function openReturnPath(): Uint8Array {
   return new ByteWriter().u8(Section.COMMAND).u16(Command.OPEN_RETURN_PATH).u16(0).finish();
 }
 
-/** Asks the target to answer with a PONG of the same value, once it has come this far. @param value 32 bits. */
+/**
+ * Asks the target to answer with a PONG of the same value, once it has come this far.
+ * @param value 32 bits.
+ */
 export function ping(value: number): Uint8Array {
   return new ByteWriter().u8(Section.COMMAND).u16(Command.PING).u16(4).u32(value).finish();
 }
@@ -44,9 +51,10 @@ export function ping(value: number): Uint8Array {
  * The START header of "ram" and its MEM_SIZE word; {@link blockEntry} for each block comes next.
  *
  * @param pageSize bytes.
- * @throws MultifdError ERR_OPTION for a page size that is not a power of two from 4 KiB to 512 KiB; ERR_BLOCK for two blocks of one
- *   id; ERR_BLOCK_LENGTH for a used length that is not a multiple of the page size, or a last block of length 0: the list
- *   ends where the lengths add up, so that no reader would see it.
+ * @throws MultifdError ERR_OPTION for a page size that is not a power of two from 4 KiB to 512
+ *   KiB; ERR_BLOCK for two blocks of one id; ERR_BLOCK_LENGTH for a used length that is not a
+ *   multiple of the page size, or a last block of length 0: the list ends where the lengths add up,
+ *   so that no reader would see it.
  */
 export function ramStart(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
   return new ByteWriter()
@@ -60,9 +68,10 @@ export function ramStart(blocks: readonly RamBlock[], pageSize: number): Uint8Ar
 }
 
 /**
- * What a PART section tells of blocks that have grown: MEM_SIZE and the whole list again, with the new lengths; same blocks, same order, none
- * shorter than before. It belongs between two rounds: every channel has sent its SYNC since the last page, and {@link flushWord} has said so;
- * and then every channel sends another, and {@link flushWord} comes right behind this.
+ * What a PART section tells of blocks that have grown: MEM_SIZE and the whole list again, with the
+ * new lengths; same blocks, same order, none shorter than before. It belongs between two rounds:
+ * every channel has sent its SYNC since the last page, and {@link flushWord} has said so; and then
+ * every channel sends another, and {@link flushWord} comes right behind this.
  *
  * @throws MultifdError what {@link ramStart} and {@link blockEntry} throw.
  */
@@ -74,30 +83,47 @@ export function ramResize(blocks: readonly RamBlock[], pageSize: number): Uint8A
 
 /** The MEM_SIZE word, once the blocks are known to be such that a reader takes them. */
 function memSize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
-  if (!isPageSize(pageSize)) throw new MultifdError('ERR_OPTION', `a page size of ${pageSize} bytes; it must be a power of two from 4096 to 524288`);
+  if (!isPageSize(pageSize))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `a page size of ${pageSize} bytes; it must be a power of two from 4096 to 524288`,
+    );
   const ids = new Set<string>();
   let total = 0;
   for (const { id, usedLength } of blocks) {
-    if (ids.has(id)) throw new MultifdError('ERR_BLOCK', `the block ${id} comes twice; give one another id`);
+    if (ids.has(id))
+      throw new MultifdError('ERR_BLOCK', `the block ${id} comes twice; give one another id`);
     ids.add(id);
     total += usedLength;
     if (usedLength < 0 || usedLength % pageSize !== 0 || !Number.isSafeInteger(total)) {
-      throw new MultifdError('ERR_BLOCK_LENGTH', `the block ${id} has ${usedLength} bytes, which is not a possible multiple of ${pageSize}`);
+      throw new MultifdError(
+        'ERR_BLOCK_LENGTH',
+        `the block ${id} has ${usedLength} bytes, which is not a possible multiple of ${pageSize}`,
+      );
     }
   }
-  if (blocks.at(-1)?.usedLength === 0) throw new MultifdError('ERR_BLOCK_LENGTH', 'the last block has no bytes; give it a page at least');
+  if (blocks.at(-1)?.usedLength === 0)
+    throw new MultifdError(
+      'ERR_BLOCK_LENGTH',
+      'the last block has no bytes; give it a page at least',
+    );
   return new ByteWriter().u64(total + RamFlag.MEM_SIZE).finish();
 }
 
 /**
  * A block's entry in the list after {@link ramStart}; layout at parseBlocks.
  *
- * @throws MultifdError ERR_OPTION for an id that is empty, longer than 255 bytes, or has a control character.
+ * @throws MultifdError ERR_OPTION for an id that is empty, longer than 255 bytes, or has a
+ *   control character.
  */
 export function blockEntry({ id, usedLength, mapped }: RamBlock): Uint8Array {
   const writer = new ByteWriter().name(id).u64(usedLength);
   if (mapped !== undefined) {
-    writer.u32(MAPPED_RAM_VERSION).u64(mapped.pageSize).u64(mapped.bitmapOffset).u64(mapped.pagesOffset);
+    writer
+      .u32(MAPPED_RAM_VERSION)
+      .u64(mapped.pageSize)
+      .u64(mapped.bitmapOffset)
+      .u64(mapped.pagesOffset);
   }
   return writer.finish();
 }

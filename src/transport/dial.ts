@@ -8,7 +8,10 @@ export interface DialOptions {
   timeout: number;
   signal?: AbortSignal | undefined;
   channel: number | 'main';
-  /** The source is at the other end. Its half ends first, and ours goes on: not every request does that. */
+  /**
+   * The source is at the other end. Its half ends first, and ours goes on: not every request does
+   * that.
+   */
   toSource?: boolean;
   /** Without it, plain; or, for `wss:` and `https:`, with what the runtime trusts. */
   tls?: ClientTls | undefined;

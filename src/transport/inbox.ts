@@ -30,8 +30,8 @@ const MAX_CONNECTIONS = 512;
 const MOST_MS = 2 ** 31 - 1;
 
 /**
- * Takes connections that somebody else accepts, such as the handler of a server, for a migration that is given it instead of a URI. Connections that come
- * before the migration wait.
+ * Takes connections that somebody else accepts, such as the handler of a server, for a migration
+ * that is given it instead of a URI. Connections that come before the migration wait.
  */
 export class Inbox {
   readonly #options: InboxOptions;
@@ -63,15 +63,18 @@ export class Inbox {
   /**
    * Takes a connection. One that is too much, or comes too late, is closed.
    * @param peer who it is, for messages.
-   * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that does not open.
+   * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that
+   *   does not open.
    */
   add(connection: Connectable, peer?: string): Promise<void> {
     return answering(() => this.#open(connection, peer));
   }
 
   /**
-   * For a handler of requests: a POST is a connection over its two bodies, an upgrade one over a WebSocket, where the runtime hands that to a handler. In workerd all
-   * requests of a migration have to come to the same Durable Object, for streams can't be used in another request's context.
+   * For a handler of requests: a POST is a connection over its two bodies, an upgrade one over a
+   * WebSocket, where the runtime hands that to a handler. In workerd all requests of a migration
+   * have to come to the same Durable Object, for streams can't be used in another request's
+   * context.
    * @returns the answer to give: 400, 401, 403, 405, 501 or 503 to what is no connection.
    */
   fetch(request: Request): Promise<Response> {
@@ -79,7 +82,8 @@ export class Inbox {
   }
 
   #fetch(request: Request): Response {
-    if (typeof request?.headers?.get !== 'function') refuse('what fetch() takes', request, 'a Request');
+    if (typeof request?.headers?.get !== 'function')
+      refuse('what fetch() takes', request, 'a Request');
     const { headers } = request;
     const peer = headers.get('cf-connecting-ip') ?? 'a client';
     const protocols = headers.get('sec-websocket-protocol');

@@ -2,7 +2,10 @@ import { MultifdError } from '../errors.ts';
 import type { Input } from './input.ts';
 import type { Link } from './link.ts';
 
-/** Reads a connection into memory that is there already: works for whatever carries it, at the price of one copy. */
+/**
+ * Reads a connection into memory that is there already: works for whatever carries it, at the price
+ * of one copy.
+ */
 export class LinkInput implements Input {
   readonly #link: Link;
   readonly #channel: number | 'main';
@@ -17,7 +20,13 @@ export class LinkInput implements Input {
    * @param prefix bytes of the connection that were read before, but not used.
    * @param offset where in the connection's stream the prefix begins.
    */
-  constructor(link: Link, channel: number | 'main', prefix: Uint8Array, offset: number, onBytes: (bytes: number) => void = () => {}) {
+  constructor(
+    link: Link,
+    channel: number | 'main',
+    prefix: Uint8Array,
+    offset: number,
+    onBytes: (bytes: number) => void = () => {},
+  ) {
     this.#link = link;
     this.#channel = channel;
     this.#onBytes = onBytes;
@@ -79,6 +88,10 @@ export class LinkInput implements Input {
   #closed(): MultifdError {
     const { broken } = this.#link;
     const why = broken === undefined ? '' : `: ${broken.message}`;
-    return new MultifdError(broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED', `the peer closed the connection in the middle of a message${why}`, { channel: this.#channel, offset: this.#offset, cause: broken });
+    return new MultifdError(
+      broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED',
+      `the peer closed the connection in the middle of a message${why}`,
+      { channel: this.#channel, offset: this.#offset, cause: broken },
+    );
   }
 }

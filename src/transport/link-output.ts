@@ -36,6 +36,10 @@ export class LinkOutput implements Output {
   #closed(): MultifdError {
     const { broken } = this.#link;
     const why = broken === undefined ? '' : `: ${broken.message}`;
-    return new MultifdError(broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED', `the peer closed the connection${why}`, { channel: this.#channel, offset: this.#offset, cause: broken });
+    return new MultifdError(
+      broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED',
+      `the peer closed the connection${why}`,
+      { channel: this.#channel, offset: this.#offset, cause: broken },
+    );
   }
 }

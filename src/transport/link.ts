@@ -1,6 +1,6 @@
 /**
- * One connection, both ways, whatever carries it: a socket, a pair of streams, a WebSocket, an HTTP request and its response. Bytes only: where a
- * carrier has messages, their borders mean nothing.
+ * One connection, both ways, whatever carries it: a socket, a pair of streams, a WebSocket, an HTTP
+ * request and its response. Bytes only: where a carrier has messages, their borders mean nothing.
  */
 export interface Link {
   /** Who is at the other end, for messages. */
@@ -13,9 +13,14 @@ export interface Link {
   readonly writable: boolean;
   /** Whether nothing goes either way any more. */
   readonly closed: boolean;
-  /** Whether all that the other end has said has been read, and it has said that nothing more comes. */
+  /**
+   * Whether all that the other end has said has been read, and it has said that nothing more comes.
+   */
   readonly ended: boolean;
-  /** Calls `listener` when it breaks, or at once if it has; not when it just ends. @returns what takes the listener back. */
+  /**
+   * Calls `listener` when it breaks, or at once if it has; not when it just ends.
+   * @returns what takes the listener back.
+   */
   onBroken(listener: (cause: Error) => void): () => void;
   /**
    * Resolves with whether anything comes, once that is known: true when there is something to read,
@@ -23,7 +28,10 @@ export interface Link {
    * one that nobody reads yet; never resolves if somebody begins to meanwhile.
    */
   arrives(): Promise<boolean>;
-  /** The next bytes: at once, if they are here; undefined at the end, and when it has broken. One call at a time. */
+  /**
+   * The next bytes: at once, if they are here; undefined at the end, and when it has broken. One
+   * call at a time.
+   */
   read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**
    * Resolves once the memory may be used again.
@@ -37,13 +45,19 @@ export interface Link {
   drain(): void;
   /** Ends our half, sees off what was written, and closes. */
   finish(): Promise<void>;
-  /** Says a last message and sees it off; the other end has said all that counts, or that does not count any more (`failed`). */
+  /**
+   * Says a last message and sees it off; the other end has said all that counts, or that does not
+   * count any more (`failed`).
+   */
   farewell(message: Uint8Array, failed: boolean): Promise<void>;
   /** Closes it now. */
   destroy(): void;
 }
 
-/** How long the last message may take to leave, and the other end to hang up, before a connection is cut. */
+/**
+ * How long the last message may take to leave, and the other end to hang up, before a connection is
+ * cut.
+ */
 export const FAREWELL_MS = 1_000;
 
 /** Resolves when `work` has, or after {@link FAREWELL_MS}. */

@@ -1,4 +1,7 @@
-/** Writing a connection, in order. Two kinds with one contract: see link-output.ts and node/descriptor-output.ts. */
+/**
+ * Writing a connection, in order. Two kinds with one contract: see link-output.ts and
+ * node/descriptor-output.ts.
+ */
 export interface Output {
   /** Many packets at once cost it less than one by one, and no memory. */
   readonly gathers: boolean;

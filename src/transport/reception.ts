@@ -2,11 +2,17 @@ import { concat } from '../bytes.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Link } from './link.ts';
 
-/** What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those included. */
+/**
+ * What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those
+ * included.
+ */
 export type Arrival = { kind: 'main' | 'multifd'; link: Link; read: Uint8Array };
 
 export interface ReceptionOptions {
-  /** Milliseconds that a connection has for its first bytes, then it is dropped; infinite for those that we have opened ourselves. */
+  /**
+   * Milliseconds that a connection has for its first bytes, then it is dropped; infinite for those
+   * that we have opened ourselves.
+   */
   timeout: number;
   /** Connections that have not said yet what they are, at a time. */
   maxUnknown: number;
@@ -15,7 +21,10 @@ export interface ReceptionOptions {
   /** Bytes of a multifd channel's initial packet: it arrives when these are there. */
   initialBytes: number;
   onArrival(arrival: Arrival): void;
-  /** A connection that was none of ours: told, and forgotten. `code` is what kind of fault that is where each connection counts. */
+  /**
+   * A connection that was none of ours: told, and forgotten. `code` is what kind of fault that is
+   * where each connection counts.
+   */
   onStranger?: ((why: string, code: ErrorCode) => void) | undefined;
 }
 
@@ -23,7 +32,10 @@ const MAGIC_BYTES = 4;
 /** First bytes of a TLS connection: a handshake record, of version 3 whatever the version. */
 const TLS_RECORD = 0x1603;
 
-/** Takes the connections of one migration, which come in any order, and tells them apart. What is none of them is dropped. */
+/**
+ * Takes the connections of one migration, which come in any order, and tells them apart. What is
+ * none of them is dropped.
+ */
 export class Reception {
   readonly #options: ReceptionOptions;
   readonly #unknown = new Set<Link>();
@@ -36,11 +48,17 @@ export class Reception {
     const { timeout, maxUnknown } = this.#options;
     if (this.#unknown.size >= maxUnknown) {
       link.destroy();
-      return this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${maxUnknown} others have not said yet what they are`, 'ERR_CONNECT');
+      return this.#options.onStranger?.(
+        `dropped a connection from ${link.peer}: ${maxUnknown} others have not said yet what ` +
+          'they are',
+        'ERR_CONNECT',
+      );
     }
     this.#unknown.add(link);
     const late = `it did not say what it is within ${timeout / 1000} s`;
-    const timer = Number.isFinite(timeout) ? setTimeout(() => this.#drop(link, late, 'ERR_TIMEOUT'), timeout) : undefined;
+    const timer = Number.isFinite(timeout)
+      ? setTimeout(() => this.#drop(link, late, 'ERR_TIMEOUT'), timeout)
+      : undefined;
     void this.#identify(link).finally(() => clearTimeout(timer));
   }
 
@@ -55,7 +73,13 @@ export class Reception {
     for (;;) {
       const chunk = await link.read();
       if (!this.#unknown.has(link)) return; // dropped meanwhile
-      if (chunk === undefined) return this.#drop(link, `it ${link.broken === undefined && !link.closed ? 'ended' : 'was reset'} before it said what it is`, 'ERR_PEER_CLOSED');
+      if (chunk === undefined)
+        return this.#drop(
+          link,
+          `it ${link.broken === undefined && !link.closed ? 'ended' : 'was reset'} before it ` +
+            'said what it is',
+          'ERR_PEER_CLOSED',
+        );
       read = read.length === 0 ? chunk : concat([read, chunk]);
       const found = this.#look(read);
       if (found === undefined) continue;
@@ -71,8 +95,15 @@ export class Reception {
     if (read.length < MAGIC_BYTES) return undefined;
     const magic = new DataView(read.buffer, read.byteOffset).getUint32(0);
     if (magic === magics.main) return 'main';
-    if (magic >>> 16 === TLS_RECORD) return { wrong: 'its first bytes are not those of a migration but of TLS: use TLS at both ends or at none', code: 'ERR_TLS' };
-    if (magic !== magics.multifd) return { wrong: 'its first bytes are not those of a migration', code: 'ERR_MAGIC' };
+    if (magic >>> 16 === TLS_RECORD)
+      return {
+        wrong:
+          'its first bytes are not those of a migration but of TLS: use TLS at both ends or ' +
+          'at none',
+        code: 'ERR_TLS',
+      };
+    if (magic !== magics.multifd)
+      return { wrong: 'its first bytes are not those of a migration', code: 'ERR_MAGIC' };
     return read.length >= initialBytes ? 'multifd' : undefined;
   }
 

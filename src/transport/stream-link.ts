@@ -2,16 +2,24 @@ import { totalLength } from '../bytes.ts';
 import { MultifdError } from '../errors.ts';
 import { type Link, soon } from './link.ts';
 
-/** A connection as a pair of WHATWG streams of bytes: what every carrier but a socket is made into. */
+/**
+ * A connection as a pair of WHATWG streams of bytes: what every carrier but a socket is made into.
+ */
 export interface StreamPair {
   readable: ReadableStream<Uint8Array>;
   writable: WritableStream<Uint8Array>;
 }
 
-/** Bytes per chunk written: well below the message limits of WebSocket servers (1 MiB is the smallest known). */
+/**
+ * Bytes per chunk written: well below the message limits of WebSocket servers (1 MiB is the
+ * smallest known).
+ */
 const PIECE = 1 << 18;
 
-/** A pair of streams. What is written is copied: streams hand their chunks on, and not all of them take shared memory. */
+/**
+ * A pair of streams. What is written is copied: streams hand their chunks on, and not all of them
+ * take shared memory.
+ */
 export class StreamLink implements Link {
   readonly peer: string;
   readonly secure = false;
@@ -98,7 +106,8 @@ export class StreamLink implements Link {
       taken = this.#writer.write(piece).catch(this.#break);
       onBytes(length);
     }
-    // Until the carrier has all of it, this thread's event loop is needed: a channel's thread blocks once this has resolved.
+    // Until the carrier has all of it, this thread's event loop is needed: a channel's thread
+    // blocks once this has resolved.
     if (taken !== undefined) await this.#unlessClosed(taken);
     if (this.closed) throw this.#broken ?? new Error('it was closed');
   }
@@ -119,7 +128,11 @@ export class StreamLink implements Link {
 
   async farewell(message: Uint8Array): Promise<void> {
     if (!this.writable) return;
-    await soon(this.write([message], () => {}).then(() => this.#close()).catch(() => {}));
+    await soon(
+      this.write([message], () => {})
+        .then(() => this.#close())
+        .catch(() => {}),
+    );
     // Closed with something unread, a carrier may drop what is still on its way.
     await soon(this.#drained());
   }
@@ -140,7 +153,10 @@ export class StreamLink implements Link {
     await this.#unlessClosed(this.#closing);
   }
 
-  /** Resolves when `work` has, or when it does not count any more: a stream that is given up still waits for what its sink is at, which may never end. */
+  /**
+   * Resolves when `work` has, or when it does not count any more: a stream that is given up still
+   * waits for what its sink is at, which may never end.
+   */
   #unlessClosed(work: Promise<void>): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -158,7 +174,10 @@ export class StreamLink implements Link {
 
   readonly #break = (thrown: unknown): void => {
     if (this.#destroyed || this.#broken !== undefined) return;
-    const cause = thrown instanceof Error ? thrown : new Error(thrown === undefined ? 'it was closed' : String(thrown));
+    const cause =
+      thrown instanceof Error
+        ? thrown
+        : new Error(thrown === undefined ? 'it was closed' : String(thrown));
     this.#broken = cause;
     for (const wake of this.#waiting) wake();
     for (const listener of this.#listeners) listener(cause);

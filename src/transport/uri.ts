@@ -1,19 +1,33 @@
 import { refuse } from '../checks.ts';
 import { MultifdError } from '../errors.ts';
 
-/** Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and HTTP, which QEMU has not. */
+/**
+ * Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and
+ * HTTP, which QEMU has not.
+ */
 export type MigrationUri =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'file'; readonly path: string; readonly offset: number }
-  /** A connection is one WebSocket, or one POST whose bodies are streamed. `secure`: over TLS (`wss:`, `https:`). */
-  | { readonly kind: 'ws' | 'http'; readonly secure: boolean; readonly host: string; readonly port: number; readonly path: string };
+  /**
+   * A connection is one WebSocket, or one POST whose bodies are streamed. `secure`: over TLS
+   * (`wss:`, `https:`).
+   */
+  | {
+      readonly kind: 'ws' | 'http';
+      readonly secure: boolean;
+      readonly host: string;
+      readonly port: number;
+      readonly path: string;
+    };
 
 /** A URI with connections behind it. */
 export type LinkUri = Exclude<MigrationUri, { kind: 'file' }>;
 export type WebUri = Extract<MigrationUri, { kind: 'ws' | 'http' }>;
 
-const FORMS = 'tcp:HOST:PORT (an IPv6 host in brackets), unix:PATH, file:PATH[,offset=N], ws://HOST:PORT/PATH or http://HOST:PORT/PATH (wss: and https: over TLS)';
+const FORMS =
+  'tcp:HOST:PORT (an IPv6 host in brackets), unix:PATH, file:PATH[,offset=N], ' +
+  'ws://HOST:PORT/PATH or http://HOST:PORT/PATH (wss: and https: over TLS)';
 const MAX_PORT = 65535;
 const DEFAULT_PORT = { plain: 80, secure: 443 } as const;
 
@@ -24,7 +38,8 @@ export type UriLike = string | URL;
 export function parseUri(given: UriLike): MigrationUri {
   if (typeof given !== 'string' && !(given instanceof URL)) refuse('uri', given, FORMS);
   const text = typeof given === 'string' ? given : textOf(given);
-  const bad = (why: string): MultifdError => new MultifdError('ERR_URI', `${JSON.stringify(text)}: ${why}; a URI is ${FORMS}`);
+  const bad = (why: string): MultifdError =>
+    new MultifdError('ERR_URI', `${JSON.stringify(text)}: ${why}; a URI is ${FORMS}`);
   const colon = text.indexOf(':');
   const rest = text.slice(colon + 1);
   const kind = colon < 0 ? '' : text.slice(0, colon);
@@ -51,20 +66,32 @@ export function parseUri(given: UriLike): MigrationUri {
     case 'http':
     case 'https': {
       const url = URL.canParse(text) ? new URL(text) : undefined;
-      // What a URL may have there in a browser's eyes, and loses: blanks, and slashes of either kind.
+      // What a URL may have there in a browser's eyes, and loses: blanks, and slashes of either
+      // kind.
       if (url === undefined || !/^\/\/[^/\\\s][^\\\s]*$/.test(rest)) throw bad('no host');
-      if (url.username !== '' || url.password !== '') throw bad('it names a user: give a token instead');
+      if (url.username !== '' || url.password !== '')
+        throw bad('it names a user: give a token instead');
       if (rest.includes('#')) throw bad('it has a fragment');
       const secure = kind.endsWith('s') && kind !== 'ws';
-      const port = url.port === '' ? (secure ? DEFAULT_PORT.secure : DEFAULT_PORT.plain) : Number(url.port);
-      return { kind: kind.startsWith('ws') ? 'ws' : 'http', secure, host: url.hostname.replace(/^\[|\]$/g, ''), port, path: url.pathname + url.search };
+      const port =
+        url.port === '' ? (secure ? DEFAULT_PORT.secure : DEFAULT_PORT.plain) : Number(url.port);
+      return {
+        kind: kind.startsWith('ws') ? 'ws' : 'http',
+        secure,
+        host: url.hostname.replace(/^\[|\]$/g, ''),
+        port,
+        path: url.pathname + url.search,
+      };
     }
     default:
       throw bad('unknown kind');
   }
 }
 
-/** As it would be given as a text. A URL has what stands for a path in another form: `//` before it, and some characters as %XX. */
+/**
+ * As it would be given as a text. A URL has what stands for a path in another form: `//` before it,
+ * and some characters as %XX.
+ */
 function textOf({ protocol, href, host, search, hash }: URL): string {
   if (protocol !== 'file:' && protocol !== 'unix:') return href;
   const path = href.slice(protocol.length).replace(/^\/\/(?=\/)/, '');
@@ -73,14 +100,21 @@ function textOf({ protocol, href, host, search, hash }: URL): string {
   } catch {
     // No characters at all.
   }
-  throw new MultifdError('ERR_URI', `${href}: a host, a query or a fragment, or %XX that is no character, where only a path can be`);
+  throw new MultifdError(
+    'ERR_URI',
+    `${href}: a host, a query or a fragment, or %XX that is no character, where only a path ` +
+      'can be',
+  );
 }
 
 export function formatUri(uri: MigrationUri): string {
   if (uri.kind === 'unix') return `unix:${uri.path}`;
-  if (uri.kind === 'file') return `file:${uri.path}${uri.offset === 0 ? '' : `,offset=${uri.offset}`}`;
+  if (uri.kind === 'file')
+    return `file:${uri.path}${uri.offset === 0 ? '' : `,offset=${uri.offset}`}`;
   const address = `${uri.host.includes(':') ? `[${uri.host}]` : uri.host}:${uri.port}`;
-  return uri.kind === 'tcp' ? `tcp:${address}` : `${uri.kind}${uri.secure ? 's' : ''}://${address}${uri.path}`;
+  return uri.kind === 'tcp'
+    ? `tcp:${address}`
+    : `${uri.kind}${uri.secure ? 's' : ''}://${address}${uri.path}`;
 }
 
 /** The host that a certificate has to be for. */

@@ -9,7 +9,10 @@ const DEMO = fileURLToPath(new URL('../../build/loopback.js', import.meta.url));
 
 /** Starts the demo with a folder of its own for temporary files. */
 function startDemo(folder: string) {
-  const child = spawn(process.execPath, [DEMO], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: folder } });
+  const child = spawn(process.execPath, [DEMO], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: folder },
+  });
   onTestFinished(() => {
     child.kill('SIGKILL');
   });
@@ -25,7 +28,9 @@ test('the demo moves the running Node binary, says that both ends are the same, 
   const folder = await temporaryFolder();
   const { output, closed } = startDemo(folder);
   expect(await closed).toEqual([0, null]);
-  const hashes = [...output.text.matchAll(/^SHA-256 of what was (?:sent|received): +([0-9a-f]{64})$/gm)].map(([, hash]) => hash);
+  const hashes = [
+    ...output.text.matchAll(/^SHA-256 of what was (?:sent|received): +([0-9a-f]{64})$/gm),
+  ].map(([, hash]) => hash);
   expect(hashes).toHaveLength(2);
   expect(hashes[0]).toBe(hashes[1]);
   expect(output.text).toMatch(/^channel 3 /m);

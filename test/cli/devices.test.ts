@@ -10,7 +10,10 @@ const MIB = 1024 * 1024;
 let folder: string;
 let image: string;
 
-/** A tail of one section, a clock chip whose CMOS counts 1 MiB from 16 MiB on, and fields of other kinds before it. */
+/**
+ * A tail of one section, a clock chip whose CMOS counts 1 MiB from 16 MiB on, and fields of other
+ * kinds before it.
+ */
 function tail(): Uint8Array {
   const inner = { vmsd_name: 'in', version: 1, fields: [{ name: 'a', type: 'int16', size: 2 }] };
   const fields = [
@@ -20,11 +23,21 @@ function tail(): Uint8Array {
     { name: 'text', type: 'buffer', size: 5 },
     { name: 'cmos_data', type: 'buffer', size: 128 },
   ];
-  const subsections = [{ vmsd_name: 'sub', version: 4, fields: [{ name: 'last', type: 'uint8', size: 1 }] }];
-  const text = Buffer.from(JSON.stringify({ devices: [{ name: 'mc146818rtc', instance_id: 2, version: 3, fields, subsections }] }));
+  const subsections = [
+    { vmsd_name: 'sub', version: 4, fields: [{ name: 'last', type: 'uint8', size: 1 }] },
+  ];
+  const text = Buffer.from(
+    JSON.stringify({
+      devices: [{ name: 'mc146818rtc', instance_id: 2, version: 3, fields, subsections }],
+    }),
+  );
   const cmos = Buffer.alloc(128);
   cmos[0x34] = 16;
-  const content = Buffer.concat([Buffer.from('ffffffffffffffff 0001 0001 fffe 0003 01 6869000000'.replaceAll(' ', ''), 'hex'), cmos, Buffer.from('0503737562000000040c', 'hex')]);
+  const content = Buffer.concat([
+    Buffer.from('ffffffffffffffff 0001 0001 fffe 0003 01 6869000000'.replaceAll(' ', ''), 'hex'),
+    cmos,
+    Buffer.from('0503737562000000040c', 'hex'),
+  ]);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
   const header = Buffer.from('04000000020b6d633134363831387274630000000200000003', 'hex');
@@ -35,7 +48,10 @@ beforeEach(async () => {
   folder = await temporaryFolder();
   image = join(folder, 'image');
   const content = new Uint8Array(17 * MIB).fill(7, 4096 * 9, 4096 * 10);
-  await writeImage(image, [{ id: 'pc.ram', content }], { configuration: { machine: 'pc-i440fx-10.0', capabilities: [] }, tail: tail() });
+  await writeImage(image, [{ id: 'pc.ram', content }], {
+    configuration: { machine: 'pc-i440fx-10.0', capabilities: [] },
+    tail: tail(),
+  });
 });
 
 describe('inspect --devices', () => {
@@ -62,10 +78,29 @@ describe('inspect --devices', () => {
   test('as JSON has everything', async () => {
     const { stdout } = await run('inspect', image, '--device', 'mc146818rtc', '--json');
     const { devices } = JSON.parse(stdout) as { devices: Array<Record<string, unknown>> };
-    expect(devices).toMatchObject([{ idstr: 'mc146818rtc', instanceId: 2, size: 160, subsections: [{ layout: 'sub', fields: [{ kind: 'integer', value: 12 }] }] }]);
+    expect(devices).toMatchObject([
+      {
+        idstr: 'mc146818rtc',
+        instanceId: 2,
+        size: 160,
+        subsections: [{ layout: 'sub', fields: [{ kind: 'integer', value: 12 }] }],
+      },
+    ]);
     expect(devices[0]!['fields']).toMatchObject([
       { kind: 'integer', value: '18446744073709551615' },
-      { kind: 'array', elements: [{}, {}, { index: 2, kind: 'struct', struct: { layout: 'in', fields: [{ offset: 12, value: -2 }] } }, {}] },
+      {
+        kind: 'array',
+        elements: [
+          {},
+          {},
+          {
+            index: 2,
+            kind: 'struct',
+            struct: { layout: 'in', fields: [{ offset: 12, value: -2 }] },
+          },
+          {},
+        ],
+      },
       { kind: 'bool', value: true },
       { kind: 'bytes', bytes: '6869000000' },
       { kind: 'bytes', bytes: expect.stringMatching(/^0{104}10(00)+$/) },
@@ -74,15 +109,24 @@ describe('inspect --devices', () => {
 
   test('refuses a device that is not there, and says what is', async () => {
     const ended = await run('inspect', image, '--device', 'mc146818rtc#0', '--json');
-    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({ status: 1, errors: ['ERR_NO_DEVICE'] });
+    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({
+      status: 1,
+      errors: ['ERR_NO_DEVICE'],
+    });
     expect(ended.stderr).toContain('there are mc146818rtc#2');
     expect(resultOf(ended)).toMatchObject({ event: 'failed', error: { code: 'ERR_NO_DEVICE' } });
   });
 
   test('says when there is none', async () => {
     await writeImage(image, [{ id: 'x', content: new Uint8Array(4096) }], { force: true });
-    expect(await run('inspect', image, '--devices')).toMatchObject({ status: 0, stdout: 'device sections: none\n' });
-    expect(await run('inspect', image, '--devices', '--json')).toMatchObject({ status: 0, stdout: '{"devices":[]}\n' });
+    expect(await run('inspect', image, '--devices')).toMatchObject({
+      status: 0,
+      stdout: 'device sections: none\n',
+    });
+    expect(await run('inspect', image, '--devices', '--json')).toMatchObject({
+      status: 0,
+      stdout: '{"devices":[]}\n',
+    });
   });
 });
 
@@ -97,13 +141,20 @@ describe('extract --format elf', () => {
     const again = await run('extract', image, core, '--format', 'elf', '--json');
     expect(resultOf(again)).toMatchObject({ event: 'failed', error: { code: 'ERR_EXISTS' } });
     const forced = await run('extract', image, core, '--format', 'elf', '--json', '--force');
-    expect(resultOf(forced)).toMatchObject({ event: 'completed', cpus: 0, segments: [{ physicalAddress: 0, bytes: 17 * MIB }] });
+    expect(resultOf(forced)).toMatchObject({
+      event: 'completed',
+      cpus: 0,
+      segments: [{ physicalAddress: 0, bytes: 17 * MIB }],
+    });
   });
 
   test('leaves nothing behind for a machine that is no PC', async () => {
     await writeImage(image, [{ id: 'x', content: new Uint8Array(4096) }], { force: true });
     const ended = await run('extract', image, '--format', 'elf', join(folder, 'core'));
-    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({ status: 1, errors: ['ERR_UNSUPPORTED'] });
+    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({
+      status: 1,
+      errors: ['ERR_UNSUPPORTED'],
+    });
     await expect(readFile(join(folder, 'core'))).rejects.toThrow('ENOENT');
   });
 });

@@ -4,7 +4,17 @@ import { createServer, connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { randomBytes } from '../support/bytes.ts';
-import { type Ended, errorsOf, type JsonEvent, resultOf, run, type Running, start, startReceiver, temporaryFolder } from '../support/command.ts';
+import {
+  type Ended,
+  errorsOf,
+  type JsonEvent,
+  resultOf,
+  run,
+  type Running,
+  start,
+  startReceiver,
+  temporaryFolder,
+} from '../support/command.ts';
 
 const MIB = 2 ** 20;
 const UUID = '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69';
@@ -29,25 +39,66 @@ function expectFailure(ended: Ended, code: string | RegExp): void {
 
 describe('ends that do not fit together', () => {
   test.each([
-    { what: 'fewer channels than expected', sender: ['--channels', '2'], receiver: ['--channels', '4'], code: 'ERR_CHANNEL_COUNT' },
-    { what: 'more channels than expected', sender: ['--channels', '4'], receiver: ['--channels', '2'], code: 'ERR_CHANNEL_ID' },
-    { what: 'another uuid', sender: ['--uuid', UUID], receiver: ['--uuid', UUID.replace('6', '7')], code: 'ERR_UUID' },
-    { what: 'a uuid where none is expected', sender: ['--uuid', UUID], receiver: [], code: 'ERR_UUID' },
-    { what: 'another compression', sender: ['--compression', 'zlib'], receiver: [], code: 'ERR_COMPRESSION' },
-    { what: 'more memory than allowed', sender: [], receiver: ['--max-size', '512K'], code: 'ERR_BLOCK_LENGTH' },
-  ])('$what: $code at the target, a failure at the source, and no image', async ({ sender, receiver, code }) => {
-    const { source, target, image } = await places();
-    const listening = await startReceiver('tcp:127.0.0.1:0', image, '--timeout', '1.5', ...receiver);
-    const sent = await run('send', source, listening.uri, '--json', ...sender);
-    expectFailure(await listening.receiver.ended, code);
-    expectFailure(sent, /^ERR_(REMOTE|PEER_CLOSED)$/);
-    expect(await readdir(target)).toEqual([]);
-  });
+    {
+      what: 'fewer channels than expected',
+      sender: ['--channels', '2'],
+      receiver: ['--channels', '4'],
+      code: 'ERR_CHANNEL_COUNT',
+    },
+    {
+      what: 'more channels than expected',
+      sender: ['--channels', '4'],
+      receiver: ['--channels', '2'],
+      code: 'ERR_CHANNEL_ID',
+    },
+    {
+      what: 'another uuid',
+      sender: ['--uuid', UUID],
+      receiver: ['--uuid', UUID.replace('6', '7')],
+      code: 'ERR_UUID',
+    },
+    {
+      what: 'a uuid where none is expected',
+      sender: ['--uuid', UUID],
+      receiver: [],
+      code: 'ERR_UUID',
+    },
+    {
+      what: 'another compression',
+      sender: ['--compression', 'zlib'],
+      receiver: [],
+      code: 'ERR_COMPRESSION',
+    },
+    {
+      what: 'more memory than allowed',
+      sender: [],
+      receiver: ['--max-size', '512K'],
+      code: 'ERR_BLOCK_LENGTH',
+    },
+  ])(
+    '$what: $code at the target, a failure at the source, and no image',
+    async ({ sender, receiver, code }) => {
+      const { source, target, image } = await places();
+      const listening = await startReceiver(
+        'tcp:127.0.0.1:0',
+        image,
+        '--timeout',
+        '1.5',
+        ...receiver,
+      );
+      const sent = await run('send', source, listening.uri, '--json', ...sender);
+      expectFailure(await listening.receiver.ended, code);
+      expectFailure(sent, /^ERR_(REMOTE|PEER_CLOSED)$/);
+      expect(await readdir(target)).toEqual([]);
+    },
+  );
 
   test('the same uuid at both ends fits', async () => {
     const { source, image } = await places();
     const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', image, '--uuid', UUID);
-    expect(await run('send', source, uri, '--uuid', UUID.toUpperCase())).toMatchObject({ status: 0 });
+    expect(await run('send', source, uri, '--uuid', UUID.toUpperCase())).toMatchObject({
+      status: 0,
+    });
     expect(await receiver.ended).toMatchObject({ status: 0 });
   });
 });
@@ -59,7 +110,10 @@ describe('nobody there', () => {
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, 'close');
-    expectFailure(await run('send', process.execPath, `tcp:127.0.0.1:${port}`, '--json'), 'ERR_CONNECT');
+    expectFailure(
+      await run('send', process.execPath, `tcp:127.0.0.1:${port}`, '--json'),
+      'ERR_CONNECT',
+    );
   });
 
   test('a socket that is not there', async () => {
@@ -69,7 +123,9 @@ describe('nobody there', () => {
 
   test('a target that takes connections and says nothing', async () => {
     const { source } = await places();
-    const server = createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1');
+    const server = createServer({ allowHalfOpen: true }, (socket) =>
+      socket.on('error', () => {}).resume(),
+    ).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
     const ended = await run('send', source, `tcp:127.0.0.1:${port}`, '--timeout', '0.7', '--json');
@@ -98,13 +154,37 @@ describe('nobody there', () => {
 
 describe('files that are not as they have to be', () => {
   test.each([
-    ['a source that is missing', (folder: string) => ['send', `${folder}/nothing`, 'unix:nowhere', '--json'], 'ERR_IO'],
-    ['a source that is a folder', (folder: string) => ['send', folder, 'unix:nowhere', '--json'], 'ERR_IO'],
-    ['an image in a folder that is missing', (folder: string) => ['receive', 'tcp:127.0.0.1:0', `${folder}/nothing/image`, '--json'], 'ERR_IO'],
-    ['no image to look into', (folder: string) => ['inspect', `${folder}/nothing`, '--json'], 'ERR_IO'],
+    [
+      'a source that is missing',
+      (folder: string) => ['send', `${folder}/nothing`, 'unix:nowhere', '--json'],
+      'ERR_IO',
+    ],
+    [
+      'a source that is a folder',
+      (folder: string) => ['send', folder, 'unix:nowhere', '--json'],
+      'ERR_IO',
+    ],
+    [
+      'an image in a folder that is missing',
+      (folder: string) => ['receive', 'tcp:127.0.0.1:0', `${folder}/nothing/image`, '--json'],
+      'ERR_IO',
+    ],
+    [
+      'no image to look into',
+      (folder: string) => ['inspect', `${folder}/nothing`, '--json'],
+      'ERR_IO',
+    ],
     ['a file that is no image', () => ['inspect', process.execPath, '--json'], 'ERR_MAGIC'],
-    ['a file that is no image to extract from', (folder: string) => ['extract', process.execPath, 'ram', `${folder}/copy`, '--json'], 'ERR_MAGIC'],
-    ['a file that is no image to load', (folder: string) => ['receive', `file:${process.execPath}`, `${folder}/image`, '--json'], 'ERR_MAGIC'],
+    [
+      'a file that is no image to extract from',
+      (folder: string) => ['extract', process.execPath, 'ram', `${folder}/copy`, '--json'],
+      'ERR_MAGIC',
+    ],
+    [
+      'a file that is no image to load',
+      (folder: string) => ['receive', `file:${process.execPath}`, `${folder}/image`, '--json'],
+      'ERR_MAGIC',
+    ],
   ])('%s', async (_, args, code) => {
     const folder = await temporaryFolder();
     expectFailure(await run(...args(folder)), code);
@@ -149,32 +229,47 @@ describe('Ctrl-C', () => {
     { end: 'receiver', signal: 'SIGINT', status: 130 },
     { end: 'sender', signal: 'SIGTERM', status: 143 },
     { end: 'receiver', signal: 'SIGTERM', status: 143 },
-  ] as const)('$signal at the $end ends both ends, each with its one error, and leaves no file', async ({ end, signal, status }) => {
-    const { target, ...ends } = await underWay();
-    ends[end].child.kill(signal);
-    const cancelled = await ends[end].ended;
-    expect({ status: cancelled.status, errors: errorsOf(cancelled) }).toEqual({ status, errors: ['ERR_CANCELLED'] });
-    const result = resultOf(cancelled);
-    expect(result).toMatchObject({ event: 'cancelled', error: { code: 'ERR_CANCELLED' } });
-    expect((result['ram'] as { remaining: number }).remaining).toBeGreaterThan(0);
+  ] as const)(
+    '$signal at the $end ends both ends, each with its one error, and leaves no file',
+    async ({ end, signal, status }) => {
+      const { target, ...ends } = await underWay();
+      ends[end].child.kill(signal);
+      const cancelled = await ends[end].ended;
+      expect({ status: cancelled.status, errors: errorsOf(cancelled) }).toEqual({
+        status,
+        errors: ['ERR_CANCELLED'],
+      });
+      const result = resultOf(cancelled);
+      expect(result).toMatchObject({ event: 'cancelled', error: { code: 'ERR_CANCELLED' } });
+      expect((result['ram'] as { remaining: number }).remaining).toBeGreaterThan(0);
 
-    expectFailure(await ends[end === 'sender' ? 'receiver' : 'sender'].ended, /^ERR_(REMOTE|PEER_CLOSED)$/);
-    expect(await readdir(target)).toEqual([]);
-  });
+      expectFailure(
+        await ends[end === 'sender' ? 'receiver' : 'sender'].ended,
+        /^ERR_(REMOTE|PEER_CLOSED)$/,
+      );
+      expect(await readdir(target)).toEqual([]);
+    },
+  );
 
   test('while nobody has come yet', async () => {
     const { target, image } = await places();
     const { receiver } = await startReceiver('tcp:127.0.0.1:0', image);
     receiver.child.kill('SIGINT');
     const ended = await receiver.ended;
-    expect({ status: ended.status, errors: errorsOf(ended), event: resultOf(ended).event }).toEqual({ status: 130, errors: ['ERR_CANCELLED'], event: 'cancelled' });
+    expect({ status: ended.status, errors: errorsOf(ended), event: resultOf(ended).event }).toEqual(
+      { status: 130, errors: ['ERR_CANCELLED'], event: 'cancelled' },
+    );
     expect(await readdir(target)).toEqual([]);
   });
 
-  test('an end that is killed outright fails the other one, and leaves nothing under the final name', async () => {
-    const { sender, receiver, target } = await underWay();
-    receiver.child.kill('SIGKILL');
-    expectFailure(await sender.ended, 'ERR_PEER_CLOSED');
-    expect(await readdir(target)).not.toContain('image');
-  });
+  test(
+    'an end that is killed outright fails the other one, and leaves nothing under the final ' +
+      'name',
+    async () => {
+      const { sender, receiver, target } = await underWay();
+      receiver.child.kill('SIGKILL');
+      expectFailure(await sender.ended, 'ERR_PEER_CLOSED');
+      expect(await readdir(target)).not.toContain('image');
+    },
+  );
 });

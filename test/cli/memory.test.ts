@@ -24,7 +24,10 @@ test('an 8 GiB image with 1 GiB of data is migrated in less than 300 MB of memor
   await file.close();
   expect((await run('send', raw, `file:${image}`, '--quiet')).status).toBe(0);
 
-  vi.stubEnv('NODE_OPTIONS', `--require ${fileURLToPath(new URL('../support/peak.cjs', import.meta.url))}`);
+  vi.stubEnv(
+    'NODE_OPTIONS',
+    `--require ${fileURLToPath(new URL('../support/peak.cjs', import.meta.url))}`,
+  );
   const copy = join(folder, 'copy.img');
   const { receiver, uri } = await startReceiver(`unix:${join(folder, 'socket')}`, copy);
   const ends = [await run('send', image, uri), await receiver.ended];

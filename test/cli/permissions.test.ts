@@ -12,7 +12,9 @@ async function openFolder(): Promise<string> {
   return temporaryFolder();
 }
 
-/** The permission bits of all that is in a folder, by path; hidden files are called by their suffix. */
+/**
+ * The permission bits of all that is in a folder, by path; hidden files are called by their suffix.
+ */
 async function permissions(folder: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const entry of await readdir(folder, { recursive: true })) {
@@ -38,7 +40,9 @@ test("an extracted block is its owner's alone, also in place of a file that all 
   await writeImage(join(where, 'image'), [{ id: 'ram', content: Buffer.alloc(3 * PAGE, 1) }]);
   await writeFile(join(where, 'old'), 'old', { mode: 0o666 });
   for (const name of ['new', 'old']) {
-    expect((await run('extract', join(where, 'image'), 'ram', join(where, name), '--force')).status).toBe(0);
+    expect(
+      (await run('extract', join(where, 'image'), 'ram', join(where, name), '--force')).status,
+    ).toBe(0);
   }
   expect(await permissions(where)).toEqual({ image: '600', new: '600', old: '600' });
 });
@@ -46,11 +50,19 @@ test("an extracted block is its owner's alone, also in place of a file that all 
 test("a recording is its owner's alone, also before it has its name", async () => {
   const where = await openFolder();
   for (const options of [[], ['--force']]) {
-    const recorder = start('record', `unix:${join(where, 'socket')}`, join(where, 'recording'), '--json', ...options);
+    const recorder = start(
+      'record',
+      `unix:${join(where, 'socket')}`,
+      join(where, 'recording'),
+      '--json',
+      ...options,
+    );
     await recorder.event('listening');
     const { '*.part': hidden } = await permissions(where);
     expect(hidden).toBe('700');
-    expect((await run('replay', fixture('qemu-7.2-pc'), `unix:${join(where, 'socket')}`)).status).toBe(0);
+    expect(
+      (await run('replay', fixture('qemu-7.2-pc'), `unix:${join(where, 'socket')}`)).status,
+    ).toBe(0);
     expect((await recorder.ended).status).toBe(0);
     const found = await permissions(where);
     expect(found['recording']).toBe('700');

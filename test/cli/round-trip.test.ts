@@ -26,7 +26,14 @@ function mixed(): Uint8Array {
 }
 
 const LARGE: Case[] = COMPRESSIONS.flatMap((compression, method) =>
-  [1, 2, 4, 16].map((channels, index): Case => ({ content: mixed, channels, compression, transport: (method + index) % 2 === 0 ? 'tcp' : 'unix' })),
+  [1, 2, 4, 16].map(
+    (channels, index): Case => ({
+      content: mixed,
+      channels,
+      compression,
+      transport: (method + index) % 2 === 0 ? 'tcp' : 'unix',
+    }),
+  ),
 );
 
 const SMALL: (Case & { name: string })[] = [
@@ -51,10 +58,19 @@ interface Sent {
 }
 
 /** `receive`, `send`, `extract`: all have to end well. */
-async function roundTrip(source: string, folder: string, transport: Transport, ...options: readonly string[]): Promise<Sent> {
+async function roundTrip(
+  source: string,
+  folder: string,
+  transport: Transport,
+  ...options: readonly string[]
+): Promise<Sent> {
   const image = join(folder, 'image');
   const copy = join(folder, 'copy');
-  const { receiver, uri } = await startReceiver(transport === 'tcp' ? 'tcp:127.0.0.1:0' : `unix:${folder}/socket`, image, ...options);
+  const { receiver, uri } = await startReceiver(
+    transport === 'tcp' ? 'tcp:127.0.0.1:0' : `unix:${folder}/socket`,
+    image,
+    ...options,
+  );
   expect(await run('send', source, uri, ...options)).toMatchObject({ status: 0, stderr: '' });
   expect(await receiver.ended).toMatchObject({ status: 0, stderr: '' });
   expect(await run('extract', image, 'source.bin', copy)).toMatchObject({ status: 0, stderr: '' });
@@ -66,10 +82,20 @@ async function checkCase({ content, channels, compression, transport }: Case): P
   const source = join(folder, 'source.bin');
   const bytes = content();
   await writeFile(source, bytes);
-  const { copy } = await roundTrip(source, folder, transport, '--channels', String(channels), '--compression', compression);
+  const { copy } = await roundTrip(
+    source,
+    folder,
+    transport,
+    '--channels',
+    String(channels),
+    '--compression',
+    compression,
+  );
   const received = await readFile(copy);
   expect(received.length).toBe(bytes.length);
-  expect(Buffer.compare(received, bytes), 'the bytes that came back are the ones that left').toBe(0);
+  expect(Buffer.compare(received, bytes), 'the bytes that came back are the ones that left').toBe(
+    0,
+  );
 }
 
 describe(`send, receive and extract give a file back bit for bit (CLI_TEST_SEED=${SEED})`, () => {

@@ -66,13 +66,17 @@ describe('what is no regular file is refused at once, by name', () => {
   test.each<[string, RegExp, () => string | Promise<string>]>([
     ['a folder, to send', /a folder/, () => folder],
     ['a character device', /a character device/, () => '/dev/zero'],
-    ['a socket', /a socket/, async () => {
-      const path = join(folder, 'socket');
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(path, resolve));
-      onTestFinished(() => void server.close());
-      return path;
-    }],
+    [
+      'a socket',
+      /a socket/,
+      async () => {
+        const path = join(folder, 'socket');
+        const server = createServer();
+        await new Promise<void>((resolve) => server.listen(path, resolve));
+        onTestFinished(() => void server.close());
+        return path;
+      },
+    ],
   ])('%s', async (_, kind, make) => {
     const ended = await run('send', await make(), TARGET);
     expect({ status: ended.status, errors: errorsOf(ended) }).toEqual(REFUSED);

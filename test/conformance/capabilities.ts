@@ -25,7 +25,10 @@ export const CAPABILITIES = {
 
 export type Capability = keyof typeof CAPABILITIES;
 
-/** What the runtime at hand can do. What is missing here is tried all the same, and has to be refused. */
+/**
+ * What the runtime at hand can do. What is missing here is tried all the same, and has to be
+ * refused.
+ */
 export type Capabilities = ReadonlySet<Capability>;
 
 /** What the launcher has for the cases that need something of the outside. */
@@ -38,7 +41,10 @@ export interface Io {
   folder?: string;
   /** Folders with TLS credentials. */
   tls?: { source: string; target: string };
-  /** For runtimes that can dial but not listen: two addresses, whose connections somebody joins in the order in which they come. */
+  /**
+   * For runtimes that can dial but not listen: two addresses, whose connections somebody joins in
+   * the order in which they come.
+   */
   meeting?: { source: string; target: string };
   /** For the same: where a target listens, and takes the source of `pairOf` once. */
   httpTarget?: string;

@@ -1,6 +1,9 @@
 import type { ChannelContext, SendProgram } from 'multifd/engine';
 
-/** A payload type of our own: a number, which the program tells its owner, and the sum of the payload's bytes. */
+/**
+ * A payload type of our own: a number, which the program tells its owner, and the sum of the
+ * payload's bytes.
+ */
 export const NUMBER = 7;
 /** A payload at which the program fails. */
 export const BAD = 666;
@@ -19,7 +22,10 @@ export function createProgram({ emit }: ChannelContext): SendProgram {
         ({ fields, payload }) => {
           const number = fields[0]!;
           if (number === BAD) throw new Error('a bad number');
-          emit({ number, sum: payload.subarray(0, PAYLOAD_BYTES).reduce((sum, byte) => sum + byte, 0) } satisfies Told);
+          emit({
+            number,
+            sum: payload.subarray(0, PAYLOAD_BYTES).reduce((sum, byte) => sum + byte, 0),
+          } satisfies Told);
         },
       ],
     ]),

@@ -15,10 +15,15 @@ export function equal(found: unknown, expected: unknown, what: string): void {
 
 export function sameBytes(found: Uint8Array, expected: Uint8Array, what: string): void {
   equal(found.length, expected.length, `${what}, length`);
-  for (let at = 0; at < found.length; at++) if (found[at] !== expected[at]) throw new Failure(`${what}: byte ${at} is ${found[at]}, not ${expected[at]}`);
+  for (let at = 0; at < found.length; at++)
+    if (found[at] !== expected[at])
+      throw new Failure(`${what}: byte ${at} is ${found[at]}, not ${expected[at]}`);
 }
 
-/** The code of the error with which it has to fail; its message too. @throws Failure if it does not, or with an error without a code. */
+/**
+ * The code of the error with which it has to fail; its message too.
+ * @throws Failure if it does not, or with an error without a code.
+ */
 export async function errorOf(work: Promise<unknown>): Promise<{ code: string; message: string }> {
   let error: unknown;
   try {
@@ -32,8 +37,15 @@ export async function errorOf(work: Promise<unknown>): Promise<{ code: string; m
   return { code, message: message ?? '' };
 }
 
-export async function fails(work: Promise<unknown>, codes: ErrorCode | readonly ErrorCode[], what: string): Promise<string> {
+export async function fails(
+  work: Promise<unknown>,
+  codes: ErrorCode | readonly ErrorCode[],
+  what: string,
+): Promise<string> {
   const { code, message } = await errorOf(work);
-  check([codes].flat().includes(code as ErrorCode), `${what}: found ${code} (${message}), expected ${[codes].flat().join(' or ')}`);
+  check(
+    [codes].flat().includes(code as ErrorCode),
+    `${what}: found ${code} (${message}), expected ${[codes].flat().join(' or ')}`,
+  );
   return message;
 }

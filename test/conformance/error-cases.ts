@@ -13,8 +13,18 @@ export const ERROR_CASES: readonly Case[] = [
   { capability: 'errors', name: 'a packet that was changed on its way', run: corrupt },
   { capability: 'errors', name: 'a connection that ends too early', run: cut },
   { capability: 'errors', name: 'options that contradict each other', run: options },
-  { capability: 'errors', needs: ['webSocketListen'], name: 'another token, WebSocket', run: () => token('ws') },
-  { capability: 'errors', needs: ['httpListen'], name: 'another token, HTTP', run: () => token('http') },
+  {
+    capability: 'errors',
+    needs: ['webSocketListen'],
+    name: 'another token, WebSocket',
+    run: () => token('ws'),
+  },
+  {
+    capability: 'errors',
+    needs: ['httpListen'],
+    name: 'another token, HTTP',
+    run: () => token('http'),
+  },
   { capability: 'errors', needs: ['httpListen'], name: 'a page of another origin', run: origin },
   {
     capability: 'errors',
@@ -22,44 +32,74 @@ export const ERROR_CASES: readonly Case[] = [
     name: 'a file where a Unix socket is to be',
     run: fileForSocket,
   },
-  { capability: 'errors', name: 'an inbox\'s answers to what is no connection', run: inboxAnswers },
+  { capability: 'errors', name: "an inbox's answers to what is no connection", run: inboxAnswers },
 ];
 
 async function channelCount(io: Io): Promise<void> {
   const { source, target } = pairOf('unshared');
   const { incoming, to } = await STREAMS.open({ blocks: { heap: target }, channels: 2 }, io);
-  const [atTarget, atSource] = await Promise.all([errorOf(incoming.completed), errorOf(send({ ...to, channels: 3, blocks: [{ id: 'heap', source }] }))]);
+  const [atTarget, atSource] = await Promise.all([
+    errorOf(incoming.completed),
+    errorOf(send({ ...to, channels: 3, blocks: [{ id: 'heap', source }] })),
+  ]);
   equal(atTarget.code, 'ERR_CHANNEL_ID', 'code at the target');
-  check(['ERR_REMOTE', 'ERR_PEER_CLOSED'].includes(atSource.code), `the source has ${atSource.code}: ${atSource.message}`);
+  check(
+    ['ERR_REMOTE', 'ERR_PEER_CLOSED'].includes(atSource.code),
+    `the source has ${atSource.code}: ${atSource.message}`,
+  );
 }
 
 async function unknownBlock(io: Io): Promise<void> {
   const { source, target } = pairOf('unshared');
   const { incoming, to } = await STREAMS.open({ blocks: { heap: target } }, io);
-  const [atTarget, atSource] = await Promise.all([errorOf(incoming.completed), errorOf(send({ ...to, blocks: [{ id: 'stack', source }] }))]);
+  const [atTarget, atSource] = await Promise.all([
+    errorOf(incoming.completed),
+    errorOf(send({ ...to, blocks: [{ id: 'stack', source }] })),
+  ]);
   equal(atTarget.code, 'ERR_BLOCK', 'code at the target');
-  check(['ERR_REMOTE', 'ERR_PEER_CLOSED'].includes(atSource.code), `the source has ${atSource.code}: ${atSource.message}`);
+  check(
+    ['ERR_REMOTE', 'ERR_PEER_CLOSED'].includes(atSource.code),
+    `the source has ${atSource.code}: ${atSource.message}`,
+  );
 }
 
 async function cancelled(io: Io): Promise<void> {
   const { source, target } = pairOf('unshared');
   const blocks = [{ id: 'heap', source }];
-  await fails(send({ connect: () => streamPairs()[0], blocks, signal: AbortSignal.abort() }), 'ERR_CANCELLED', 'a signal that has fired already');
+  await fails(
+    send({ connect: () => streamPairs()[0], blocks, signal: AbortSignal.abort() }),
+    'ERR_CANCELLED',
+    'a signal that has fired already',
+  );
 
   const controller = new AbortController();
-  const { incoming, to } = await STREAMS.open({ blocks: ({ id }) => (controller.abort(), id === 'heap' ? target : target) }, io);
-  const [atSource] = await Promise.all([errorOf(send({ ...to, blocks, signal: controller.signal })), errorOf(incoming.completed)]);
+  const { incoming, to } = await STREAMS.open(
+    { blocks: ({ id }) => (controller.abort(), id === 'heap' ? target : target) },
+    io,
+  );
+  const [atSource] = await Promise.all([
+    errorOf(send({ ...to, blocks, signal: controller.signal })),
+    errorOf(incoming.completed),
+  ]);
   equal(atSource.code, 'ERR_CANCELLED', 'code at the source');
 
   const stop = new AbortController();
-  const waiting = await receive({ inbox: new Inbox(), blocks: { heap: target }, signal: stop.signal });
+  const waiting = await receive({
+    inbox: new Inbox(),
+    blocks: { heap: target },
+    signal: stop.signal,
+  });
   stop.abort();
   await fails(waiting.completed, 'ERR_CANCELLED', 'a target that waits for its source');
 }
 
 async function silence(): Promise<void> {
   const { source } = pairOf('unshared');
-  await fails(send({ connect: () => streamPairs()[0], blocks: [{ id: 'heap', source }], timeout: 100 }), 'ERR_TIMEOUT', 'a source whose target does not read');
+  await fails(
+    send({ connect: () => streamPairs()[0], blocks: [{ id: 'heap', source }], timeout: 100 }),
+    'ERR_TIMEOUT',
+    'a source whose target does not read',
+  );
 }
 
 /** A connection on its way to the target, through something that may change what it says. */
@@ -70,7 +110,9 @@ function through(pair: StreamPair, transform: Transformer<Uint8Array, Uint8Array
 }
 
 /** A migration whose connections go through `change`. */
-async function meddled(change: (channel: number | 'main', pair: StreamPair) => StreamPair): Promise<string[]> {
+async function meddled(
+  change: (channel: number | 'main', pair: StreamPair) => StreamPair,
+): Promise<string[]> {
   const { source, target } = pairOf('unshared');
   const inbox = new Inbox();
   const incoming = await receive({ inbox, blocks: { heap: target } });
@@ -79,7 +121,10 @@ async function meddled(change: (channel: number | 'main', pair: StreamPair) => S
     void inbox.add(change(channel, theirs));
     return ours;
   };
-  const errors = await Promise.all([errorOf(incoming.completed), errorOf(send({ connect, blocks: [{ id: 'heap', source }] }))]);
+  const errors = await Promise.all([
+    errorOf(incoming.completed),
+    errorOf(send({ connect, blocks: [{ id: 'heap', source }] })),
+  ]);
   return errors.map(({ code }) => code);
 }
 
@@ -92,13 +137,16 @@ async function corrupt(): Promise<void> {
     return {
       transform(chunk, controller) {
         const copy = chunk.slice();
-        if (at <= INITIAL_BYTES && INITIAL_BYTES < at + copy.length) copy[INITIAL_BYTES - at]! ^= 0xff;
+        if (at <= INITIAL_BYTES && INITIAL_BYTES < at + copy.length)
+          copy[INITIAL_BYTES - at]! ^= 0xff;
         at += copy.length;
         controller.enqueue(copy);
       },
     };
   };
-  const [atTarget, atSource] = await meddled((channel, pair) => (channel === 1 ? through(pair, breakMagic()) : pair));
+  const [atTarget, atSource] = await meddled((channel, pair) =>
+    channel === 1 ? through(pair, breakMagic()) : pair,
+  );
   equal(atTarget, 'ERR_MAGIC', 'code at the target');
   check(['ERR_REMOTE', 'ERR_PEER_CLOSED'].includes(atSource!), `the source has ${atSource}`);
 }
@@ -115,7 +163,9 @@ async function cut(): Promise<void> {
       },
     };
   };
-  const [atTarget] = await meddled((channel, pair) => (channel === 0 ? through(pair, endAfter()) : pair));
+  const [atTarget] = await meddled((channel, pair) =>
+    channel === 0 ? through(pair, endAfter()) : pair,
+  );
   equal(atTarget, 'ERR_PEER_CLOSED', 'code at the target');
 }
 
@@ -123,17 +173,42 @@ async function options(): Promise<void> {
   const { source, target } = pairOf('unshared');
   const blocks = [{ id: 'heap', source }];
   await fails(send({ blocks } as never), 'ERR_OPTION', 'no way to the target');
-  await fails(send({ uri: 'tcp:127.0.0.1:1', connect: () => streamPairs()[0], blocks }), 'ERR_OPTION', 'two ways to the target');
-  await fails(receive({ inbox: new Inbox(), blocks: { heap: target }, channels: 0 }), 'ERR_OPTION', 'no channels');
-  await fails(send({ uri: 'gopher://127.0.0.1/', blocks }), 'ERR_URI', 'a kind of URI that nobody knows');
+  await fails(
+    send({ uri: 'tcp:127.0.0.1:1', connect: () => streamPairs()[0], blocks }),
+    'ERR_OPTION',
+    'two ways to the target',
+  );
+  await fails(
+    receive({ inbox: new Inbox(), blocks: { heap: target }, channels: 0 }),
+    'ERR_OPTION',
+    'no channels',
+  );
+  await fails(
+    send({ uri: 'gopher://127.0.0.1/', blocks }),
+    'ERR_URI',
+    'a kind of URI that nobody knows',
+  );
 }
 
 async function token(kind: 'ws' | 'http'): Promise<void> {
   const { source, target } = pairOf('unshared');
   const stop = new AbortController();
-  const incoming = await receive({ uri: `${kind}://127.0.0.1:0/`, token: 'right', blocks: { heap: target }, signal: stop.signal });
-  for (const wrong of [{ token: 'wrong' }, {}]) await fails(send({ uri: incoming.uri, ...wrong, blocks: [{ id: 'heap', source }] }), 'ERR_AUTH', `a source with ${JSON.stringify(wrong)}`);
-  await Promise.all([send({ uri: incoming.uri, token: 'right', blocks: [{ id: 'heap', source }] }), incoming.completed]);
+  const incoming = await receive({
+    uri: `${kind}://127.0.0.1:0/`,
+    token: 'right',
+    blocks: { heap: target },
+    signal: stop.signal,
+  });
+  for (const wrong of [{ token: 'wrong' }, {}])
+    await fails(
+      send({ uri: incoming.uri, ...wrong, blocks: [{ id: 'heap', source }] }),
+      'ERR_AUTH',
+      `a source with ${JSON.stringify(wrong)}`,
+    );
+  await Promise.all([
+    send({ uri: incoming.uri, token: 'right', blocks: [{ id: 'heap', source }] }),
+    incoming.completed,
+  ]);
 }
 
 async function origin(): Promise<void> {
@@ -169,9 +244,22 @@ async function fileForSocket({ folder }: Io): Promise<void> {
 
 async function inboxAnswers(): Promise<void> {
   const inbox = new Inbox({ token: 'right' });
-  const ask = async (init: RequestInit): Promise<number> => (await inbox.fetch(new Request('http://localhost/', init))).status;
+  const ask = async (init: RequestInit): Promise<number> =>
+    (await inbox.fetch(new Request('http://localhost/', init))).status;
   const authorized = { Authorization: 'Bearer right' };
-  equal([await ask({ method: 'POST', body: 'x' }), await ask({ headers: { Authorization: 'Bearer wrong' } }), await ask({ headers: authorized })], [401, 401, 405], 'answers');
+  equal(
+    [
+      await ask({ method: 'POST', body: 'x' }),
+      await ask({ headers: { Authorization: 'Bearer wrong' } }),
+      await ask({ headers: authorized }),
+    ],
+    [401, 401, 405],
+    'answers',
+  );
   inbox.close();
-  equal(await ask({ method: 'POST', body: 'x', headers: authorized }), 503, 'the answer of one that is closed');
+  equal(
+    await ask({ method: 'POST', body: 'x', headers: authorized }),
+    503,
+    'the answer of one that is closed',
+  );
 }

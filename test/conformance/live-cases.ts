@@ -7,12 +7,25 @@ import { Writer } from './writer.ts';
 import { STREAMS } from './ways.ts';
 
 export const LIVE_CASES: readonly Case[] = [
-  { capability: 'live', name: 'memory that changes, found by comparing', run: (io) => changing(io, 'unshared', 'compare') },
-  { capability: 'live', name: 'memory that changes, found by hashes', run: (io) => changing(io, 'unshared', 'hash') },
-  { capability: 'live', needs: ['sharedMemory'], name: 'shared memory that changes', run: (io) => changing(io, 'shared', 'compare') },
+  {
+    capability: 'live',
+    name: 'memory that changes, found by comparing',
+    run: (io) => changing(io, 'unshared', 'compare'),
+  },
+  {
+    capability: 'live',
+    name: 'memory that changes, found by hashes',
+    run: (io) => changing(io, 'unshared', 'hash'),
+  },
+  {
+    capability: 'live',
+    needs: ['sharedMemory'],
+    name: 'shared memory that changes',
+    run: (io) => changing(io, 'shared', 'compare'),
+  },
   { capability: 'live', name: 'memory that grows', run: growing },
   { capability: 'live', name: 'a program goes on here after a failure there', run: goesOn },
-  { capability: 'reactor', name: 'memory, globals and the host\'s bytes', run: reactor },
+  { capability: 'reactor', name: "memory, globals and the host's bytes", run: reactor },
 ];
 
 async function changing(io: Io, kind: Kind, tracking: Tracking): Promise<void> {
@@ -20,13 +33,23 @@ async function changing(io: Io, kind: Kind, tracking: Tracking): Promise<void> {
   const target = newMemory(kind, 32);
   fill(source, 3);
   const writer = new Writer(source);
-  const guest = new Guest({ blocks: [{ id: 'ram', memory: source, tracking }], stop: writer.stop, resume: writer.start });
+  const guest = new Guest({
+    blocks: [{ id: 'ram', memory: source, tracking }],
+    stop: writer.stop,
+    resume: writer.start,
+  });
   let started = false;
-  const { incoming, to } = await STREAMS.open({ blocks: { ram: target }, start: () => void (started = true) }, io);
+  const { incoming, to } = await STREAMS.open(
+    { blocks: { ram: target }, start: () => void (started = true) },
+    io,
+  );
   writer.start();
   // What it has written behind the first round has to be found by a later one.
   const onRound = (): void => writer.write();
-  const [statistics] = await Promise.all([guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop', onRound }), incoming.completed]);
+  const [statistics] = await Promise.all([
+    guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop', onRound }),
+    incoming.completed,
+  ]);
   check(started, 'the target starts the program');
   check(!writer.running, 'the source has stopped it');
   check(statistics.ram['dirty-sync-count'] > 1, 'there was more than one round');
@@ -38,7 +61,11 @@ async function growing(io: Io): Promise<void> {
   const target = newMemory('unshared', 8, 12);
   fill(source, 4);
   const writer = new Writer(source);
-  const guest = new Guest({ blocks: [{ id: 'ram', memory: source }], stop: writer.stop, resume: writer.start });
+  const guest = new Guest({
+    blocks: [{ id: 'ram', memory: source }],
+    stop: writer.stop,
+    resume: writer.start,
+  });
   const { incoming, to } = await STREAMS.open({ blocks: { ram: target } }, io);
   writer.start();
   let rounds = 0;
@@ -47,7 +74,10 @@ async function growing(io: Io): Promise<void> {
     source.grow(3);
     bytesOf(source).fill(0x5a, 8 * 65536);
   };
-  await Promise.all([guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop', onRound }), incoming.completed]);
+  await Promise.all([
+    guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 4, onMaxRounds: 'stop', onRound }),
+    incoming.completed,
+  ]);
   equal(target.buffer.byteLength, 11 * 65536, 'length at the target');
   sameBytes(bytesOf(target), bytesOf(source), 'memory');
 }
@@ -55,36 +85,67 @@ async function growing(io: Io): Promise<void> {
 async function goesOn(io: Io): Promise<void> {
   const source = newMemory('unshared', 8);
   const writer = new Writer(source);
-  const guest = new Guest({ blocks: [{ id: 'ram', memory: source }], stop: writer.stop, resume: writer.start });
+  const guest = new Guest({
+    blocks: [{ id: 'ram', memory: source }],
+    stop: writer.stop,
+    resume: writer.start,
+  });
   const refusing = (): void => {
     throw new Error('it does not start here');
   };
-  const { incoming, to } = await STREAMS.open({ blocks: { ram: newMemory('unshared', 8) }, start: refusing }, io);
+  const { incoming, to } = await STREAMS.open(
+    { blocks: { ram: newMemory('unshared', 8) }, start: refusing },
+    io,
+  );
   writer.start();
-  const ends = await Promise.allSettled([guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 2, onMaxRounds: 'stop' }), incoming.completed]);
-  equal(ends.map(({ status }) => status), ['rejected', 'rejected'], 'how the two ends ended');
+  const ends = await Promise.allSettled([
+    guest.migrate({ ...to, downtimeLimit: 0, maxRounds: 2, onMaxRounds: 'stop' }),
+    incoming.completed,
+  ]);
+  equal(
+    ends.map(({ status }) => status),
+    ['rejected', 'rejected'],
+    'how the two ends ended',
+  );
   check(writer.running, 'the program goes on');
   writer.stop();
 }
 
 /** The program of reactor.ts, and what it exports. */
-function instantiate(io: Io): { instance: WebAssembly.Instance; step(): void; count: WebAssembly.Global; memory: WebAssembly.Memory } {
+function instantiate(io: Io): {
+  instance: WebAssembly.Instance;
+  step(): void;
+  count: WebAssembly.Global;
+  memory: WebAssembly.Memory;
+} {
   const instance = new WebAssembly.Instance(io.reactor);
   const { step, count, memory } = instance.exports;
-  return { instance, step: step as () => void, count: count as WebAssembly.Global, memory: memory as WebAssembly.Memory };
+  return {
+    instance,
+    step: step as () => void,
+    count: count as WebAssembly.Global,
+    memory: memory as WebAssembly.Memory,
+  };
 }
 
 async function reactor(io: Io): Promise<void> {
   const [here, there] = [instantiate(io), instantiate(io)];
   for (let n = 0; n < 20; n++) here.step();
-  const guest = reactorGuest(here, { stop() {}, resume() {}, saveHost: () => Uint8Array.of(1, 2, 3) });
+  const guest = reactorGuest(here, {
+    stop() {},
+    resume() {},
+    saveHost: () => Uint8Array.of(1, 2, 3),
+  });
   let host: Uint8Array = new Uint8Array(0);
   let started = false;
-  const target = reactorTarget(there, { start: () => void (started = true), loadHost: (bytes) => void (host = bytes.slice()) });
+  const target = reactorTarget(there, {
+    start: () => void (started = true),
+    loadHost: (bytes) => void (host = bytes.slice()),
+  });
   const { incoming, to } = await STREAMS.open(target, io);
   await Promise.all([guest.migrate(to), incoming.completed]);
   check(started, 'the target starts it');
-  equal([there.count.value, [...host]], [20, [1, 2, 3]], 'its counter, and the host\'s bytes');
+  equal([there.count.value, [...host]], [20, [1, 2, 3]], "its counter, and the host's bytes");
   sameBytes(bytesOf(there.memory), bytesOf(here.memory), 'its memory');
   there.step();
   equal(there.count.value, 21, 'its counter when it has gone on');

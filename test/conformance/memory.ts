@@ -39,7 +39,10 @@ export function fill(memory: WebAssembly.Memory, seed: number): number {
 }
 
 /** Memory of 4 MiB with content, and memory for it that has something else in it. */
-export function pairOf(kind: Kind, seed = 1): { source: WebAssembly.Memory; target: WebAssembly.Memory; pages: number; zeros: number } {
+export function pairOf(
+  kind: Kind,
+  seed = 1,
+): { source: WebAssembly.Memory; target: WebAssembly.Memory; pages: number; zeros: number } {
   const source = newMemory(kind, 64);
   const target = newMemory(kind, 64);
   const zeros = fill(source, seed);

@@ -30,9 +30,17 @@ const BLOCKING: Case = {
 
 /** The whole of the package on the runtime at hand, one result after the other. */
 export async function* conformance(can: Capabilities, io: Io): AsyncGenerator<Result> {
-  const cases = [...CORE_CASES, ...ENGINE_CASES, BLOCKING, ...transferCases(io), ...LIVE_CASES, ...ERROR_CASES];
+  const cases = [
+    ...CORE_CASES,
+    ...ENGINE_CASES,
+    BLOCKING,
+    ...transferCases(io),
+    ...LIVE_CASES,
+    ...ERROR_CASES,
+  ];
   for (const { capability, name, needs = [], run } of cases) {
-    if ([capability, ...needs].every((need) => can.has(need))) yield await outcome(capability, name, async () => (await run(io), { outcome: 'ok' }));
+    if ([capability, ...needs].every((need) => can.has(need)))
+      yield await outcome(capability, name, async () => (await run(io), { outcome: 'ok' }));
   }
   for (const capability of Object.keys(CAPABILITIES) as Capability[]) {
     if (can.has(capability)) continue;
@@ -44,7 +52,11 @@ export async function* conformance(can: Capabilities, io: Io): AsyncGenerator<Re
   }
 }
 
-async function outcome(capability: Capability, name: string, work: () => Promise<Pick<Result, 'outcome' | 'detail'>>): Promise<Result> {
+async function outcome(
+  capability: Capability,
+  name: string,
+  work: () => Promise<Pick<Result, 'outcome' | 'detail'>>,
+): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const hung = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`it hung for ${LIMIT_MS / 1000} s`)), LIMIT_MS);
@@ -53,7 +65,12 @@ async function outcome(capability: Capability, name: string, work: () => Promise
     return { capability, name, ...(await Promise.race([work(), hung])) };
   } catch (error) {
     const { message, code, stack } = error as Error & { code?: string };
-    return { capability, name, outcome: 'failed', detail: code === undefined ? `${message}\n${stack}` : `${code}: ${message}` };
+    return {
+      capability,
+      name,
+      outcome: 'failed',
+      detail: code === undefined ? `${message}\n${stack}` : `${code}: ${message}`,
+    };
   } finally {
     clearTimeout(timer);
   }

@@ -1,10 +1,20 @@
-import { Inbox, type IncomingMigration, type IncomingOptions, type OutgoingOptions, receive, type StreamPair } from 'multifd';
+import {
+  Inbox,
+  type IncomingMigration,
+  type IncomingOptions,
+  type OutgoingOptions,
+  receive,
+  type StreamPair,
+} from 'multifd';
 import type { Capability, Io } from './capabilities.ts';
 
 /** What a case says of a target; how its connections come is the way's. */
 export type Target = Omit<IncomingOptions, 'uri' | 'connect' | 'inbox'>;
 /** How a source gets to a target. */
-export type To = Pick<OutgoingOptions, 'uri' | 'connect' | 'token' | 'tls' | 'listen' | 'onListening'>;
+export type To = Pick<
+  OutgoingOptions,
+  'uri' | 'connect' | 'token' | 'tls' | 'listen' | 'onListening'
+>;
 
 export interface Opened {
   incoming: IncomingMigration;
@@ -61,7 +71,12 @@ const MESSAGE_PORTS: Way = {
 };
 
 /** The target listens. */
-const listening = (capability: Capability, name: string, uriOf: (io: Io) => string, more: { token?: string } = {}): Way => ({
+const listening = (
+  capability: Capability,
+  name: string,
+  uriOf: (io: Io) => string,
+  more: { token?: string } = {},
+): Way => ({
   capability,
   name,
   async open(target, io) {
@@ -88,7 +103,10 @@ const dialling = (capability: Capability, listens: Capability, name: string, uri
   },
 });
 
-/** The global class of the runtime, whichever ours uses to dial. What such a socket can do differs: some call back, some can be told to wait. */
+/**
+ * The global class of the runtime, whichever ours uses to dial. What such a socket can do differs:
+ * some call back, some can be told to wait.
+ */
 const OWN_AT_SOURCE: Way = {
   capability: 'webSocket',
   needs: ['webSocketListen'],
@@ -109,7 +127,8 @@ const OWN_AT_TARGET: Way = {
     // The class of the runtimes takes no headers: the token is one of the protocols.
     const protocols = ['multifd', `bearer.${btoa(TOKEN).replaceAll('=', '')}`];
     const onListening = (at: string): void => {
-      for (let n = 0; n <= (target.channels ?? 2); n++) void inbox.add(new WebSocket(at, protocols));
+      for (let n = 0; n <= (target.channels ?? 2); n++)
+        void inbox.add(new WebSocket(at, protocols));
     };
     return { incoming, to: { uri: 'ws://127.0.0.1:0/', listen: true, onListening, token: TOKEN } };
   },
@@ -120,7 +139,10 @@ const MEETING: Way = {
   capability: 'webSocket',
   name: 'WebSockets, dialled from both ends',
   async open(target, io) {
-    return { incoming: await receive({ ...target, uri: io.meeting!.target, connect: true }), to: { uri: io.meeting!.source } };
+    return {
+      incoming: await receive({ ...target, uri: io.meeting!.target, connect: true }),
+      to: { uri: io.meeting!.source },
+    };
   },
 };
 
@@ -128,18 +150,27 @@ const TLS: Way = {
   capability: 'tls',
   name: 'TLS',
   async open(target, { tls }) {
-    const incoming = await receive({ ...target, uri: 'tcp:127.0.0.1:0', tls: { credsDir: tls!.target } });
+    const incoming = await receive({
+      ...target,
+      uri: 'tcp:127.0.0.1:0',
+      tls: { credsDir: tls!.target },
+    });
     return { incoming, to: { uri: incoming.uri, tls: { credsDir: tls!.source } } };
   },
 };
 
-/** One whose channels are threads at the source, if they can be: only in a thread of its own can zstd be encoded everywhere. */
+/**
+ * One whose channels are threads at the source, if they can be: only in a thread of its own can
+ * zstd be encoded everywhere.
+ */
 export function wayOfThreads(io: Io): Way {
   if (io.folder !== undefined) return listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0');
   return io.meeting === undefined ? STREAMS : MEETING;
 }
 
-/** Listening takes a runtime that dials as well; one that does not listen has somebody to meet at. */
+/**
+ * Listening takes a runtime that dials as well; one that does not listen has somebody to meet at.
+ */
 export function waysOf(io: Io): readonly Way[] {
   return [
     STREAMS,
@@ -149,8 +180,16 @@ export function waysOf(io: Io): readonly Way[] {
     listening('unix', 'a Unix socket', ({ folder }) => `unix:${folder}/socket`),
     listening('webSocketListen', 'WebSockets', () => 'ws://127.0.0.1:0/a/path', { token: TOKEN }),
     listening('httpListen', 'HTTP', () => 'http://127.0.0.1:0/a/path', { token: TOKEN }),
-    { ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'), needs: ['webSocketListen'] },
-    dialling('webSocket', 'webSocketListen', 'WebSockets, dialled by the target', 'ws://127.0.0.1:0/'),
+    {
+      ...listening('webSocket', 'WebSockets', () => 'ws://127.0.0.1:0/'),
+      needs: ['webSocketListen'],
+    },
+    dialling(
+      'webSocket',
+      'webSocketListen',
+      'WebSockets, dialled by the target',
+      'ws://127.0.0.1:0/',
+    ),
     // Of the runtimes here only Node 20 has none.
     ...(typeof WebSocket === 'function' ? [OWN_AT_SOURCE, OWN_AT_TARGET] : []),
     ...(io.meeting === undefined ? [] : [MEETING]),

@@ -3,7 +3,24 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { extractBlock, Guest, inspectImage, MultifdError, openImage, proxy, receive, record, replay, send, type DeviceState, type GuestOptions, type ImageStore, type IncomingOptions, type OutgoingOptions, type PageSink } from 'multifd';
+import {
+  extractBlock,
+  Guest,
+  inspectImage,
+  MultifdError,
+  openImage,
+  proxy,
+  receive,
+  record,
+  replay,
+  send,
+  type DeviceState,
+  type GuestOptions,
+  type ImageStore,
+  type IncomingOptions,
+  type OutgoingOptions,
+  type PageSink,
+} from 'multifd';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { errorOf, leavingNothing, PAGE, pageOf, withFolder } from '../migration/support.ts';
 
@@ -11,8 +28,18 @@ import { errorOf, leavingNothing, PAGE, pageOf, withFolder } from '../migration/
 
 const WHY = 'the caller has made a mistake';
 const FAILING = [
-  ['throws', (): never => { throw new Error(WHY); }],
-  ['rejects', async (): Promise<never> => { throw new Error(WHY); }],
+  [
+    'throws',
+    (): never => {
+      throw new Error(WHY);
+    },
+  ],
+  [
+    'rejects',
+    async (): Promise<never> => {
+      throw new Error(WHY);
+    },
+  ],
 ] as const;
 
 const unhandled: unknown[] = [];
@@ -37,26 +64,45 @@ afterEach(async () => {
 /** How often it was warned of a function: that comes a moment later. */
 async function warned(name: string): Promise<number> {
   await turn();
-  return warnings.filter(({ message, cause }) => message.startsWith(`${name} has failed`) && (cause as Error).message === WHY).length;
+  return warnings.filter(
+    ({ message, cause }) =>
+      message.startsWith(`${name} has failed`) && (cause as Error).message === WHY,
+  ).length;
 }
 
 /** Whether it was told of what the caller's function threw. */
 function tells(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return error.message.includes(WHY) || tells(error.cause) || (error instanceof AggregateError && error.errors.some(tells));
+  return (
+    error.message.includes(WHY) ||
+    tells(error.cause) ||
+    (error instanceof AggregateError && error.errors.some(tells))
+  );
 }
 
 const PAGES = 64;
 const filled = (): Uint8Array => pageOf(7, PAGES * PAGE);
-const sharedMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+const sharedMemory = (): WebAssembly.Memory =>
+  new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
 
 type Source = Partial<OutgoingOptions>;
 type Target = Partial<IncomingOptions>;
 
 /** A migration from one end to the other. */
-async function migrate(source: Source, target: Target): Promise<{ atSource: MultifdError | undefined; atTarget: MultifdError | undefined }> {
-  const incoming = await receive({ uri: 'tcp:127.0.0.1:0', ...(target.image === undefined && { blocks: { ram: new Uint8Array(PAGES * PAGE) } }), ...target });
-  const sent = send({ ...(source.connect === undefined && { uri: incoming.uri }), blocks: [{ id: 'ram', source: filled() }], ...source });
+async function migrate(
+  source: Source,
+  target: Target,
+): Promise<{ atSource: MultifdError | undefined; atTarget: MultifdError | undefined }> {
+  const incoming = await receive({
+    uri: 'tcp:127.0.0.1:0',
+    ...(target.image === undefined && { blocks: { ram: new Uint8Array(PAGES * PAGE) } }),
+    ...target,
+  });
+  const sent = send({
+    ...(source.connect === undefined && { uri: incoming.uri }),
+    blocks: [{ id: 'ram', source: filled() }],
+    ...source,
+  });
   const [atSource, atTarget] = await Promise.allSettled([sent, incoming.completed]);
   return { atSource: reasonOf(atSource), atTarget: reasonOf(atTarget) };
 }
@@ -70,33 +116,67 @@ function reasonOf(result: PromiseSettledResult<unknown>): MultifdError | undefin
 describe.each(FAILING)('an observer that %s changes nothing, and is a warning', (_, fail) => {
   test.each([true, false])('onProgress of both ends, inline %s', (inline) =>
     leavingNothing(async () => {
-      expect(await migrate({ inline, onProgress: fail }, { inline, onProgress: fail })).toEqual({ atSource: undefined, atTarget: undefined });
+      expect(await migrate({ inline, onProgress: fail }, { inline, onProgress: fail })).toEqual({
+        atSource: undefined,
+        atTarget: undefined,
+      });
       // One of each end, however often it was called.
       expect(await warned('onProgress')).toBe(2);
     }),
   );
 
-  test('onProgress into a file and out of it, of an image that is extracted, of a recording and when it is replayed', () =>
-    withFolder(async (folder) => {
-      const image = join(folder, 'image');
-      await send({ uri: `file:${image}`, blocks: [{ id: 'ram', source: filled() }], onProgress: fail });
-      await (await receive({ uri: `file:${image}`, blocks: { ram: new Uint8Array(PAGES * PAGE) }, onProgress: fail })).completed;
-      expect(await extractBlock(image, 'ram', join(folder, 'block'), { onProgress: fail })).toBe(PAGES * PAGE);
-      const recording = await record({ uri: 'tcp:127.0.0.1:0', path: join(folder, 'recording'), onProgress: fail });
-      await send({ uri: recording.uri, blocks: [{ id: 'ram', source: filled() }] });
-      await recording.completed;
-      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: new Uint8Array(PAGES * PAGE) } });
-      await replay({ uri: incoming.uri, path: join(folder, 'recording'), onProgress: fail });
-      await incoming.completed;
-      expect(await warned('onProgress')).toBe(5);
-    }));
+  test(
+    'onProgress into a file and out of it, of an image that is extracted, of a recording and ' +
+      'when it is replayed',
+    () =>
+      withFolder(async (folder) => {
+        const image = join(folder, 'image');
+        await send({
+          uri: `file:${image}`,
+          blocks: [{ id: 'ram', source: filled() }],
+          onProgress: fail,
+        });
+        await (
+          await receive({
+            uri: `file:${image}`,
+            blocks: { ram: new Uint8Array(PAGES * PAGE) },
+            onProgress: fail,
+          })
+        ).completed;
+        expect(await extractBlock(image, 'ram', join(folder, 'block'), { onProgress: fail })).toBe(
+          PAGES * PAGE,
+        );
+        const recording = await record({
+          uri: 'tcp:127.0.0.1:0',
+          path: join(folder, 'recording'),
+          onProgress: fail,
+        });
+        await send({ uri: recording.uri, blocks: [{ id: 'ram', source: filled() }] });
+        await recording.completed;
+        const incoming = await receive({
+          uri: 'tcp:127.0.0.1:0',
+          blocks: { ram: new Uint8Array(PAGES * PAGE) },
+        });
+        await replay({ uri: incoming.uri, path: join(folder, 'recording'), onProgress: fail });
+        await incoming.completed;
+        expect(await warned('onProgress')).toBe(5);
+      }),
+  );
 
   test.each([true, false])('onRound and onProgress of a guest, inline %s', (inline) =>
     withFolder((folder) =>
       leavingNothing(async () => {
-        const incoming = await receive({ uri: 'tcp:127.0.0.1:0', inline, blocks: { ram: sharedMemory() } });
+        const incoming = await receive({
+          uri: 'tcp:127.0.0.1:0',
+          inline,
+          blocks: { ram: sharedMemory() },
+        });
         let runs = true;
-        const guest = new Guest({ blocks: [{ id: 'ram', memory: sharedMemory() }], stop: () => void (runs = false), resume: () => void (runs = true) });
+        const guest = new Guest({
+          blocks: [{ id: 'ram', memory: sharedMemory() }],
+          stop: () => void (runs = false),
+          resume: () => void (runs = true),
+        });
         const path = join(folder, 'snapshot');
         await guest.snapshot({ path, inline, onRound: fail, onProgress: fail });
         expect(runs).toBe(true);
@@ -118,14 +198,27 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
           socket.write('GET / HTTP/1.1\r\n\r\n');
           await once(socket.resume(), 'close');
         };
-        const target = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: new Uint8Array(PAGES * PAGE) }, onStranger: fail });
+        const target = await receive({
+          uri: 'tcp:127.0.0.1:0',
+          blocks: { ram: new Uint8Array(PAGES * PAGE) },
+          onStranger: fail,
+        });
         await stranger(target.uri);
         await send({ uri: target.uri, blocks: [{ id: 'ram', source: filled() }] });
         await target.completed;
 
-        const recording = await record({ uri: 'tcp:127.0.0.1:0', path: join(folder, 'recording'), onStranger: fail });
+        const recording = await record({
+          uri: 'tcp:127.0.0.1:0',
+          path: join(folder, 'recording'),
+          onStranger: fail,
+        });
         await stranger(recording.uri);
-        const joined = await proxy({ from: 'tcp:127.0.0.1:0', to: recording.uri, maxConnections: 5, onStranger: fail });
+        const joined = await proxy({
+          from: 'tcp:127.0.0.1:0',
+          to: recording.uri,
+          maxConnections: 5,
+          onStranger: fail,
+        });
         await send({ uri: joined.uri, blocks: [{ id: 'ram', source: filled() }] });
         await recording.completed;
         await stranger(joined.uri); // nobody is there any more that it could be passed on to
@@ -134,22 +227,39 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
         // One that waits, and another that is one too many.
         let at = (_uri: string): void => {};
         const listening = new Promise<string>((resolve) => (at = resolve));
-        const sent = send({ uri: 'ws://127.0.0.1:0/', listen: true, token: 'right', onListening: at, onStranger: fail, blocks: [{ id: 'ram', source: filled() }] });
+        const sent = send({
+          uri: 'ws://127.0.0.1:0/',
+          listen: true,
+          token: 'right',
+          onListening: at,
+          onStranger: fail,
+          blocks: [{ id: 'ram', source: filled() }],
+        });
         const uri = await listening;
         await errorOf(receive({ uri, token: 'wrong', connect: true, blocks: {} }));
-        await (await receive({ uri, token: 'right', connect: true, blocks: { ram: new Uint8Array(PAGES * PAGE) } })).completed;
+        await (
+          await receive({
+            uri,
+            token: 'right',
+            connect: true,
+            blocks: { ram: new Uint8Array(PAGES * PAGE) },
+          })
+        ).completed;
         await sent;
         expect(await warned('onStranger')).toBe(4);
       }),
     ));
 
   test('the last onProgress of a migration that fails: its error stays', async () => {
-    const { atSource, atTarget } = await migrate({ onProgress: fail }, { onProgress: fail, maxBytes: PAGE });
+    const { atSource, atTarget } = await migrate(
+      { onProgress: fail },
+      { onProgress: fail, maxBytes: PAGE },
+    );
     expect(atSource).toMatchObject({ code: 'ERR_REMOTE' });
     expect(atTarget).toMatchObject({ code: 'ERR_BLOCK_LENGTH' });
   });
 
-  test('close() of an image of the caller\'s own', () =>
+  test("close() of an image of the caller's own", () =>
     withFolder(async (folder) => {
       const path = join(folder, 'image');
       await send({ uri: `file:${path}`, blocks: [{ id: 'ram', source: filled() }] });
@@ -168,11 +278,16 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
         close: fail as () => Promise<void>,
       };
       expect((await inspectImage(access)).blocks).toHaveLength(1);
-      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: new Uint8Array(PAGES * PAGE) } });
+      const incoming = await receive({
+        uri: 'tcp:127.0.0.1:0',
+        blocks: { ram: new Uint8Array(PAGES * PAGE) },
+      });
       await send({ uri: incoming.uri, image: access });
       await incoming.completed;
       await writeFile(join(folder, 'none'), 'no image');
-      expect(await errorOf(inspectImage({ ...access, size: 8, read: async () => 0 }))).not.toMatchObject({ code: 'ERR_INTERNAL' });
+      expect(
+        await errorOf(inspectImage({ ...access, size: 8, read: async () => 0 })),
+      ).not.toMatchObject({ code: 'ERR_INTERNAL' });
       expect(await warned('close() of mine')).toBe(3);
     }));
 });
@@ -180,20 +295,36 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
 describe.each(FAILING)('what takes part and %s fails the migration, at both ends', (_, fail) => {
   const one: DeviceState = { idstr: 'cpu', instanceId: 0, data: pageOf(1, 10) };
   const sink = (more: Partial<PageSink>): PageSink => ({ write() {}, zero() {}, ...more });
-  const store = (more: Partial<ImageStore>): ImageStore => ({ begin: ({ blocks }) => blocks.map(() => sink({})), commit() {}, discard() {}, ...more });
+  const store = (more: Partial<ImageStore>): ImageStore => ({
+    begin: ({ blocks }) => blocks.map(() => sink({})),
+    commit() {},
+    discard() {},
+    ...more,
+  });
 
   test.each<[string, Source]>([
     ['connect', { connect: fail }],
     ['connect of a channel', { connect: (channel) => (channel === 'main' ? undefined! : fail()) }],
-    ['deviceState', { deviceState: { [Symbol.asyncIterator]: () => ({ next: async () => fail() }) } }],
-    ['deviceState, its iterator', { deviceState: { [Symbol.iterator]: fail as () => never } as Iterable<DeviceState> }],
+    [
+      'deviceState',
+      { deviceState: { [Symbol.asyncIterator]: () => ({ next: async () => fail() }) } },
+    ],
+    [
+      'deviceState, its iterator',
+      { deviceState: { [Symbol.iterator]: fail as () => never } as Iterable<DeviceState> },
+    ],
     ['read', { blocks: [{ id: 'ram', source: { byteLength: PAGES * PAGE, read: fail } }] }],
     ['createWorker', { inline: false, createWorker: fail }],
   ])('at the source: %s', (name, options) =>
     leavingNothing(async () => {
-      const { atSource, atTarget } = await migrate(options, { timeout: 2_000, ...(name.startsWith('connect') && { signal: AbortSignal.timeout(500) }) });
+      const { atSource, atTarget } = await migrate(options, {
+        timeout: 2_000,
+        ...(name.startsWith('connect') && { signal: AbortSignal.timeout(500) }),
+      });
       // A promise where there is to be an iterator, or a worker, says so.
-      const refused = (name === 'createWorker' || name === 'deviceState, its iterator') && atSource?.code === 'ERR_OPTION';
+      const refused =
+        (name === 'createWorker' || name === 'deviceState, its iterator') &&
+        atSource?.code === 'ERR_OPTION';
       if (name !== 'connect of a channel') expect(tells(atSource) || refused).toBe(true);
       expect([atSource, atTarget]).toEqual([expect.any(MultifdError), expect.any(MultifdError)]);
     }),
@@ -201,7 +332,14 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
 
   test('at the source: onListening, which leaves nothing listening', () =>
     leavingNothing(async () => {
-      const error = await errorOf(send({ uri: 'tcp:127.0.0.1:0', listen: true, onListening: fail, blocks: [{ id: 'ram', source: filled() }] }));
+      const error = await errorOf(
+        send({
+          uri: 'tcp:127.0.0.1:0',
+          listen: true,
+          onListening: fail,
+          blocks: [{ id: 'ram', source: filled() }],
+        }),
+      );
       expect(tells(error)).toBe(true);
     }));
 
@@ -216,9 +354,19 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
     ['createWorker', { inline: false, blocks: { ram: sharedMemory() }, createWorker: fail }],
   ])('at the target: %s', (name, options) =>
     leavingNothing(async () => {
-      const source = { deviceState: [one], blocks: [{ id: 'ram', source: name === 'zero of a sink' ? new Uint8Array(PAGES * PAGE) : filled() }] };
+      const source = {
+        deviceState: [one],
+        blocks: [
+          {
+            id: 'ram',
+            source: name === 'zero of a sink' ? new Uint8Array(PAGES * PAGE) : filled(),
+          },
+        ],
+      };
       const { atSource, atTarget } = await migrate(source, options);
-      expect(tells(atTarget) || (name === 'createWorker' && atTarget?.code === 'ERR_OPTION')).toBe(true);
+      expect(tells(atTarget) || (name === 'createWorker' && atTarget?.code === 'ERR_OPTION')).toBe(
+        true,
+      );
       expect(atSource).toMatchObject({ code: expect.stringMatching(/ERR_REMOTE|ERR_PEER_CLOSED/) });
     }),
   );
@@ -229,14 +377,28 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
     expect(await warned('discard() of the image store')).toBe(1);
   });
 
-  const memories = { shared: sharedMemory, 'not shared': () => new WebAssembly.Memory({ initial: 4 }) } as const;
+  const memories = {
+    shared: sharedMemory,
+    'not shared': () => new WebAssembly.Memory({ initial: 4 }),
+  } as const;
   describe.each(['shared', 'not shared'] as const)('of a guest in memory that is %s', (kind) => {
     // Shared memory is looked at by threads, which must not be left.
     const inline = kind !== 'shared';
-    const migrating = async (options: Partial<GuestOptions>): Promise<{ error: MultifdError; resumed: number }> => {
-      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', inline, blocks: { ram: memories[kind]() } });
+    const migrating = async (
+      options: Partial<GuestOptions>,
+    ): Promise<{ error: MultifdError; resumed: number }> => {
+      const incoming = await receive({
+        uri: 'tcp:127.0.0.1:0',
+        inline,
+        blocks: { ram: memories[kind]() },
+      });
       let resumed = 0;
-      const guest = new Guest({ blocks: [{ id: 'ram', memory: memories[kind]() }], stop() {}, ...options, resume: options.resume ?? (() => void resumed++) });
+      const guest = new Guest({
+        blocks: [{ id: 'ram', memory: memories[kind]() }],
+        stop() {},
+        ...options,
+        resume: options.resume ?? (() => void resumed++),
+      });
       const error = await errorOf(guest.migrate({ uri: incoming.uri, inline }));
       await errorOf(incoming.completed);
       return { error, resumed };
@@ -245,7 +407,14 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
     test.each<[string, Partial<GuestOptions>]>([
       ['stop', { stop: fail }],
       ['deviceState', { deviceState: fail as () => never }],
-      ['deviceState, its iterator', { deviceState: async function* () { await fail(); } }],
+      [
+        'deviceState, its iterator',
+        {
+          deviceState: async function* () {
+            await fail();
+          },
+        },
+      ],
     ])('%s: it goes on here', (name, options) =>
       leavingNothing(async () => {
         const { error, resumed } = await migrating(options);
@@ -264,22 +433,40 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
 
     test('a dirty log', () =>
       leavingNothing(async () => {
-        const { error } = await migrating({ blocks: [{ id: 'ram', memory: memories[kind](), tracking: { take: fail as () => undefined } }] });
+        const { error } = await migrating({
+          blocks: [
+            { id: 'ram', memory: memories[kind](), tracking: { take: fail as () => undefined } },
+          ],
+        });
         expect(tells(error) || error.code === 'ERR_OPTION').toBe(true);
       }));
 
     test('resume: the first error stays the error, and it is said that the program may not run', () =>
       leavingNothing(async () => {
-        const { error } = await migrating({ stop: () => Promise.reject(new MultifdError('ERR_GUEST', 'it can not be stopped')), resume: fail });
-        expect(error).toMatchObject({ code: 'ERR_GUEST', message: expect.stringMatching(/^it can not be stopped; and then resume\(\) failed, so that the program may not run any more: /) });
-        expect((error.cause as AggregateError).errors.map(({ message }: Error) => message)).toEqual(['it can not be stopped', expect.stringContaining(WHY)]);
+        const { error } = await migrating({
+          stop: () => Promise.reject(new MultifdError('ERR_GUEST', 'it can not be stopped')),
+          resume: fail,
+        });
+        expect(error).toMatchObject({
+          code: 'ERR_GUEST',
+          message: expect.stringMatching(
+            /^it can not be stopped; and then resume\(\) failed, so that the program may not run any more: /,
+          ),
+        });
+        expect((error.cause as AggregateError).errors.map(({ message }: Error) => message)).toEqual(
+          ['it can not be stopped', expect.stringContaining(WHY)],
+        );
         expect(tells(error)).toBe(true);
       }));
 
     test('resume after a snapshot: no snapshot, and it is said that the program may not run', () =>
       withFolder((folder) =>
         leavingNothing(async () => {
-          const guest = new Guest({ blocks: [{ id: 'ram', memory: memories[kind]() }], stop() {}, resume: fail });
+          const guest = new Guest({
+            blocks: [{ id: 'ram', memory: memories[kind]() }],
+            stop() {},
+            resume: fail,
+          });
           const error = await errorOf(guest.snapshot({ path: join(folder, 'snapshot') }));
           expect(error.message).toMatch(/the program may not run/);
           expect(tells(error)).toBe(true);
@@ -294,14 +481,35 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
         const write = (): void => void bytes.fill(Math.floor(Math.random() * 256));
         let throttled = 0;
         const throttle = (share: number): unknown => (throttled++, share === 0 ? fail() : write());
-        const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: memories[kind]() } });
+        const incoming = await receive({
+          uri: 'tcp:127.0.0.1:0',
+          blocks: { ram: memories[kind]() },
+        });
         let resumed = 0;
-        const guest = new Guest({ blocks: [{ id: 'ram', memory }], stop: () => Promise.reject(new MultifdError('ERR_GUEST', 'it can not be stopped')), resume: () => void resumed++, throttle: throttle as () => void });
-        const error = await errorOf(guest.migrate({ uri: incoming.uri, inline, autoConverge: true, downtimeLimit: 0, maxRounds: 5, onMaxRounds: 'stop', onRound: write }));
+        const guest = new Guest({
+          blocks: [{ id: 'ram', memory }],
+          stop: () => Promise.reject(new MultifdError('ERR_GUEST', 'it can not be stopped')),
+          resume: () => void resumed++,
+          throttle: throttle as () => void,
+        });
+        const error = await errorOf(
+          guest.migrate({
+            uri: incoming.uri,
+            inline,
+            autoConverge: true,
+            downtimeLimit: 0,
+            maxRounds: 5,
+            onMaxRounds: 'stop',
+            onRound: write,
+          }),
+        );
         await errorOf(incoming.completed);
         expect(throttled).toBeGreaterThan(1);
         expect(resumed).toBe(1);
-        expect(error).toMatchObject({ code: 'ERR_GUEST', message: expect.stringContaining('throttle(0) failed') });
+        expect(error).toMatchObject({
+          code: 'ERR_GUEST',
+          message: expect.stringContaining('throttle(0) failed'),
+        });
       }));
   });
 });
@@ -309,16 +517,29 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
 test('resume() that does not come to its end is waited for as long as the time-out', () =>
   leavingNothing(async () => {
     const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: sharedMemory() } });
-    const guest = new Guest({ blocks: [{ id: 'ram', memory: sharedMemory() }], stop: () => Promise.reject(new Error(WHY)), resume: () => new Promise(() => {}) });
+    const guest = new Guest({
+      blocks: [{ id: 'ram', memory: sharedMemory() }],
+      stop: () => Promise.reject(new Error(WHY)),
+      resume: () => new Promise(() => {}),
+    });
     const error = await errorOf(guest.migrate({ uri: incoming.uri, timeout: 5_000 }));
     await errorOf(incoming.completed);
-    expect(error.message).toMatch(new RegExp(`^${WHY}; and then resume\\(\\) failed, so that the program may not run any more: it has not come to its end within 5 s`));
+    expect(error.message).toMatch(
+      new RegExp(
+        `^${WHY}; and then resume\\(\\) failed, so that the program may not run any more: it ` +
+          'has not come to its end within 5 s',
+      ),
+    );
   }));
 
 test('device state that never comes does not keep a migration that has failed', () =>
   leavingNothing(async () => {
     const cancel = new AbortController();
-    const deviceState = { [Symbol.asyncIterator]: () => ({ next: () => (cancel.abort(), new Promise<never>(() => {})) }) };
+    const deviceState = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => (cancel.abort(), new Promise<never>(() => {})),
+      }),
+    };
     const { atSource } = await migrate({ deviceState, signal: cancel.signal }, {});
     expect(atSource).toMatchObject({ code: 'ERR_CANCELLED' });
   }));

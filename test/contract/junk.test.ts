@@ -8,8 +8,9 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { Random, SEED } from '../support/random.ts';
 
 /**
- * Whatever is given to a public function: a promise rejects with a MultifdError, and what gives its answer at once throws one. What is given instead of an
- * option is refused by a code that says so, never as a fault of the package's own.
+ * Whatever is given to a public function: a promise rejects with a MultifdError, and what gives its
+ * answer at once throws one. What is given instead of an option is refused by a code that says so,
+ * never as a fault of the package's own.
  */
 
 const { MultifdError } = multifd;
@@ -68,13 +69,37 @@ const JUNK: Record<string, () => unknown> = {
   'an Error': () => new Error('junk'),
 };
 
-const memory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+const memory = (): WebAssembly.Memory =>
+  new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 /** Ended before it begins, so that nothing waits for anybody who does not come. */
 const signal = AbortSignal.abort();
-const empty = (): WebAssembly.Instance => new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
-const launcher = (): engine.Launcher => engine.inlineLauncher(() => ({ kind: 'send', payloads: new Map(), open() {}, sync() {}, stop() {}, close() {} }));
+const empty = (): WebAssembly.Instance =>
+  new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
+const launcher = (): engine.Launcher =>
+  engine.inlineLauncher(() => ({
+    kind: 'send',
+    payloads: new Map(),
+    open() {},
+    sync() {},
+    stop() {},
+    close() {},
+  }));
 
-const migration = () => ({ channels: 2, compression: 'none', uuid: new Uint8Array(16), switchoverAck: false, pageSize: 4096, timeout: 500, signal, onProgress() {}, inline: true, token: 'token', maxConnections: 5, modules: {}, createWorker: () => ({}) });
+const migration = () => ({
+  channels: 2,
+  compression: 'none',
+  uuid: new Uint8Array(16),
+  switchoverAck: false,
+  pageSize: 4096,
+  timeout: 500,
+  signal,
+  onProgress() {},
+  inline: true,
+  token: 'token',
+  maxConnections: 5,
+  modules: {},
+  createWorker: () => ({}),
+});
 const outgoing = () => ({
   ...migration(),
   uri: 'tcp:127.0.0.1:1',
@@ -89,8 +114,26 @@ const outgoing = () => ({
   returnPath: true,
 });
 const imageOptions = () => ({ offset: 0, token: 'token', timeout: 500, signal });
-const live = () => ({ ...outgoing(), downtimeLimit: 1, maxRounds: 2, onMaxRounds: 'fail', autoConverge: false, onRound() {} });
-const guestOptions = () => ({ blocks: [{ id: 'ram', memory: memory() }], stop() {}, resume() {}, deviceState: () => [], check() {}, throttle() {}, pageSize: 4096, sliceMs: 1, scanShare: 0.1, scanThreads: 1 });
+const live = () => ({
+  ...outgoing(),
+  downtimeLimit: 1,
+  maxRounds: 2,
+  onMaxRounds: 'fail',
+  autoConverge: false,
+  onRound() {},
+});
+const guestOptions = () => ({
+  blocks: [{ id: 'ram', memory: memory() }],
+  stop() {},
+  resume() {},
+  deviceState: () => [],
+  check() {},
+  throttle() {},
+  pageSize: 4096,
+  sliceMs: 1,
+  scanShare: 0.1,
+  scanThreads: 1,
+});
 const guest = new multifd.Guest(guestOptions());
 
 type Options = Record<string, unknown>;
@@ -102,60 +145,312 @@ interface Called {
 
 const path = (name: string): string => join(folder, name);
 const FUNCTIONS: Record<string, Called> = {
-  send: { args: () => [{ ...outgoing(), blocks: [{ id: 'ram', source: memory() }], deviceState: [] }], call: multifd.send },
-  'send, of an image': { args: () => [{ ...outgoing(), image: path('none'), imageOffset: 0, imageToken: 'token' }], call: multifd.send },
-  'send, to a file': { args: () => [{ ...outgoing(), uri: `file:${path('out')}`, blocks: [{ id: 'ram', source: memory() }], deviceState: [], force: true }], call: multifd.send },
-  'send, with TLS': { args: () => [{ ...outgoing(), blocks: [{ id: 'ram', source: memory() }], tls: { credsDir: path('none'), hostname: 'a', verifyPeer: true, pskUsername: 'me' } }], call: multifd.send },
-  'send, by connect': { args: () => [{ connect: () => null, signal, blocks: [{ id: 'ram', source: memory() }] }], call: multifd.send },
-  'send, by an inbox': { args: () => [{ inbox: new multifd.Inbox(), signal, blocks: [{ id: 'ram', source: memory() }] }], call: multifd.send },
-  receive: { args: () => [{ ...migration(), uri: 'tcp:127.0.0.1:0', connect: false, blocks: { ram: memory() }, zeroed: false, maxBytes: 1, deviceStateLimit: 1, onDeviceState() {}, start() {}, onStranger() {} }], call: multifd.receive },
-  'receive, into an image': { args: () => [{ ...migration(), uri: 'tcp:127.0.0.1:0', image: path('image'), force: true }], call: multifd.receive },
-  'receive, from a file': { args: () => [{ ...migration(), uri: `file:${path('none')}`, blocks: { ram: memory() } }], call: multifd.receive },
-  'receive, with TLS': { args: () => [{ ...migration(), uri: 'tcp:127.0.0.1:0', blocks: {}, tls: { credsDir: path('none'), verifyPeer: true, authz: ['CN=a'] } }], call: multifd.receive },
-  Inbox: { args: () => [{ token: 'token', maxConnections: 5 }], call: (options: never) => new multifd.Inbox(options) },
-  'Inbox.add': { args: () => [{ readable: 1, writable: 2 }], call: (connection: never) => new multifd.Inbox().add(connection) },
-  'Inbox.fetch': { args: () => [{ headers: 1 }], call: (request: never) => new multifd.Inbox().fetch(request) },
+  send: {
+    args: () => [{ ...outgoing(), blocks: [{ id: 'ram', source: memory() }], deviceState: [] }],
+    call: multifd.send,
+  },
+  'send, of an image': {
+    args: () => [{ ...outgoing(), image: path('none'), imageOffset: 0, imageToken: 'token' }],
+    call: multifd.send,
+  },
+  'send, to a file': {
+    args: () => [
+      {
+        ...outgoing(),
+        uri: `file:${path('out')}`,
+        blocks: [{ id: 'ram', source: memory() }],
+        deviceState: [],
+        force: true,
+      },
+    ],
+    call: multifd.send,
+  },
+  'send, with TLS': {
+    args: () => [
+      {
+        ...outgoing(),
+        blocks: [{ id: 'ram', source: memory() }],
+        tls: { credsDir: path('none'), hostname: 'a', verifyPeer: true, pskUsername: 'me' },
+      },
+    ],
+    call: multifd.send,
+  },
+  'send, by connect': {
+    args: () => [{ connect: () => null, signal, blocks: [{ id: 'ram', source: memory() }] }],
+    call: multifd.send,
+  },
+  'send, by an inbox': {
+    args: () => [{ inbox: new multifd.Inbox(), signal, blocks: [{ id: 'ram', source: memory() }] }],
+    call: multifd.send,
+  },
+  receive: {
+    args: () => [
+      {
+        ...migration(),
+        uri: 'tcp:127.0.0.1:0',
+        connect: false,
+        blocks: { ram: memory() },
+        zeroed: false,
+        maxBytes: 1,
+        deviceStateLimit: 1,
+        onDeviceState() {},
+        start() {},
+        onStranger() {},
+      },
+    ],
+    call: multifd.receive,
+  },
+  'receive, into an image': {
+    args: () => [{ ...migration(), uri: 'tcp:127.0.0.1:0', image: path('image'), force: true }],
+    call: multifd.receive,
+  },
+  'receive, from a file': {
+    args: () => [{ ...migration(), uri: `file:${path('none')}`, blocks: { ram: memory() } }],
+    call: multifd.receive,
+  },
+  'receive, with TLS': {
+    args: () => [
+      {
+        ...migration(),
+        uri: 'tcp:127.0.0.1:0',
+        blocks: {},
+        tls: { credsDir: path('none'), verifyPeer: true, authz: ['CN=a'] },
+      },
+    ],
+    call: multifd.receive,
+  },
+  Inbox: {
+    args: () => [{ token: 'token', maxConnections: 5 }],
+    call: (options: never) => new multifd.Inbox(options),
+  },
+  'Inbox.add': {
+    args: () => [{ readable: 1, writable: 2 }],
+    call: (connection: never) => new multifd.Inbox().add(connection),
+  },
+  'Inbox.fetch': {
+    args: () => [{ headers: 1 }],
+    call: (request: never) => new multifd.Inbox().fetch(request),
+  },
   Guest: { args: () => [guestOptions()], call: (options: never) => new multifd.Guest(options) },
   'Guest.migrate': { args: () => [live()], call: (options: never) => guest.migrate(options) },
-  'Guest.snapshot': { args: () => [{ path: path('snapshot'), force: true, signal, onRound() {}, onProgress() {}, channels: 1, machine: 'none', timeout: 500 }], call: (options: never) => guest.snapshot(options) },
-  reactorGuest: { args: () => [{ instance: empty(), memory: memory(), memories: {}, imports: {} }, { id: 'ram', stop() {}, resume() {}, saveHost() {}, tracking: 'compare' }], call: multifd.reactorGuest },
-  reactorTarget: { args: () => [{ instance: empty(), memory: memory() }, { id: 'ram', start() {}, loadHost() {}, grow() {} }], call: multifd.reactorTarget },
+  'Guest.snapshot': {
+    args: () => [
+      {
+        path: path('snapshot'),
+        force: true,
+        signal,
+        onRound() {},
+        onProgress() {},
+        channels: 1,
+        machine: 'none',
+        timeout: 500,
+      },
+    ],
+    call: (options: never) => guest.snapshot(options),
+  },
+  reactorGuest: {
+    args: () => [
+      { instance: empty(), memory: memory(), memories: {}, imports: {} },
+      { id: 'ram', stop() {}, resume() {}, saveHost() {}, tracking: 'compare' },
+    ],
+    call: multifd.reactorGuest,
+  },
+  reactorTarget: {
+    args: () => [
+      { instance: empty(), memory: memory() },
+      { id: 'ram', start() {}, loadHost() {}, grow() {} },
+    ],
+    call: multifd.reactorTarget,
+  },
   hashScratchBytes: { args: () => [4096, 1], call: multifd.hashScratchBytes },
-  proxy: { args: () => [{ from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', rendezvous: false, token: 'a', toToken: 'b', maxConnections: 5, timeout: 500, onStranger() {} }], call: (options: never) => closing(multifd.proxy(options)) },
-  'proxy, with TLS': { args: () => [{ from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', tls: { credsDir: path('none') }, toTls: { credsDir: path('none') } }], call: (options: never) => closing(multifd.proxy(options)) },
-  record: { args: () => [{ uri: 'tcp:127.0.0.1:0', path: path('recording'), timeout: 500, signal, token: 'token', onProgress() {}, channels: 1, pageSize: 4096, force: true, keep: false, onStranger() {} }], call: multifd.record },
-  replay: { args: () => [{ uri: 'tcp:127.0.0.1:1', path: path('none'), timeout: 500, signal, token: 'token', onProgress() {}, timing: false }], call: multifd.replay },
-  inspectRecording: { args: () => [path('none'), { pageSize: 4096 }], call: multifd.inspectRecording },
-  readRecordingTail: { args: () => [path('none'), { pageSize: 4096 }], call: multifd.readRecordingTail },
-  inspectRecordedDevices: { args: () => [path('none'), { device: 'cpu' }], call: multifd.inspectRecordedDevices },
+  proxy: {
+    args: () => [
+      {
+        from: 'tcp:127.0.0.1:0',
+        to: 'tcp:127.0.0.1:0',
+        rendezvous: false,
+        token: 'a',
+        toToken: 'b',
+        maxConnections: 5,
+        timeout: 500,
+        onStranger() {},
+      },
+    ],
+    call: (options: never) => closing(multifd.proxy(options)),
+  },
+  'proxy, with TLS': {
+    args: () => [
+      {
+        from: 'tcp:127.0.0.1:0',
+        to: 'tcp:127.0.0.1:0',
+        tls: { credsDir: path('none') },
+        toTls: { credsDir: path('none') },
+      },
+    ],
+    call: (options: never) => closing(multifd.proxy(options)),
+  },
+  record: {
+    args: () => [
+      {
+        uri: 'tcp:127.0.0.1:0',
+        path: path('recording'),
+        timeout: 500,
+        signal,
+        token: 'token',
+        onProgress() {},
+        channels: 1,
+        pageSize: 4096,
+        force: true,
+        keep: false,
+        onStranger() {},
+      },
+    ],
+    call: multifd.record,
+  },
+  replay: {
+    args: () => [
+      {
+        uri: 'tcp:127.0.0.1:1',
+        path: path('none'),
+        timeout: 500,
+        signal,
+        token: 'token',
+        onProgress() {},
+        timing: false,
+      },
+    ],
+    call: multifd.replay,
+  },
+  inspectRecording: {
+    args: () => [path('none'), { pageSize: 4096 }],
+    call: multifd.inspectRecording,
+  },
+  readRecordingTail: {
+    args: () => [path('none'), { pageSize: 4096 }],
+    call: multifd.readRecordingTail,
+  },
+  inspectRecordedDevices: {
+    args: () => [path('none'), { device: 'cpu' }],
+    call: multifd.inspectRecordedDevices,
+  },
   openImage: { args: () => [path('none'), imageOptions()], call: multifd.openImage },
-  'openImage, of access of our own': { args: () => [{ name: 'mine', size: 100, read: () => 0, close() {}, sizeOnDisk: () => 0 }, {}], call: multifd.openImage },
+  'openImage, of access of our own': {
+    args: () => [{ name: 'mine', size: 100, read: () => 0, close() {}, sizeOnDisk: () => 0 }, {}],
+    call: multifd.openImage,
+  },
   isImage: { args: () => [path('none'), imageOptions()], call: multifd.isImage },
   inspectImage: { args: () => [path('none'), imageOptions()], call: multifd.inspectImage },
-  inspectDevices: { args: () => [path('none'), { ...imageOptions(), device: 'cpu' }], call: multifd.inspectDevices },
-  extractBlock: { args: () => [path('none'), 'ram', path('block'), { ...imageOptions(), force: true, onProgress() {} }], call: multifd.extractBlock },
-  extractCore: { args: () => [path('none'), path('core'), { ...imageOptions(), force: true, onProgress() {} }], call: multifd.extractCore },
+  inspectDevices: {
+    args: () => [path('none'), { ...imageOptions(), device: 'cpu' }],
+    call: multifd.inspectDevices,
+  },
+  extractBlock: {
+    args: () => [
+      path('none'),
+      'ram',
+      path('block'),
+      { ...imageOptions(), force: true, onProgress() {} },
+    ],
+    call: multifd.extractBlock,
+  },
+  extractCore: {
+    args: () => [path('none'), path('core'), { ...imageOptions(), force: true, onProgress() {} }],
+    call: multifd.extractCore,
+  },
   finishImageUpdate: { args: () => [path('none')], call: multifd.finishImageUpdate },
-  planImage: { args: () => [{ configuration: { machine: 'none', capabilities: ['x'] }, blocks: [{ id: 'ram', usedLength: 4096 }], pageSize: 4096, offset: 0 }], call: multifd.planImage },
+  planImage: {
+    args: () => [
+      {
+        configuration: { machine: 'none', capabilities: ['x'] },
+        blocks: [{ id: 'ram', usedLength: 4096 }],
+        pageSize: 4096,
+        offset: 0,
+      },
+    ],
+    call: multifd.planImage,
+  },
   countBits: { args: () => [new Uint8Array(8)], call: multifd.countBits },
-  runsOf: { args: () => [new Uint8Array(8), 64], call: (bitmap: never, pages: never) => [...multifd.runsOf(bitmap, pages)] },
+  runsOf: {
+    args: () => [new Uint8Array(8), 64],
+    call: (bitmap: never, pages: never) => [...multifd.runsOf(bitmap, pages)],
+  },
   describeDevices: { args: () => [new Uint8Array(8)], call: multifd.describeDevices },
   compileCore: { args: () => ['shared'], call: core.compileCore },
   coreKind: { args: () => [memory()], call: core.coreKind },
   instantiateCore: { args: () => [memory(), undefined], call: core.instantiateCore },
-  instantiateCoreSync: { args: () => [memory(), new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0))], call: core.instantiateCoreSync },
-  packetError: { args: () => [1, new DataView(new ArrayBuffer(2000)), {}, 0], call: core.packetError },
+  instantiateCoreSync: {
+    args: () => [memory(), new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0))],
+    call: core.instantiateCoreSync,
+  },
+  packetError: {
+    args: () => [1, new DataView(new ArrayBuffer(2000)), {}, 0],
+    call: core.packetError,
+  },
   blockTable: { args: () => [[{ id: 'ram', usedLength: 4096 }]], call: core.blockTable },
   encodeId: { args: () => ['ram'], call: core.encodeId },
   decodeId: { args: () => [new Uint8Array(256)], call: core.decodeId },
   pagesPerPacket: { args: () => [4096], call: core.pagesPerPacket },
   ramHeaderLength: { args: () => [128], call: core.ramHeaderLength },
   hashKeyLength: { args: () => [4096], call: core.hashKeyLength },
-  Engine: { args: () => [{ launcher: launcher(), channels: [null], clients: 1, payloadBytes: 64, scratchBytes: 0, sharedBytes: 0, onValue() {} }], call: (options: never) => new engine.Engine(options) },
-  'Engine.client': { args: () => [0], call: (index: never) => new engine.Engine({ launcher: launcher(), channels: [null], clients: 1, payloadBytes: 64 }).client(index) },
-  'Engine.start, with a worker': { args: () => [new URL('file:///none.js'), () => []], call: (module: never, transferOf: never) => started(new engine.Engine({ launcher: engine.workerLauncher(module, transferOf), channels: [null], clients: 1, payloadBytes: 64 })) },
-  'Engine.start, inline': { args: () => [() => ({})], call: (factory: never) => started(new engine.Engine({ launcher: engine.inlineLauncher(factory), channels: [null], clients: 1, payloadBytes: 64 })) },
-  'Client.attach': { args: () => [new engine.Engine({ launcher: launcher(), channels: [null], clients: 1, payloadBytes: 64 }).client(0).handle], call: (handle: never) => engine.Client.attach(handle) },
+  Engine: {
+    args: () => [
+      {
+        launcher: launcher(),
+        channels: [null],
+        clients: 1,
+        payloadBytes: 64,
+        scratchBytes: 0,
+        sharedBytes: 0,
+        onValue() {},
+      },
+    ],
+    call: (options: never) => new engine.Engine(options),
+  },
+  'Engine.client': {
+    args: () => [0],
+    call: (index: never) =>
+      new engine.Engine({
+        launcher: launcher(),
+        channels: [null],
+        clients: 1,
+        payloadBytes: 64,
+      }).client(index),
+  },
+  'Engine.start, with a worker': {
+    args: () => [new URL('file:///none.js'), () => []],
+    call: (module: never, transferOf: never) =>
+      started(
+        new engine.Engine({
+          launcher: engine.workerLauncher(module, transferOf),
+          channels: [null],
+          clients: 1,
+          payloadBytes: 64,
+        }),
+      ),
+  },
+  'Engine.start, inline': {
+    args: () => [() => ({})],
+    call: (factory: never) =>
+      started(
+        new engine.Engine({
+          launcher: engine.inlineLauncher(factory),
+          channels: [null],
+          clients: 1,
+          payloadBytes: 64,
+        }),
+      ),
+  },
+  'Client.attach': {
+    args: () => [
+      new engine.Engine({
+        launcher: launcher(),
+        channels: [null],
+        clients: 1,
+        payloadBytes: 64,
+      }).client(0).handle,
+    ],
+    call: (handle: never) => engine.Client.attach(handle),
+  },
   serveChannel: { args: () => [() => ({})], call: engine.serveChannel },
 };
 
@@ -178,7 +473,10 @@ interface Seen {
   atOnce: boolean;
 }
 
-async function outcome(call: (...args: never[]) => unknown, args: unknown[]): Promise<Seen | undefined> {
+async function outcome(
+  call: (...args: never[]) => unknown,
+  args: unknown[],
+): Promise<Seen | undefined> {
   let given: unknown;
   try {
     given = call(...(args as never[]));
@@ -195,23 +493,63 @@ async function outcome(call: (...args: never[]) => unknown, args: unknown[]): Pr
 }
 
 /** Those that give their answer at once. */
-const SYNCHRONOUS = new Set(['Inbox', 'Guest', 'reactorGuest', 'reactorTarget', 'hashScratchBytes', 'planImage', 'countBits', 'runsOf', 'describeDevices', 'coreKind', 'instantiateCoreSync', 'packetError', 'blockTable', 'encodeId', 'decodeId', 'pagesPerPacket', 'ramHeaderLength', 'hashKeyLength', 'Engine', 'Engine.client', 'Client.attach', 'serveChannel']);
+const SYNCHRONOUS = new Set([
+  'Inbox',
+  'Guest',
+  'reactorGuest',
+  'reactorTarget',
+  'hashScratchBytes',
+  'planImage',
+  'countBits',
+  'runsOf',
+  'describeDevices',
+  'coreKind',
+  'instantiateCoreSync',
+  'packetError',
+  'blockTable',
+  'encodeId',
+  'decodeId',
+  'pagesPerPacket',
+  'ramHeaderLength',
+  'hashKeyLength',
+  'Engine',
+  'Engine.client',
+  'Client.attach',
+  'serveChannel',
+]);
 
 /** Of what was thrown: what it is, and where. */
 function firstLines(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.stack!.split('\n').slice(0, 4).map((line) => line.trim().replace(/\(file:.*\/build\//, '(')).join(' ') : typeof thrown;
+  return thrown instanceof Error
+    ? thrown
+        .stack!.split('\n')
+        .slice(0, 4)
+        .map((line) => line.trim().replace(/\(file:.*\/build\//, '('))
+        .join(' ')
+    : typeof thrown;
 }
 
-/** Code of the caller's that fails: its error is told as it is, with what was thrown as the cause. */
-const FAILING = new Set(['an object with a constructor that throws', 'a function that throws', 'an async function that rejects']);
+/**
+ * Code of the caller's that fails: its error is told as it is, with what was thrown as the cause.
+ */
+const FAILING = new Set([
+  'an object with a constructor that throws',
+  'a function that throws',
+  'an async function that rejects',
+]);
 
-/** What is wrong with what came of a call; undefined if nothing is. @param theirs whether code of the caller's may have failed. */
+/**
+ * What is wrong with what came of a call; undefined if nothing is.
+ * @param theirs whether code of the caller's may have failed.
+ */
 async function problem(name: string, args: unknown[], theirs = false): Promise<string | undefined> {
   const seen = await outcome(FUNCTIONS[name]!.call, args);
   if (seen === undefined) return undefined;
   if (!(seen.thrown instanceof MultifdError)) return `raw ${firstLines(seen.thrown)}`;
   if (seen.atOnce && !SYNCHRONOUS.has(name)) return `threw at once: ${seen.thrown.message}`;
-  return seen.thrown.code === 'ERR_INTERNAL' && !theirs ? `a fault of our own: ${firstLines(seen.thrown.cause)}` : undefined;
+  return seen.thrown.code === 'ERR_INTERNAL' && !theirs
+    ? `a fault of our own: ${firstLines(seen.thrown.cause)}`
+    : undefined;
 }
 
 /** Without a signal, who waits for a source waits on. */
@@ -222,7 +560,11 @@ function waitsForEver(at: (string | number)[], what: string): boolean {
 /** All places in arguments that something can be put in, by path. */
 function* places(value: unknown, at: (string | number)[] = []): Generator<(string | number)[]> {
   if (at.length > 0) yield at;
-  const plain = Array.isArray(value) || (typeof value === 'object' && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value)));
+  const plain =
+    Array.isArray(value) ||
+    (typeof value === 'object' &&
+      value !== null &&
+      [Object.prototype, null].includes(Object.getPrototypeOf(value)));
   if (!plain || at.length > 3) return;
   for (const [key, inner] of Object.entries(value as Options)) yield* places(inner, [...at, key]);
 }
@@ -235,32 +577,34 @@ function put(args: unknown[], at: (string | number)[], value: unknown): unknown[
 }
 
 describe('whatever is given', () => {
-
-  test.each(Object.keys(FUNCTIONS))('%s says by a MultifdError what is wrong with it', async (name) => {
-    const unhandled: unknown[] = [];
-    const note = (reason: unknown): void => void unhandled.push(reason);
-    process.on('unhandledRejection', note);
-    process.on('uncaughtException', note);
-    const { args } = FUNCTIONS[name]!;
-    const wrong: string[] = [];
-    const all = [...places(args())];
-    for (const at of all) {
-      for (const [what, make] of Object.entries(JUNK)) {
-        if (waitsForEver(at, what)) continue;
-        const found = await problem(name, put(args(), at, make()), FAILING.has(what));
-        if (found !== undefined) wrong.push(`${what} at ${at.join('.')}: ${found}`);
+  test.each(Object.keys(FUNCTIONS))(
+    '%s says by a MultifdError what is wrong with it',
+    async (name) => {
+      const unhandled: unknown[] = [];
+      const note = (reason: unknown): void => void unhandled.push(reason);
+      process.on('unhandledRejection', note);
+      process.on('uncaughtException', note);
+      const { args } = FUNCTIONS[name]!;
+      const wrong: string[] = [];
+      const all = [...places(args())];
+      for (const at of all) {
+        for (const [what, make] of Object.entries(JUNK)) {
+          if (waitsForEver(at, what)) continue;
+          const found = await problem(name, put(args(), at, make()), FAILING.has(what));
+          if (found !== undefined) wrong.push(`${what} at ${at.join('.')}: ${found}`);
+        }
       }
-    }
-    for (const count of [0, 1]) {
-      const found = await problem(name, args().slice(0, count));
-      if (found !== undefined) wrong.push(`${count} arguments: ${found}`);
-    }
-    process.off('unhandledRejection', note);
-    process.off('uncaughtException', note);
-    expect(wrong).toEqual([]);
-    expect(unhandled).toEqual([]);
-    expect(all.length).toBeGreaterThan(0);
-  });
+      for (const count of [0, 1]) {
+        const found = await problem(name, args().slice(0, count));
+        if (found !== undefined) wrong.push(`${count} arguments: ${found}`);
+      }
+      process.off('unhandledRejection', note);
+      process.off('uncaughtException', note);
+      expect(wrong).toEqual([]);
+      expect(unhandled).toEqual([]);
+      expect(all.length).toBeGreaterThan(0);
+    },
+  );
 
   test(`several wrong at once (seed ${SEED})`, async () => {
     const random = new Random(SEED);

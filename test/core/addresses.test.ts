@@ -25,7 +25,8 @@ describe.skipIf(memory === undefined)('a memory of 4 GiB', async () => {
   const bytes = new Uint8Array(memory.buffer);
   const view = new DataView(memory.buffer);
   const list = (...offsets: number[]): void => {
-    for (const [i, offset] of offsets.entries()) view.setBigUint64(OFFSETS + 8 * i, BigInt(offset), true);
+    for (const [i, offset] of offsets.entries())
+      view.setBigUint64(OFFSETS + 8 * i, BigInt(offset), true);
   };
 
   it('is scanned, compared and hashed up to its last byte', () => {
@@ -35,7 +36,9 @@ describe.skipIf(memory === undefined)('a memory of 4 GiB', async () => {
     expect(core.zeroMask(last, PAGE, 2)).toBe(0b01);
     expect(core.compareMask(last, 2 * GIB, PAGE, 2)).toBe(0b10);
     expect(core.compareMask(2 * GIB, last, PAGE, 2)).toBe(0b10);
-    crypto.getRandomValues(new Uint8Array(hashKeyLength(PAGE))).forEach((byte, i) => (bytes[0x10000 + i] = byte));
+    crypto
+      .getRandomValues(new Uint8Array(hashKeyLength(PAGE)))
+      .forEach((byte, i) => (bytes[0x10000 + i] = byte));
     // Its hash is that of a page with the same content elsewhere.
     bytes.copyWithin(2 * GIB, 4 * GIB - PAGE, 4 * GIB);
     const [top, copy, zero] = [4 * GIB - PAGE, 2 * GIB, last].map((page) => {
@@ -59,7 +62,9 @@ describe.skipIf(memory === undefined)('a memory of 4 GiB', async () => {
     expect([0, 1, 2].map((i) => bytes[3 * GIB + i * PAGE])).toEqual([1, 2, 3]);
     list(0, far, far + PAGE);
     core.scatter(base, 3 * GIB, OFFSETS, 3, PAGE);
-    expect([0, far, far + PAGE].map((offset) => bytes[base + offset + PAGE - 1])).toEqual([1, 2, 3]);
+    expect([0, far, far + PAGE].map((offset) => bytes[base + offset + PAGE - 1])).toEqual([
+      1, 2, 3,
+    ]);
     core.clear(base, OFFSETS, 3, PAGE);
     expect(core.zeroMaskAt(base, OFFSETS, PAGE, 3, OUT)).toBe(3);
     expect(core.runs(OFFSETS, 3, PAGE, OUT)).toBe(2);
@@ -79,9 +84,11 @@ describe.skipIf(memory === undefined)('a memory of 4 GiB', async () => {
     const bitmap = 4 * GIB - 64;
     list(0, 511 * PAGE);
     core.markPages(bitmap, OFFSETS, 2, PAGE, 1);
-    expect([core.countBits(bitmap, 512), core.nextRun(bitmap, 1, 512), core.runEnd(bitmap, 511, 512)]).toEqual([
-      2, 511, 512,
-    ]);
+    expect([
+      core.countBits(bitmap, 512),
+      core.nextRun(bitmap, 1, 512),
+      core.runEnd(bitmap, 511, 512),
+    ]).toEqual([2, 511, 512]);
     core.fillInitial(bitmap, OUT, 1);
     expect(core.checkInitial(bitmap, OUT, 2)).toBe(0);
   });

@@ -21,7 +21,9 @@ async function hasher(
 
 describe.each(KINDS)(`page hash of the %s build, SEED ${SEED}`, (kind) => {
   /** Runs `change` on many random pages; neither half may stay what it was. */
-  async function expectBothHalvesToChange(change: (page: Uint8Array, random: Random) => void): Promise<void> {
+  async function expectBothHalvesToChange(
+    change: (page: Uint8Array, random: Random) => void,
+  ): Promise<void> {
     const random = new Random(SEED);
     const { bytes, halves } = await hasher(kind, random);
     const page = bytes.subarray(AT.page, AT.page + PAGE);
@@ -88,7 +90,8 @@ describe.each(KINDS)(`page hash of the %s build, SEED ${SEED}`, (kind) => {
       bytes[AT.page + (bit >> 3)] = 0;
     }
     expect(both.size).toBe(8 * PAGE);
-    // 2^29 pairs of pages at 2^-32 each: a key under which two of them agree in one half is rare, but there are some.
+    // 2^29 pairs of pages at 2^-32 each: a key under which two of them agree in one half is rare,
+    // but there are some.
     for (const half of [lefts, rights]) expect(half.size).toBeGreaterThan(8 * PAGE - 5);
   });
 
@@ -104,6 +107,8 @@ describe.each(KINDS)(`page hash of the %s build, SEED ${SEED}`, (kind) => {
     }
     bytes[AT.key + hashKeyLength(PAGE)]! ^= 1;
     expect(halves()).toEqual(before);
-    expect(bytes.slice(AT.out + HASH_LENGTH, AT.out + HASH_LENGTH + 64).every((byte) => byte === 0)).toBe(true);
+    expect(
+      bytes.slice(AT.out + HASH_LENGTH, AT.out + HASH_LENGTH + 64).every((byte) => byte === 0),
+    ).toBe(true);
   });
 });

@@ -1,5 +1,6 @@
-// A thread of threads.test.ts. Side by side with the others it takes packet numbers, then sets and clears its own page's
-// bit in a word that all share. It posts the number of times the bit was not as it had left it.
+// A thread of threads.test.ts. Side by side with the others it takes packet numbers, then sets and
+// clears its own page's bit in a word that all share. It posts the number of times the bit was not
+// as it had left it.
 import { instantiateCoreSync } from 'multifd/core';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -15,7 +16,8 @@ function waitForAll(step) {
 }
 
 waitForAll(0);
-for (let round = 0; round < rounds; round++) core.fillRam(at.packet, 0, 0, 0, 0, 0, at.counter, 0, at.offsets);
+for (let round = 0; round < rounds; round++)
+  core.fillRam(at.packet, 0, 0, 0, 0, 0, at.counter, 0, at.offsets);
 
 const bit = () => (view.getUint8(at.bitmap) >> page) & 1;
 let lost = 0;

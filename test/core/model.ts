@@ -1,15 +1,18 @@
 import { COMPRESSION, REFUSAL, type CoreExports } from 'multifd/core';
 
 /**
- * The core once more, as simply as it can be said: one byte, one bit, one page at a time over a DataView, and packets
- * straight from the layout tables.
+ * The core once more, as simply as it can be said: one byte, one bit, one page at a time over a
+ * DataView, and packets straight from the layout tables.
  */
 export function model(bytes: Uint8Array): CoreExports {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const offsetAt = (offsets: number, i: number): number => Number(view.getBigUint64(offsets + 8 * i, true));
+  const offsetAt = (offsets: number, i: number): number =>
+    Number(view.getBigUint64(offsets + 8 * i, true));
   const page = (at: number, pageSize: number): Uint8Array => bytes.subarray(at, at + pageSize);
-  const isZero = (at: number, pageSize: number): boolean => page(at, pageSize).every((byte) => byte === 0);
-  const bit = (mask: number, i: number): boolean => ((view.getUint8(mask + (i >> 3)) >> (i & 7)) & 1) === 1;
+  const isZero = (at: number, pageSize: number): boolean =>
+    page(at, pageSize).every((byte) => byte === 0);
+  const bit = (mask: number, i: number): boolean =>
+    ((view.getUint8(mask + (i >> 3)) >> (i & 7)) & 1) === 1;
   const text = (at: number): string => Buffer.from(bytes.subarray(at, at + 256)).toString('latin1');
 
   const writeBit = (bitmap: number, i: number, present: boolean): void => {
@@ -54,7 +57,8 @@ export function model(bytes: Uint8Array): CoreExports {
     },
 
     neighbours(offsets, first, count, pageSize) {
-      for (let i = 0; i < count; i++) view.setBigUint64(offsets + 8 * i, BigInt(first + i) * BigInt(pageSize), true);
+      for (let i = 0; i < count; i++)
+        view.setBigUint64(offsets + 8 * i, BigInt(first + i) * BigInt(pageSize), true);
     },
 
     partition(offsets, count, mask) {
@@ -64,24 +68,28 @@ export function model(bytes: Uint8Array): CoreExports {
       }));
       const normal = all.filter(({ zero }) => !zero);
       const ordered = [...normal, ...all.filter(({ zero }) => zero)];
-      for (const [i, { offset }] of ordered.entries()) view.setBigUint64(offsets + 8 * i, offset, true);
+      for (const [i, { offset }] of ordered.entries())
+        view.setBigUint64(offsets + 8 * i, offset, true);
       return normal.length;
     },
 
     compact(pages, pageSize, count, mask) {
       let normal = 0;
       for (let i = 0; i < count; i++) {
-        if (!bit(mask, i)) bytes.set(page(pages + i * pageSize, pageSize).slice(), pages + normal++ * pageSize);
+        if (!bit(mask, i))
+          bytes.set(page(pages + i * pageSize, pageSize).slice(), pages + normal++ * pageSize);
       }
       return normal;
     },
 
     gather(dst, base, offsets, count, pageSize) {
-      for (let i = 0; i < count; i++) bytes.set(page(base + offsetAt(offsets, i), pageSize), dst + i * pageSize);
+      for (let i = 0; i < count; i++)
+        bytes.set(page(base + offsetAt(offsets, i), pageSize), dst + i * pageSize);
     },
 
     scatter(base, src, offsets, count, pageSize) {
-      for (let i = 0; i < count; i++) bytes.set(page(src + i * pageSize, pageSize), base + offsetAt(offsets, i));
+      for (let i = 0; i < count; i++)
+        bytes.set(page(src + i * pageSize, pageSize), base + offsetAt(offsets, i));
     },
 
     clearRun(pages, pageSize, count) {
@@ -124,11 +132,13 @@ export function model(bytes: Uint8Array): CoreExports {
     },
 
     hashPages(at, pageSize, count, key, out) {
-      for (let page = 0; page < count; page++) this.hash(at + page * pageSize, pageSize, key, out + 16 * page);
+      for (let page = 0; page < count; page++)
+        this.hash(at + page * pageSize, pageSize, key, out + 16 * page);
     },
 
     markPages(bitmap, offsets, count, pageSize, present) {
-      for (let i = 0; i < count; i++) writeBit(bitmap, offsetAt(offsets, i) / pageSize, present === 1);
+      for (let i = 0; i < count; i++)
+        writeBit(bitmap, offsetAt(offsets, i) / pageSize, present === 1);
     },
 
     nextRun: (bitmap, from, end) => nextBit(bitmap, from, end, true),
@@ -210,7 +220,8 @@ export function model(bytes: Uint8Array): CoreExports {
       if (normal > 0 && payload > Math.floor((raw * 9) / 8) + 1024) return REFUSAL.payload;
       for (let i = 0; i < normal + zero; i++)
         view.setBigUint64(offsets + 8 * i, view.getBigUint64(src + 320 + 8 * i), true);
-      for (const [i, info] of [block, flags, normal, zero, payload].entries()) view.setUint32(out + 4 * i, info, true);
+      for (const [i, info] of [block, flags, normal, zero, payload].entries())
+        view.setUint32(out + 4 * i, info, true);
       view.setBigUint64(out + 24, view.getBigUint64(src + 24), true);
       return 0;
     },

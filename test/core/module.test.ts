@@ -30,12 +30,15 @@ const EXPORTS = [
   'zeroMaskAt',
 ];
 
-/** Ids of WebAssembly's module sections. A start function, table, global, data or custom section would be another. */
+/**
+ * Ids of WebAssembly's module sections. A start function, table, global, data or custom section
+ * would be another.
+ */
 const SECTIONS = { type: 1, import: 2, function: 3, export: 7, code: 10 };
 
 function sectionIds(wasm: Uint8Array): number[] {
   const ids: number[] = [];
-  for (let at = 8; at < wasm.length;) {
+  for (let at = 8; at < wasm.length; ) {
     ids.push(wasm[at++] ?? -1);
     let length = 0;
     for (let shift = 0, byte = 0x80; byte & 0x80; shift += 7) {
@@ -48,7 +51,9 @@ function sectionIds(wasm: Uint8Array): number[] {
 }
 
 function memoryFor(kind: 'shared' | 'plain'): WebAssembly.Memory {
-  return new WebAssembly.Memory(kind === 'shared' ? { initial: 1, maximum: 9, shared: true } : { initial: 1 });
+  return new WebAssembly.Memory(
+    kind === 'shared' ? { initial: 1, maximum: 9, shared: true } : { initial: 1 },
+  );
 }
 
 describe.each(KINDS)('the %s build', (kind) => {
@@ -59,7 +64,9 @@ describe.each(KINDS)('the %s build', (kind) => {
 
   it('imports its memory and nothing else, and exports functions only', async () => {
     const module = await compileCore(kind);
-    expect(WebAssembly.Module.imports(module)).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }]);
+    expect(WebAssembly.Module.imports(module)).toEqual([
+      { module: 'env', name: 'memory', kind: 'memory' },
+    ]);
     const exported = WebAssembly.Module.exports(module);
     expect(exported.map(({ name }) => name).sort()).toEqual(EXPORTS);
     expect(exported.filter((item) => item.kind !== 'function')).toEqual([]);
@@ -84,8 +91,13 @@ describe.each(KINDS)('the %s build', (kind) => {
   it('refuses a memory of the other kind, and names the build that it needs', async () => {
     const module = await compileCore(kind);
     const other = kind === 'shared' ? 'plain' : 'shared';
-    const refusal = { code: 'ERR_OPTION', message: expect.stringContaining(`compileCore('${other}')`) };
+    const refusal = {
+      code: 'ERR_OPTION',
+      message: expect.stringContaining(`compileCore('${other}')`),
+    };
     await expect(instantiateCore(memoryFor(other), module)).rejects.toMatchObject(refusal);
-    expect(() => instantiateCoreSync(memoryFor(other), module)).toThrow(expect.objectContaining(refusal));
+    expect(() => instantiateCoreSync(memoryFor(other), module)).toThrow(
+      expect.objectContaining(refusal),
+    );
   });
 });

@@ -5,8 +5,9 @@ import { Random, SEED } from '../support/random.ts';
 import { KINDS, bench } from './support.ts';
 
 /**
- * Every export on random arguments, against the model, in two equal memories full of random bytes. Afterwards the
- * results and the whole memories must be equal, so every byte that was not to be written is a canary.
+ * Every export on random arguments, against the model, in two equal memories full of random bytes.
+ * Afterwards the results and the whole memories must be equal, so every byte that was not to be
+ * written is a canary.
  */
 
 const MEMORY_BYTES = 4 * 65536;
@@ -36,7 +37,8 @@ class Place {
   take(length: number, alignment = 1): number {
     const at = Math.ceil((this.#next + this.random.below(70)) / alignment) * alignment;
     this.#next = at + length;
-    if (this.#next > this.bytes.length) throw new RangeError('the case needs more memory than there is');
+    if (this.#next > this.bytes.length)
+      throw new RangeError('the case needs more memory than there is');
     return at;
   }
 
@@ -48,7 +50,8 @@ class Place {
 
   list(values: readonly number[]): number {
     const at = this.take(8 * values.length);
-    for (const [i, value] of values.entries()) this.view.setBigUint64(at + 8 * i, BigInt(value), true);
+    for (const [i, value] of values.entries())
+      this.view.setBigUint64(at + 8 * i, BigInt(value), true);
     return at;
   }
 
@@ -124,7 +127,8 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     const b = place.take(pageSize * count);
     place.bytes.copyWithin(b, a, a + pageSize * count);
     for (let i = 0; i < count; i++)
-      if (random.chance(0.4)) place.bytes[b + random.below(pageSize * count)]! ^= 1 << random.below(8);
+      if (random.chance(0.4))
+        place.bytes[b + random.below(pageSize * count)]! ^= 1 << random.below(8);
     return { run: (core) => core.compareMask(a, b, pageSize, count) >>> 0 };
   },
 
@@ -140,7 +144,10 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     const list = place.take(8 * count);
     const mask = place.take(Math.ceil(count / 8));
     const scratch = place.take(8 * count);
-    return { run: (core) => core.partition(list, count, mask, scratch), undefinedAfter: () => [[scratch, 8 * count]] };
+    return {
+      run: (core) => core.partition(list, count, mask, scratch),
+      undefinedAfter: () => [[scratch, 8 * count]],
+    };
   },
 
   compact(place, random) {
@@ -247,7 +254,9 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     const id = random.chance(0.2) ? 0 : place.take(256);
     const list = place.take(8 * (normal + zero));
     const [flags, payload] = [random.word(), random.word()];
-    return { run: (core) => core.fillRam(dst, flags, pagesAlloc, normal, zero, payload, counter, id, list) };
+    return {
+      run: (core) => core.fillRam(dst, flags, pagesAlloc, normal, zero, payload, counter, id, list),
+    };
   },
 
   checkRam(place, random) {
@@ -274,7 +283,10 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     const id = place.id(random.chance(0.1) ? 'another' : random.pick(names));
     const list = place.list(offsets(random, { pageSize, count: normal + zero }, pages));
     const counter = place.word64(BigInt(random.word()), 8);
-    const payload = compression === COMPRESSION.none ? normal * pageSize : 1 + random.below(normal * pageSize + 1024);
+    const payload =
+      compression === COMPRESSION.none
+        ? normal * pageSize
+        : 1 + random.below(normal * pageSize + 1024);
     const flags = random.below(2) | (compression << 1);
     model(place.bytes).fillRam(src, flags, pagesAlloc, normal, zero, payload, counter, id, list);
     spoil(place, random, [
@@ -287,7 +299,17 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
     const out = place.take(32);
     const outOffsets = place.take(8 * pagesAlloc);
     return {
-      run: (core) => core.checkRam(src, pagesAlloc, pageSize, compression, blocks, names.length, out, outOffsets),
+      run: (core) =>
+        core.checkRam(
+          src,
+          pagesAlloc,
+          pageSize,
+          compression,
+          blocks,
+          names.length,
+          out,
+          outOffsets,
+        ),
       undefinedAfter: (refused) => (refused === 0 ? [] : [[outOffsets, 8 * pagesAlloc]]),
     };
   },
@@ -300,7 +322,9 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
   },
 
   checkDeviceState(place, random) {
-    const idstr = random.chance(0.1) ? place.take(256) : place.id(random.pick(['', 'a', 'x'.repeat(255)]));
+    const idstr = random.chance(0.1)
+      ? place.take(256)
+      : place.id(random.pick(['', 'a', 'x'.repeat(255)]));
     const src = place.take(276);
     const limit = random.word();
     model(place.bytes).fillDeviceState(src, idstr, random.word(), random.below(limit + 1));
@@ -313,7 +337,10 @@ const CALLS: Record<keyof CoreExports, (place: Place, random: Random) => Call> =
   },
 };
 
-/** A bitmap of `background` with a few random bits, and one of the two scans over a random part of it. */
+/**
+ * A bitmap of `background` with a few random bits, and one of the two scans over a random part of
+ * it.
+ */
 function scan(place: Place, random: Random, background: number, name: 'nextRun' | 'runEnd'): Call {
   const bitmap = place.take(64, 8);
   const bits = place.bytes.subarray(bitmap, bitmap + 64).fill(background);
@@ -326,7 +353,8 @@ function scan(place: Place, random: Random, background: number, name: 'nextRun' 
 /** In one of two cases, turns a bit over somewhere in the ranges. */
 function spoil(place: Place, random: Random, ranges: readonly Range[]): void {
   const bytes = ranges.flatMap(([start, length]) => Array.from({ length }, (_, i) => start + i));
-  if (bytes.length > 0 && random.chance(0.5)) place.bytes[random.pick(bytes)]! ^= 1 << random.below(8);
+  if (bytes.length > 0 && random.chance(0.5))
+    place.bytes[random.pick(bytes)]! ^= 1 << random.below(8);
 }
 
 describe.each(KINDS)('the %s build does what the model does', (kind) => {
@@ -345,7 +373,10 @@ describe.each(KINDS)('the %s build does what the model does', (kind) => {
         bytes.fill(0, start, start + length);
         mirror.fill(0, start, start + length);
       }
-      const different = Buffer.compare(bytes, mirror) === 0 ? -1 : bytes.findIndex((byte, at) => byte !== mirror[at]);
+      const different =
+        Buffer.compare(bytes, mirror) === 0
+          ? -1
+          : bytes.findIndex((byte, at) => byte !== mirror[at]);
       expect(different, `first byte that differs after case ${i}`).toBe(-1);
     }
   });

@@ -55,9 +55,16 @@ describe.each(KINDS)('the %s build', (kind) => {
     );
   });
 
-  function fillRam({ flags = 0, normal = NORMAL, zero = 1, payload = NORMAL * PAGE, id = 'ram' } = {}): void {
+  function fillRam({
+    flags = 0,
+    normal = NORMAL,
+    zero = 1,
+    payload = NORMAL * PAGE,
+    id = 'ram',
+  } = {}): void {
     rig.bytes.set(encodeId(id), AT.id);
-    for (let i = 0; i < PAGES_ALLOC; i++) rig.view.setBigUint64(AT.offsets + 8 * i, BigInt(i * 2 * PAGE), true);
+    for (let i = 0; i < PAGES_ALLOC; i++)
+      rig.view.setBigUint64(AT.offsets + 8 * i, BigInt(i * 2 * PAGE), true);
     rig.core.fillRam(
       AT.packet,
       flags,
@@ -73,16 +80,32 @@ describe.each(KINDS)('the %s build', (kind) => {
 
   function checkRam(compression: number = COMPRESSION.none): MultifdError | undefined {
     const { core, view } = rig;
-    const refusal = core.checkRam(AT.packet, PAGES_ALLOC, PAGE, compression, AT.blocks, 3, AT.out, AT.outOffsets);
+    const refusal = core.checkRam(
+      AT.packet,
+      PAGES_ALLOC,
+      PAGE,
+      compression,
+      AT.blocks,
+      3,
+      AT.out,
+      AT.outOffsets,
+    );
     const page = view.getUint32(AT.out + RAM_INFO.badPage, true);
-    return refusal === 0 ? undefined : packetError(refusal, packet, { channel: 2, packet: 7 }, page);
+    return refusal === 0
+      ? undefined
+      : packetError(refusal, packet, { channel: 2, packet: 7 }, page);
   }
 
   function info(field: keyof typeof RAM_INFO): number {
     return rig.view.getUint32(AT.out + RAM_INFO[field], true);
   }
 
-  function expectRefused(error: MultifdError | undefined, code: ErrorCode, field: string, value: string): void {
+  function expectRefused(
+    error: MultifdError | undefined,
+    code: ErrorCode,
+    field: string,
+    value: string,
+  ): void {
     expect(error).toMatchObject({ name: 'MultifdError', code, field, channel: 2, packet: 7 });
     expect(error?.message).toContain(`${field} ${value} `);
     expect(error?.message).toContain(`channel 2, packet 7, field ${field}`);
@@ -92,7 +115,14 @@ describe.each(KINDS)('the %s build', (kind) => {
     it.each<[string, ErrorCode, number, number, string, string]>([
       ['another magic', 'ERR_MAGIC', INITIAL.magic, 0x51, 'magic', '0x51223344'],
       ['another version', 'ERR_VERSION', INITIAL.version + 3, 2, 'version', '2'],
-      ['another uuid', 'ERR_UUID', INITIAL.uuid + 15, 0xff, 'uuid', '01020304-0506-0708-090a-0b0c0d0e0fff'],
+      [
+        'another uuid',
+        'ERR_UUID',
+        INITIAL.uuid + 15,
+        0xff,
+        'uuid',
+        '01020304-0506-0708-090a-0b0c0d0e0fff',
+      ],
       ['the id one past the last', 'ERR_CHANNEL_ID', INITIAL.id, 4, 'id', '4'],
       ['the highest id', 'ERR_CHANNEL_ID', INITIAL.id, 255, 'id', '255'],
     ])('%s', (_, code, at, byte, field, value) => {
@@ -111,7 +141,15 @@ describe.each(KINDS)('the %s build', (kind) => {
           const refusal = rig.core.checkInitial(AT.packet, AT.uuid, 4);
           const field = refusal === 0 ? undefined : packetError(refusal, packet).field;
           const wanted =
-            at < 4 ? 'magic' : at < 8 ? 'version' : at < 24 ? 'uuid' : at === 24 && bit > 1 ? 'id' : undefined;
+            at < 4
+              ? 'magic'
+              : at < 8
+                ? 'version'
+                : at < 24
+                  ? 'uuid'
+                  : at === 24 && bit > 1
+                    ? 'id'
+                    : undefined;
           expect(field, `byte ${at}, bit ${bit}`).toBe(wanted);
           packet.setUint8(at, packet.getUint8(at) ^ (1 << bit));
         }
@@ -122,26 +160,57 @@ describe.each(KINDS)('the %s build', (kind) => {
   describe('refuses a RAM packet with', () => {
     const offsetAt = (page: number): number => RAM.offset + 8 * page;
     const set32 = (at: number, value: number) => (header: DataView) => header.setUint32(at, value);
-    const setOffset = (page: number, value: bigint) => (header: DataView) => header.setBigUint64(offsetAt(page), value);
+    const setOffset = (page: number, value: bigint) => (header: DataView) =>
+      header.setBigUint64(offsetAt(page), value);
 
     it.each<[string, ErrorCode, (header: DataView) => void, string, string]>([
       ['another magic', 'ERR_MAGIC', set32(RAM.magic, 0x11223345), 'magic', '0x11223345'],
       ['version 0', 'ERR_VERSION', set32(RAM.version, 0), 'version', '0'],
-      ['the version in little-endian', 'ERR_VERSION', set32(RAM.version, 0x01000000), 'version', '16777216'],
+      [
+        'the version in little-endian',
+        'ERR_VERSION',
+        set32(RAM.version, 0x01000000),
+        'version',
+        '16777216',
+      ],
       ['the lowest unknown flag', 'ERR_PACKET', set32(RAM.flags, 0x80), 'flags', '0x00000080'],
-      ['the highest unknown flag', 'ERR_PACKET', set32(RAM.flags, 0x80000000), 'flags', '0x80000000'],
+      [
+        'the highest unknown flag',
+        'ERR_PACKET',
+        set32(RAM.flags, 0x80000000),
+        'flags',
+        '0x80000000',
+      ],
       ['the DEVICE_STATE flag', 'ERR_PACKET', set32(RAM.flags, 0x40), 'flags', '0x00000040'],
       ['fewer pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 3), 'pages_alloc', '3'],
       ['more pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 5), 'pages_alloc', '5'],
       ['pages and no pages_alloc', 'ERR_PACKET', set32(RAM.pagesAlloc, 0), 'pages_alloc', '0'],
       ['too many normal_pages', 'ERR_PACKET', set32(RAM.normalPages, 5), 'normal_pages', '5'],
-      ['a negative normal_pages', 'ERR_PACKET', set32(RAM.normalPages, -1), 'normal_pages', '4294967295'],
+      [
+        'a negative normal_pages',
+        'ERR_PACKET',
+        set32(RAM.normalPages, -1),
+        'normal_pages',
+        '4294967295',
+      ],
       ['too many zero_pages', 'ERR_PACKET', set32(RAM.zeroPages, 3), 'zero_pages', '3'],
-      ['page counts whose sum wraps around', 'ERR_PACKET', set32(RAM.zeroPages, -2), 'zero_pages', '4294967294'],
+      [
+        'page counts whose sum wraps around',
+        'ERR_PACKET',
+        set32(RAM.zeroPages, -2),
+        'zero_pages',
+        '4294967294',
+      ],
       ['another compression', 'ERR_COMPRESSION', set32(RAM.flags, 2), 'flags', '0x00000002'],
       ['an empty block id', 'ERR_BLOCK', set32(RAM.ramblock, 0), 'ramblock', '""'],
       ['an unknown block id', 'ERR_BLOCK', set32(RAM.ramblock, 0x72616d32), 'ramblock', '"ram2"'],
-      ['the beginning of a block id', 'ERR_BLOCK', set32(RAM.ramblock, 0x72610000), 'ramblock', '"ra"'],
+      [
+        'the beginning of a block id',
+        'ERR_BLOCK',
+        set32(RAM.ramblock, 0x72610000),
+        'ramblock',
+        '"ra"',
+      ],
       [
         'a block id that would act on a terminal',
         'ERR_BLOCK',
@@ -150,8 +219,20 @@ describe.each(KINDS)('the %s build', (kind) => {
         '"\\u001b\\u{9b}"',
       ],
       ['an unaligned page', 'ERR_PAGE_OFFSET', setOffset(1, 0x2001n), 'offset', '0x2001 of page 1'],
-      ['an unaligned zero page', 'ERR_PAGE_OFFSET', setOffset(2, 0x4800n), 'offset', '0x4800 of page 2'],
-      ['a page that ends past the block', 'ERR_PAGE_OFFSET', setOffset(0, 0x8000n), 'offset', '0x8000 of page 0'],
+      [
+        'an unaligned zero page',
+        'ERR_PAGE_OFFSET',
+        setOffset(2, 0x4800n),
+        'offset',
+        '0x4800 of page 2',
+      ],
+      [
+        'a page that ends past the block',
+        'ERR_PAGE_OFFSET',
+        setOffset(0, 0x8000n),
+        'offset',
+        '0x8000 of page 0',
+      ],
       [
         'a page whose end wraps around',
         'ERR_PAGE_OFFSET',
@@ -214,7 +295,12 @@ describe.each(KINDS)('the %s build', (kind) => {
 
     it('compressed pages and no payload', () => {
       fillRam({ flags: COMPRESSION.zlib << 1, payload: 0 });
-      expectRefused(checkRam(COMPRESSION.zlib), 'ERR_PAYLOAD', 'next_packet_size', '0 bytes for 2 pages');
+      expectRefused(
+        checkRam(COMPRESSION.zlib),
+        'ERR_PAYLOAD',
+        'next_packet_size',
+        '0 bytes for 2 pages',
+      );
     });
 
     it('more compressed bytes than the pages can make, and takes the most they can', () => {
@@ -223,7 +309,12 @@ describe.each(KINDS)('the %s build', (kind) => {
       expect(checkRam(COMPRESSION.zstd)).toBeUndefined();
       expect(info('payload')).toBe(most);
       fillRam({ flags: COMPRESSION.zstd << 1, payload: most + 1 });
-      expectRefused(checkRam(COMPRESSION.zstd), 'ERR_PAYLOAD', 'next_packet_size', `${most + 1} bytes for 2 pages`);
+      expectRefused(
+        checkRam(COMPRESSION.zstd),
+        'ERR_PAYLOAD',
+        'next_packet_size',
+        `${most + 1} bytes for 2 pages`,
+      );
     });
 
     it('any bit of a field turned over, unless it makes another packet that is right', () => {
@@ -243,12 +334,15 @@ describe.each(KINDS)('the %s build', (kind) => {
       if (at < RAM.flags) return ['version'];
       if (at < RAM.pagesAlloc) return at === RAM.flags + 3 && bit === 0 ? [undefined] : ['flags'];
       if (at < RAM.normalPages) return ['pages_alloc'];
-      // Without normal pages the payload's size says nothing, so 0 instead of 2 of them is right as well.
-      if (at === RAM.normalPages + 3 && bit < 2) return bit === 0 ? ['next_packet_size'] : [undefined];
+      // Without normal pages the payload's size says nothing, so 0 instead of 2 of them is right as
+      // well.
+      if (at === RAM.normalPages + 3 && bit < 2)
+        return bit === 0 ? ['next_packet_size'] : [undefined];
       if (at < RAM.nextPacketSize) return ['normal_pages'];
       if (at < RAM.packetNum) return ['next_packet_size'];
       if (at < RAM.zeroPages) return [undefined];
-      if (at < RAM.zeroPages + 4) return at === RAM.zeroPages + 3 && bit === 0 ? [undefined] : ['zero_pages'];
+      if (at < RAM.zeroPages + 4)
+        return at === RAM.zeroPages + 3 && bit === 0 ? [undefined] : ['zero_pages'];
       if (at < RAM.ramblock) return [undefined];
       if (at < RAM.ramblock + 'ram\0'.length) return ['ramblock'];
       if (at < RAM.offset || at >= RAM.offset + 8 * 3) return [undefined];
@@ -269,19 +363,17 @@ describe.each(KINDS)('the %s build', (kind) => {
       fillRam({ flags: FLAG_SYNC, normal: 0, zero: 0, payload: 0 });
       packet.setUint32(RAM.pagesAlloc, 0);
       expect(checkRam(COMPRESSION.zstd)).toBeUndefined();
-      expect([info('block'), info('flags'), info('normal'), info('zero'), info('payload')]).toEqual([
-        NO_BLOCK,
-        FLAG_SYNC,
-        0,
-        0,
-        0,
-      ]);
+      expect([info('block'), info('flags'), info('normal'), info('zero'), info('payload')]).toEqual(
+        [NO_BLOCK, FLAG_SYNC, 0, 0, 0],
+      );
     });
 
     it('with SYNC and pages', () => {
       fillRam({ flags: FLAG_SYNC });
       expect(checkRam()).toBeUndefined();
-      expect([info('block'), info('normal'), info('zero'), info('payload')]).toEqual([1, 2, 1, 8192]);
+      expect([info('block'), info('normal'), info('zero'), info('payload')]).toEqual([
+        1, 2, 1, 8192,
+      ]);
     });
 
     it('with zero pages only: its compression flag, and no payload', () => {
@@ -309,12 +401,40 @@ describe.each(KINDS)('the %s build', (kind) => {
       ['another magic', 'ERR_MAGIC', DEVICE_STATE.magic, 0, 'magic', '0x00000000'],
       ['another version', 'ERR_VERSION', DEVICE_STATE.version, 2, 'version', '2'],
       ['no DEVICE_STATE flag', 'ERR_PACKET', DEVICE_STATE.flags, 0, 'flags', '0x00000000'],
-      ['SYNC', 'ERR_PACKET', DEVICE_STATE.flags, FLAG_DEVICE_STATE | FLAG_SYNC, 'flags', '0x00000041'],
-      ['a compression', 'ERR_PACKET', DEVICE_STATE.flags, FLAG_DEVICE_STATE | 2, 'flags', '0x00000042'],
+      [
+        'SYNC',
+        'ERR_PACKET',
+        DEVICE_STATE.flags,
+        FLAG_DEVICE_STATE | FLAG_SYNC,
+        'flags',
+        '0x00000041',
+      ],
+      [
+        'a compression',
+        'ERR_PACKET',
+        DEVICE_STATE.flags,
+        FLAG_DEVICE_STATE | 2,
+        'flags',
+        '0x00000042',
+      ],
       ['an empty idstr', 'ERR_PACKET', DEVICE_STATE.idstr, 0, 'idstr', '""'],
       ['no payload', 'ERR_PAYLOAD', DEVICE_STATE.nextPacketSize, 0, 'next_packet_size', '0'],
-      ['a payload above the limit', 'ERR_PAYLOAD', DEVICE_STATE.nextPacketSize, LIMIT + 1, 'next_packet_size', '1001'],
-      ['a huge payload', 'ERR_PAYLOAD', DEVICE_STATE.nextPacketSize, -1, 'next_packet_size', '4294967295'],
+      [
+        'a payload above the limit',
+        'ERR_PAYLOAD',
+        DEVICE_STATE.nextPacketSize,
+        LIMIT + 1,
+        'next_packet_size',
+        '1001',
+      ],
+      [
+        'a huge payload',
+        'ERR_PAYLOAD',
+        DEVICE_STATE.nextPacketSize,
+        -1,
+        'next_packet_size',
+        '4294967295',
+      ],
     ])('%s', (_, code, at, word, field, value) => {
       rig.bytes.set(encodeId('vfio'), AT.id);
       rig.core.fillDeviceState(AT.packet, AT.id, 0xffffffff, LIMIT);

@@ -2,7 +2,9 @@ import { compileCore, instantiateCore, type CoreExports, type CoreKind } from 'm
 
 export const KINDS: readonly CoreKind[] = ['shared', 'plain'];
 
-const modules = Object.fromEntries(await Promise.all(KINDS.map(async (kind) => [kind, await compileCore(kind)])));
+const modules = Object.fromEntries(
+  await Promise.all(KINDS.map(async (kind) => [kind, await compileCore(kind)])),
+);
 
 export interface Bench {
   core: CoreExports;
@@ -18,7 +20,6 @@ export async function bench(kind: CoreKind, wasmPages = 4): Promise<Bench> {
   const core = await instantiateCore(memory, modules[kind]);
   return { core, memory, bytes: new Uint8Array(memory.buffer), view: new DataView(memory.buffer) };
 }
-
 
 export function fromHex(hex: string): Uint8Array {
   return new Uint8Array(Buffer.from(hex.replaceAll(/\s/g, ''), 'hex'));

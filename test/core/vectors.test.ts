@@ -49,7 +49,8 @@ describe.each(KINDS)('packets of the %s build, byte for byte', (kind) => {
     bytes.set(encodeId('pc.ram'), AT.id);
     view.setBigUint64(AT.counter, 0x0102030405060708n, true);
     const offsets = [0x20000n, 0x1_2345_0000n, 0x40000n];
-    for (const [i, offset] of offsets.entries()) view.setBigUint64(AT.offsets + 8 * i, offset, true);
+    for (const [i, offset] of offsets.entries())
+      view.setBigUint64(AT.offsets + 8 * i, offset, true);
 
     core.fillRam(AT.packet, 0x05, 8, 2, 1, 0x1_1234, AT.counter, AT.id, AT.offsets);
     expectPacket(`
@@ -81,7 +82,11 @@ describe.each(KINDS)('packets of the %s build, byte for byte', (kind) => {
         '5a5a5a5a',
     );
     expect(Buffer.from(bytes.slice(AT.outOffsets - 8, AT.outOffsets + 32)).toString('hex')).toBe(
-      '5a'.repeat(8) + '0000020000000000' + '0000452301000000' + '0000040000000000' + '5a'.repeat(8),
+      '5a'.repeat(8) +
+        '0000020000000000' +
+        '0000452301000000' +
+        '0000040000000000' +
+        '5a'.repeat(8),
     );
   });
 
@@ -89,7 +94,9 @@ describe.each(KINDS)('packets of the %s build, byte for byte', (kind) => {
     const { core, view } = rig;
     view.setBigUint64(AT.counter, 7n, true);
     core.fillRam(AT.packet, 1, 128, 0, 0, 0, AT.counter, 0, AT.offsets);
-    expectPacket(`11223344 00000001 00000001 00000080 ${zeros(8)} 0000000000000007 ${zeros(1344 - 32)}`);
+    expectPacket(
+      `11223344 00000001 00000001 00000080 ${zeros(8)} 0000000000000007 ${zeros(1344 - 32)}`,
+    );
     expect(core.checkRam(AT.packet, 128, 4096, 2, AT.blocks, 0, AT.out, AT.outOffsets)).toBe(0);
     expect(view.getUint32(AT.out + RAM_INFO.block, true)).toBe(NO_BLOCK);
     expect(view.getUint32(AT.out + RAM_INFO.payload, true)).toBe(0);

@@ -74,7 +74,12 @@ export class PowerSupply {
         written: (fd, bytes, position) => this.#descriptors.get(fd)?.write(position, bytes),
       },
     );
-    const error = await work().then(() => undefined, (thrown: unknown) => thrown).finally(end);
+    const error = await work()
+      .then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      )
+      .finally(end);
     cut(undefined);
     return { cuts: [...found.values()], names, error };
   }

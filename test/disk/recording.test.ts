@@ -17,10 +17,7 @@ async function outcomesOf(cuts: readonly PowerCut[]): Promise<string[]> {
     const where = await freshFolder();
     materialize(cut.remains, where);
     const found = await whichOutput(join(where, 'rec'), 'old', 'new');
-    expect(
-      ['old', 'new', 'absent'],
-      `seed ${SEED}, ${textOf(cut)}`,
-    ).toContain(found);
+    expect(['old', 'new', 'absent'], `seed ${SEED}, ${textOf(cut)}`).toContain(found);
     outcomes.add(found);
     await rm(where, { recursive: true });
   }

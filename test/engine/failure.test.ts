@@ -1,9 +1,34 @@
-import { Engine, inlineLauncher, type Launcher, MultifdError, workerLauncher } from 'multifd/engine';
+import {
+  Engine,
+  inlineLauncher,
+  type Launcher,
+  MultifdError,
+  workerLauncher,
+} from 'multifd/engine';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { clientThread, type ClientThread, expectAccounts, type Kind, KINDS, lockHeld, rejection, sendNumber, sleeperOnLock, type Staged, staged, watchThreads } from './support.ts';
+import {
+  clientThread,
+  type ClientThread,
+  expectAccounts,
+  type Kind,
+  KINDS,
+  lockHeld,
+  rejection,
+  sendNumber,
+  sleeperOnLock,
+  type Staged,
+  staged,
+  watchThreads,
+} from './support.ts';
 
-/** A thread has several ways to fail; a task of the owner's thread only one that does not end the owner too. */
-const ACTS: Record<Kind, readonly string[]> = { workers: ['throw', 'die', 'crash'], inline: ['throw'] };
+/**
+ * A thread has several ways to fail; a task of the owner's thread only one that does not end the
+ * owner too.
+ */
+const ACTS: Record<Kind, readonly string[]> = {
+  workers: ['throw', 'die', 'crash'],
+  inline: ['throw'],
+};
 const CASES = KINDS.flatMap((kind) => ACTS[kind].map((act) => [kind, act] as const));
 const TYPE = 2;
 const OTHER = new MultifdError('ERR_CANCELLED', 'another reason, which comes too late');
@@ -16,7 +41,10 @@ interface Waiters {
   threads: Map<number, ClientThread>;
 }
 
-/** The step at which channel 0 is told to fail, and channel 1 fails as a consequence: by then, everyone who can be waiting waits. */
+/**
+ * The step at which channel 0 is told to fail, and channel 1 fails as a consequence: by then,
+ * everyone who can be waiting waits.
+ */
 const SITUATIONS: Record<string, (engine: Engine, stage: Staged['stage']) => Promise<Waiters>> = {
   async factory(engine, stage) {
     return setUp(engine, stage, 'factory');
@@ -58,9 +86,16 @@ async function setUp(engine: Engine, stage: Staged['stage'], step: string): Prom
   return { rejecting: [start, sync, engine.sync(), engine.finish()], threads };
 }
 
-/** Two threads in send(): the send lock is one's, or another waiter's, and the others sleep over it. */
+/**
+ * Two threads in send(): the send lock is one's, or another waiter's, and the others sleep over it.
+ */
 async function twoSenders(engine: Engine): Promise<Map<number, ClientThread>> {
-  const threads = new Map([1, 2].map((index) => [index, clientThread(engine.client(index).handle, { type: TYPE, first: 10 * index })]));
+  const threads = new Map(
+    [1, 2].map((index) => [
+      index,
+      clientThread(engine.client(index).handle, { type: TYPE, first: 10 * index }),
+    ]),
+  );
   await lockHeld(engine);
   await sleeperOnLock(engine);
   return threads;
@@ -73,17 +108,28 @@ describe.each(CASES)('channels: %s, which %s', (kind, act) => {
     const { rejecting, threads } = await SITUATIONS[step]!(engine, stage);
     const errors = Promise.all(rejecting.map(rejection));
     stage.tell(step, act, 0);
-    // One that can't be stopped, since there is no program yet or it is closing already, gets there by itself.
+    // One that can't be stopped, since there is no program yet or it is closing already, gets there
+    // by itself.
     if (step === 'factory' || step === 'close') stage.tell(step, 'pass', 1);
 
     const error = await engine.group.failure;
     expect(error).toBeInstanceOf(MultifdError);
     expect(error).toMatchObject({ code: 'ERR_ENGINE', channel: 0 });
-    expect(error.message).toMatch({ throw: /fails as told/, die: /ended with status 3/, crash: /crashes as told/ }[act]!);
+    expect(error.message).toMatch(
+      { throw: /fails as told/, die: /ended with status 3/, crash: /crashes as told/ }[act]!,
+    );
     for (const seen of await errors) expect(seen).toBe(error);
 
     for (const [index, { result }] of threads) {
-      expect(await result).toEqual({ sent: 0, slot: { type: TYPE, number: 10 * index, byte: 10 * index, offset: engine.client(index).slot.offset } });
+      expect(await result).toEqual({
+        sent: 0,
+        slot: {
+          type: TYPE,
+          number: 10 * index,
+          byte: 10 * index,
+          offset: engine.client(index).slot.offset,
+        },
+      });
     }
     expect(await sendNumber(engine, 0, 5)).toBe(false);
     expect(engine.client(0).slot.fields[0]).toBe(5);
@@ -106,7 +152,12 @@ describe('a worker that', () => {
 
   it.each(MODULES)('%s fails the start', async (_, url, message) => {
     const left = watchThreads(onTestFinished);
-    const engine = new Engine({ launcher: workerLauncher(url), channels: [0, 0], clients: 1, payloadBytes: 64 });
+    const engine = new Engine({
+      launcher: workerLauncher(url),
+      channels: [0, 0],
+      clients: 1,
+      payloadBytes: 64,
+    });
     const waiters = [engine.start(), engine.sync(), engine.finish()].map(rejection);
     const error = await engine.group.failure;
     expect(error).toMatchObject({ code: 'ERR_ENGINE', message: expect.stringMatching(message) });
@@ -117,9 +168,18 @@ describe('a worker that', () => {
 
   it('can not be given its data fails the start, and leaves none of those before it', async () => {
     const left = watchThreads(onTestFinished);
-    const engine = new Engine({ launcher: workerLauncher(source('setInterval(() => {}, 1000)')), channels: [0, () => {}], clients: 1, payloadBytes: 64 });
+    const engine = new Engine({
+      launcher: workerLauncher(source('setInterval(() => {}, 1000)')),
+      channels: [0, () => {}],
+      clients: 1,
+      payloadBytes: 64,
+    });
     const error = await rejection(engine.start());
-    expect(error).toMatchObject({ code: 'ERR_ENGINE', channel: 1, message: expect.stringContaining('could not be cloned') });
+    expect(error).toMatchObject({
+      code: 'ERR_ENGINE',
+      channel: 1,
+      message: expect.stringContaining('could not be cloned'),
+    });
     const [first] = await left.left();
     expect(first).toBeGreaterThan(0);
     await engine.abort(OTHER); // it does not listen: it is ended
@@ -151,49 +211,92 @@ it('a sender that dies inside send() keeps nobody: not the other senders, not th
 }, 20_000);
 
 describe('a program', () => {
-  const quiet = { kind: 'send' as const, open() {}, payloads: new Map(), sync() {}, stop() {}, close() {} };
+  const quiet = {
+    kind: 'send' as const,
+    open() {},
+    payloads: new Map(),
+    sync() {},
+    stop() {},
+    close() {},
+  };
 
   it('without a handler for a type fails the engine', async () => {
-    const engine = new Engine({ launcher: inlineLauncher(() => quiet), channels: [0], clients: 1, payloadBytes: 64 });
+    const engine = new Engine({
+      launcher: inlineLauncher(() => quiet),
+      channels: [0],
+      clients: 1,
+      payloadBytes: 64,
+    });
     await engine.start();
     expect(await sendNumber(engine, 0, 1, 9)).toBe(true);
-    expect(await rejection(engine.finish())).toMatchObject({ code: 'ERR_ENGINE', channel: 0, message: expect.stringContaining('payload type 9') });
+    expect(await rejection(engine.finish())).toMatchObject({
+      code: 'ERR_ENGINE',
+      channel: 0,
+      message: expect.stringContaining('payload type 9'),
+    });
     expectAccounts(engine);
   });
 
-  it('whose stop() throws does not keep the others from being stopped, nor the group from its error', async () => {
-    const stopped: number[] = [];
-    const program = ({ id }: { id: number }): typeof quiet => ({
-      ...quiet,
-      stop() {
-        stopped.push(id);
-        if (id === 0) throw new Error('stop fails');
-      },
-    });
-    const engine = new Engine({ launcher: inlineLauncher(program), channels: [0, 0], clients: 1, payloadBytes: 64 });
-    await engine.start();
-    await engine.abort(OTHER);
-    expect(stopped).toEqual([0, 1]);
-    expect(engine.group.error).toBe(OTHER);
-  });
+  it(
+    'whose stop() throws does not keep the others from being stopped, nor the group from its ' +
+      'error',
+    async () => {
+      const stopped: number[] = [];
+      const program = ({ id }: { id: number }): typeof quiet => ({
+        ...quiet,
+        stop() {
+          stopped.push(id);
+          if (id === 0) throw new Error('stop fails');
+        },
+      });
+      const engine = new Engine({
+        launcher: inlineLauncher(program),
+        channels: [0, 0],
+        clients: 1,
+        payloadBytes: 64,
+      });
+      await engine.start();
+      await engine.abort(OTHER);
+      expect(stopped).toEqual([0, 1]);
+      expect(engine.group.error).toBe(OTHER);
+    },
+  );
 
-  it.each(KINDS)('whose values the owner can not take fails the engine: channels: %s', async (kind) => {
-    const program = ({ emit }: { emit(value: unknown): void }): typeof quiet => ({ ...quiet, open: () => emit('a value') });
-    const served = source(`import { serveChannel } from 'multifd/engine';
+  it.each(KINDS)(
+    'whose values the owner can not take fails the engine: channels: %s',
+    async (kind) => {
+      const program = ({ emit }: { emit(value: unknown): void }): typeof quiet => ({
+        ...quiet,
+        open: () => emit('a value'),
+      });
+      const served = source(`import { serveChannel } from 'multifd/engine';
       serveChannel(({ emit }) => ({ kind: 'send', open: () => emit('a value'), payloads: new Map(), sync() {}, stop() {}, close() {} }));`);
-    const onValue = (channel: number, value: unknown): void => {
-      throw new Error(`${value} of ${channel} is not wanted`);
-    };
-    const engine = new Engine({ launcher: kind === 'inline' ? inlineLauncher(program) : workerLauncher(served), channels: [0], clients: 1, payloadBytes: 64, onValue });
-    expect(await rejection(engine.start())).toMatchObject({ code: 'ERR_ENGINE', channel: 0, message: expect.stringContaining('a value of 0 is not wanted') });
-    await engine.abort(OTHER);
-  });
+      const onValue = (channel: number, value: unknown): void => {
+        throw new Error(`${value} of ${channel} is not wanted`);
+      };
+      const engine = new Engine({
+        launcher: kind === 'inline' ? inlineLauncher(program) : workerLauncher(served),
+        channels: [0],
+        clients: 1,
+        payloadBytes: 64,
+        onValue,
+      });
+      expect(await rejection(engine.start())).toMatchObject({
+        code: 'ERR_ENGINE',
+        channel: 0,
+        message: expect.stringContaining('a value of 0 is not wanted'),
+      });
+      await engine.abort(OTHER);
+    },
+  );
 });
 
 /** A worker module from its text. */
 function source(text: string): URL {
   const engine = new URL('../../build/engine.js', import.meta.url);
-  return new URL(`data:text/javascript,${encodeURIComponent(text.replace('multifd/engine', engine.href))}`);
+  return new URL(
+    `data:text/javascript,${encodeURIComponent(text.replace('multifd/engine', engine.href))}`,
+  );
 }
 
 it('a consequence that is heard of before its cause does not count', async () => {
@@ -205,7 +308,10 @@ it('a consequence that is heard of before its cause does not count', async () =>
   // As from a thread, whose word can take longer than what its end does to others.
   const launcher: Launcher = {
     inline: true,
-    launch: (start, report) => failing.launch(start, (event) => (event.kind === 'failed' ? void late.push(() => report(event)) : report(event))),
+    launch: (start, report) =>
+      failing.launch(start, (event) =>
+        event.kind === 'failed' ? void late.push(() => report(event)) : report(event),
+      ),
   };
   const engine = new Engine({ launcher, channels: [null], clients: 1, payloadBytes: 64 });
   const starting = rejection(engine.start());

@@ -12,9 +12,13 @@ const SCHEDULES: { kind: Kind; count: number }[] = [
 const ENDINGS = ['finish', 'abort', 'throw'] as const;
 
 describe.each(SCHEDULES)('channels: $kind', ({ kind, count }) => {
-  it(`random schedules ${first} to ${first + count - 1}: sends, syncs and holds in any order, then the end, a cancel or a failure`, async () => {
-    for (let seed = first; seed < first + count; seed++) await run(kind, seed);
-  });
+  it(
+    `random schedules ${first} to ${first + count - 1}: sends, syncs and holds in any order, ` +
+      'then the end, a cancel or a failure',
+    async () => {
+      for (let seed = first; seed < first + count; seed++) await run(kind, seed);
+    },
+  );
 });
 
 async function run(kind: Kind, seed: number): Promise<void> {
@@ -34,7 +38,8 @@ async function run(kind: Kind, seed: number): Promise<void> {
   const client = async (index: number): Promise<void> => {
     for (let sends = below(25); sends > 0; sends--) {
       const number = next++;
-      if (!(await sendNumber(engine, index, number, [1, 2, 7][below(3)]))) return void refused.add(index);
+      if (!(await sendNumber(engine, index, number, [1, 2, 7][below(3)])))
+        return void refused.add(index);
       accepted.add(number);
     }
   };
@@ -43,7 +48,8 @@ async function run(kind: Kind, seed: number): Promise<void> {
       const before = [...accepted];
       await engine.sync();
       const gone = sent(stage);
-      for (const number of before) expect(gone, `${at}: payload ${number} was handed over before a sync`).toContain(number);
+      for (const number of before)
+        expect(gone, `${at}: payload ${number} was handed over before a sync`).toContain(number);
     }
   };
   const holdUp = async (): Promise<void> => {
@@ -56,9 +62,22 @@ async function run(kind: Kind, seed: number): Promise<void> {
   };
 
   // A cancel or a failure comes at any of the arrivals that there will be at least.
-  const breakingIn = ending === 'finish' ? undefined : stage.arrived(1 + below(2 * channels)).then(() => (ending === 'abort' ? engine.abort(cancelled) : stage.tell('send', 'throw', below(channels))));
+  const breakingIn =
+    ending === 'finish'
+      ? undefined
+      : stage
+          .arrived(1 + below(2 * channels))
+          .then(() =>
+            ending === 'abort'
+              ? engine.abort(cancelled)
+              : stage.tell('send', 'throw', below(channels)),
+          );
   const holding = ending === 'throw' ? undefined : holdUp();
-  const errors = await settled([engine.start(), owner(), ...Array.from({ length: clients }, (_, index) => client(index))]);
+  const errors = await settled([
+    engine.start(),
+    owner(),
+    ...Array.from({ length: clients }, (_, index) => client(index)),
+  ]);
   await breakingIn;
   over.abort();
   await holding;
@@ -72,12 +91,19 @@ async function run(kind: Kind, seed: number): Promise<void> {
   expectAccounts(engine, [...refused].sort());
   const gone = sent(stage);
   expect(new Set(gone).size, `${at}: each once`).toBe(gone.length);
-  if (error === undefined) expect(gone.sort((a, b) => a - b), at).toEqual([...accepted].sort((a, b) => a - b));
+  if (error === undefined)
+    expect(
+      gone.sort((a, b) => a - b),
+      at,
+    ).toEqual([...accepted].sort((a, b) => a - b));
   else for (const number of gone) expect(accepted, at).toContain(number);
 }
 
 function sent(stage: Staged['stage']): number[] {
-  return stage.lines().filter(({ step, end }) => step === 'send' && end).map(({ value }) => value);
+  return stage
+    .lines()
+    .filter(({ step, end }) => step === 'send' && end)
+    .map(({ value }) => value);
 }
 
 async function settled(promises: Promise<unknown>[]): Promise<unknown[]> {

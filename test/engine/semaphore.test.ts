@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Mutex, Semaphore } from '../../src/engine/semaphore.ts';
 
-/** The races that threads can't be made to run into: the other thread's part is played where the waiter asks whether it may go on. */
+/**
+ * The races that threads can't be made to run into: the other thread's part is played where the
+ * waiter asks whether it may go on.
+ */
 function endingAt(call: number, end: () => void): () => boolean {
   let calls = 0;
   return () => {
@@ -13,7 +16,10 @@ function endingAt(call: number, end: () => void): () => boolean {
 
 const words = (): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(4));
 
-const WAITS: Record<string, (semaphore: Semaphore, alive: () => boolean) => boolean | Promise<boolean>> = {
+const WAITS: Record<
+  string,
+  (semaphore: Semaphore, alive: () => boolean) => boolean | Promise<boolean>
+> = {
   tryWait: (semaphore, alive) => semaphore.tryWait(alive),
   wait: (semaphore, alive) => semaphore.wait(alive),
   waitFor: (semaphore, alive) => semaphore.waitFor(alive, 10),
@@ -25,14 +31,22 @@ describe.each(Object.keys(WAITS))('%s()', (name) => {
 
   it('takes no count of a flood for a real one, when the end comes just before it looks', async () => {
     const semaphore = new Semaphore(words(), 0);
-    expect(await wait(semaphore, endingAt(1, () => semaphore.flood()))).toBe(false);
+    expect(
+      await wait(
+        semaphore,
+        endingAt(1, () => semaphore.flood()),
+      ),
+    ).toBe(false);
   });
 
   it('takes as many as were posted', async () => {
     const semaphore = new Semaphore(words(), 0);
     semaphore.post();
     semaphore.post();
-    expect([await wait(semaphore, () => true), await wait(semaphore, () => true)]).toEqual([true, true]);
+    expect([await wait(semaphore, () => true), await wait(semaphore, () => true)]).toEqual([
+      true,
+      true,
+    ]);
     expect(semaphore.tryWait(() => true)).toBe(false);
   });
 });
@@ -51,13 +65,17 @@ describe('a mutex', () => {
     await Promise.all(turns);
   });
 
-  it('lets no waiter sleep who was about to when it was roused, though its holder never unlocks it', async () => {
-    for (const call of [1, 2, 3]) {
-      const mutex = new Mutex(words(), 0);
-      expect(mutex.lock(() => true)).toBe(true);
-      expect(await mutex.lockAsync(endingAt(call, () => mutex.rouse()))).toBe(false);
-    }
-  });
+  it(
+    'lets no waiter sleep who was about to when it was roused, though its holder never unlocks ' +
+      'it',
+    async () => {
+      for (const call of [1, 2, 3]) {
+        const mutex = new Mutex(words(), 0);
+        expect(mutex.lock(() => true)).toBe(true);
+        expect(await mutex.lockAsync(endingAt(call, () => mutex.rouse()))).toBe(false);
+      }
+    },
+  );
 
   it('can still be taken once it has been roused, by whoever still wants to', async () => {
     const mutex = new Mutex(words(), 0);

@@ -5,38 +5,66 @@ import { expectAccounts, KINDS, rejection, sendNumber, staged } from './support.
 
 const seed = Number(process.env['ENGINE_TEST_SEED'] ?? Date.now() % 2 ** 31);
 const FIELDS = 15;
-const LAUNCHER = inlineLauncher(() => ({ kind: 'send', open() {}, payloads: new Map([[1, () => {}]]), sync() {}, stop() {}, close() {} }));
+const LAUNCHER = inlineLauncher(() => ({
+  kind: 'send',
+  open() {},
+  payloads: new Map([[1, () => {}]]),
+  sync() {},
+  stop() {},
+  close() {},
+}));
 
-const geometry = (changes: object): ConstructorParameters<typeof Engine>[0] => ({ launcher: LAUNCHER, channels: [0], clients: 1, payloadBytes: 64, ...changes });
+const geometry = (changes: object): ConstructorParameters<typeof Engine>[0] => ({
+  launcher: LAUNCHER,
+  channels: [0],
+  clients: 1,
+  payloadBytes: 64,
+  ...changes,
+});
 
 describe('a slot', () => {
-  it.each(KINDS)(`keeps nothing of a former type, whoever had it: channels: %s, seed ${seed}`, async (kind) => {
-    const random = seeded(seed);
-    const { engine } = staged(kind, 3, 2);
-    await engine.start();
-    const met = new Set<number>();
-    for (let sends = 0; sends < 200; sends++) {
-      const client = Math.floor(random() * 2);
-      const { slot } = engine.client(client);
-      expect([slot.type, ...slot.fields]).toEqual(new Array<number>(1 + FIELDS).fill(0));
-      // Sometimes it takes another type before it is sent, with what a type has set up in it.
-      for (let changes = Math.floor(random() * 3); changes >= 0; changes--) {
-        slot.become([1, 2, 7][Math.floor(random() * 3)]!);
-        expect([...slot.fields]).toEqual(new Array<number>(FIELDS).fill(0));
-        slot.fields.forEach((_, field) => (slot.fields[field] = Math.floor(random() * 2 ** 31)));
+  it.each(KINDS)(
+    `keeps nothing of a former type, whoever had it: channels: %s, seed ${seed}`,
+    async (kind) => {
+      const random = seeded(seed);
+      const { engine } = staged(kind, 3, 2);
+      await engine.start();
+      const met = new Set<number>();
+      for (let sends = 0; sends < 200; sends++) {
+        const client = Math.floor(random() * 2);
+        const { slot } = engine.client(client);
+        expect([slot.type, ...slot.fields]).toEqual(new Array<number>(1 + FIELDS).fill(0));
+        // Sometimes it takes another type before it is sent, with what a type has set up in it.
+        for (let changes = Math.floor(random() * 3); changes >= 0; changes--) {
+          slot.become([1, 2, 7][Math.floor(random() * 3)]!);
+          expect([...slot.fields]).toEqual(new Array<number>(FIELDS).fill(0));
+          slot.fields.forEach((_, field) => (slot.fields[field] = Math.floor(random() * 2 ** 31)));
+        }
+        met.add(slot.offset);
+        expect(await engine.client(client).sendAsync()).toBe(true);
       }
-      met.add(slot.offset);
-      expect(await engine.client(client).sendAsync()).toBe(true);
-    }
-    await engine.finish();
-    expect(met.size, 'slots that the clients have had').toBe(5);
-    expectAccounts(engine);
-  });
+      await engine.finish();
+      expect(met.size, 'slots that the clients have had').toBe(5);
+      expectAccounts(engine);
+    },
+  );
 
   it('is where it should be in an arena of more than 2 GiB, and a payload is not copied', async () => {
     const seen: number[] = [];
-    const launcher = inlineLauncher(() => ({ kind: 'send', open() {}, payloads: new Map([[1, ({ payload }) => void seen.push(payload[0]!, payload.at(-1)!)]]), sync() {}, stop() {}, close() {} }));
-    const engine = new Engine({ launcher, channels: [0, 0, 0], clients: 1, payloadBytes: 768 * 2 ** 20 });
+    const launcher = inlineLauncher(() => ({
+      kind: 'send',
+      open() {},
+      payloads: new Map([[1, ({ payload }) => void seen.push(payload[0]!, payload.at(-1)!)]]),
+      sync() {},
+      stop() {},
+      close() {},
+    }));
+    const engine = new Engine({
+      launcher,
+      channels: [0, 0, 0],
+      clients: 1,
+      payloadBytes: 768 * 2 ** 20,
+    });
     await engine.start();
     const client = engine.client(0);
     const own = new Set<number>();
@@ -66,11 +94,15 @@ describe('it is refused', () => {
     ['more than 4 GiB', { payloadBytes: 2 ** 32 }],
     ['a shared area of a part of a byte', { sharedBytes: 0.5 }],
   ])('to have %s', (_, changes) => {
-    expect(() => new Engine(geometry(changes))).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
+    expect(() => new Engine(geometry(changes))).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTION' }),
+    );
   });
 
   it.each([-1, 1, 0.5, Number.NaN])('to be client %f of one', (index) => {
-    expect(() => new Engine(geometry({})).client(index)).toThrow(expect.objectContaining({ code: 'ERR_ENGINE' }));
+    expect(() => new Engine(geometry({})).client(index)).toThrow(
+      expect.objectContaining({ code: 'ERR_ENGINE' }),
+    );
   });
 
   it('to send an empty slot, and nothing is lost by it', async () => {
@@ -79,7 +111,9 @@ describe('it is refused', () => {
     const client = engine.client(0);
     expect(client.slot.type).toBe(NONE);
     expect(await rejection(client.sendAsync())).toMatchObject({ code: 'ERR_ENGINE' });
-    expect(() => Client.attach(client.handle).send()).toThrow(expect.objectContaining({ code: 'ERR_ENGINE' }));
+    expect(() => Client.attach(client.handle).send()).toThrow(
+      expect.objectContaining({ code: 'ERR_ENGINE' }),
+    );
     // Two sends at once have one payload between them.
     client.slot.become(1);
     const both = await Promise.allSettled([client.sendAsync(), client.sendAsync()]);
@@ -90,10 +124,18 @@ describe('it is refused', () => {
   });
 
   it("to block the owner's thread", async () => {
-    for (const launcher of [LAUNCHER, workerLauncher(new URL('fixtures/staged-channel.mjs', import.meta.url))]) {
+    for (const launcher of [
+      LAUNCHER,
+      workerLauncher(new URL('fixtures/staged-channel.mjs', import.meta.url)),
+    ]) {
       const client = new Engine(geometry({ launcher })).client(0);
       client.slot.become(1);
-      expect(() => client.send()).toThrow(expect.objectContaining({ code: 'ERR_ENGINE', message: expect.stringContaining('sendAsync()') }));
+      expect(() => client.send()).toThrow(
+        expect.objectContaining({
+          code: 'ERR_ENGINE',
+          message: expect.stringContaining('sendAsync()'),
+        }),
+      );
     }
   });
 

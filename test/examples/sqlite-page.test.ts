@@ -12,7 +12,15 @@ import playwright, { type Page } from '../runtimes/node_modules/playwright-core/
 const SERVER = fileURLToPath(new URL('../../build/examples/sqlite-server.js', import.meta.url));
 /** Screenshots stay here, for people to look at. */
 const ARTEFACTS = fileURLToPath(new URL('../artefacts/sqlite-page/', import.meta.url));
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const OPTIONS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 const ACCOUNTS = 8192;
 const CHECKS = 7;
 
@@ -22,7 +30,9 @@ class Server {
   readonly #lines: AsyncIterator<string>;
 
   constructor(...args: string[]) {
-    this.child = spawn(process.execPath, [SERVER, '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.child = spawn(process.execPath, [SERVER, '--port', '0', ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     onTestFinished(() => void this.child.kill('SIGKILL'));
     this.#lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -43,7 +53,8 @@ async function openPage(context: TestContext, url: string): Promise<Page> {
   const wrong: string[] = [];
   page.on('pageerror', (error) => wrong.push(String(error.stack)));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !message.text().includes('409 (Conflict)')) wrong.push(message.text());
+    if (message.type() === 'error' && !message.text().includes('409 (Conflict)'))
+      wrong.push(message.text());
   });
   onTestFinished(async () => {
     await browser.close();
@@ -71,31 +82,57 @@ async function ask(page: Page, sql: string): Promise<void> {
 /** The rows of the answer to a question that has the answer's first column's name in it. */
 async function answerTo(page: Page, column: string, sql: string): Promise<string[][]> {
   await ask(page, sql);
-  await page.waitForFunction((column) => document.querySelector('#columns th')?.textContent === column, column);
-  return page.locator('#rows tr').evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent!)));
+  await page.waitForFunction(
+    (column) => document.querySelector('#columns th')?.textContent === column,
+    column,
+  );
+  return page
+    .locator('#rows tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent!)));
 }
 
-/** Brings the database into the page. @returns the number of the last transaction that it came with. */
+/**
+ * Brings the database into the page.
+ * @returns the number of the last transaction that it came with.
+ */
 async function bring(page: Page, server: Server): Promise<number> {
   await page.click('#receive');
   expect(await moved(page)).toBe('The database is here, and the writer goes on.');
-  const left = Number(/^left with transaction (\d+): \d+ MiB of memory, \d+ MiB sent in \d+ ms over 4 channels$/.exec(await server.says())![1]);
+  const left = Number(
+    /^left with transaction (\d+): \d+ MiB of memory, \d+ MiB sent in \d+ ms over 4 channels$/.exec(
+      await server.says(),
+    )![1],
+  );
   expect(await number(page, 'arrived')).toBe(left);
   return left;
 }
 
 /** Waits until it has written so much. */
 async function committed(page: Page, least: number): Promise<void> {
-  await page.waitForFunction((least) => Number(document.querySelector('#number-committed')!.textContent!.replaceAll(',', '')) >= least, least);
+  await page.waitForFunction(
+    (least) =>
+      Number(document.querySelector('#number-committed')!.textContent!.replaceAll(',', '')) >=
+      least,
+    least,
+  );
 }
 
 /** Looks whether all is true of it after a certain transaction, or a later one. */
 async function check(page: Page, after: number): Promise<void> {
   await page.click('#verify');
-  await page.waitForFunction((after) => Number(/[\d,]+/.exec(document.querySelector('#checked')!.textContent!)?.[0].replaceAll(',', '')) >= after, after);
-  const checks = await page.locator('#checks tr').evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent!)));
+  await page.waitForFunction(
+    (after) =>
+      Number(
+        /[\d,]+/.exec(document.querySelector('#checked')!.textContent!)?.[0].replaceAll(',', ''),
+      ) >= after,
+    after,
+  );
+  const checks = await page
+    .locator('#checks tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent!)));
   expect(checks).toHaveLength(CHECKS);
-  for (const [verdict, name, found] of checks) expect(`${verdict} ${name}: ${found}`).toBe(`ok ${name}: ${found}`);
+  for (const [verdict, name, found] of checks)
+    expect(`${verdict} ${name}: ${found}`).toBe(`ok ${name}: ${found}`);
   expect(checks).toContainEqual(['ok', 'PRAGMA integrity_check', 'ok']);
   expect(checks).toContainEqual(['ok', 'accounts', String(ACCOUNTS)]);
 }
@@ -103,7 +140,9 @@ async function check(page: Page, after: number): Promise<void> {
 test('a database moves into a page, goes on there, answers questions, goes back, and comes again', async (context) => {
   const server = new Server('8');
   const url = await server.says();
-  expect(await server.says()).toMatch(new RegExp(`^${ACCOUNTS} accounts in \\d+ MiB of WebAssembly memory; the writer works here$`));
+  expect(await server.says()).toMatch(
+    new RegExp(`^${ACCOUNTS} accounts in \\d+ MiB of WebAssembly memory; the writer works here$`),
+  );
   const page = await openPage(context, url);
   expect(await page.isDisabled('#query button')).toBe(true);
 
@@ -115,12 +154,23 @@ test('a database moves into a page, goes on there, answers questions, goes back,
   await check(page, came + 200);
 
   // What came with it and what was written here are in one table, without a gap.
-  const [[count, least, last, before]] = (await answerTo(page, 'all', `SELECT count(*) AS "all", min(seq), max(seq), count(*) FILTER (WHERE seq <= ${came}) FROM transfer`)) as [string[]];
+  const [[count, least, last, before]] = (await answerTo(
+    page,
+    'all',
+    `SELECT count(*) AS "all", min(seq), max(seq), count(*) FILTER (WHERE seq <= ${came}) ` +
+      'FROM transfer',
+  )) as [string[]];
   expect(Number(last)).toBeGreaterThan(came);
   expect([count, least, before]).toEqual([last, '1', String(came)]);
-  const [[body]] = (await answerTo(page, 'content', 'SELECT body AS content FROM account WHERE id = 1')) as [string[]];
+  const [[body]] = (await answerTo(
+    page,
+    'content',
+    'SELECT body AS content FROM account WHERE id = 1',
+  )) as [string[]];
   expect(body).toMatch(/^x'[0-9a-f]{32}…' \(480 bytes\)$/);
-  expect(await answerTo(page, 'many', 'SELECT id AS many FROM account ORDER BY id')).toHaveLength(200);
+  expect(await answerTo(page, 'many', 'SELECT id AS many FROM account ORDER BY id')).toHaveLength(
+    200,
+  );
   expect(await page.textContent('#answer')).toBe('The first 200 rows; there are more.');
 
   for (const [sql, problem] of [
@@ -129,13 +179,20 @@ test('a database moves into a page, goes on there, answers questions, goes back,
     ['SELECT one FROM nowhere', 'no such table: nowhere'],
   ] as const) {
     await ask(page, sql);
-    await page.waitForFunction((problem) => document.querySelector('#query-problem')!.textContent!.includes(problem), problem);
+    await page.waitForFunction(
+      (problem) => document.querySelector('#query-problem')!.textContent!.includes(problem),
+      problem,
+    );
   }
   mkdirSync(ARTEFACTS, { recursive: true });
   await page.screenshot({ path: join(ARTEFACTS, 'here.png'), fullPage: true });
 
   await page.click('#send');
-  const left = Number(/^The database is at the server again: it left with transaction ([\d,]+)\.$/.exec(await moved(page))![1]!.replaceAll(',', ''));
+  const left = Number(
+    /^The database is at the server again: it left with transaction ([\d,]+)\.$/
+      .exec(await moved(page))![1]!
+      .replaceAll(',', ''),
+  );
   expect(left).toBeGreaterThan(Number(last));
   expect(await server.says()).toBe(`came back with transaction ${left}; the writer works here`);
   for (let line = 0; line < CHECKS; line++) expect(await server.says()).toMatch(/^ok {2}/);
@@ -146,30 +203,34 @@ test('a database moves into a page, goes on there, answers questions, goes back,
   await check(page, again + 200);
 });
 
-test('a target that fails leaves the database at work at the server, and a page that has it keeps it from others', async (context) => {
-  const server = new Server('8');
-  const url = await server.says();
-  await server.says();
-  const page = await openPage(context, url);
-  const { uri, channels, token } = await page.evaluate(async () => {
-    const response = await fetch('leave', { method: 'POST' });
-    return (await response.json()) as ServerEnd;
-  });
-  await page.click('#receive');
-  expect(await moved(page)).toContain('the database is on its way');
-  const noRoom = (): never => {
-    throw new Error('no room');
-  };
-  const failing = await receive({ uri, connect: true, channels, token, blocks: noRoom });
-  await expect(failing.completed).rejects.toThrow('no room');
-  expect(await server.says()).toMatch(/^ERR_[A-Z_]+: /);
+test(
+  'a target that fails leaves the database at work at the server, and a page that has it keeps ' +
+    'it from others',
+  async (context) => {
+    const server = new Server('8');
+    const url = await server.says();
+    await server.says();
+    const page = await openPage(context, url);
+    const { uri, channels, token } = await page.evaluate(async () => {
+      const response = await fetch('leave', { method: 'POST' });
+      return (await response.json()) as ServerEnd;
+    });
+    await page.click('#receive');
+    expect(await moved(page)).toContain('the database is on its way');
+    const noRoom = (): never => {
+      throw new Error('no room');
+    };
+    const failing = await receive({ uri, connect: true, channels, token, blocks: noRoom });
+    await expect(failing.completed).rejects.toThrow('no room');
+    expect(await server.says()).toMatch(/^ERR_[A-Z_]+: /);
 
-  const came = await bring(page, server);
-  await committed(page, came + 200);
-  await check(page, came + 200);
-  const refused = await page.evaluate(async () => {
-    const response = await fetch('leave', { method: 'POST' });
-    return [response.status, await response.text()];
-  });
-  expect(refused).toEqual([409, 'the database is in a page']);
-});
+    const came = await bring(page, server);
+    await committed(page, came + 200);
+    await check(page, came + 200);
+    const refused = await page.evaluate(async () => {
+      const response = await fetch('leave', { method: 'POST' });
+      return [response.status, await response.text()];
+    });
+    expect(refused).toEqual([409, 'the database is in a page']);
+  },
+);

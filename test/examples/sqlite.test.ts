@@ -29,7 +29,9 @@ async function more(writer: Writer): Promise<void> {
 /** @param where it has to say that the writer goes on. */
 async function moveByExample(args: readonly string[], where: string): Promise<void> {
   const { stdout } = await promisify(execFile)(process.execPath, [EXAMPLE, '16', ...args]);
-  const verdicts = [...stdout.matchAll(/^(ok|WRONG) +(.+): (.+)$/gm)].map(([, verdict, name, found]) => ({ verdict, name, found }));
+  const verdicts = [...stdout.matchAll(/^(ok|WRONG) +(.+): (.+)$/gm)].map(
+    ([, verdict, name, found]) => ({ verdict, name, found }),
+  );
   expect(verdicts.map(({ verdict }) => verdict)).toEqual(Array<string>(8).fill('ok'));
   expect(verdicts).toContainEqual({ verdict: 'ok', name: 'PRAGMA integrity_check', found: 'ok' });
   expect(verdicts).toContainEqual({ verdict: 'ok', name: 'accounts', found: '16384' });
@@ -43,9 +45,13 @@ async function moveByExample(args: readonly string[], where: string): Promise<vo
   expect(stdout).toContain(`\nAll is there, and the writer goes on in ${where}.\n`);
 }
 
-test.each(['compare', 'hash'])('the example moves a database by %s, finds all of it at the target, and says how long it stood still', async (tracking) => {
-  await moveByExample(['--tracking', tracking], `Node ${process.versions.node}`);
-});
+test.each(['compare', 'hash'])(
+  'the example moves a database by %s, finds all of it at the target, and says how long it ' +
+    'stood still',
+  async (tracking) => {
+    await moveByExample(['--tracking', tracking], `Node ${process.versions.node}`);
+  },
+);
 
 test('the example moves it to Deno, where the writer goes on', async (context) => {
   const deno = binaryOf('deno', context);
@@ -54,20 +60,26 @@ test('the example moves it to Deno, where the writer goes on', async (context) =
 });
 
 test('a Deno that is not there ends the example, which says so', () => {
-  const { status, stderr } = spawnSync(process.execPath, [EXAMPLE, '1', '--deno', '/nowhere/deno'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [EXAMPLE, '1', '--deno', '/nowhere/deno'],
+    { encoding: 'utf8' },
+  );
   expect(status).toBe(1);
   expect(stderr).toContain('/nowhere/deno');
 });
 
 test('the example refuses what it can not do, and starts nothing', () => {
   for (const wrong of [['0'], ['1', '2'], ['--tracking', 'bitmap']]) {
-    const { status, stderr, stdout } = spawnSync(process.execPath, [EXAMPLE, ...wrong], { encoding: 'utf8' });
+    const { status, stderr, stdout } = spawnSync(process.execPath, [EXAMPLE, ...wrong], {
+      encoding: 'utf8',
+    });
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^(give|--tracking)/);
   }
 });
 
-test('a target that dies leaves the source\'s database at work and whole, and it can still be moved', async () => {
+test("a target that dies leaves the source's database at work and whole, and it can still be moved", async () => {
   const source = await Home.open(await readModule());
   const writer = source.found(16 * 2 ** 20);
   const { ledger } = source;
@@ -77,7 +89,9 @@ test('a target that dies leaves the source\'s database at work and whole, and it
   // Between two rounds, and then once the writer has stopped.
   const first = startTarget();
   const killFirst = (): void => void first.child.kill('SIGKILL');
-  await expect(source.migrate({ uri: await first.listening, downtimeLimit: 0, onRound: killFirst })).rejects.toThrow(MultifdError);
+  await expect(
+    source.migrate({ uri: await first.listening, downtimeLimit: 0, onRound: killFirst }),
+  ).rejects.toThrow(MultifdError);
   await more(writer);
 
   const second = startTarget();
@@ -87,13 +101,16 @@ test('a target that dies leaves the source\'s database at work and whole, and it
     second.child.kill('SIGKILL');
   });
   const gone = once(second.child, 'exit');
-  await expect(source.migrate({ uri: await second.listening, downtimeLimit: 2_000_000 })).rejects.toThrow(MultifdError);
+  await expect(
+    source.migrate({ uri: await second.listening, downtimeLimit: 2_000_000 }),
+  ).rejects.toThrow(MultifdError);
   expect(stopped).toHaveBeenCalledOnce();
   stopped.mockRestore();
   await gone;
   await more(writer);
 
-  for (const { name, expected, found } of ledger.verify(writer.committed)) expect(`${name}: ${found}`).toBe(`${name}: ${expected}`);
+  for (const { name, expected, found } of ledger.verify(writer.committed))
+    expect(`${name}: ${found}`).toBe(`${name}: ${expected}`);
 
   // This time with a database that becomes three times as large on the way.
   const third = startTarget();
@@ -101,12 +118,19 @@ test('a target that dies leaves the source\'s database at work and whole, and it
   const onRound = ({ round }: Round): void => {
     if (round === 1) ledger.fill(32 * 2 ** 20);
   };
-  const { ram } = await source.migrate({ uri: await third.listening, downtimeLimit: 0, onMaxRounds: 'stop', maxRounds: 3, onRound });
+  const { ram } = await source.migrate({
+    uri: await third.listening,
+    downtimeLimit: 0,
+    onMaxRounds: 'stop',
+    maxRounds: 3,
+    onRound,
+  });
   expect(ram.total).toBe(source.memory.buffer.byteLength);
   expect(ram.total).toBeGreaterThan(2 * before);
   const outcome = await third.outcome;
   expect(outcome.checks).toContainEqual({ name: 'accounts', expected: '49152', found: '49152' });
   expect(outcome.arrived).toBe(writer.committed);
   expect(outcome.pace.transactions).toBeGreaterThan(0);
-  for (const { name, expected, found } of outcome.checks) expect(`${name}: ${found}`).toBe(`${name}: ${expected}`);
+  for (const { name, expected, found } of outcome.checks)
+    expect(`${name}: ${found}`).toBe(`${name}: ${expected}`);
 });

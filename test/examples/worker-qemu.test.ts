@@ -26,8 +26,12 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     await send({ uri: `ws://${worker.host}/multifd`, image, token });
     const url = `http://${worker.host}/image`;
     const [saved, held] = [await inspectImage(image), await inspectImage(url, { token })];
-    expect({ machine: held.machine, sections: held.sections }).toEqual({ machine: saved.machine, sections: saved.sections });
-    // QEMU's own images have pages that have become zero since they were written; here they are not stored.
+    expect({ machine: held.machine, sections: held.sections }).toEqual({
+      machine: saved.machine,
+      sections: saved.sections,
+    });
+    // QEMU's own images have pages that have become zero since they were written; here they are not
+    // stored.
     expect(held.totals.present).toBeLessThanOrEqual(saved.totals.present);
 
     const target = await Machine.incoming(folder, 'target', { version: '10.0' });

@@ -12,7 +12,10 @@ import { PAGE } from './grammar.ts';
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/recordings/', import.meta.url));
 
 export const RECORDINGS = [
-  'qemu-10.0-pc', 'qemu-10.0-microvm-zlib', 'qemu-10.0-pc-7.2-zstd', 'qemu-7.2-pc',
+  'qemu-10.0-pc',
+  'qemu-10.0-microvm-zlib',
+  'qemu-10.0-pc-7.2-zstd',
+  'qemu-7.2-pc',
   'qemu-7.2-microvm-zlib',
 ] as const;
 

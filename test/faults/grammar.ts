@@ -1,9 +1,35 @@
 import type { Random } from '../support/random.ts';
 import {
-  be16, be32, be64, command, concat, devicePacket, end, endOfFile, endOfSection, flush, header,
-  initialPacket, memSize, name, normalPage, openReturnPath, part, RAM_ID, ramHeader, ramPacket,
+  be16,
+  be32,
+  be64,
+  command,
+  concat,
+  devicePacket,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  initialPacket,
+  memSize,
+  name,
+  normalPage,
+  openReturnPath,
+  part,
+  RAM_ID,
+  ramHeader,
+  ramPacket,
   start,
-  subsection, SYNC, syncPacket, text, Word, word, zeroPage, ZLIB, ZSTD,
+  subsection,
+  SYNC,
+  syncPacket,
+  text,
+  Word,
+  word,
+  zeroPage,
+  ZLIB,
+  ZSTD,
 } from '../support/wire.ts';
 
 /**
@@ -204,8 +230,14 @@ function zstdBlock(type: number, size: number): Uint8Array {
 /** A device section, and what describes it. */
 export function section(id: number, idstr: string, content: Uint8Array): Uint8Array {
   return concat(
-    Uint8Array.of(4), be32(id), name(idstr), be32(0), be32(1), content,
-    Uint8Array.of(0x7e), be32(id),
+    Uint8Array.of(4),
+    be32(id),
+    name(idstr),
+    be32(0),
+    be32(1),
+    content,
+    Uint8Array.of(0x7e),
+    be32(id),
   );
 }
 

@@ -15,7 +15,18 @@ import type { Part } from './part.ts';
 
 /** All parts, in the order of the table. */
 export const PARTS: readonly Part[] = [
-  receivePart, sendPart, recordPart, recordingsPart, imagesPart, devicesPart,
-  sidecarsPart, rangesPart, accessPart, strangersPart, optionsPart,
-  connectionsPart, filesPart, killedMigrationsPart,
+  receivePart,
+  sendPart,
+  recordPart,
+  recordingsPart,
+  imagesPart,
+  devicesPart,
+  sidecarsPart,
+  rangesPart,
+  accessPart,
+  strangersPart,
+  optionsPart,
+  connectionsPart,
+  filesPart,
+  killedMigrationsPart,
 ];

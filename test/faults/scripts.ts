@@ -31,10 +31,30 @@ export function hostileScript(random: Random, sent: Migration): Script {
 
 /** Fields of what begins with the multifd magic: where, and of how many bytes. */
 const PACKET_FIELDS: ReadonlyArray<readonly [number, number]> = [
-  [0, 4], [4, 4], [8, 4], [12, 4], [16, 4], [20, 4], [24, 8], [32, 4], [64, 1], [320, 8], [328, 8],
+  [0, 4],
+  [4, 4],
+  [8, 4],
+  [12, 4],
+  [16, 4],
+  [20, 4],
+  [24, 8],
+  [32, 4],
+  [64, 1],
+  [320, 8],
+  [328, 8],
 ];
-const DEVICE_FIELDS: typeof PACKET_FIELDS = [[8, 4], [12, 1], [268, 4], [272, 4]];
-const INITIAL_FIELDS: typeof PACKET_FIELDS = [[0, 4], [4, 4], [8, 8], [24, 1]];
+const DEVICE_FIELDS: typeof PACKET_FIELDS = [
+  [8, 4],
+  [12, 1],
+  [268, 4],
+  [272, 4],
+];
+const INITIAL_FIELDS: typeof PACKET_FIELDS = [
+  [0, 4],
+  [4, 4],
+  [8, 8],
+  [24, 1],
+];
 
 function change(random: Random, script: Script): void {
   const { connections, changes } = script;
@@ -101,12 +121,7 @@ interface Player {
  * connection.
  * @param stay leaves connections open at their ends, so that whoever waits for more has to give up.
  */
-async function play(
-  random: Random,
-  uri: string,
-  script: Script,
-  stay: boolean,
-): Promise<Player> {
+async function play(random: Random, uri: string, script: Script, stay: boolean): Promise<Player> {
   const wires: Wire[] = [];
   const close = async (): Promise<void> => {
     for (const wire of wires) wire.destroy();
@@ -139,7 +154,9 @@ async function play(
   return { wires, close };
 }
 
-/** Milliseconds after a script's end in which a listener that knows of a migration has to end it. */
+/**
+ * Milliseconds after a script's end in which a listener that knows of a migration has to end it.
+ */
 const PATIENCE = 3000;
 
 /**
@@ -164,7 +181,11 @@ export async function playTo<T>(
     return player.close();
   });
   const some = strangers.length < script.connections.length;
-  demand(!some || result.error?.code !== 'ERR_CANCELLED', 'hang', 'it knows of a migration, and waits');
+  demand(
+    !some || result.error?.code !== 'ERR_CANCELLED',
+    'hang',
+    'it knows of a migration, and waits',
+  );
   return result;
 }
 

@@ -5,7 +5,12 @@ const HEAD = ['', 'executions', 'points', 'fault points', 'kills', 'faults found
 /** What was run and what was found, by part and in all. */
 export function table(outcomes: readonly Outcome[], seed: number): string {
   const rows = outcomes.map(({ part, counts, points, findings }) => [
-    part.name, counts.executions, points ?? '', counts.faultPoints, counts.kills, findings.length,
+    part.name,
+    counts.executions,
+    points ?? '',
+    counts.faultPoints,
+    counts.kills,
+    findings.length,
   ]);
   const sum = (column: number): number =>
     rows.reduce((total, row) => total + Number(row[column]), 0);

@@ -17,7 +17,10 @@ interface ClockOptions {
   device?: string;
 }
 
-/** A tail with the clock chip, whose CMOS counts `low` bytes from 16 MiB and `high` bytes from 4 GiB on. */
+/**
+ * A tail with the clock chip, whose CMOS counts `low` bytes from 16 MiB and `high` bytes from 4 GiB
+ * on.
+ */
 function clock(low: number, high: number, options: ClockOptions = {}): Uint8Array {
   const { field = 'cmos_data', size = 128, device } = options;
   const cmos = new Uint8Array(128);
@@ -44,29 +47,64 @@ function clock(low: number, high: number, options: ClockOptions = {}): Uint8Arra
 
 const ram = (id = 'pc.ram', length = 17 * MIB): { id: string; content: Uint8Array } => {
   const content = new Uint8Array(length);
-  content.fill(1, 0, 10).fill(2, 16 * MIB + 5 * PAGE, 16 * MIB + 5 * PAGE + 9).fill(3, length - 7);
+  content
+    .fill(1, 0, 10)
+    .fill(2, 16 * MIB + 5 * PAGE, 16 * MIB + 5 * PAGE + 9)
+    .fill(3, length - 7);
   return { id, content };
 };
 
-const machine = (name: string): { configuration: { machine: string; capabilities: [] } } => ({ configuration: { machine: name, capabilities: [] } });
+const machine = (name: string): { configuration: { machine: string; capabilities: [] } } => ({
+  configuration: { machine: name, capabilities: [] },
+});
 
 describe('a core file', () => {
   test.each([
     ['all below 4 GiB', 'pc-i440fx-10.0', 'pc.ram', 17 * MIB, MIB, 0, [[0, 17 * MIB]]],
-    ['on both sides of the hole', 'pc-q35-rhel9.4.0', 'ram0', 17 * MIB, 0, MIB, [[0, 16 * MIB], [2 ** 32, MIB]]],
+    [
+      'on both sides of the hole',
+      'pc-q35-rhel9.4.0',
+      'ram0',
+      17 * MIB,
+      0,
+      MIB,
+      [
+        [0, 16 * MIB],
+        [2 ** 32, MIB],
+      ],
+    ],
     ['less than CMOS counts', 'isapc', 'pc.ram', 2 * MIB, 0, 0, [[0, 2 * MIB]]],
-    ['of a backend by its old name', 'microvm', '/objects/mem', 17 * MIB + PAGE, MIB, 0, [[0, 17 * MIB + PAGE]]],
+    [
+      'of a backend by its old name',
+      'microvm',
+      '/objects/mem',
+      17 * MIB + PAGE,
+      MIB,
+      0,
+      [[0, 17 * MIB + PAGE]],
+    ],
   ] as const)('has RAM %s', async (_what, type, id, length, low, high, ranges) => {
     const where = await folder();
     const [image, out] = [join(where, 'image'), join(where, 'core')];
     const block = ram(id, length);
-    await writeImage(image, [block, { id: 'pc.bios', content: new Uint8Array(PAGE).fill(9) }], { ...machine(type), tail: clock(low, high) });
+    await writeImage(image, [block, { id: 'pc.bios', content: new Uint8Array(PAGE).fill(9) }], {
+      ...machine(type),
+      tail: clock(low, high),
+    });
     const report = await extractCore(image, out);
     const file = await readFile(out);
-    expect(report).toEqual({ bytes: file.length, cpus: 0, segments: ranges.map(([physicalAddress, bytes]) => ({ physicalAddress, bytes })) });
+    expect(report).toEqual({
+      bytes: file.length,
+      cpus: 0,
+      segments: ranges.map(([physicalAddress, bytes]) => ({ physicalAddress, bytes })),
+    });
     const found = loads(file);
-    expect(found.map(({ physicalAddress, content }) => [physicalAddress, content.length])).toEqual(ranges);
-    expect(Buffer.compare(Buffer.concat(found.map(({ content }) => content)), block.content)).toBe(0);
+    expect(found.map(({ physicalAddress, content }) => [physicalAddress, content.length])).toEqual(
+      ranges,
+    );
+    expect(Buffer.compare(Buffer.concat(found.map(({ content }) => content)), block.content)).toBe(
+      0,
+    );
     expect(notes(file)).toEqual([]);
     expect((await stat(out)).mode & 0o777).toBe(0o600);
   });
@@ -86,7 +124,10 @@ describe('a core file', () => {
     const where = await folder();
     const image = join(where, 'image');
     await writeImage(image, blocks, { ...machine(type), tail });
-    await expect(extractCore(image, join(where, 'core'))).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('one by one') });
+    await expect(extractCore(image, join(where, 'core'))).rejects.toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: expect.stringContaining('one by one'),
+    });
     await expect(readFile(join(where, 'core'))).rejects.toThrow('ENOENT');
   });
 
@@ -156,31 +197,47 @@ test('no core file is made of an image that changes meanwhile', async () => {
   await writeImage(image, [ram()], { ...machine('pc'), tail: clock(MIB, 0) });
   utimesSync(image, 1_000, 1_000);
   const onProgress = (): void => utimesSync(image, 2_000, 2_000); // as a write would
-  await expect(extractCore(image, out, { onProgress })).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringContaining('has changed') });
+  await expect(extractCore(image, out, { onProgress })).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringContaining('has changed'),
+  });
   expect(await readdir(where)).toEqual(['image']);
 });
 
 describe('devices of an image', () => {
-  const records: DeviceRecord[] = [0, 1, 7].map((instanceId) => ({ idstr: instanceId === 7 ? 'a#1' : 'a', instanceId, data: Uint8Array.of(instanceId) }));
+  const records: DeviceRecord[] = [0, 1, 7].map((instanceId) => ({
+    idstr: instanceId === 7 ? 'a#1' : 'a',
+    instanceId,
+    data: Uint8Array.of(instanceId),
+  }));
 
   test('are found by name and instance', async () => {
     const image = join(await folder(), 'image');
     await writeImage(image, [ram()], { records });
     const instances = async (device?: string): Promise<unknown> =>
-      (await inspectDevices(image, device === undefined ? {} : { device }))?.map(({ instanceId }) => instanceId);
+      (await inspectDevices(image, device === undefined ? {} : { device }))?.map(
+        ({ instanceId }) => instanceId,
+      );
     expect(await instances()).toEqual([0, 1, 7]);
     expect(await instances('a')).toEqual([0, 1]);
     expect(await instances('a#0')).toEqual([0]);
     // A name that looks like an instance of another is a name first.
     expect(await instances('a#1')).toEqual([7]);
     expect(await instances('a#1#7')).toEqual([7]);
-    await expect(instances('b')).rejects.toMatchObject({ code: 'ERR_NO_DEVICE', message: 'there is no device b; there are a#0, a#1, a#1#7' });
+    await expect(instances('b')).rejects.toMatchObject({
+      code: 'ERR_NO_DEVICE',
+      message: 'there is no device b; there are a#0, a#1, a#1#7',
+    });
   });
 
   test('are null without a description', async () => {
     const image = join(await folder(), 'image');
-    await writeImage(image, [ram()], { tail: Buffer.from('0400000002017800000000000000017e0000000200', 'hex') });
+    await writeImage(image, [ram()], {
+      tail: Buffer.from('0400000002017800000000000000017e0000000200', 'hex'),
+    });
     expect(await inspectDevices(image)).toBeNull();
-    await expect(inspectDevices(image, { device: 'x' })).rejects.toMatchObject({ code: 'ERR_NO_DEVICE' });
+    await expect(inspectDevices(image, { device: 'x' })).rejects.toMatchObject({
+      code: 'ERR_NO_DEVICE',
+    });
   });
 });

@@ -53,12 +53,16 @@ test('only regular files are ever replaced', async () => {
   await mkdir(join(where, 'folder'));
   await symlink('elsewhere', join(where, 'link'));
   for (const path of [join(where, 'folder'), join(where, 'link'), '/dev/null']) {
-    await expect(FileOutput.create(path, { force: true }), path).rejects.toMatchObject({ code: 'ERR_IO' });
+    await expect(FileOutput.create(path, { force: true }), path).rejects.toMatchObject({
+      code: 'ERR_IO',
+    });
   }
 });
 
 test('a folder that is not there', async () => {
-  await expect(FileOutput.create(join(await folder(), 'no', 'out'))).rejects.toMatchObject({ code: 'ERR_IO' });
+  await expect(FileOutput.create(join(await folder(), 'no', 'out'))).rejects.toMatchObject({
+    code: 'ERR_IO',
+  });
 });
 
 describe('a folder that is not synced', () => {
@@ -71,7 +75,13 @@ describe('a folder that is not synced', () => {
       if (name === 'sync' && ++syncs > 1)
         throw Object.assign(new Error(`${code}: made by the test`), { code });
     });
-    return output.commit().then(() => undefined, (error: unknown) => error).finally(end);
+    return output
+      .commit()
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      .finally(end);
   }
 
   test('since the disk fails: the file has no name', async () => {

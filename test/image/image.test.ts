@@ -1,7 +1,14 @@
 import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { extractBlock, fileLengthRecord, ImageWriter, inspectImage, isImage, openImage } from '../../src/image/index.ts';
+import {
+  extractBlock,
+  fileLengthRecord,
+  ImageWriter,
+  inspectImage,
+  isImage,
+  openImage,
+} from '../../src/image/index.ts';
 import { bytes, seeded } from '../stream/support.ts';
 import { bitmapOf, type Block, CONFIGURATION, folder, PAGE, patch, writeImage } from './support.ts';
 
@@ -26,7 +33,13 @@ describe('an image written and read', () => {
   const blocks: Block[] = [
     { id: 'one', content: content(700, [0, 1, 2, 600, 699]) },
     { id: 'rom@etc/two', content: content(1, []) },
-    { id: 'three', content: content(65, Array.from({ length: 65 }, (_, page) => page)) },
+    {
+      id: 'three',
+      content: content(
+        65,
+        Array.from({ length: 65 }, (_, page) => page),
+      ),
+    },
   ];
 
   test.each([0, 1, 5000, 3 * MIB])('at offset %i', async (offset) => {
@@ -34,8 +47,14 @@ describe('an image written and read', () => {
     const reader = await openImage(image, { offset });
     try {
       expect(reader.configuration).toEqual({ machine: 'test', capabilities: ['mapped-ram'] });
-      expect(reader.blocks.map(({ id, usedLength, trueLength }) => ({ id, usedLength, trueLength }))).toEqual(
-        blocks.map((block) => ({ id: block.id, usedLength: block.content.length, trueLength: block.content.length })),
+      expect(
+        reader.blocks.map(({ id, usedLength, trueLength }) => ({ id, usedLength, trueLength })),
+      ).toEqual(
+        blocks.map((block) => ({
+          id: block.id,
+          usedLength: block.content.length,
+          trueLength: block.content.length,
+        })),
       );
       expect(reader.pageSize).toBe(PAGE);
       expect(await reader.readBitmap(reader.blocks[0]!)).toEqual(bitmapOf([0, 1, 2, 600, 699], 88));
@@ -63,9 +82,22 @@ describe('an image written and read', () => {
       pageSize: PAGE,
       fileSize: (await stat(image)).size,
       sections: [{ idstr: 'state', instanceId: 7, version: 1, size: 3 }],
-      totals: { pages: 766, present: 70, zero: 696, presentBytes: 70 * PAGE, usedLength: 766 * PAGE },
+      totals: {
+        pages: 766,
+        present: 70,
+        zero: 696,
+        presentBytes: 70 * PAGE,
+        usedLength: 766 * PAGE,
+      },
     });
-    expect(report.blocks[0]).toMatchObject({ id: 'one', pages: 700, present: 5, zero: 695, presentBytes: 5 * PAGE, length: 700 * PAGE });
+    expect(report.blocks[0]).toMatchObject({
+      id: 'one',
+      pages: 700,
+      present: 5,
+      zero: 695,
+      presentBytes: 5 * PAGE,
+      length: 700 * PAGE,
+    });
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
   });
 
@@ -100,13 +132,22 @@ describe('an image written and read', () => {
       const blocks = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, index) => {
         const pages = 1 + Math.floor(random() * 400);
         const density = random();
-        return { id: `b${index}`, content: content(pages, Array.from({ length: pages }, (_, page) => page).filter(() => random() < density)) };
+        return {
+          id: `b${index}`,
+          content: content(
+            pages,
+            Array.from({ length: pages }, (_, page) => page).filter(() => random() < density),
+          ),
+        };
       });
       const offset = Math.floor(random() * 3000);
       await writeImage(image, blocks, { force: true, offset });
       for (const block of blocks) {
         await extractBlock(image, block.id, out, { force: true, offset });
-        expect(Buffer.compare(await readFile(out), block.content), `seed ${seed}, ${block.id}`).toBe(0);
+        expect(
+          Buffer.compare(await readFile(out), block.content),
+          `seed ${seed}, ${block.id}`,
+        ).toBe(0);
       }
     }
   });
@@ -137,8 +178,13 @@ describe("a file's true length", () => {
   test.each([0, 1, PAGE - 1, PAGE])('%i bytes beyond the first page', async (extra) => {
     const usedLength = Math.max(1, Math.ceil(extra / PAGE)) * PAGE;
     const block = { id: 'file', content: new Uint8Array(usedLength).fill(5, 0, extra) };
-    await writeImage(image, [{ id: 'other', content: content(2, [1]) }, block], { records: [fileLengthRecord(1, extra)] });
-    expect((await inspectImage(image)).blocks.map(({ length }) => length)).toEqual([2 * PAGE, extra]);
+    await writeImage(image, [{ id: 'other', content: content(2, [1]) }, block], {
+      records: [fileLengthRecord(1, extra)],
+    });
+    expect((await inspectImage(image)).blocks.map(({ length }) => length)).toEqual([
+      2 * PAGE,
+      extra,
+    ]);
     expect(await extractBlock(image, 'file', out)).toBe(extra);
     expect(new Uint8Array(await readFile(out))).toEqual(new Uint8Array(extra).fill(5));
   });
@@ -180,7 +226,11 @@ describe('a broken image', () => {
   ])('%s: %s', async (code, _what, position, replaced) => {
     await writeImage(image, [block]);
     await patch(image, position, bytes(replaced));
-    await expect(openImage(image)).rejects.toMatchObject({ code, offset: expect.any(Number), channel: undefined });
+    await expect(openImage(image)).rejects.toMatchObject({
+      code,
+      offset: expect.any(Number),
+      channel: undefined,
+    });
   });
 
   test('cut short at any byte of head and end', async () => {
@@ -194,8 +244,12 @@ describe('a broken image', () => {
       if (length === 0x7f) length = body;
       if (length > 0) await patch(image, length - 1, whole.subarray(length - 1, length));
       if (length === body) await writeFile(image, whole.subarray(0, length));
-      const outcome: unknown = await openImage(image).then((reader) => reader.close(), (error: unknown) => error);
-      // Without its description the end is still one, after the EOF mark; the record then is not found.
+      const outcome: unknown = await openImage(image).then(
+        (reader) => reader.close(),
+        (error: unknown) => error,
+      );
+      // Without its description the end is still one, after the EOF mark; the record then is not
+      // found.
       const plausible = whole[length - 6] === 0x7e && whole[length - 1] === 0 && length > body + 32;
       if (plausible) accepted.push(length);
       if (plausible) continue;
@@ -219,24 +273,40 @@ describe('a broken image', () => {
 });
 
 describe('extract', () => {
-  const blocks = [{ id: 'x', content: content(2000, Array.from({ length: 2000 }, (_, page) => page)) }];
+  const blocks = [
+    {
+      id: 'x',
+      content: content(
+        2000,
+        Array.from({ length: 2000 }, (_, page) => page),
+      ),
+    },
+  ];
   beforeEach(() => writeImage(image, blocks));
 
   test('an unknown block, with the names that are there', async () => {
-    await expect(extractBlock(image, 'y', out)).rejects.toMatchObject({ code: 'ERR_NO_BLOCK', message: expect.stringContaining('x') });
+    await expect(extractBlock(image, 'y', out)).rejects.toMatchObject({
+      code: 'ERR_NO_BLOCK',
+      message: expect.stringContaining('x'),
+    });
   });
 
   test('reports how far it is', async () => {
     const seen: number[] = [];
     await extractBlock(image, 'x', out, { onProgress: (done, total) => seen.push(done, total) });
     expect(seen.at(-2)).toBe(2000 * PAGE);
-    expect(seen.filter((_, index) => index % 2 === 1).every((total) => total === 2000 * PAGE)).toBe(true);
+    expect(seen.filter((_, index) => index % 2 === 1).every((total) => total === 2000 * PAGE)).toBe(
+      true,
+    );
     expect(seen.length).toBe(16);
   });
 
   test('cancelled half-way it leaves nothing', async () => {
     const cancel = new AbortController();
-    const extracting = extractBlock(image, 'x', out, { signal: cancel.signal, onProgress: (done) => done > 3 * MIB && cancel.abort() });
+    const extracting = extractBlock(image, 'x', out, {
+      signal: cancel.signal,
+      onProgress: (done) => done > 3 * MIB && cancel.abort(),
+    });
     await expect(extracting).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
     expect(await readdir(where)).toEqual(['image']);
   });

@@ -79,7 +79,11 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
       true,
       (_, { alive }) => ({ pid: String(alive), start: '1' }),
     ],
-    ['a process of a boot before, on a disk of this machine', true, () => ({ boot: '0000000000000000' })],
+    [
+      'a process of a boot before, on a disk of this machine',
+      true,
+      () => ({ boot: '0000000000000000' }),
+    ],
     [
       'a process that runs',
       false,
@@ -175,7 +179,9 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
   test('of a boot before, on a file system that other machines may have too', async () => {
     const name = await nameFor(join(await folder(), 'out'));
     // Any that is not known to be one machine's own.
-    expect(await isOver(`0000000000000000-${name.space}-1-1-${name.instance}`, '/proc')).toBe(false);
+    expect(await isOver(`0000000000000000-${name.space}-1-1-${name.instance}`, '/proc')).toBe(
+      false,
+    );
   });
 });
 

@@ -31,10 +31,13 @@ async function monitor(qemu: Qemu, line: string): Promise<string> {
 const NULL_DISK = ['-drive', 'if=none,id=disk,driver=null-co,size=1M'];
 
 /**
- * A boot sector that goes to 64-bit mode, gives each general register a value of its own, and the bases of fs and gs too:
+ * A boot sector that goes to 64-bit mode, gives each general register a value of its own, and the
+ * bases of fs and gs too:
  *
- *     identity map of 2 MiB at 0x1000 | lgdt | cr4.PAE, cr3, efer.LME, cr0.PG and PE | far jump | ds, ss | wrmsr 0xc0000100 to 102
- *     | rax = 0x1111111122222222, rbx = rax + 1, rcx = rbx + 1, rdx, rsi, rdi, rbp, rsp, r8 to r15 | hlt
+ *     identity map of 2 MiB at 0x1000 | lgdt | cr4.PAE, cr3, efer.LME, cr0.PG and PE | far jump |
+ *     ds, ss | wrmsr 0xc0000100 to 102
+ *     | rax = 0x1111111122222222, rbx = rax + 1, rcx = rbx + 1, rdx, rsi, rdi, rbp, rsp, r8 to r15
+ *     | hlt
  */
 const LONG_MODE = Buffer.from(
   'fa31c08ed88ec08ed0bf0010b90018f3abc70600100320c70600200330c70600308300660f0116e87c66b8200000000f22e066b8001000000f22d866b9800000c00f3266' +
@@ -47,34 +50,95 @@ const LONG_MODE = Buffer.from(
 describe.skipIf(!qemuAvailable())("a real QEMU's devices", () => {
   test.each<[string, QemuOptions, string[]]>([
     ['pc', { machine: 'pc' }, ['cpu', 'apic', '0000:00:00.0/I440FX', 'i8259', 'mc146818rtc']],
-    ['an old pc', { machine: 'pc-i440fx-7.2', args: ['-device', 'VGA', '-serial', 'null'] }, ['serial', '0000:00:02.0/vga']],
+    [
+      'an old pc',
+      { machine: 'pc-i440fx-7.2', args: ['-device', 'VGA', '-serial', 'null'] },
+      ['serial', '0000:00:02.0/vga'],
+    ],
     [
       'pc with cards',
-      { machine: 'pc', args: ['-device', 'e1000', '-device', 'virtio-net-pci', '-device', 'qemu-xhci', '-device', 'usb-tablet', ...NULL_DISK, '-device', 'virtio-blk-pci,drive=disk', '-device', 'virtio-balloon-pci'] },
-      ['0000:00:02.0/e1000', '0000:00:03.0/virtio-net', '0000:00:04.0/xhci', '0000:00:04.0/1/usb-ptr', '0000:00:05.0/virtio-blk'],
+      {
+        machine: 'pc',
+        args: [
+          '-device',
+          'e1000',
+          '-device',
+          'virtio-net-pci',
+          '-device',
+          'qemu-xhci',
+          '-device',
+          'usb-tablet',
+          ...NULL_DISK,
+          '-device',
+          'virtio-blk-pci,drive=disk',
+          '-device',
+          'virtio-balloon-pci',
+        ],
+      },
+      [
+        '0000:00:02.0/e1000',
+        '0000:00:03.0/virtio-net',
+        '0000:00:04.0/xhci',
+        '0000:00:04.0/1/usb-ptr',
+        '0000:00:05.0/virtio-blk',
+      ],
     ],
     [
       'q35 with cards',
-      { machine: 'q35', args: ['-smp', '2', '-cpu', 'max', '-device', 'e1000e', '-device', 'vmxnet3', '-device', 'ich9-usb-ehci1', '-device', 'lsi53c895a,id=scsi', ...NULL_DISK, '-device', 'scsi-hd,drive=disk,bus=scsi.0', '-device', 'ioh3420'] },
+      {
+        machine: 'q35',
+        args: [
+          '-smp',
+          '2',
+          '-cpu',
+          'max',
+          '-device',
+          'e1000e',
+          '-device',
+          'vmxnet3',
+          '-device',
+          'ich9-usb-ehci1',
+          '-device',
+          'lsi53c895a,id=scsi',
+          ...NULL_DISK,
+          '-device',
+          'scsi-hd,drive=disk,bus=scsi.0',
+          '-device',
+          'ioh3420',
+        ],
+      },
       ['0000:00:01.0/e1000e', '0000:00:02.0/vmxnet3', '0000:00:1f.2/ich9_ahci'],
     ],
     ['microvm', { machine: 'microvm' }, ['cpu', 'mc146818rtc']],
-  ])('of %s are all there, and each byte of each is a field of one', async (_what, options, names) => {
-    const image = join(await folder(), 'image');
-    const qemu = await start(options);
-    await qemu.command('cont');
-    await sleep(300);
-    await qemu.command('stop');
-    await save(qemu, image);
-    const { sections } = await inspectImage(image);
-    const devices = (await inspectDevices(image))!;
-    expect(devices.map(({ idstr, instanceId, version, size }) => ({ idstr, instanceId, version, size }))).toEqual(sections);
-    expect(devices.map(({ idstr }) => idstr)).toEqual(expect.arrayContaining(names));
-    for (const device of devices) {
-      expect(coverage(device), device.idstr).toBe(device.size);
-      for (const [name, leaf] of leaves(device)) expect(leaf.kind === 'bytes' && leaf.note, `${device.idstr}: ${name}`).not.toEqual(expect.any(String));
-    }
-  });
+  ])(
+    'of %s are all there, and each byte of each is a field of one',
+    async (_what, options, names) => {
+      const image = join(await folder(), 'image');
+      const qemu = await start(options);
+      await qemu.command('cont');
+      await sleep(300);
+      await qemu.command('stop');
+      await save(qemu, image);
+      const { sections } = await inspectImage(image);
+      const devices = (await inspectDevices(image))!;
+      expect(
+        devices.map(({ idstr, instanceId, version, size }) => ({
+          idstr,
+          instanceId,
+          version,
+          size,
+        })),
+      ).toEqual(sections);
+      expect(devices.map(({ idstr }) => idstr)).toEqual(expect.arrayContaining(names));
+      for (const device of devices) {
+        expect(coverage(device), device.idstr).toBe(device.size);
+        for (const [name, leaf] of leaves(device))
+          expect(leaf.kind === 'bytes' && leaf.note, `${device.idstr}: ${name}`).not.toEqual(
+            expect.any(String),
+          );
+      }
+    },
+  );
 
   test('hold what they hold after reset', async () => {
     const image = join(await folder(), 'image');
@@ -82,15 +146,35 @@ describe.skipIf(!qemuAvailable())("a real QEMU's devices", () => {
     await save(qemu, image);
     const values = async (device: string): Promise<Record<string, unknown>> => {
       const [found] = (await inspectDevices(image, { device }))!;
-      return Object.fromEntries([...leaves(found!)].map(([name, leaf]) => [name, leaf.kind === 'bytes' ? Buffer.from(leaf.bytes).toString('latin1') : leaf.value]));
+      return Object.fromEntries(
+        [...leaves(found!)].map(([name, leaf]) => [
+          name,
+          leaf.kind === 'bytes' ? Buffer.from(leaf.bytes).toString('latin1') : leaf.value,
+        ]),
+      );
     };
     const cpu = await values('cpu#0');
-    expect(cpu).toMatchObject({ 'env.eip': 0xfff0n, 'env.eflags': 2n, 'env.segs[1].selector': 0xf000, 'env.segs[1].base': 0xffff0000n, 'env.cr[0]': 0x60000010n });
+    expect(cpu).toMatchObject({
+      'env.eip': 0xfff0n,
+      'env.eflags': 2n,
+      'env.segs[1].selector': 0xf000,
+      'env.segs[1].base': 0xffff0000n,
+      'env.cr[0]': 0x60000010n,
+    });
     const registers = await monitor(qemu, 'info registers');
-    expect(registers).toContain(`EDX=${(cpu['env.regs[2]'] as bigint).toString(16).padStart(8, '0')}`);
+    expect(registers).toContain(
+      `EDX=${(cpu['env.regs[2]'] as bigint).toString(16).padStart(8, '0')}`,
+    );
     // Divisor of 9600 baud; the transmitter is empty; nothing is asked of it.
-    expect(await values('serial')).toMatchObject({ 'state.divider': 12, 'state.lsr': 0x60, 'state.ier': 0, 'state.iir': 1 });
-    expect((await values('0000:00:00.0/I440FX'))['parent_obj.config[0]']).toMatch(/^\x86\x80\x37\x12/);
+    expect(await values('serial')).toMatchObject({
+      'state.divider': 12,
+      'state.lsr': 0x60,
+      'state.ier': 0,
+      'state.iir': 1,
+    });
+    expect((await values('0000:00:00.0/I440FX'))['parent_obj.config[0]']).toMatch(
+      /^\x86\x80\x37\x12/,
+    );
     expect((await values('globalstate'))['runstate']).toMatch(/^prelaunch\0+$/);
   });
 });
@@ -111,15 +195,24 @@ describe.skipIf(!qemuAvailable())("a core file of a real QEMU's RAM", () => {
     const marks = [0x100000, low - 4096, low - 1, low, length - 5].filter((mark) => mark < length);
     for (const [index, mark] of marks.entries()) await patch(ram, mark, Uint8Array.of(index + 1));
     const backend = `memory-backend-file,id=guest,size=${length},mem-path=${ram},share=on`;
-    const qemu = await start({ machine: `${machine},memory-backend=guest`, memory: length / MIB, args: ['-object', backend] });
+    const qemu = await start({
+      machine: `${machine},memory-backend=guest`,
+      memory: length / MIB,
+      args: ['-object', backend],
+    });
     const tree = await monitor(qemu, 'info mtree -f');
-    expect(/^ *0000000100000000-\w+ \(prio 0, ram\): guest @([0-9a-f]+)/m.exec(tree)?.[1]).toBe(low < length ? low.toString(16).padStart(16, '0') : undefined);
+    expect(/^ *0000000100000000-\w+ \(prio 0, ram\): guest @([0-9a-f]+)/m.exec(tree)?.[1]).toBe(
+      low < length ? low.toString(16).padStart(16, '0') : undefined,
+    );
     await save(qemu, image);
     await qemu.stop();
 
     expect(await extractCore(image, out)).toMatchObject({
       cpus: 1,
-      segments: [{ physicalAddress: 0, bytes: low }, ...(low < length ? [{ physicalAddress: 4 * GIB, bytes: length - low }] : [])],
+      segments: [
+        { physicalAddress: 0, bytes: low },
+        ...(low < length ? [{ physicalAddress: 4 * GIB, bytes: length - low }] : []),
+      ],
     });
     const [core, source] = [await open(out), await open(ram)];
     try {
@@ -144,18 +237,42 @@ describe.skipIf(!qemuAvailable())("a core file of a real QEMU's RAM", () => {
 
   test("has the notes that QEMU's own has", async () => {
     const where = await folder();
-    const [image, disk, out, own] = [join(where, 'image'), join(where, 'disk'), join(where, 'core'), join(where, 'own')];
-    await writeFile(disk, Buffer.concat([LONG_MODE, Buffer.alloc(510 - LONG_MODE.length), Buffer.from([0x55, 0xaa]), Buffer.alloc(MIB - 512)]));
-    const drive = ['-drive', `if=none,id=boot,format=raw,file=${disk}`, '-device', 'ide-hd,drive=boot'];
+    const [image, disk, out, own] = [
+      join(where, 'image'),
+      join(where, 'disk'),
+      join(where, 'core'),
+      join(where, 'own'),
+    ];
+    await writeFile(
+      disk,
+      Buffer.concat([
+        LONG_MODE,
+        Buffer.alloc(510 - LONG_MODE.length),
+        Buffer.from([0x55, 0xaa]),
+        Buffer.alloc(MIB - 512),
+      ]),
+    );
+    const drive = [
+      '-drive',
+      `if=none,id=boot,format=raw,file=${disk}`,
+      '-device',
+      'ide-hd,drive=boot',
+    ];
     const qemu = await start({ machine: 'q35', args: ['-smp', '2', ...drive] });
     await qemu.command('cont');
-    while (!(await monitor(qemu, 'info registers')).includes('R15=1111111122222231')) await sleep(100);
+    while (!(await monitor(qemu, 'info registers')).includes('R15=1111111122222231'))
+      await sleep(100);
     await qemu.command('stop');
     await qemu.command('dump-guest-memory', { paging: false, protocol: `file:${own}` });
     await save(qemu, image);
     expect((await extractCore(image, out)).cpus).toBe(2);
     const found = notes(await readFile(out));
-    expect(found.map(({ name, type }) => [name, type])).toEqual([['CORE', 1], ['CORE', 1], ['QEMU', 0], ['QEMU', 0]]);
+    expect(found.map(({ name, type }) => [name, type])).toEqual([
+      ['CORE', 1],
+      ['CORE', 1],
+      ['QEMU', 0],
+      ['QEMU', 0],
+    ]);
     expect(found).toEqual(notes(await readFile(own)));
   });
 

@@ -2,7 +2,15 @@ import { writeSync } from 'node:fs';
 import { open, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { extractBlock, ImageUpdate, ImageWriter, inspectImage, openImage, runsOf, type Stamp } from '../../src/image/index.ts';
+import {
+  extractBlock,
+  ImageUpdate,
+  ImageWriter,
+  inspectImage,
+  openImage,
+  runsOf,
+  type Stamp,
+} from '../../src/image/index.ts';
 import { seeded } from '../stream/support.ts';
 import { Qemu, qemuAvailable } from '../support/qemu.ts';
 import { folder, PAGE, patch } from './support.ts';
@@ -12,7 +20,10 @@ const MEMORY = 64 * 1024 * 1024;
 /** QEMU with its RAM in a file, which then shows what the machine has. */
 async function startMachine(machine: string, ram: string, ...args: string[]): Promise<Qemu> {
   const backend = `memory-backend-file,id=pc.ram,size=${MEMORY},mem-path=${ram},share=on`;
-  const qemu = await Qemu.start({ machine: `${machine},memory-backend=pc.ram`, args: ['-object', backend, ...args] });
+  const qemu = await Qemu.start({
+    machine: `${machine},memory-backend=pc.ram`,
+    args: ['-object', backend, ...args],
+  });
   onTestFinished(() => qemu.stop());
   return qemu;
 }
@@ -23,7 +34,11 @@ async function prepareRam(path: string, seed: number): Promise<void> {
   await (await open(path, 'w')).close();
   await truncate(path, MEMORY);
   for (let page = 256; page < MEMORY / PAGE; page += 1 + Math.floor(random() * 40)) {
-    await patch(path, page * PAGE + Math.floor(random() * PAGE), Uint8Array.of(1 + Math.floor(random() * 255)));
+    await patch(
+      path,
+      page * PAGE + Math.floor(random() * PAGE),
+      Uint8Array.of(1 + Math.floor(random() * 255)),
+    );
   }
 }
 
@@ -48,7 +63,13 @@ async function rewrite(from: string, to: string, offset: number): Promise<Stamp>
       for (const { start, end } of runsOf(bitmap, block.usedLength / PAGE)) {
         const pages = new Uint8Array((end - start) * PAGE);
         await image.readPages(block, start * PAGE, pages);
-        writeSync(writer.fd, pages, 0, pages.length, plan.blocks[index]!.pagesOffset + start * PAGE);
+        writeSync(
+          writer.fd,
+          pages,
+          0,
+          pages.length,
+          plan.blocks[index]!.pagesOffset + start * PAGE,
+        );
       }
       bitmaps.push(bitmap);
     }
@@ -61,8 +82,16 @@ async function rewrite(from: string, to: string, offset: number): Promise<Stamp>
   }
 }
 
-/** Updates `to`, which is like the image `from`, with the given pages of the RAM as they are now. */
-async function updateRam(from: string, to: string, stamp: Stamp, ram: Uint8Array, pages: readonly number[]): Promise<void> {
+/**
+ * Updates `to`, which is like the image `from`, with the given pages of the RAM as they are now.
+ */
+async function updateRam(
+  from: string,
+  to: string,
+  stamp: Stamp,
+  ram: Uint8Array,
+  pages: readonly number[],
+): Promise<void> {
   const image = await openImage(from);
   try {
     const { configuration, blocks, pageSize } = image;
@@ -73,7 +102,14 @@ async function updateRam(from: string, to: string, stamp: Stamp, ram: Uint8Array
     for (const page of pages) {
       const content = ram.subarray(page * PAGE, (page + 1) * PAGE);
       const present = content.some((byte) => byte !== 0);
-      if (present) writeSync(update.fd, content, 0, PAGE, update.plan.blocks[index]!.pagesOffset + page * PAGE);
+      if (present)
+        writeSync(
+          update.fd,
+          content,
+          0,
+          PAGE,
+          update.plan.blocks[index]!.pagesOffset + page * PAGE,
+        );
       const bit = 1 << (page & 7);
       changed[index]![page >> 3]! |= bit;
       bitmaps[index]![page >> 3]! = (bitmaps[index]![page >> 3]! & ~bit) | (present ? bit : 0);
@@ -98,7 +134,9 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
 
     const report = await inspectImage(image, { offset });
     expect(report.machine).toMatch(machine === 'pc' ? /^pc-i440fx-\d+\.\d+$/ : machine);
-    expect(report.blocks.map(({ id }) => id)).toEqual(expect.arrayContaining(['pc.ram', 'pc.bios', '/rom@etc/acpi/tables']));
+    expect(report.blocks.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['pc.ram', 'pc.bios', '/rom@etc/acpi/tables']),
+    );
     expect(report.totals.present).toBeGreaterThan(100);
     const sections = report.sections ?? [];
     expect(sections.length).toBeGreaterThan(20);
@@ -109,25 +147,38 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
     expect(Buffer.compare(await readFile(out), await readFile(ram)), `seed ${seed}`).toBe(0);
   });
 
-  test.each([0, 5 * 1024 * 1024 + 77])('written again at offset %i is loaded by QEMU', async (offset) => {
-    const where = await folder();
-    const [image, ram, again, loaded] = [join(where, 'image'), join(where, 'ram'), join(where, 'again'), join(where, 'loaded')];
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    await prepareRam(ram, seed);
-    await recordImage('pc', ram, `file:${image}`);
-    await rewrite(image, again, offset);
+  test.each([0, 5 * 1024 * 1024 + 77])(
+    'written again at offset %i is loaded by QEMU',
+    async (offset) => {
+      const where = await folder();
+      const [image, ram, again, loaded] = [
+        join(where, 'image'),
+        join(where, 'ram'),
+        join(where, 'again'),
+        join(where, 'loaded'),
+      ];
+      const seed = Math.floor(Math.random() * 2 ** 31);
+      await prepareRam(ram, seed);
+      await recordImage('pc', ram, `file:${image}`);
+      await rewrite(image, again, offset);
 
-    const target = await startMachine('pc', loaded, '-incoming', 'defer');
-    await target.capabilities('multifd', 'mapped-ram');
-    await target.command('migrate-incoming', { uri: `file:${again},offset=${offset}` });
-    expect(await target.migrationEnd(), target.stderr).toBe('completed');
-    expect(await target.command('query-status')).toMatchObject({ status: 'prelaunch' });
-    expect(Buffer.compare(await readFile(loaded), await readFile(ram)), `seed ${seed}`).toBe(0);
-  });
+      const target = await startMachine('pc', loaded, '-incoming', 'defer');
+      await target.capabilities('multifd', 'mapped-ram');
+      await target.command('migrate-incoming', { uri: `file:${again},offset=${offset}` });
+      expect(await target.migrationEnd(), target.stderr).toBe('completed');
+      expect(await target.command('query-status')).toMatchObject({ status: 'prelaunch' });
+      expect(Buffer.compare(await readFile(loaded), await readFile(ram)), `seed ${seed}`).toBe(0);
+    },
+  );
 
   test('updated with the RAM of another moment is loaded by QEMU', async () => {
     const where = await folder();
-    const [image, ram, again, loaded] = [join(where, 'image'), join(where, 'ram'), join(where, 'again'), join(where, 'loaded')];
+    const [image, ram, again, loaded] = [
+      join(where, 'image'),
+      join(where, 'ram'),
+      join(where, 'again'),
+      join(where, 'loaded'),
+    ];
     const seed = Math.floor(Math.random() * 2 ** 31);
     await prepareRam(ram, seed);
     await recordImage('pc', ram, `file:${image}`);
@@ -135,7 +186,10 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
 
     const random = seeded(seed + 1);
     const later = await readFile(ram);
-    const written = Array.from({ length: 500 }, () => 256 + Math.floor(random() * (MEMORY / PAGE - 256)));
+    const written = Array.from(
+      { length: 500 },
+      () => 256 + Math.floor(random() * (MEMORY / PAGE - 256)),
+    );
     for (const page of written) {
       if (random() < 0.3) later.fill(0, page * PAGE, (page + 1) * PAGE);
       else later[page * PAGE + Math.floor(random() * PAGE)] = 1 + Math.floor(random() * 255);

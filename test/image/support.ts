@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { ImageWriter, type ImageWriterOptions } from '../../src/image/index.ts';
-import { bitmapLength, buildTail, type Configuration, type DeviceRecord } from '../../src/stream/index.ts';
+import {
+  bitmapLength,
+  buildTail,
+  type Configuration,
+  type DeviceRecord,
+} from '../../src/stream/index.ts';
 
 export const PAGE = 4096;
 export const CONFIGURATION: Configuration = { machine: 'test', capabilities: [] };
@@ -27,7 +32,8 @@ export function bitmapOf(pages: Iterable<number>, length: number): Uint8Array {
 export function nonZeroPages(content: Uint8Array, pageSize = PAGE): number[] {
   const pages: number[] = [];
   for (let page = 0; page < content.length / pageSize; page++) {
-    if (content.subarray(page * pageSize, (page + 1) * pageSize).some((byte) => byte !== 0)) pages.push(page);
+    if (content.subarray(page * pageSize, (page + 1) * pageSize).some((byte) => byte !== 0))
+      pages.push(page);
   }
   return pages;
 }
@@ -46,8 +52,18 @@ export interface ImageInput extends ImageWriterOptions {
 }
 
 /** Writes an image whose blocks hold `content`, zero pages left out. */
-export async function writeImage(path: string, blocks: readonly Block[], input: ImageInput = {}): Promise<void> {
-  const { configuration = CONFIGURATION, pageSize = PAGE, records = [], tail = buildTail(records, pageSize), ...options } = input;
+export async function writeImage(
+  path: string,
+  blocks: readonly Block[],
+  input: ImageInput = {},
+): Promise<void> {
+  const {
+    configuration = CONFIGURATION,
+    pageSize = PAGE,
+    records = [],
+    tail = buildTail(records, pageSize),
+    ...options
+  } = input;
   const writer = await ImageWriter.create(path, options);
   try {
     const shapes = blocks.map(({ id, content }) => ({ id, usedLength: content.length }));
@@ -55,7 +71,8 @@ export async function writeImage(path: string, blocks: readonly Block[], input: 
     const bitmaps = plan.blocks.map(({ pagesOffset }, index) => {
       const { content } = blocks[index]!;
       const pages = nonZeroPages(content, pageSize);
-      for (const page of pages) writeSync(writer.fd, content, page * pageSize, pageSize, pagesOffset + page * pageSize);
+      for (const page of pages)
+        writeSync(writer.fd, content, page * pageSize, pageSize, pagesOffset + page * pageSize);
       return bitmapOf(pages, bitmapLength(content.length, pageSize));
     });
     await writer.writeBitmaps(bitmaps);

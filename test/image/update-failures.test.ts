@@ -21,7 +21,20 @@ import { Random, SEED } from '../support/random.ts';
 import { type Operation, watchOperations } from './faults.ts';
 import { CONFIGURATION, folder, PAGE, patch } from './support.ts';
 import type { Job } from './update-child.ts';
-import { bitmapsOf, changesOf, fillUpdate, hiddenIn, later, openUpdate, randomMemory, randomTail, shapesOf, updateImage, whichIs, writeWhole } from './update-support.ts';
+import {
+  bitmapsOf,
+  changesOf,
+  fillUpdate,
+  hiddenIn,
+  later,
+  openUpdate,
+  randomMemory,
+  randomTail,
+  shapesOf,
+  updateImage,
+  whichIs,
+  writeWhole,
+} from './update-support.ts';
 
 const random = new Random(SEED);
 const before = { ...randomMemory(random, [30, 3]), tail: randomTail(random, 500) };
@@ -32,7 +45,11 @@ const shorter = { ...later(random, before, 0.4), tail: randomTail(random, 50) };
 for (const { blocks } of [longer, shorter]) blocks[0]!.content[0] = 1;
 
 /** Commits an update to `longer` or `shorter` while `watch` is told of what it does. */
-async function commitWatched(image: string, after: typeof before, watch: (operation: Operation, number: number) => void): Promise<Stamp> {
+async function commitWatched(
+  image: string,
+  after: typeof before,
+  watch: (operation: Operation, number: number) => void,
+): Promise<Stamp> {
   return updateWatched(image, await writeWhole(image, before), after, watch);
 }
 
@@ -86,7 +103,10 @@ describe.each([
         if (half) operation.half();
         throw systemError(code);
       });
-      const error = await committing.then(() => undefined, (thrown: unknown) => thrown);
+      const error = await committing.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
       const hidden = await hiddenIn(where);
       if (error === undefined) {
         expect(await whichIs(image, { before, after })).toBe('after');
@@ -98,7 +118,8 @@ describe.each([
       } else {
         expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(code) });
         expect(hidden).toEqual(['.image', '.update']);
-        for (const name of await readdir(where)) expect(error).toMatchObject({ message: expect.stringContaining(join(where, name)) });
+        for (const name of await readdir(where))
+          expect(error).toMatchObject({ message: expect.stringContaining(join(where, name)) });
         const stamp = await finishImageUpdate(image);
         expect(await whichIs(image, { before, after })).toBe('after');
         expect(await hiddenIn(where)).toEqual([]);
@@ -130,7 +151,10 @@ describe.each([
         failed = true;
         throw systemError('EIO');
       });
-      const done = await committing.then(() => true, () => false);
+      const done = await committing.then(
+        () => true,
+        () => false,
+      );
       if (!failed) break;
       const there = (await readdir(where)).includes('image');
       seen |= there ? 1 : 2;
@@ -138,7 +162,7 @@ describe.each([
       // One that has its name and can't lose it any more may be the new one, and nobody knows
       // whether for long.
       if (there) expect(done ? ['after'] : ['before', 'after']).toContain(found);
-      expect(await finishImageUpdate(image) === undefined).toBe(there);
+      expect((await finishImageUpdate(image)) === undefined).toBe(there);
       expect(await whichIs(image, { before, after })).toBe(there ? found : 'after');
     }
     expect(seen).toBe(3);
@@ -165,7 +189,9 @@ describe(`a process that is killed, seed ${SEED}`, () => {
       const image = join(here, 'image');
       const job = join(where, `job${operation}`);
       await writeFile(job, JSON.stringify(jobOf(image, await writeWhole(image, before))));
-      const running = spawn(process.execPath, [child, job, String(operation)], { stdio: ['ignore', 'ignore', 'inherit'] });
+      const running = spawn(process.execPath, [child, job, String(operation)], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
       const [status, signal] = (await once(running, 'exit')) as [number | null, string | null];
       if (status === 0) over = true;
       else expect(signal).toBe('SIGKILL');
@@ -185,7 +211,8 @@ describe(`a process that is killed, seed ${SEED}`, () => {
       await writeWhole(image, shorter, { force: true });
       expect(await hiddenIn(here)).toEqual([]);
     };
-    for (let operation = 1; !over; operation += 4) await Promise.all([0, 1, 2, 3].map((more) => killAt(operation + more)));
+    for (let operation = 1; !over; operation += 4)
+      await Promise.all([0, 1, 2, 3].map((more) => killAt(operation + more)));
     expect(new Set(outcomes)).toEqual(new Set(['before', 'absent', 'longer']));
   });
 
@@ -195,9 +222,15 @@ describe(`a process that is killed, seed ${SEED}`, () => {
     const pages = longer.blocks.flatMap(({ content }, block) =>
       Array.from({ length: content.length / PAGE }, (_, page) => page)
         .filter((page) => changed[block]![page >> 3]! & (1 << (page & 7)))
-        .map((page) => ({ block, offset: page * PAGE, bytes: base64(content.subarray(page * PAGE, (page + 1) * PAGE)) })),
+        .map((page) => ({
+          block,
+          offset: page * PAGE,
+          bytes: base64(content.subarray(page * PAGE, (page + 1) * PAGE)),
+        })),
     );
-    const asText = Object.fromEntries(Object.entries(stamp).map(([key, value]) => [key, String(value)])) as Job['stamp'];
+    const asText = Object.fromEntries(
+      Object.entries(stamp).map(([key, value]) => [key, String(value)]),
+    ) as Job['stamp'];
     return {
       path,
       stamp: asText,
@@ -214,13 +247,16 @@ describe(`a process that is killed, seed ${SEED}`, () => {
 
 describe('finishing', () => {
   /** A folder as an update leaves it that can't give the image its name. */
-  async function leftovers(after = longer): Promise<{ where: string; image: string; aside: string; sidecar: string }> {
+  async function leftovers(
+    after = longer,
+  ): Promise<{ where: string; image: string; aside: string; sidecar: string }> {
     const where = await folder();
     const image = join(where, 'image');
     const committing = commitWatched(image, after, failFromLink());
     await expect(committing).rejects.toMatchObject({ code: 'ERR_IO' });
     const names = await readdir(where);
-    const named = (suffix: string): string => join(where, names.find((name) => name.endsWith(suffix))!);
+    const named = (suffix: string): string =>
+      join(where, names.find((name) => name.endsWith(suffix))!);
     return { where, image, aside: named('.image'), sidecar: named('.update') };
   }
 
@@ -268,7 +304,9 @@ describe('finishing', () => {
   test('where there is nothing to finish', async () => {
     const where = await folder();
     expect(await finishImageUpdate(join(where, 'image'))).toBeUndefined();
-    await expect(finishImageUpdate(join(where, 'none', 'image'))).rejects.toMatchObject({ code: 'ERR_IO' });
+    await expect(finishImageUpdate(join(where, 'none', 'image'))).rejects.toMatchObject({
+      code: 'ERR_IO',
+    });
   });
 
   test('an image of another name', async () => {

@@ -14,9 +14,13 @@ export interface Memory {
 
 /** Blocks of these numbers of pages, about half of them zero. */
 export function randomMemory(random: Random, sizes: readonly number[]): Memory {
-  const blocks = sizes.map((pages, index) => ({ id: `block${index}`, content: new Uint8Array(pages * PAGE) }));
+  const blocks = sizes.map((pages, index) => ({
+    id: `block${index}`,
+    content: new Uint8Array(pages * PAGE),
+  }));
   for (const { content } of blocks) {
-    for (let page = 0; page < content.length / PAGE; page++) if (random.chance(0.5)) scribble(random, content, page);
+    for (let page = 0; page < content.length / PAGE; page++)
+      if (random.chance(0.5)) scribble(random, content, page);
   }
   return { blocks, tail: randomTail(random) };
 }
@@ -43,17 +47,24 @@ export function randomTail(random: Random, length = random.below(6000)): Uint8Ar
 }
 
 export function bitmapsOf({ blocks }: Memory): Uint8Array[] {
-  return blocks.map(({ content }) => bitmapOf(nonZeroPages(content), bitmapLength(content.length, PAGE)));
+  return blocks.map(({ content }) =>
+    bitmapOf(nonZeroPages(content), bitmapLength(content.length, PAGE)),
+  );
 }
 
 /** The pages that differ, and by chance some that don't. */
 export function changesOf(before: Memory, { blocks }: Memory, random?: Random): Uint8Array[] {
   return blocks.map(({ content }, index) => {
     const old = before.blocks[index]!.content;
-    const pages = Array.from({ length: content.length / PAGE }, (_, page) => page).filter((page) => {
-      const range = [page * PAGE, (page + 1) * PAGE] as const;
-      return Buffer.compare(old.subarray(...range), content.subarray(...range)) !== 0 || random?.chance(0.02);
-    });
+    const pages = Array.from({ length: content.length / PAGE }, (_, page) => page).filter(
+      (page) => {
+        const range = [page * PAGE, (page + 1) * PAGE] as const;
+        return (
+          Buffer.compare(old.subarray(...range), content.subarray(...range)) !== 0 ||
+          random?.chance(0.02)
+        );
+      },
+    );
     return bitmapOf(pages, bitmapLength(content.length, PAGE));
   });
 }
@@ -62,7 +73,11 @@ export const shapesOf = ({ blocks }: Memory): Array<{ id: string; usedLength: nu
   blocks.map(({ id, content }) => ({ id, usedLength: content.length }));
 
 /** Writes a whole image. */
-export async function writeWhole(path: string, memory: Memory, { offset = 0, force = false } = {}): Promise<Stamp> {
+export async function writeWhole(
+  path: string,
+  memory: Memory,
+  { offset = 0, force = false } = {},
+): Promise<Stamp> {
   const writer = await ImageWriter.create(path, { offset, force });
   return fillAndCommit(writer, memory).finally(() => writer.discard());
 }
@@ -70,18 +85,34 @@ export async function writeWhole(path: string, memory: Memory, { offset = 0, for
 async function fillAndCommit(writer: ImageWriter, memory: Memory): Promise<Stamp> {
   const plan = await writer.begin(CONFIGURATION, shapesOf(memory), PAGE);
   const bitmaps = bitmapsOf(memory);
-  for (const [index, { pagesOffset }] of plan.blocks.entries()) writePages(writer.fd, pagesOffset, memory.blocks[index]!.content, bitmaps[index]!);
+  for (const [index, { pagesOffset }] of plan.blocks.entries())
+    writePages(writer.fd, pagesOffset, memory.blocks[index]!.content, bitmaps[index]!);
   await writer.writeBitmaps(bitmaps);
   await writer.appendTail(memory.tail);
   return writer.commit();
 }
 
-export function openUpdate(path: string, stamp: Stamp, memory: Memory, offset = 0): Promise<ImageUpdate | undefined> {
-  return ImageUpdate.open(path, { stamp, configuration: CONFIGURATION, blocks: shapesOf(memory), pageSize: PAGE, offset });
+export function openUpdate(
+  path: string,
+  stamp: Stamp,
+  memory: Memory,
+  offset = 0,
+): Promise<ImageUpdate | undefined> {
+  return ImageUpdate.open(path, {
+    stamp,
+    configuration: CONFIGURATION,
+    blocks: shapesOf(memory),
+    pageSize: PAGE,
+    offset,
+  });
 }
 
 /** Puts what changed into the sidecar, zero pages left out. */
-export function fillUpdate(update: ImageUpdate, memory: Memory, changed: readonly Uint8Array[]): void {
+export function fillUpdate(
+  update: ImageUpdate,
+  memory: Memory,
+  changed: readonly Uint8Array[],
+): void {
   const bitmaps = bitmapsOf(memory);
   for (const [index, { pagesOffset }] of update.plan.blocks.entries()) {
     const present = bitmaps[index]!.map((byte, at) => byte & changed[index]![at]!);
@@ -89,14 +120,26 @@ export function fillUpdate(update: ImageUpdate, memory: Memory, changed: readonl
   }
 }
 
-function writePages(fd: number, pagesOffset: number, content: Uint8Array, bitmap: Uint8Array): void {
+function writePages(
+  fd: number,
+  pagesOffset: number,
+  content: Uint8Array,
+  bitmap: Uint8Array,
+): void {
   for (let page = 0; page < content.length / PAGE; page++) {
-    if (bitmap[page >> 3]! & (1 << (page & 7))) writeSync(fd, content, page * PAGE, PAGE, pagesOffset + page * PAGE);
+    if (bitmap[page >> 3]! & (1 << (page & 7)))
+      writeSync(fd, content, page * PAGE, PAGE, pagesOffset + page * PAGE);
   }
 }
 
 /** Updates an image that holds `before`. */
-export async function updateImage(path: string, stamp: Stamp, before: Memory, after: Memory, { offset = 0, random }: { offset?: number; random?: Random } = {}): Promise<Stamp> {
+export async function updateImage(
+  path: string,
+  stamp: Stamp,
+  before: Memory,
+  after: Memory,
+  { offset = 0, random }: { offset?: number; random?: Random } = {},
+): Promise<Stamp> {
   const update = await openUpdate(path, stamp, after, offset);
   if (update === undefined) throw new Error('the image can not be updated');
   const changed = changesOf(before, after, random);
@@ -120,14 +163,17 @@ export async function whichIs<Name extends string>(
         await image.readPages(block, 0, content);
         const bitmap = await image.readBitmap(block);
         for (let page = 0; page < content.length / PAGE; page++) {
-          if ((bitmap[page >> 3]! & (1 << (page & 7))) === 0) content.fill(0, page * PAGE, (page + 1) * PAGE);
+          if ((bitmap[page >> 3]! & (1 << (page & 7))) === 0)
+            content.fill(0, page * PAGE, (page + 1) * PAGE);
         }
         return content;
       }),
     );
     for (const name of Object.keys(memories) as Name[]) {
       const { blocks, tail: expected } = memories[name]!;
-      const same = blocks.length === contents.length && blocks.every(({ content }, index) => Buffer.compare(content, contents[index]!) === 0);
+      const same =
+        blocks.length === contents.length &&
+        blocks.every(({ content }, index) => Buffer.compare(content, contents[index]!) === 0);
       if (same && Buffer.compare(tail, expected) === 0) return name;
     }
     return 'other';

@@ -10,7 +10,10 @@ export interface Seen {
 const RAM_HEADER = 1344;
 const PAGE = 4096;
 
-/** Tells a stream's messages apart. Gives the length of the message at the start of `bytes`, once that can be told. */
+/**
+ * Tells a stream's messages apart. Gives the length of the message at the start of `bytes`, once
+ * that can be told.
+ */
 type Measure = (bytes: Buffer) => { length: number; what: string } | undefined;
 
 /** How connections fail. */
@@ -24,8 +27,9 @@ export interface Cut {
 }
 
 /**
- * Stands between a source and a target, and lets messages through one by one. Once {@link counting}, `letThrough` is asked before each: when it says no, all
- * connections, or that one, are cut.
+ * Stands between a source and a target, and lets messages through one by one. Once {@link
+ * counting}, `letThrough` is asked before each: when it says no, all connections, or that one, are
+ * cut.
  */
 export class CuttingProxy {
   counting = false;
@@ -38,13 +42,21 @@ export class CuttingProxy {
   /** Those that are alone cut off; all of them, if the others are. */
   readonly #silent = new Set<Socket>();
 
-  private constructor(server: Server, letThrough: (number: number, message: Seen) => boolean, how: Cut) {
+  private constructor(
+    server: Server,
+    letThrough: (number: number, message: Seen) => boolean,
+    how: Cut,
+  ) {
     this.#server = server;
     this.#letThrough = letThrough;
     this.#how = how;
   }
 
-  static async open(targetUri: string, letThrough: (number: number, message: Seen) => boolean, how: Cut = {}): Promise<{ proxy: CuttingProxy; uri: string }> {
+  static async open(
+    targetUri: string,
+    letThrough: (number: number, message: Seen) => boolean,
+    how: Cut = {},
+  ): Promise<{ proxy: CuttingProxy; uri: string }> {
     const target = Number(targetUri.split(':').at(-1));
     const server = createServer({ allowHalfOpen: true });
     const proxy = new CuttingProxy(server, letThrough, how);
@@ -55,7 +67,9 @@ export class CuttingProxy {
 
   /** Resolves when nothing of it is left. */
   async close(): Promise<void> {
-    const gone = [...this.#sockets].filter(({ closed }) => !closed).map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const gone = [...this.#sockets]
+      .filter(({ closed }) => !closed)
+      .map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     for (const socket of this.#sockets) socket.destroy();
     await Promise.all([new Promise((resolve) => this.#server.close(resolve)), ...gone]);
   }
@@ -74,7 +88,12 @@ export class CuttingProxy {
       measure = packets;
       return { length: 64, what: 'initial packet' };
     };
-    this.#forward(near, far, (bytes) => measure(bytes), () => on!);
+    this.#forward(
+      near,
+      far,
+      (bytes) => measure(bytes),
+      () => on!,
+    );
     this.#forward(far, near, returnMessages, () => 'back');
   }
 
@@ -88,7 +107,15 @@ export class CuttingProxy {
       for (;;) {
         const message = measure(waiting);
         if (message === undefined || waiting.length < message.length) return;
-        if (!this.#pass({ on: on(), what: message.what }, from, to, waiting.subarray(0, message.length))) return;
+        if (
+          !this.#pass(
+            { on: on(), what: message.what },
+            from,
+            to,
+            waiting.subarray(0, message.length),
+          )
+        )
+          return;
         waiting = waiting.subarray(message.length);
       }
     });
@@ -99,7 +126,8 @@ export class CuttingProxy {
       if (waiting.length > 0) to.write(waiting);
       if (this.#pass({ on: on(), what: 'end' }, from, to, Buffer.alloc(0))) to.end();
     });
-    // Who resets at one side is reset at the other: a connection that is gone without an end is no end.
+    // Who resets at one side is reset at the other: a connection that is gone without an end is no
+    // end.
     from.on('close', (broken: boolean) => {
       if (broken && !this.#silent.has(from)) to.destroy();
     });
@@ -133,7 +161,10 @@ const packets: Measure = (bytes) => {
   if (bytes.length < 276) return undefined;
   const flags = bytes.readUInt32BE(8);
   if ((flags & 0x40) !== 0) return { length: 276 + bytes.readUInt32BE(272), what: 'device state' };
-  return { length: RAM_HEADER + bytes.readUInt32BE(16) * PAGE, what: (flags & 1) !== 0 ? 'SYNC' : 'pages' };
+  return {
+    length: RAM_HEADER + bytes.readUInt32BE(16) * PAGE,
+    what: (flags & 1) !== 0 ? 'SYNC' : 'pages',
+  };
 };
 
 const returnMessages: Measure = (bytes) => {
@@ -141,7 +172,10 @@ const returnMessages: Measure = (bytes) => {
   return { length: 4 + bytes.readUInt16BE(2), what: bytes.readUInt16BE(0) === 1 ? 'SHUT' : 'PONG' };
 };
 
-/** The main stream of a source of this project: all up to the block list in one, then section headers, words, and footers. */
+/**
+ * The main stream of a source of this project: all up to the block list in one, then section
+ * headers, words, and footers.
+ */
 function mainMessages(): Measure {
   let started = false;
   return (bytes) => {
@@ -156,7 +190,8 @@ function mainMessages(): Measure {
     const kinds: Record<number, string> = { 2: 'PART', 3: 'END', 0x7e: 'footer' };
     const kind = kinds[bytes[0]!];
     if (kind !== undefined) return { length: 5, what: kind };
-    if (bytes.length >= 8 && bytes.readUInt32BE(0) === 0) return { length: 8, what: bytes.readUInt32BE(4) === 0x200 ? 'FLUSH' : 'EOS' };
+    if (bytes.length >= 8 && bytes.readUInt32BE(0) === 0)
+      return { length: 8, what: bytes.readUInt32BE(4) === 0x200 ? 'FLUSH' : 'EOS' };
     return bytes.length < 8 && bytes[0] === 0 ? { length: 1, what: 'EOF' } : undefined;
   };
 }

@@ -25,7 +25,11 @@ describe('a program with an invariant over all its pages', () => {
   }, 240_000);
 });
 
-async function moveOnce(random: Random, program: Program, movedTo: (next: Program) => void): Promise<LiveStatistics> {
+async function moveOnce(
+  random: Random,
+  program: Program,
+  movedTo: (next: Program) => void,
+): Promise<LiveStatistics> {
   const tracking = random.pick<Tracking>(['compare', 'hash', program.log]);
   const channels = 1 + random.below(8);
   // Threads take their time to start: every so often they are the channels.
@@ -34,9 +38,29 @@ async function moveOnce(random: Random, program: Program, movedTo: (next: Progra
   const target = new WebAssembly.Memory({ initial: MEMORY_PAGES });
   // Whatever was there before: all of it has to be overwritten.
   if (random.chance(0.5)) new Uint8Array(target.buffer).fill(random.word());
-  const incoming = await receive({ uri: 'tcp:127.0.0.1:0', channels, compression, inline, blocks: { ram: target } });
-  const guest = new Guest({ blocks: [{ id: 'ram', memory: program.memory, tracking }], stop: program.stop, resume: program.start, sliceMs: random.pick([0.1, 0.5, 2]), scanShare: random.pick([0.3, 0.9]) });
-  const statistics = await guest.migrate({ uri: incoming.uri, channels, compression, inline, downtimeLimit: random.pick([1, 300]), maxRounds: 2 + random.below(4), onMaxRounds: 'stop' });
+  const incoming = await receive({
+    uri: 'tcp:127.0.0.1:0',
+    channels,
+    compression,
+    inline,
+    blocks: { ram: target },
+  });
+  const guest = new Guest({
+    blocks: [{ id: 'ram', memory: program.memory, tracking }],
+    stop: program.stop,
+    resume: program.start,
+    sliceMs: random.pick([0.1, 0.5, 2]),
+    scanShare: random.pick([0.3, 0.9]),
+  });
+  const statistics = await guest.migrate({
+    uri: incoming.uri,
+    channels,
+    compression,
+    inline,
+    downtimeLimit: random.pick([1, 300]),
+    maxRounds: 2 + random.below(4),
+    onMaxRounds: 'stop',
+  });
   await incoming.completed;
   expect(Buffer.from(target.buffer).equals(Buffer.from(program.memory.buffer))).toBe(true);
   expect(programProblem(target)).toBeUndefined();

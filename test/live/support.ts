@@ -4,8 +4,9 @@ import type { Random } from '../support/random.ts';
 const PAGE = 4096;
 
 /**
- * A program of the tests, that lives in a memory and nowhere else: it goes through all pages, over and over, and counts each pass up in each page, at a
- * place that differs from page to page. Beside that it writes at random places, and makes pages zero again.
+ * A program of the tests, that lives in a memory and nowhere else: it goes through all pages, over
+ * and over, and counts each pass up in each page, at a place that differs from page to page. Beside
+ * that it writes at random places, and makes pages zero again.
  *
  * ```
  * page 0   0  u32  the page that comes next
@@ -63,7 +64,12 @@ export class Program {
       const last = page + 1 >= pages;
       this.#write(words, 0, last ? 1 : page + 1);
       this.#write(words, 4, last ? pass + 1 : pass);
-      if (this.#random.chance(0.5)) this.#write(words, this.#random.below(pages) * PAGE + 2048 + 4 * this.#random.below(512), this.#random.word());
+      if (this.#random.chance(0.5))
+        this.#write(
+          words,
+          this.#random.below(pages) * PAGE + 2048 + 4 * this.#random.below(512),
+          this.#random.word(),
+        );
       if (this.#random.chance(0.1)) {
         const zeroed = this.#random.below(pages) * PAGE;
         new Uint8Array(this.memory.buffer, zeroed + 2048, 2048).fill(0);
@@ -111,7 +117,11 @@ export function programProblem(memory: WebAssembly.Memory): string | undefined {
   for (let page = 1; page < words.byteLength / PAGE; page++) {
     const count = words.getUint32(page * PAGE + place(page), true);
     const expected = page < next ? pass : pass - 1;
-    if (count !== expected) return `page ${page} has been passed ${count} times, not ${expected}: the program is at page ${next} of pass ${pass}`;
+    if (count !== expected)
+      return (
+        `page ${page} has been passed ${count} times, not ${expected}: the program is at page ` +
+        `${next} of pass ${pass}`
+      );
   }
   return pass > 0 ? undefined : 'the program has not begun';
 }

@@ -1,7 +1,18 @@
 import { send, type OutgoingOptions } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { Target, type Wire } from '../support/peer.ts';
-import { concat, endOfFile, endOfSection, end, flush, header, openReturnPath, part, shut, start } from '../support/wire.ts';
+import {
+  concat,
+  endOfFile,
+  endOfSection,
+  end,
+  flush,
+  header,
+  openReturnPath,
+  part,
+  shut,
+  start,
+} from '../support/wire.ts';
 import { errorOf, LAUNCHERS, leavingNothing, PAGE, pageOf } from './support.ts';
 
 const CHANNELS = 2;
@@ -9,26 +20,45 @@ const PACKET = 320 + 8 * 128;
 /** 1000 pages, of which every fourth is zero: page n is filled with n. */
 const PAGES = 1000;
 const MEMORY = new Uint8Array(PAGES * PAGE);
-for (let page = 0; page < PAGES; page++) if (page % 4 !== 0) MEMORY.fill(page % 251 + 1, page * PAGE, (page + 1) * PAGE);
+for (let page = 0; page < PAGES; page++)
+  if (page % 4 !== 0) MEMORY.fill((page % 251) + 1, page * PAGE, (page + 1) * PAGE);
 
 /** What the main channel of such a migration is, byte for byte. */
 const MAIN = concat(
-  ...[header(), openReturnPath(), start([{ id: 'ram', length: MEMORY.length }]), flush(), endOfSection()],
+  ...[
+    header(),
+    openReturnPath(),
+    start([{ id: 'ram', length: MEMORY.length }]),
+    flush(),
+    endOfSection(),
+  ],
   ...[part(), flush(), endOfSection(), end(), flush(), endOfSection(), endOfFile()],
 );
 
 type Options = Partial<OutgoingOptions>;
 
 /** Sends to a target in the test's hand, and gives what came of it. */
-async function sendTo(options: Options, script: (target: Target) => Promise<void>): Promise<PromiseSettledResult<unknown>> {
+async function sendTo(
+  options: Options,
+  script: (target: Target) => Promise<void>,
+): Promise<PromiseSettledResult<unknown>> {
   const target = await Target.listen();
-  const sending = send({ uri: target.uri, channels: CHANNELS, timeout: 20_000, blocks: [{ id: 'ram', source: MEMORY }], ...options });
+  const sending = send({
+    uri: target.uri,
+    channels: CHANNELS,
+    timeout: 20_000,
+    blocks: [{ id: 'ram', source: MEMORY }],
+    ...options,
+  });
   const [result] = await Promise.allSettled([sending, script(target)]);
   await target.close();
   return result;
 }
 
-async function failureOf(options: Options, script: (target: Target) => Promise<void>): Promise<{ code: string; message: string }> {
+async function failureOf(
+  options: Options,
+  script: (target: Target) => Promise<void>,
+): Promise<{ code: string; message: string }> {
   const result = await sendTo(options, script);
   expect(result.status).toBe('rejected');
   return errorOf(Promise.reject((result as PromiseRejectedResult).reason));
@@ -46,7 +76,10 @@ describe.each(LAUNCHERS)('a target that goes away, $name', ({ inline }) => {
     await leavingNothing(async () => {
       const target = await Target.listen();
       await target.close();
-      expect((await errorOf(send({ uri: target.uri, inline, blocks: [{ id: 'ram', source: MEMORY }] }))).code).toBe('ERR_CONNECT');
+      expect(
+        (await errorOf(send({ uri: target.uri, inline, blocks: [{ id: 'ram', source: MEMORY }] })))
+          .code,
+      ).toBe('ERR_CONNECT');
     });
   });
 
@@ -113,7 +146,11 @@ describe.each(LAUNCHERS)('a target that goes away, $name', ({ inline }) => {
 
   it('says what is no message', async () => {
     await leavingNothing(async () => {
-      for (const message of [Uint8Array.of(0, 9, 0, 0), Uint8Array.of(0, 1, 0, 3, 0, 0, 0), Uint8Array.of(0, 4, 0, 12)]) {
+      for (const message of [
+        Uint8Array.of(0, 9, 0, 0),
+        Uint8Array.of(0, 1, 0, 3, 0, 0, 0),
+        Uint8Array.of(0, 4, 0, 12),
+      ]) {
         const { code } = await failureOf({ inline }, async (target) => {
           const main = await greedy(target);
           main.put(message);
@@ -149,7 +186,10 @@ describe.each(LAUNCHERS)('a target that goes away, $name', ({ inline }) => {
     await leavingNothing(async () => {
       const result = await sendTo({ inline, returnPath: false }, async (target) => {
         const main = await greedy(target);
-        const expected = concat(MAIN.subarray(0, header().length), MAIN.subarray(header().length + openReturnPath().length));
+        const expected = concat(
+          MAIN.subarray(0, header().length),
+          MAIN.subarray(header().length + openReturnPath().length),
+        );
         expect(Buffer.compare(await main.rest(), expected)).toBe(0);
       });
       expect(result.status).toBe('fulfilled');
@@ -158,7 +198,7 @@ describe.each(LAUNCHERS)('a target that goes away, $name', ({ inline }) => {
 });
 
 describe.each(LAUNCHERS)('what a target gets, $name', ({ inline }) => {
-  it('is QEMU\'s format, byte for byte', async () => {
+  it("is QEMU's format, byte for byte", async () => {
     const memory = new Uint8Array(new SharedArrayBuffer(MEMORY.length));
     memory.set(MEMORY);
     const uuid = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
@@ -182,21 +222,30 @@ describe.each(LAUNCHERS)('what a target gets, $name', ({ inline }) => {
         main.put(shut(0));
       }),
     );
-    expect(result).toMatchObject({ status: 'fulfilled', value: { ram: { normal: 750, duplicate: 250, 'dirty-sync-count': 3 } } });
+    expect(result).toMatchObject({
+      status: 'fulfilled',
+      value: { ram: { normal: 750, duplicate: 250, 'dirty-sync-count': 3 } },
+    });
     expect(seen.size).toBe(PAGES);
     // One counter over all channels: every number once.
     expect(numbers.map(Number).sort((a, b) => a - b)).toEqual(Array.from(numbers.keys()));
   });
 });
 
-/** Reads a channel up to its third sync, and checks each packet against the layout and each page against the memory. */
+/**
+ * Reads a channel up to its third sync, and checks each packet against the layout and each page
+ * against the memory.
+ */
 async function readPackets(wire: Wire, numbers: bigint[], seen: Set<number>): Promise<void> {
   for (let syncs = 0; syncs < 3; ) {
     const bytes = await wire.take(PACKET);
     const view = new DataView(bytes.buffer, bytes.byteOffset, PACKET);
     const word = (at: number): number => view.getUint32(at);
     expect([word(0), word(4), word(12)]).toEqual([0x11223344, 1, 128]);
-    expect(bytes.subarray(36, 64).every((byte) => byte === 0), 'the reserved bytes').toBe(true);
+    expect(
+      bytes.subarray(36, 64).every((byte) => byte === 0),
+      'the reserved bytes',
+    ).toBe(true);
     const [flags, normal, size, zero] = [word(8), word(16), word(20), word(32)];
     numbers.push(view.getBigUint64(24));
     const offsets = Array.from({ length: 128 }, (_, i) => Number(view.getBigUint64(320 + 8 * i)));

@@ -4,7 +4,22 @@ import { join } from 'node:path';
 import { receive, send, type BlockTarget } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { Source, Target, Wire } from '../support/peer.ts';
-import { be32, command, concat, end, endOfFile, endOfSection, flush, header, openReturnPath, part, ramPacket, shut, start, syncPacket } from '../support/wire.ts';
+import {
+  be32,
+  command,
+  concat,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  openReturnPath,
+  part,
+  ramPacket,
+  shut,
+  start,
+  syncPacket,
+} from '../support/wire.ts';
 import { errorOf, LAUNCHERS, leavingNothing, PAGE, pageOf, withFolder } from './support.ts';
 
 const PAGES = 64;
@@ -29,7 +44,10 @@ interface Reached {
 
 interface Stage {
   stage: string;
-  /** Brings the target to the stage, and waits until it is there. `asked` opens when the target asks where its block goes. */
+  /**
+   * Brings the target to the stage, and waits until it is there. `asked` opens when the target asks
+   * where its block goes.
+   */
   reach: (uri: string, asked: Promise<void>) => Promise<Reached>;
   /** What the target says when the source vanishes there; undefined where there is none yet. */
   vanished: string | undefined;
@@ -74,16 +92,33 @@ const STAGES: Stage[] = [
     },
     vanished: undefined,
   },
-  { stage: 'with the main channel alone', reach: (uri) => connected(uri, 0), vanished: 'ERR_PEER_CLOSED' },
-  { stage: 'with a channel missing', reach: (uri) => connected(uri, 1), vanished: 'ERR_PEER_CLOSED' },
-  { stage: 'with all channels there', reach: (uri) => connected(uri, 2), vanished: 'ERR_PEER_CLOSED' },
+  {
+    stage: 'with the main channel alone',
+    reach: (uri) => connected(uri, 0),
+    vanished: 'ERR_PEER_CLOSED',
+  },
+  {
+    stage: 'with a channel missing',
+    reach: (uri) => connected(uri, 1),
+    vanished: 'ERR_PEER_CLOSED',
+  },
+  {
+    stage: 'with all channels there',
+    reach: (uri) => connected(uri, 2),
+    vanished: 'ERR_PEER_CLOSED',
+  },
   { stage: 'waiting for the first sync', reach: inSync, vanished: 'ERR_PEER_CLOSED' },
   { stage: 'in a round', reach: inRound, vanished: 'ERR_PEER_CLOSED' },
   {
     stage: 'in the middle of a packet',
     reach: async (uri, asked) => {
       const source = await inRound(uri, asked);
-      await source.channels[1]!.putAll(ramPacket({ block: 'ram', normal: [0, PAGE] }, concat(pageOf(1), pageOf(2))).subarray(0, 3000));
+      await source.channels[1]!.putAll(
+        ramPacket({ block: 'ram', normal: [0, PAGE] }, concat(pageOf(1), pageOf(2))).subarray(
+          0,
+          3000,
+        ),
+      );
       return source;
     },
     vanished: 'ERR_PEER_CLOSED',
@@ -117,7 +152,12 @@ describe.each(LAUNCHERS)('a target, $name', ({ inline }) => {
         const cancel = new AbortController();
         const asked = new Gate();
         const blocks = (): BlockTarget => (asked.open(), new SharedArrayBuffer(PAGES * PAGE));
-        const incoming = await receive({ uri: `unix:${join(folder, 'socket')}`, blocks, inline, signal: cancel.signal });
+        const incoming = await receive({
+          uri: `unix:${join(folder, 'socket')}`,
+          blocks,
+          inline,
+          signal: cancel.signal,
+        });
         const source = await reach(incoming.uri, asked.opened);
         cancel.abort();
         // The source hears of it, and hangs up.
@@ -129,27 +169,40 @@ describe.each(LAUNCHERS)('a target, $name', ({ inline }) => {
     );
   });
 
-  it.each(STAGES.filter(({ vanished }) => vanished !== undefined))('loses its source $stage', async ({ reach, vanished }) => {
-    await withFolder((folder) =>
-      leavingNothing(async () => {
-        const { signal } = new AbortController();
-        const asked = new Gate();
-        const blocks = (): BlockTarget => (asked.open(), new SharedArrayBuffer(PAGES * PAGE));
-        const incoming = await receive({ uri: `unix:${join(folder, 'socket')}`, blocks, inline, signal });
-        const source = await reach(incoming.uri, asked.opened);
-        await source.vanish();
-        expect((await errorOf(incoming.completed)).code).toBe(vanished);
-        expect(getEventListeners(signal, 'abort')).toEqual([]);
-      }),
-    );
-  });
+  it.each(STAGES.filter(({ vanished }) => vanished !== undefined))(
+    'loses its source $stage',
+    async ({ reach, vanished }) => {
+      await withFolder((folder) =>
+        leavingNothing(async () => {
+          const { signal } = new AbortController();
+          const asked = new Gate();
+          const blocks = (): BlockTarget => (asked.open(), new SharedArrayBuffer(PAGES * PAGE));
+          const incoming = await receive({
+            uri: `unix:${join(folder, 'socket')}`,
+            blocks,
+            inline,
+            signal,
+          });
+          const source = await reach(incoming.uri, asked.opened);
+          await source.vanish();
+          expect((await errorOf(incoming.completed)).code).toBe(vanished);
+          expect(getEventListeners(signal, 'abort')).toEqual([]);
+        }),
+      );
+    },
+  );
 
   it('is cancelled while its image fills: nothing of it stays, and the source is told', async () => {
     await withFolder((folder) =>
       leavingNothing(async () => {
         const cancel = new AbortController();
         const image = join(folder, 'image');
-        const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image, inline, signal: cancel.signal });
+        const incoming = await receive({
+          uri: 'tcp:127.0.0.1:0',
+          image,
+          inline,
+          signal: cancel.signal,
+        });
         const source = await Source.connect(incoming.uri, 2);
         source.main.put(header());
         await pinged(source);
@@ -168,13 +221,28 @@ describe.each(LAUNCHERS)('a target, $name', ({ inline }) => {
   it('that is done is not cancelled any more', async () => {
     await leavingNothing(async () => {
       const cancel = new AbortController();
-      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: new SharedArrayBuffer(PAGES * PAGE) }, inline, signal: cancel.signal });
+      const incoming = await receive({
+        uri: 'tcp:127.0.0.1:0',
+        blocks: { ram: new SharedArrayBuffer(PAGES * PAGE) },
+        inline,
+        signal: cancel.signal,
+      });
       const source = await Source.connect(incoming.uri, 2);
-      source.main.put(header(), start(BLOCKS), flush(), endOfSection(), end(), endOfSection(), endOfFile());
+      source.main.put(
+        header(),
+        start(BLOCKS),
+        flush(),
+        endOfSection(),
+        end(),
+        endOfSection(),
+        endOfFile(),
+      );
       source.toAll(syncPacket());
       await incoming.completed;
       cancel.abort();
-      expect(await incoming.completed).toMatchObject({ blocks: [{ id: 'ram', 'used-length': PAGES * PAGE }] });
+      expect(await incoming.completed).toMatchObject({
+        blocks: [{ id: 'ram', 'used-length': PAGES * PAGE }],
+      });
       await source.close();
     });
   });
@@ -182,7 +250,10 @@ describe.each(LAUNCHERS)('a target, $name', ({ inline }) => {
 
 const OUTGOING: { stage: string; reach: (target: Target) => Promise<void> }[] = [
   { stage: 'when its main channel stands', reach: async (target) => void (await target.accept()) },
-  { stage: 'when it has said who it is', reach: async (target) => void (await (await target.accept()).take(header().length)) },
+  {
+    stage: 'when it has said who it is',
+    reach: async (target) => void (await (await target.accept()).take(header().length)),
+  },
   {
     stage: 'when one of its channels stands',
     reach: async (target) => {
@@ -215,8 +286,25 @@ const OUTGOING: { stage: string; reach: (target: Target) => Promise<void> }[] = 
 async function everything(target: Target): Promise<Wire> {
   const main = await target.accept();
   for (const channel of await target.channels(2)) channel.ignore();
-  const rounds = concat(part(), flush(), endOfSection(), end(), flush(), endOfSection(), endOfFile());
-  await main.take(concat(header(), openReturnPath(), start([{ id: 'ram', length: 4 << 20 }]), flush(), endOfSection(), rounds).length);
+  const rounds = concat(
+    part(),
+    flush(),
+    endOfSection(),
+    end(),
+    flush(),
+    endOfSection(),
+    endOfFile(),
+  );
+  await main.take(
+    concat(
+      header(),
+      openReturnPath(),
+      start([{ id: 'ram', length: 4 << 20 }]),
+      flush(),
+      endOfSection(),
+      rounds,
+    ).length,
+  );
   return main;
 }
 
@@ -245,8 +333,19 @@ describe.each(LAUNCHERS)('a source, $name', ({ inline }) => {
       const onProgress = (): void => {
         if (++count === 8) looks.open();
       };
-      // The first page is due in an hour, for what the main channel has said already; the time-out does not count that as silence.
-      const error = errorOf(send({ uri: target.uri, blocks, inline, signal: cancel.signal, maxBandwidth: 1, timeout: 1000, onProgress }));
+      // The first page is due in an hour, for what the main channel has said already; the time-out
+      // does not count that as silence.
+      const error = errorOf(
+        send({
+          uri: target.uri,
+          blocks,
+          inline,
+          signal: cancel.signal,
+          maxBandwidth: 1,
+          timeout: 1000,
+          onProgress,
+        }),
+      );
       await target.accept();
       await target.channels(2);
       await looks.opened;
@@ -282,7 +381,14 @@ describe.each(LAUNCHERS)('a source, $name', ({ inline }) => {
             if (offset > 2 << 20) cancel.abort();
           },
         };
-        const error = await errorOf(send({ uri: `file:${join(folder, 'image')}`, blocks: [{ id: 'ram', source }], inline, signal: cancel.signal }));
+        const error = await errorOf(
+          send({
+            uri: `file:${join(folder, 'image')}`,
+            blocks: [{ id: 'ram', source }],
+            inline,
+            signal: cancel.signal,
+          }),
+        );
         expect(error.code).toBe('ERR_CANCELLED');
         expect(await readdir(folder)).toEqual([]);
         expect(getEventListeners(cancel.signal, 'abort')).toEqual([]);

@@ -133,28 +133,31 @@ describe.each(LAUNCHERS)('$name', ({ inline }) => {
     .filter(({ what }) => what === 'an image')
     .flatMap((one) => memories.map((memory) => ({ ...one, ...memory })));
 
-  it.each(loads)('$what that is $how while it is loaded into $where starts nothing', async (one) => {
-    const { make, from, change, says, target } = one;
-    await withFolder((folder) =>
-      leavingNothing(async () => {
-        const path = join(folder, 'source');
-        await make(path);
-        settle(path);
-        let started = false;
-        const incoming = await receive({
-          uri: `file:${path}`,
-          blocks: target(),
-          inline,
-          onProgress: onceOpen(() => change(path, from)),
-          start: () => void (started = true),
-        });
-        const error = await errorOf(incoming.completed);
-        expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(path) });
-        expect(error.message).toMatch(says);
-        expect(started).toBe(false);
-      }),
-    );
-  });
+  it.each(loads)(
+    '$what that is $how while it is loaded into $where starts nothing',
+    async (one) => {
+      const { make, from, change, says, target } = one;
+      await withFolder((folder) =>
+        leavingNothing(async () => {
+          const path = join(folder, 'source');
+          await make(path);
+          settle(path);
+          let started = false;
+          const incoming = await receive({
+            uri: `file:${path}`,
+            blocks: target(),
+            inline,
+            onProgress: onceOpen(() => change(path, from)),
+            start: () => void (started = true),
+          });
+          const error = await errorOf(incoming.completed);
+          expect(error).toMatchObject({ code: 'ERR_IO', message: expect.stringContaining(path) });
+          expect(error.message).toMatch(says);
+          expect(started).toBe(false);
+        }),
+      );
+    },
+  );
 
   it.each(sources)('$what whose name, links and permissions change is sent', async ({ make }) => {
     await withFolder((folder) =>
@@ -211,7 +214,12 @@ it('what lies behind the end of a file when it is opened is zero', async () => {
   await withFolder((folder) =>
     leavingNothing(async () => {
       const path = join(folder, 'source');
-      await writeFile(path, content().fill(7, LENGTH - PAGE, LENGTH - 1).subarray(0, LENGTH - 1));
+      await writeFile(
+        path,
+        content()
+          .fill(7, LENGTH - PAGE, LENGTH - 1)
+          .subarray(0, LENGTH - 1),
+      );
       for (const { inline } of LAUNCHERS) {
         for (const zeroPageDetection of ['multifd', 'legacy', 'none'] as const) {
           const memory = new Uint8Array(LENGTH).fill(0xcc);

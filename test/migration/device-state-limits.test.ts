@@ -84,7 +84,10 @@ describe('device sections', () => {
       await writeImage(image, [{ id: 'ram', content: pageOf(1) }], { tail });
       const recording = await writeRecording(join(folder, 'recording'), messages({ tail }));
       const copy = join(folder, 'copy');
-      for (const [maxDeviceState, allowed] of [[5000, true], [4999, false]] as const) {
+      for (const [maxDeviceState, allowed] of [
+        [5000, true],
+        [4999, false],
+      ] as const) {
         const loading = async (): Promise<void> => {
           const blocks = { ram: new Uint8Array(PAGE) };
           await (await receive({ uri: `file:${image}`, blocks, maxDeviceState })).completed;

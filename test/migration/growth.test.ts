@@ -3,8 +3,31 @@ import { describe, expect, it } from 'vitest';
 import { GrowingSource } from '../support/growing.ts';
 import { Source } from '../support/peer.ts';
 import { Random, SEED } from '../support/random.ts';
-import { concat, end, endOfFile, endOfSection, flush, header, memSize, openReturnPath, part, ramPacket, shut, start, syncPacket, zeroPage } from '../support/wire.ts';
-import { type Incoming, LAUNCHERS, leavingNothing, PAGE, pageOf, receiving, refusal } from './support.ts';
+import {
+  concat,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  memSize,
+  openReturnPath,
+  part,
+  ramPacket,
+  shut,
+  start,
+  syncPacket,
+  zeroPage,
+} from '../support/wire.ts';
+import {
+  type Incoming,
+  LAUNCHERS,
+  leavingNothing,
+  PAGE,
+  pageOf,
+  receiving,
+  refusal,
+} from './support.ts';
 
 const WASM_PAGE = 65536;
 const COMPRESSIONS: readonly Compression[] = ['none', 'zlib', 'zstd'];
@@ -21,7 +44,8 @@ function memory(shared: boolean, initial = 0): WebAssembly.Memory {
 
 /** Grows as a program's own allocator would: by more than it was asked for. */
 function ensure(grown: WebAssembly.Memory, bytes: number): void {
-  if (grown.buffer.byteLength < bytes) grown.grow(1 + Math.ceil((bytes - grown.buffer.byteLength) / WASM_PAGE));
+  if (grown.buffer.byteLength < bytes)
+    grown.grow(1 + Math.ceil((bytes - grown.buffer.byteLength) / WASM_PAGE));
 }
 
 const wasm = (shared: boolean, initial?: number) => (): Growing => {
@@ -89,8 +113,14 @@ const UNSHARED: Record<string, () => Growing> = {
   },
 };
 
-/** Receives into one block of each kind, with rounds in which some of them grow; checks every byte. */
-async function growing(kinds: Record<string, () => Growing>, random: Random, options: Incoming & { compression: Compression }): Promise<MigrationStatistics> {
+/**
+ * Receives into one block of each kind, with rounds in which some of them grow; checks every byte.
+ */
+async function growing(
+  kinds: Record<string, () => Growing>,
+  random: Random,
+  options: Incoming & { compression: Compression },
+): Promise<MigrationStatistics> {
   const targets = Object.fromEntries(Object.entries(kinds).map(([kind, make]) => [kind, make()]));
   const blocks = (block: IncomingBlock): BlockTarget | Promise<BlockTarget> => {
     const { target } = targets[block.id]!;
@@ -98,34 +128,61 @@ async function growing(kinds: Record<string, () => Growing>, random: Random, opt
   };
   let played: GrowingSource | undefined;
   let heard: Uint8Array | undefined;
-  const { error, statistics } = await receiving({ ...options, blocks, channels: 3 }, async (uri) => {
-    played = await GrowingSource.connect(uri, 3, Object.fromEntries(Object.keys(kinds).map((kind) => [kind, 1 + random.below(40)])), options.compression, random);
-    played.round();
-    for (let round = 0; round < 8; round++) played.grow(Object.fromEntries(Object.keys(kinds).map((kind) => [kind, random.chance(0.5) ? 0 : random.below(40)])));
-    heard = await played.finish();
-    return played;
-  });
+  const { error, statistics } = await receiving(
+    { ...options, blocks, channels: 3 },
+    async (uri) => {
+      played = await GrowingSource.connect(
+        uri,
+        3,
+        Object.fromEntries(Object.keys(kinds).map((kind) => [kind, 1 + random.below(40)])),
+        options.compression,
+        random,
+      );
+      played.round();
+      for (let round = 0; round < 8; round++)
+        played.grow(
+          Object.fromEntries(
+            Object.keys(kinds).map((kind) => [kind, random.chance(0.5) ? 0 : random.below(40)]),
+          ),
+        );
+      heard = await played.finish();
+      return played;
+    },
+  );
   expect(error).toBeUndefined();
   expect(heard).toEqual(shut(0));
-  for (const { id, bytes } of played!.blocks) expect(Buffer.compare(targets[id]!.bytes().subarray(0, bytes.length), bytes), id).toBe(0);
-  expect(statistics!.blocks).toEqual(played!.blocks.map(({ id, bytes }) => ({ id, 'used-length': bytes.length })));
-  expect(statistics!.ram.total).toBe(played!.blocks.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  for (const { id, bytes } of played!.blocks)
+    expect(Buffer.compare(targets[id]!.bytes().subarray(0, bytes.length), bytes), id).toBe(0);
+  expect(statistics!.blocks).toEqual(
+    played!.blocks.map(({ id, bytes }) => ({ id, 'used-length': bytes.length })),
+  );
+  expect(statistics!.ram.total).toBe(
+    played!.blocks.reduce((sum, { bytes }) => sum + bytes.length, 0),
+  );
   return statistics!;
 }
 
 describe(`blocks that grow on their way (seed ${SEED})`, () => {
   describe.each(LAUNCHERS)('with $name', ({ inline }) => {
-    it.each(COMPRESSIONS)('in memory that every thread sees, compression %s', async (compression) => {
-      await leavingNothing(() => growing(SHARED, new Random(SEED), { inline, compression }));
-    });
+    it.each(COMPRESSIONS)(
+      'in memory that every thread sees, compression %s',
+      async (compression) => {
+        await leavingNothing(() => growing(SHARED, new Random(SEED), { inline, compression }));
+      },
+    );
 
     it.each(COMPRESSIONS)('in memory of any kind, compression %s', async (compression) => {
       await leavingNothing(() => growing(UNSHARED, new Random(SEED + 1), { inline, compression }));
     });
 
-    it.each(COMPRESSIONS)('in memory that is said to be zero, which it is, compression %s', async (compression) => {
-      await leavingNothing(() => growing(UNSHARED, new Random(SEED + 2), { inline, compression, zeroed: true }));
-    });
+    it.each(COMPRESSIONS)(
+      'in memory that is said to be zero, which it is, compression %s',
+      async (compression) => {
+        await leavingNothing(() =>
+          growing(UNSHARED, new Random(SEED + 2), { inline, compression, zeroed: true }),
+        );
+      },
+    );
   });
 });
 
@@ -156,12 +213,26 @@ describe('a function is asked for its target', () => {
       const { error } = await receiving({ blocks }, async (uri) => {
         const source = await Source.connect(uri, 2);
         source.toAll(...Array.from({ length: 5 }, () => syncPacket()));
-        source.main.put(BEGUN, memSize(list(16)), flush(), memSize(list(20)), flush(), memSize(list(20, 3)), flush(), FINISH);
+        source.main.put(
+          BEGUN,
+          memSize(list(16)),
+          flush(),
+          memSize(list(20)),
+          flush(),
+          memSize(list(20, 3)),
+          flush(),
+          FINISH,
+        );
         return source;
       });
       expect(error).toBeUndefined();
     });
-    expect(asked.map(({ id, usedLength }) => [id, usedLength / PAGE])).toEqual([['ram', 16], ['rom', 2], ['ram', 20], ['rom', 3]]);
+    expect(asked.map(({ id, usedLength }) => [id, usedLength / PAGE])).toEqual([
+      ['ram', 16],
+      ['rom', 2],
+      ['ram', 20],
+      ['rom', 3],
+    ]);
   });
 });
 
@@ -172,14 +243,25 @@ describe.each(LAUNCHERS)('with $name, growth ends the migration', ({ inline }) =
   };
 
   it.each<[string, () => BlockTarget, string]>([
-    ['a memory at its maximum', () => new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }), 'maximum'],
-    ['a memory at its maximum that is not shared', () => new WebAssembly.Memory({ initial: 1, maximum: 2 }), 'maximum'],
+    [
+      'a memory at its maximum',
+      () => new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }),
+      'maximum',
+    ],
+    [
+      'a memory at its maximum that is not shared',
+      () => new WebAssembly.Memory({ initial: 1, maximum: 2 }),
+      'maximum',
+    ],
     ['a SharedArrayBuffer', () => new SharedArrayBuffer(99 * PAGE), 'more room'],
     ['an array', () => new Uint8Array(99 * PAGE), 'more room'],
   ])('in %s without room', async (_, make, advice) => {
     await leavingNothing(async () => {
       const error = await refusal({ inline, blocks: { ram: make(), rom: memory(true) } }, grown);
-      expect(error).toMatchObject({ code: 'ERR_BLOCK_LENGTH', message: expect.stringContaining(advice) });
+      expect(error).toMatchObject({
+        code: 'ERR_BLOCK_LENGTH',
+        message: expect.stringContaining(advice),
+      });
       expect(error.message).toContain('"ram"');
     });
   });
@@ -199,10 +281,19 @@ describe.each(LAUNCHERS)('with $name, growth ends the migration', ({ inline }) =
       let heard: Promise<Buffer> | undefined;
       const error = await refusal({ inline }, (source) => {
         source.toAll(syncPacket(), syncPacket());
-        source.main.put(header(), openReturnPath(), BEGUN.subarray(header().length), memSize(list(100)), flush());
+        source.main.put(
+          header(),
+          openReturnPath(),
+          BEGUN.subarray(header().length),
+          memSize(list(100)),
+          flush(),
+        );
         heard = source.main.rest().finally(() => source.main.end());
       });
-      expect(error).toMatchObject({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('migrate again') });
+      expect(error).toMatchObject({
+        code: 'ERR_UNSUPPORTED',
+        message: expect.stringContaining('migrate again'),
+      });
       expect(Uint8Array.from(await heard!)).toEqual(shut(1));
     });
   });
@@ -234,7 +325,9 @@ describe.each(LAUNCHERS)('with $name, growth ends the migration', ({ inline }) =
       const blocks = targets();
       const error = await refusal({ inline, blocks }, (source) => {
         grown(source, 20);
-        source.channels[1]!.put(ramPacket({ block: 'ram', normal: [19 * PAGE], zero: [20 * PAGE] }, pageOf(1)));
+        source.channels[1]!.put(
+          ramPacket({ block: 'ram', normal: [19 * PAGE], zero: [20 * PAGE] }, pageOf(1)),
+        );
       });
       expect(error).toMatchObject({ code: 'ERR_PAGE_OFFSET', channel: 1, packet: 2 });
       expect(new Uint8Array(blocks['ram']!.buffer).every((byte) => byte === 0)).toBe(true);
@@ -251,10 +344,22 @@ describe('growth is refused', () => {
     ['of a block less', memSize([BLOCKS[0]!]), 'ERR_BLOCK'],
     ['by half a page', memSize(list(16.5, 2.5)), 'ERR_BLOCK_LENGTH'],
     ['beyond what is allowed', memSize(list(21)), 'ERR_BLOCK_LENGTH', { maxBytes: 22 * PAGE }],
-    ['with a page before the flush', concat(memSize(list(20)), zeroPage(16 * PAGE, 'ram')), 'ERR_STREAM'],
-    ['with more growth before the flush', concat(memSize(list(20)), memSize(list(21)), flush()), 'ERR_STREAM'],
+    [
+      'with a page before the flush',
+      concat(memSize(list(20)), zeroPage(16 * PAGE, 'ram')),
+      'ERR_STREAM',
+    ],
+    [
+      'with more growth before the flush',
+      concat(memSize(list(20)), memSize(list(21)), flush()),
+      'ERR_STREAM',
+    ],
     ['without a flush', concat(memSize(list(20)), endOfSection()), 'ERR_STREAM'],
-    ['in the last section', concat(endOfSection(), end(), memSize(list(20)), flush()), 'ERR_STREAM'],
+    [
+      'in the last section',
+      concat(endOfSection(), end(), memSize(list(20)), flush()),
+      'ERR_STREAM',
+    ],
   ])('%s', async (_, content, code, options = {}) => {
     await leavingNothing(async () => {
       const blocks = targets();
@@ -277,7 +382,7 @@ describe('growth is refused', () => {
     });
   });
 
-  it('into a place that the channels\' threads don\'t know; channels in this thread follow', async () => {
+  it("into a place that the channels' threads don't know; channels in this thread follow", async () => {
     for (const inline of [true, false]) {
       const places: SharedArrayBuffer[] = [];
       const blocks = ({ id, usedLength }: IncomingBlock): BlockTarget => {
@@ -295,7 +400,11 @@ describe('growth is refused', () => {
           return source;
         });
         if (inline) expect(new Uint8Array(places[1]!, 19 * PAGE)).toEqual(pageOf(7));
-        else expect(error).toMatchObject({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('WebAssembly.Memory') });
+        else
+          expect(error).toMatchObject({
+            code: 'ERR_UNSUPPORTED',
+            message: expect.stringContaining('WebAssembly.Memory'),
+          });
       });
     }
   });
@@ -305,7 +414,10 @@ describe('growth is refused', () => {
       const ram = memory(false, 1);
       let halfRead = (): void => {};
       let moved = (): void => {};
-      const [reading, moving] = [new Promise<void>((resolve) => (halfRead = resolve)), new Promise<void>((resolve) => (moved = resolve))];
+      const [reading, moving] = [
+        new Promise<void>((resolve) => (halfRead = resolve)),
+        new Promise<void>((resolve) => (moved = resolve)),
+      ];
       const blocks = async ({ id, usedLength }: IncomingBlock): Promise<BlockTarget> => {
         if (usedLength > WASM_PAGE) {
           await reading;
@@ -316,13 +428,16 @@ describe('growth is refused', () => {
       };
       const packet = ramPacket({ block: 'ram', normal: [0] }, pageOf(1));
       const before = 64 + 1344 + packet.length - PAGE / 2;
-      const error = await refusal({ blocks, onProgress: ({ channels }) => channels[0]?.bytes === before && halfRead() }, async (source) => {
-        source.toAll(syncPacket());
-        source.main.put(BEGUN, memSize(list(20)), flush());
-        source.channels[0]!.put(packet.subarray(0, -PAGE / 2));
-        await moving;
-        source.channels[0]!.put(packet.subarray(-PAGE / 2));
-      });
+      const error = await refusal(
+        { blocks, onProgress: ({ channels }) => channels[0]?.bytes === before && halfRead() },
+        async (source) => {
+          source.toAll(syncPacket());
+          source.main.put(BEGUN, memSize(list(20)), flush());
+          source.channels[0]!.put(packet.subarray(0, -PAGE / 2));
+          await moving;
+          source.channels[0]!.put(packet.subarray(-PAGE / 2));
+        },
+      );
       expect(error).toMatchObject({ code: 'ERR_STREAM', channel: 0, packet: 1 });
     });
   });

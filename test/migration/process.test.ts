@@ -7,7 +7,10 @@ import { withFolder } from './support.ts';
 
 const BUILT = new URL('../../build/index.js', import.meta.url).href;
 
-/** A process of its own, whose timers are all the library's: it prints how each migration ended, and what is still active then. */
+/**
+ * A process of its own, whose timers are all the library's: it prints how each migration ended, and
+ * what is still active then.
+ */
 const PROGRAM = `
   import { setImmediate as turn } from 'node:timers/promises';
   import { connect } from 'node:net';
@@ -39,12 +42,20 @@ const PROGRAM = `
 `;
 
 describe('a process', () => {
-  it.each(['inline', 'workers'])('has nothing left to wait for when its migrations have ended, with %s', async (launcher) => {
-    await withFolder(async (folder) => {
-      const program = join(folder, 'program.mjs');
-      await writeFile(program, PROGRAM);
-      const { stdout } = await promisify(execFile)(process.execPath, [program, launcher]);
-      expect(stdout.trim().split('\n')).toEqual(['done fulfilled fulfilled', 'refused ERR_REMOTE ERR_BLOCK', 'cancelled ERR_REMOTE ERR_CANCELLED', 'stranger ERR_CANCELLED']);
-    });
-  });
+  it.each(['inline', 'workers'])(
+    'has nothing left to wait for when its migrations have ended, with %s',
+    async (launcher) => {
+      await withFolder(async (folder) => {
+        const program = join(folder, 'program.mjs');
+        await writeFile(program, PROGRAM);
+        const { stdout } = await promisify(execFile)(process.execPath, [program, launcher]);
+        expect(stdout.trim().split('\n')).toEqual([
+          'done fulfilled fulfilled',
+          'refused ERR_REMOTE ERR_BLOCK',
+          'cancelled ERR_REMOTE ERR_CANCELLED',
+          'stranger ERR_CANCELLED',
+        ]);
+      });
+    },
+  );
 });

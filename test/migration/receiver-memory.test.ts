@@ -157,11 +157,15 @@ describe.each<[Sink, number]>([
     ['255 MiB of zeros for device sections', hole, 'ERR_STREAM', 64 * MIB],
     ['a description of more than a million empty fields', manyFields, 'ERR_PEER_CLOSED', 15 * MIB],
     ['one of two million empty devices', manyDevices, 'ERR_PEER_CLOSED', 6 * MIB],
-  ])('keeps hardly more of %s than came', async (_what, tail, outcome, came) => {
-    const received = await receiving(sink, [], tail());
-    expect(received.outcome).toBe(outcome);
-    expect(received.peak - ordinary.peak).toBeLessThan(most * came + SPREAD);
-  }, TIME);
+  ])(
+    'keeps hardly more of %s than came',
+    async (_what, tail, outcome, came) => {
+      const received = await receiving(sink, [], tail());
+      expect(received.outcome).toBe(outcome);
+      expect(received.peak - ordinary.peak).toBeLessThan(most * came + SPREAD);
+    },
+    TIME,
+  );
 });
 
 describe('a look into an image', () => {
@@ -185,17 +189,21 @@ describe('a look into an image', () => {
     ['a description of more than a million empty fields', manyFields, 0, 15 * MIB],
     ['one of two million empty devices', manyDevices, 0, 6 * MIB],
     ['a hole for device sections', () => [Uint8Array.of(4)], 2 ** 31, 64 * MIB],
-  ])('takes hardly more memory for %s than it has', async (_what, tail, more, came) => {
-    await withFolder(async (folder) => {
-      const [small, image] = [join(folder, 'small'), join(folder, 'image')];
-      const blocks = [{ id: 'pc.ram', content: new Uint8Array(IMAGE_PAGE).fill(1) }];
-      await writeImage(small, blocks);
-      await writeImage(image, blocks, { tail: concat(...tail()) });
-      if (more > 0) await truncate(image, more);
-      for (const command of looks) {
-        const [ordinary, peak] = [await look(small, command), await look(image, command)];
-        expect(peak - ordinary, command).toBeLessThan(1.2 * came + SPREAD);
-      }
-    });
-  }, TIME);
+  ])(
+    'takes hardly more memory for %s than it has',
+    async (_what, tail, more, came) => {
+      await withFolder(async (folder) => {
+        const [small, image] = [join(folder, 'small'), join(folder, 'image')];
+        const blocks = [{ id: 'pc.ram', content: new Uint8Array(IMAGE_PAGE).fill(1) }];
+        await writeImage(small, blocks);
+        await writeImage(image, blocks, { tail: concat(...tail()) });
+        if (more > 0) await truncate(image, more);
+        for (const command of looks) {
+          const [ordinary, peak] = [await look(small, command), await look(image, command)];
+          expect(peak - ordinary, command).toBeLessThan(1.2 * came + SPREAD);
+        }
+      });
+    },
+    TIME,
+  );
 });

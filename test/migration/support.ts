@@ -19,7 +19,10 @@ export function pageOf(fill: number, length = PAGE): Uint8Array {
   return new Uint8Array(length).fill(fill);
 }
 
-/** Runs `work`, and demands that it leaves nothing open: no socket, no server, no worker, no descriptor. What is on its way out gets some turns of the event loop. */
+/**
+ * Runs `work`, and demands that it leaves nothing open: no socket, no server, no worker, no
+ * descriptor. What is on its way out gets some turns of the event loop.
+ */
 export async function leavingNothing<T>(work: () => Promise<T>): Promise<T> {
   const before = held();
   const result = await work();
@@ -47,7 +50,8 @@ export async function errorOf(promise: Promise<unknown>): Promise<MultifdError> 
   return thrown as MultifdError;
 }
 
-export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onStranger'>> & Pick<IncomingOptions, 'blocks'>;
+export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onStranger'>> &
+  Pick<IncomingOptions, 'blocks'>;
 
 export interface Outcome {
   error: MultifdError | undefined;
@@ -56,12 +60,16 @@ export interface Outcome {
   strangers: string[];
 }
 
-/** A script that plays the source: it gets where to connect to, and what it returns is closed when the migration has ended. */
+/**
+ * A script that plays the source: it gets where to connect to, and what it returns is closed when
+ * the migration has ended.
+ */
 export type SourceScript = (uri: string) => Promise<{ close(): Promise<void> }>;
 
 /**
- * Receives what `script` sends, into an image unless blocks are given. Unless it completes, the image's folder has to be empty afterwards.
- * Put {@link leavingNothing} around one or many of these.
+ * Receives what `script` sends, into an image unless blocks are given. Unless it completes, the
+ * image's folder has to be empty afterwards. Put {@link leavingNothing} around one or many of
+ * these.
  */
 export function receiving(options: Incoming, script: SourceScript): Promise<Outcome> {
   return withFolder(async (folder) => {
@@ -70,18 +78,33 @@ export function receiving(options: Incoming, script: SourceScript): Promise<Outc
     const strangers: string[] = [];
     const image = options.blocks === undefined ? { image: join(sink, 'out.img') } : {};
     const uri = `unix:${join(folder, 'socket')}`;
-    const incoming = await receive({ uri, timeout: 20_000, inline: true, ...image, ...options, onStranger: (why) => strangers.push(why) });
+    const incoming = await receive({
+      uri,
+      timeout: 20_000,
+      inline: true,
+      ...image,
+      ...options,
+      onStranger: (why) => strangers.push(why),
+    });
     const peer = await script(incoming.uri);
     const statistics = await incoming.completed.catch(() => undefined);
     const error = statistics === undefined ? await errorOf(incoming.completed) : undefined;
     await peer.close();
-    expect(await readdir(sink)).toEqual(error === undefined && options.blocks === undefined ? ['out.img'] : []);
+    expect(await readdir(sink)).toEqual(
+      error === undefined && options.blocks === undefined ? ['out.img'] : [],
+    );
     return { error, statistics, strangers };
   });
 }
 
-/** The error that {@link receiving} has to end with, from a source whose channels (2) are all connected. */
-export async function refusal(options: Incoming, script: (source: Source) => void | Promise<void>): Promise<MultifdError> {
+/**
+ * The error that {@link receiving} has to end with, from a source whose channels (2) are all
+ * connected.
+ */
+export async function refusal(
+  options: Incoming,
+  script: (source: Source) => void | Promise<void>,
+): Promise<MultifdError> {
   const { error } = await receiving(options, async (uri) => {
     const source = await Source.connect(uri, options.channels ?? 2);
     await script(source);

@@ -1,8 +1,33 @@
 import { deflateSync, constants } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Source, Wire } from '../support/peer.ts';
-import { concat, devicePacket, end, endOfFile, endOfSection, flush, header, initialPacket, openReturnPath, part, ramHeader, ramPacket, start, SYNC, syncPacket, ZLIB } from '../support/wire.ts';
-import { inParallel, LAUNCHERS, leavingNothing, PAGE, pageOf, receiving, refusal } from './support.ts';
+import {
+  concat,
+  devicePacket,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  initialPacket,
+  openReturnPath,
+  part,
+  ramHeader,
+  ramPacket,
+  start,
+  SYNC,
+  syncPacket,
+  ZLIB,
+} from '../support/wire.ts';
+import {
+  inParallel,
+  LAUNCHERS,
+  leavingNothing,
+  PAGE,
+  pageOf,
+  receiving,
+  refusal,
+} from './support.ts';
 
 const BLOCKS = [{ id: 'ram', length: 64 * PAGE }];
 const INITIAL = 64;
@@ -29,7 +54,16 @@ const RAW = concat(
 /** All of a header of raw pages and of what surrounds it, and some places in the pages. */
 const RAW_CUTS = [
   ...Array.from({ length: 1344 }, (_, at) => at),
-  ...[1344, 1345, 1344 + PAGE - 1, 1344 + PAGE, 1344 + PAGE + 1, 1344 + 2 * PAGE - 1, 1344 + 2 * PAGE, 1345 + 2 * PAGE],
+  ...[
+    1344,
+    1345,
+    1344 + PAGE - 1,
+    1344 + PAGE,
+    1344 + PAGE + 1,
+    1344 + 2 * PAGE - 1,
+    1344 + 2 * PAGE,
+    1345 + 2 * PAGE,
+  ],
   ...[275, 276, 277, 1343, 1344, 1345, 1344 + PAGE - 1].map((at) => 1344 + 2 * PAGE + at),
 ];
 
@@ -46,14 +80,26 @@ const SHORT = (() => {
 
 describe('a channel that breaks off', () => {
   it.each([
-    ['compressed pages, device state and zero pages, at every byte', 'zlib', SHORT, Array.from(SHORT.keys())],
+    [
+      'compressed pages, device state and zero pages, at every byte',
+      'zlib',
+      SHORT,
+      Array.from(SHORT.keys()),
+    ],
     ['raw pages, at every byte of a header and around the pages', 'none', RAW, RAW_CUTS],
   ] as const)('%s', async (_, compression, packets, cuts) => {
     await leavingNothing(() =>
       inParallel(
         cuts.map((cut) => async () => {
-          const { error } = await receiving({ compression }, (uri) => cutChannel(uri, packets, cut));
-          expect({ cut, code: error?.code, channel: error?.channel, offset: error?.offset }).toEqual({ cut, code: 'ERR_PEER_CLOSED', channel: 1, offset: INITIAL + cut });
+          const { error } = await receiving({ compression }, (uri) =>
+            cutChannel(uri, packets, cut),
+          );
+          expect({
+            cut,
+            code: error?.code,
+            channel: error?.channel,
+            offset: error?.offset,
+          }).toEqual({ cut, code: 'ERR_PEER_CLOSED', channel: 1, offset: INITIAL + cut });
         }),
       ),
     );
@@ -61,9 +107,24 @@ describe('a channel that breaks off', () => {
 
   it('in a worker', async () => {
     await leavingNothing(async () => {
-      for (const cut of [0, 1, 275, 276, 1343, 1344, 1344 + PAGE + 1, 1344 + 2 * PAGE, RAW.length - 1]) {
+      for (const cut of [
+        0,
+        1,
+        275,
+        276,
+        1343,
+        1344,
+        1344 + PAGE + 1,
+        1344 + 2 * PAGE,
+        RAW.length - 1,
+      ]) {
         const { error } = await receiving({ inline: false }, (uri) => cutChannel(uri, RAW, cut));
-        expect({ cut, code: error?.code, channel: error?.channel, offset: error?.offset }).toEqual({ cut, code: 'ERR_PEER_CLOSED', channel: 1, offset: INITIAL + cut });
+        expect({ cut, code: error?.code, channel: error?.channel, offset: error?.offset }).toEqual({
+          cut,
+          code: 'ERR_PEER_CLOSED',
+          channel: 1,
+          offset: INITIAL + cut,
+        });
       }
     });
   });
@@ -78,7 +139,10 @@ describe('a channel that breaks off', () => {
             const wire = await Wire.open(uri);
             wire.put(initialPacket(1).subarray(0, cut));
             wire.end();
-            return { close: async () => void (await Promise.all([source.close(), (wire.destroy(), wire.closed)])) };
+            return {
+              close: async () =>
+                void (await Promise.all([source.close(), (wire.destroy(), wire.closed)])),
+            };
           });
           expect(error?.code).toBe('ERR_CHANNEL_COUNT');
           expect(error?.message).toContain('1 of 2 channels');
@@ -91,8 +155,26 @@ describe('a channel that breaks off', () => {
 });
 
 describe('a main channel that breaks off', () => {
-  const main = concat(header('pc-q35-10.0'), openReturnPath(), start(BLOCKS), flush(), endOfSection(), part(), flush(), endOfSection(), end(), flush(), endOfSection(), endOfFile());
-  const rounds = concat(syncPacket(), ramPacket({ block: 'ram', normal: [0] }, pageOf(1)), syncPacket(), syncPacket());
+  const main = concat(
+    header('pc-q35-10.0'),
+    openReturnPath(),
+    start(BLOCKS),
+    flush(),
+    endOfSection(),
+    part(),
+    flush(),
+    endOfSection(),
+    end(),
+    flush(),
+    endOfSection(),
+    endOfFile(),
+  );
+  const rounds = concat(
+    syncPacket(),
+    ramPacket({ block: 'ram', normal: [0] }, pageOf(1)),
+    syncPacket(),
+    syncPacket(),
+  );
 
   it('at every byte', async () => {
     await leavingNothing(() =>
@@ -103,7 +185,12 @@ describe('a main channel that breaks off', () => {
             source.main.put(main.subarray(0, cut));
             source.main.end();
           });
-          expect({ cut, code: error.code, channel: error.channel, offset: error.offset }).toEqual({ cut, code: 'ERR_PEER_CLOSED', channel: 'main', offset: cut });
+          expect({ cut, code: error.code, channel: error.channel, offset: error.offset }).toEqual({
+            cut,
+            code: 'ERR_PEER_CLOSED',
+            channel: 'main',
+            offset: cut,
+          });
         }),
       ),
     );
@@ -125,7 +212,11 @@ describe('a main channel that breaks off', () => {
         await isAsked;
         source.main.reset();
       });
-      expect(error).toMatchObject({ code: 'ERR_PEER_CLOSED', channel: 'main', offset: UP_TO_SYNC.length });
+      expect(error).toMatchObject({
+        code: 'ERR_PEER_CLOSED',
+        channel: 'main',
+        offset: UP_TO_SYNC.length,
+      });
     });
   });
 

@@ -1,4 +1,12 @@
-import { closeSync, ftruncateSync, openSync, readSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { bootSector, brokenInvariant, GUEST_END } from '../support/guest.ts';
@@ -35,17 +43,32 @@ export class Machine {
 
   /** One whose guest is at work. */
   static async running(folder: string, name: string, options: MachineOptions): Promise<Machine> {
-    const machine = await Machine.#start(folder, name, { ...options, args: options.args ?? [] }, true);
+    const machine = await Machine.#start(
+      folder,
+      name,
+      { ...options, args: options.args ?? [] },
+      true,
+    );
     await machine.qemu.beats(1);
     return machine;
   }
 
   /** One that waits for a migration. */
   static incoming(folder: string, name: string, options: MachineOptions): Promise<Machine> {
-    return Machine.#start(folder, name, { ...options, marks: [], args: [...(options.args ?? []), '-incoming', 'defer'] }, true);
+    return Machine.#start(
+      folder,
+      name,
+      { ...options, marks: [], args: [...(options.args ?? []), '-incoming', 'defer'] },
+      true,
+    );
   }
 
-  static async #start(folder: string, name: string, options: MachineOptions & { args: readonly string[] }, running: boolean): Promise<Machine> {
+  static async #start(
+    folder: string,
+    name: string,
+    options: MachineOptions & { args: readonly string[] },
+    running: boolean,
+  ): Promise<Machine> {
     const { version, machine = 'pc', memory = 128, cpus = 1, marks = [], args } = options;
     const ram = join(folder, `${name}.ram`);
     const disk = join(folder, `${name}.disk`);
@@ -61,13 +84,24 @@ export class Machine {
       memory,
       running,
       serial: true,
-      args: ['-object', `memory-backend-file,id=ram,size=${memory}M,share=on,mem-path=${ram}`, '-drive', `if=ide,format=raw,file=${disk}`, '-smp', `${cpus}`, ...args],
+      args: [
+        '-object',
+        `memory-backend-file,id=ram,size=${memory}M,share=on,mem-path=${ram}`,
+        '-drive',
+        `if=ide,format=raw,file=${disk}`,
+        '-smp',
+        `${cpus}`,
+        ...args,
+      ],
     });
     onTestFinished(() => qemu.stop());
     return new Machine(qemu, ram, cpus);
   }
 
-  /** Turns capabilities on and sets parameters. @throws Impossible, with QEMU's words, where it knows them not. */
+  /**
+   * Turns capabilities on and sets parameters.
+   * @throws Impossible, with QEMU's words, where it knows them not.
+   */
   async set(capabilities: readonly string[], parameters: object): Promise<void> {
     try {
       await this.qemu.capabilities(...capabilities);
@@ -77,7 +111,10 @@ export class Machine {
     }
   }
 
-  /** The guest goes on, and its memory is what it could have had at one moment, with the marks in place. */
+  /**
+   * The guest goes on, and its memory is what it could have had at one moment, with the marks in
+   * place.
+   */
   async expectAlive(marks: readonly number[] = []): Promise<void> {
     await this.qemu.beats(3);
     await this.qemu.command('stop');
@@ -103,9 +140,15 @@ export class Machine {
     }
   }
 
-  /** Lets a migration come to its end, once it has begun its pass `pass`, or has come to its end before that. */
+  /**
+   * Lets a migration come to its end, once it has begun its pass `pass`, or has come to its end
+   * before that.
+   */
   async convergeAt(pass: number): Promise<void> {
     await Promise.race([this.qemu.pass(pass), this.qemu.migrationEnd()]);
-    await this.qemu.command('migrate-set-parameters', { 'downtime-limit': 60_000, 'max-bandwidth': 1e12 });
+    await this.qemu.command('migrate-set-parameters', {
+      'downtime-limit': 60_000,
+      'max-bandwidth': 1e12,
+    });
   }
 }

@@ -2,13 +2,21 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Compression, extractBlock, inspectImage, receive, send, type ZeroPageDetection } from 'multifd';
+import {
+  type Compression,
+  extractBlock,
+  inspectImage,
+  receive,
+  send,
+  type ZeroPageDetection,
+} from 'multifd';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Qemu, qemuAvailable } from '../support/qemu.ts';
 
 /**
- * The real protocol's own end on the other side. Capture: QEMU migrates to `receive`, and the image is checked against the VM's memory, which a
- * memory-backend-file shows as a file. Replay: `send` of that image to a QEMU that starts with empty memory. And QEMU loads the image by itself.
+ * The real protocol's own end on the other side. Capture: QEMU migrates to `receive`, and the image
+ * is checked against the VM's memory, which a memory-backend-file shows as a file. Replay: `send`
+ * of that image to a QEMU that starts with empty memory. And QEMU loads the image by itself.
  */
 
 const MIB = 2 ** 20;
@@ -24,14 +32,63 @@ interface Row {
 }
 
 const rows: Row[] = [
-  { machine: 'pc', channels: 2, compression: 'none', detection: 'multifd', returnPath: true, socket: 'tcp' },
-  { machine: 'pc', channels: 4, compression: 'zlib', detection: 'multifd', returnPath: true, socket: 'unix' },
-  { machine: 'pc', channels: 2, compression: 'zstd', detection: 'multifd', returnPath: false, socket: 'tcp' },
-  { machine: 'q35', channels: 16, compression: 'none', detection: 'none', returnPath: true, socket: 'tcp' },
-  { machine: 'pc', channels: 1, compression: 'none', detection: 'legacy', returnPath: true, socket: 'unix' },
+  {
+    machine: 'pc',
+    channels: 2,
+    compression: 'none',
+    detection: 'multifd',
+    returnPath: true,
+    socket: 'tcp',
+  },
+  {
+    machine: 'pc',
+    channels: 4,
+    compression: 'zlib',
+    detection: 'multifd',
+    returnPath: true,
+    socket: 'unix',
+  },
+  {
+    machine: 'pc',
+    channels: 2,
+    compression: 'zstd',
+    detection: 'multifd',
+    returnPath: false,
+    socket: 'tcp',
+  },
+  {
+    machine: 'q35',
+    channels: 16,
+    compression: 'none',
+    detection: 'none',
+    returnPath: true,
+    socket: 'tcp',
+  },
+  {
+    machine: 'pc',
+    channels: 1,
+    compression: 'none',
+    detection: 'legacy',
+    returnPath: true,
+    socket: 'unix',
+  },
   // Flushes at the end of each section.
-  { machine: 'pc-i440fx-7.2', channels: 4, compression: 'none', detection: 'multifd', returnPath: true, socket: 'tcp' },
-  { machine: 'pc-i440fx-7.2', channels: 2, compression: 'zlib', detection: 'legacy', returnPath: false, socket: 'unix' },
+  {
+    machine: 'pc-i440fx-7.2',
+    channels: 4,
+    compression: 'none',
+    detection: 'multifd',
+    returnPath: true,
+    socket: 'tcp',
+  },
+  {
+    machine: 'pc-i440fx-7.2',
+    channels: 2,
+    compression: 'zlib',
+    detection: 'legacy',
+    returnPath: false,
+    socket: 'unix',
+  },
 ];
 
 describe.skipIf(!qemuAvailable())('a real QEMU', () => {
@@ -48,12 +105,19 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
 
   async function start(row: Row, ram: string, ...args: string[]): Promise<Qemu> {
     const backend = `memory-backend-file,id=ram,size=${MEMORY}M,share=on,mem-path=${ram}`;
-    const qemu = await Qemu.start({ machine: `${row.machine},memory-backend=ram`, memory: MEMORY, args: ['-object', backend, ...args] });
+    const qemu = await Qemu.start({
+      machine: `${row.machine},memory-backend=ram`,
+      memory: MEMORY,
+      args: ['-object', backend, ...args],
+    });
     running.push(qemu);
     return qemu;
   }
 
-  async function agree(qemu: Qemu, { channels, compression, detection, returnPath }: Row): Promise<void> {
+  async function agree(
+    qemu: Qemu,
+    { channels, compression, detection, returnPath }: Row,
+  ): Promise<void> {
     await qemu.capabilities('multifd', ...(returnPath ? ['return-path'] : []));
     await qemu.command('migrate-set-parameters', {
       'multifd-channels': channels,
@@ -63,51 +127,62 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     });
   }
 
-  test.each(rows)('$machine, $channels channels, $compression, $detection, return path $returnPath, $socket', async (row) => {
-    const image = join(folder, 'vm.img');
-    const ram = join(folder, 'source.ram');
-    const content = guestMemory();
-    writeFileSync(ram, content);
+  test.each(rows)(
+    '$machine, $channels channels, $compression, $detection, return path $returnPath, $socket',
+    async (row) => {
+      const image = join(folder, 'vm.img');
+      const ram = join(folder, 'source.ram');
+      const content = guestMemory();
+      writeFileSync(ram, content);
 
-    const source = await start(row, ram);
-    await agree(source, row);
-    const incoming = await receive({
-      uri: row.socket === 'tcp' ? 'tcp:127.0.0.1:0' : `unix:${join(folder, 'incoming')}`,
-      image,
-      channels: row.channels,
-      compression: row.compression,
-    });
-    await source.command('migrate', { uri: incoming.uri });
-    const captured = await incoming.completed;
-    expect(await source.migrationEnd()).toBe('completed');
-    expect(captured.ram.remaining).toBe(0);
-    expect(captured.blocks.map(({ id }) => id)).toContain('ram');
+      const source = await start(row, ram);
+      await agree(source, row);
+      const incoming = await receive({
+        uri: row.socket === 'tcp' ? 'tcp:127.0.0.1:0' : `unix:${join(folder, 'incoming')}`,
+        image,
+        channels: row.channels,
+        compression: row.compression,
+      });
+      await source.command('migrate', { uri: incoming.uri });
+      const captured = await incoming.completed;
+      expect(await source.migrationEnd()).toBe('completed');
+      expect(captured.ram.remaining).toBe(0);
+      expect(captured.blocks.map(({ id }) => id)).toContain('ram');
 
-    await extractBlock(image, 'ram', join(folder, 'extracted'));
-    expect(readFileSync(join(folder, 'extracted')).equals(content)).toBe(true);
-    const report = await inspectImage(image);
-    expect(report.machine).toMatch(row.machine === 'pc-i440fx-7.2' ? /^pc-i440fx-7\.2$/ : /^pc-(i440fx|q35)-10\.0$/);
-    expect(report.sections?.map(({ idstr }) => idstr)).toContain('timer');
+      await extractBlock(image, 'ram', join(folder, 'extracted'));
+      expect(readFileSync(join(folder, 'extracted')).equals(content)).toBe(true);
+      const report = await inspectImage(image);
+      expect(report.machine).toMatch(
+        row.machine === 'pc-i440fx-7.2' ? /^pc-i440fx-7\.2$/ : /^pc-(i440fx|q35)-10\.0$/,
+      );
+      expect(report.sections?.map(({ idstr }) => idstr)).toContain('timer');
 
-    // QEMU loads what this project wrote.
-    const loadedRam = join(folder, 'loaded.ram');
-    const loader = await start(row, loadedRam, '-incoming', 'defer');
-    await loader.capabilities('multifd', 'mapped-ram');
-    await loader.command('migrate-incoming', { uri: `file:${image}` });
-    expect(await loader.migrationEnd()).toBe('completed');
-    expect(readFileSync(loadedRam).equals(content)).toBe(true);
+      // QEMU loads what this project wrote.
+      const loadedRam = join(folder, 'loaded.ram');
+      const loader = await start(row, loadedRam, '-incoming', 'defer');
+      await loader.capabilities('multifd', 'mapped-ram');
+      await loader.command('migrate-incoming', { uri: `file:${image}` });
+      expect(await loader.migrationEnd()).toBe('completed');
+      expect(readFileSync(loadedRam).equals(content)).toBe(true);
 
-    // QEMU takes what this project sends.
-    const replayedRam = join(folder, 'replayed.ram');
-    const target = await start(row, replayedRam, '-incoming', 'defer');
-    await agree(target, row);
-    const uri = `unix:${join(folder, 'target')}`;
-    await target.command('migrate-incoming', { uri });
-    const sent = await send({ uri, image, channels: row.channels, compression: row.compression, zeroPageDetection: row.detection });
-    expect(sent.ram.remaining).toBe(0);
-    expect(await target.migrationEnd()).toBe('completed');
-    expect(readFileSync(replayedRam).equals(content)).toBe(true);
-  });
+      // QEMU takes what this project sends.
+      const replayedRam = join(folder, 'replayed.ram');
+      const target = await start(row, replayedRam, '-incoming', 'defer');
+      await agree(target, row);
+      const uri = `unix:${join(folder, 'target')}`;
+      await target.command('migrate-incoming', { uri });
+      const sent = await send({
+        uri,
+        image,
+        channels: row.channels,
+        compression: row.compression,
+        zeroPageDetection: row.detection,
+      });
+      expect(sent.ram.remaining).toBe(0);
+      expect(await target.migrationEnd()).toBe('completed');
+      expect(readFileSync(replayedRam).equals(content)).toBe(true);
+    },
+  );
 
   test('an image saved by QEMU itself is replayed', async () => {
     const row = rows[0]!;
@@ -134,7 +209,11 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
     const row = { ...rows[0]!, channels: 4 };
     const source = await start(row, join(folder, 'source.ram'));
     await agree(source, row);
-    const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image: join(folder, 'vm.img'), channels: 2 });
+    const incoming = await receive({
+      uri: 'tcp:127.0.0.1:0',
+      image: join(folder, 'vm.img'),
+      channels: 2,
+    });
     await source.command('migrate', { uri: incoming.uri });
     await expect(incoming.completed).rejects.toMatchObject({ code: 'ERR_CHANNEL_ID' });
     expect(await source.migrationEnd()).toBe('failed');

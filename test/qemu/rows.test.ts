@@ -10,8 +10,9 @@ import { address, testFolder } from './support.ts';
 import { entry, Impossible } from './table.ts';
 
 /**
- * Capture and replay with a live guest. Capture: QEMU migrates to `receive`; the image's blocks are compared with the stopped source's, and QEMU loads the
- * image by itself and goes on. Replay: `send` of that image to a QEMU, which goes on.
+ * Capture and replay with a live guest. Capture: QEMU migrates to `receive`; the image's blocks are
+ * compared with the stopped source's, and QEMU loads the image by itself and goes on. Replay:
+ * `send` of that image to a QEMU, which goes on.
  */
 
 describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
@@ -19,7 +20,9 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
     test.for(ROWS)('$name', { timeout: 120_000 }, async (row, context) => {
       const folder = await testFolder();
       const { name, how } = row;
-      const image = await entry(context, { row: name, how, direction: 'capture', version }, () => capture(row, version, folder));
+      const image = await entry(context, { row: name, how, direction: 'capture', version }, () =>
+        capture(row, version, folder),
+      );
       await entry(context, { row: name, how, direction: 'replay', version }, async () => {
         if (image === undefined) throw new Impossible(context.task.meta.cells![0]!.why!);
         await replay(row, version, image, folder);
@@ -28,10 +31,17 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
   });
 });
 
-const options = ({ machine, memory, cpus, args, marks }: Row, version: QemuVersion): MachineOptions => ({ version, machine, memory, cpus, args, marks });
+const options = (
+  { machine, memory, cpus, args, marks }: Row,
+  version: QemuVersion,
+): MachineOptions => ({ version, machine, memory, cpus, args, marks });
 
 /** What both ends have to agree on. */
-async function agree(machine: Machine, { channels, compression, detection, returnPath, capabilities }: Row, parameters: object): Promise<void> {
+async function agree(
+  machine: Machine,
+  { channels, compression, detection, returnPath, capabilities }: Row,
+  parameters: object,
+): Promise<void> {
   await machine.set(['multifd', ...(returnPath ? ['return-path'] : []), ...capabilities], {
     'multifd-channels': channels,
     'multifd-compression': compression,
@@ -62,8 +72,16 @@ async function capture(row: Row, version: QemuVersion, folder: string): Promise<
   await source.qemu.stop();
 
   // QEMU loads what this project wrote; 7.2 has no such files, and 10.0 has its machine types.
-  const type = version === '7.2' && row.machine === 'pc' ? 'pc-i440fx-7.2' : version === '7.2' && row.machine === 'q35' ? 'pc-q35-7.2' : row.machine;
-  const loader = await Machine.incoming(folder, 'loaded', { ...options(row, '10.0'), machine: type });
+  const type =
+    version === '7.2' && row.machine === 'pc'
+      ? 'pc-i440fx-7.2'
+      : version === '7.2' && row.machine === 'q35'
+        ? 'pc-q35-7.2'
+        : row.machine;
+  const loader = await Machine.incoming(folder, 'loaded', {
+    ...options(row, '10.0'),
+    machine: type,
+  });
   await loader.set(['multifd', 'mapped-ram'], {});
   await loader.qemu.command('migrate-incoming', { uri: `file:${image}` });
   expect(await loader.qemu.migrationEnd()).toBe('completed');
@@ -72,7 +90,12 @@ async function capture(row: Row, version: QemuVersion, folder: string): Promise<
   return image;
 }
 
-async function replay(row: Row, version: QemuVersion, image: string, folder: string): Promise<void> {
+async function replay(
+  row: Row,
+  version: QemuVersion,
+  image: string,
+  folder: string,
+): Promise<void> {
   const target = await Machine.incoming(folder, 'target', options(row, version));
   await agree(target, row, {});
   const uri = row.address === 'unix' ? `unix:${join(folder, 'target.socket')}` : row.address;
@@ -85,7 +108,9 @@ async function replay(row: Row, version: QemuVersion, image: string, folder: str
     returnPath: row.returnPath,
     switchoverAck: row.capabilities.includes('switchover-ack'),
     ...(row.detection !== 'as it is' && { zeroPageDetection: row.detection }),
-    ...('max-bandwidth' in row.parameters && { maxBandwidth: Number(row.parameters['max-bandwidth']) }),
+    ...('max-bandwidth' in row.parameters && {
+      maxBandwidth: Number(row.parameters['max-bandwidth']),
+    }),
   });
   expect(sent.ram.remaining).toBe(0);
   expect(await target.qemu.migrationEnd()).toBe('completed');
@@ -100,14 +125,26 @@ async function migrate(source: Machine, where: object): Promise<void> {
   }
 }
 
-/** Every block of the image is what the stopped source has: its RAM file, and for the rest what the source itself saves. */
-async function expectSame(source: Machine, version: QemuVersion, image: string, folder: string): Promise<void> {
+/**
+ * Every block of the image is what the stopped source has: its RAM file, and for the rest what the
+ * source itself saves.
+ */
+async function expectSame(
+  source: Machine,
+  version: QemuVersion,
+  image: string,
+  folder: string,
+): Promise<void> {
   const extracted = join(folder, 'extracted');
   await extractBlock(image, 'ram', extracted);
   execFileSync('cmp', [extracted, source.ram]);
   if (version === '7.2') {
     const bios = join(folder, 'bios');
-    await source.qemu.command('pmemsave', { val: 2 ** 32 - 256 * 1024, size: 256 * 1024, filename: bios });
+    await source.qemu.command('pmemsave', {
+      val: 2 ** 32 - 256 * 1024,
+      size: 256 * 1024,
+      filename: bios,
+    });
     await extractBlock(image, 'pc.bios', extracted, { force: true });
     execFileSync('cmp', [extracted, bios]);
     return;
@@ -118,7 +155,9 @@ async function expectSame(source: Machine, version: QemuVersion, image: string, 
   await source.qemu.command('stop');
   await source.qemu.command('migrate-set-parameters', { 'multifd-compression': 'none' });
   const off = ['return-path', 'switchover-ack'].map((capability) => ({ capability, state: false }));
-  await source.qemu.command('migrate-set-capabilities', { capabilities: [...off, { capability: 'mapped-ram', state: true }] });
+  await source.qemu.command('migrate-set-capabilities', {
+    capabilities: [...off, { capability: 'mapped-ram', state: true }],
+  });
   await source.qemu.command('migrate', { uri: `file:${own}` });
   expect(await source.qemu.migrationEnd()).toBe('completed');
   const { blocks, machine, sections } = await inspectImage(image);

@@ -50,19 +50,43 @@ const GIB = 2 ** 30;
 
 export const ROWS: readonly Row[] = [
   row('plain, URI', { how: '`migrate` with `uri`' }),
-  row('plain, channel list', { how: '`migrate` with `channels`, `migrate-incoming` likewise', channelList: true }),
+  row('plain, channel list', {
+    how: '`migrate` with `channels`, `migrate-incoming` likewise',
+    channelList: true,
+  }),
   row('zlib', { compression: 'zlib' }),
   row('zstd', { compression: 'zstd' }),
-  ...(['multifd', 'none', 'legacy'] as const).map((detection) => row(`zero-page-detection ${detection}`, { detection })),
-  ...[1, 4, 16].map((channels) => row(`${channels} channel${channels === 1 ? '' : 's'}`, { channels })),
+  ...(['multifd', 'none', 'legacy'] as const).map((detection) =>
+    row(`zero-page-detection ${detection}`, { detection }),
+  ),
+  ...[1, 4, 16].map((channels) =>
+    row(`${channels} channel${channels === 1 ? '' : 's'}`, { channels }),
+  ),
   row('IPv6', { address: 'tcp:[::1]:0' }),
   row('Unix socket', { address: 'unix' }),
   row('machine type q35', { machine: 'q35' }),
-  row('sync per section', { how: 'machine type pc-i440fx-7.2', machine: 'pc-i440fx-7.2', channels: 4 }),
-  row('sync per section, zlib', { how: 'machine type pc-i440fx-7.2', machine: 'pc-i440fx-7.2', compression: 'zlib' }),
+  row('sync per section', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    channels: 4,
+  }),
+  row('sync per section, zlib', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    compression: 'zlib',
+  }),
   row('no return path', { returnPath: false }),
   row('switchover-ack', { capabilities: ['switchover-ack'] }),
-  row('max-bandwidth', { how: 'QEMU held to 256 MiB/s to pass 2; this project to the same', parameters: { 'max-bandwidth': 256 * 2 ** 20 }, pass: 2 }),
+  row('max-bandwidth', {
+    how: 'QEMU held to 256 MiB/s to pass 2; this project to the same',
+    parameters: { 'max-bandwidth': 256 * 2 ** 20 },
+    pass: 2,
+  }),
   row('two CPUs', { how: 'both dirty each page', cpus: 2 }),
-  row('5 GiB of RAM', { how: 'with content above 4 GiB', memory: 5 * 1024, marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096], pass: 2 }),
+  row('5 GiB of RAM', {
+    how: 'with content above 4 GiB',
+    memory: 5 * 1024,
+    marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
+    pass: 2,
+  }),
 ];

@@ -15,6 +15,9 @@ export async function testFolder(): Promise<string> {
 export function address(uri: string, asList: boolean): object {
   if (!asList) return { uri };
   const parts = /^tcp:\[?(.*?)\]?:(\d+)$/.exec(uri);
-  const socket = parts === null ? { type: 'unix', path: uri.slice('unix:'.length) } : { type: 'inet', host: parts[1]!, port: parts[2]!, ipv6: isIPv6(parts[1]!) };
+  const socket =
+    parts === null
+      ? { type: 'unix', path: uri.slice('unix:'.length) }
+      : { type: 'inet', host: parts[1]!, port: parts[2]!, ipv6: isIPv6(parts[1]!) };
   return { channels: [{ 'channel-type': 'main', addr: { transport: 'socket', ...socket } }] };
 }

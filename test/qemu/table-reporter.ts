@@ -12,10 +12,13 @@ const TABLE: DocumentPart = {
 /** Where rows come from, in the table's order. */
 const FILES = ['qemu/rows.test.ts', 'qemu/endings.test.ts', 'tls/qemu.test.ts'];
 
-const COLUMNS = (['capture', 'replay'] as const).flatMap((direction) => (['10.0', '7.2'] as const).map((version) => ({ direction, version })));
+const COLUMNS = (['capture', 'replay'] as const).flatMap((direction) =>
+  (['10.0', '7.2'] as const).map((version) => ({ direction, version })),
+);
 
 /**
- * Makes the table of docs/qemu.md of what the tests found: with MULTIFD_DOCS=write it goes into the document; in CI the document has to have it already.
+ * Makes the table of docs/qemu.md of what the tests found: with MULTIFD_DOCS=write it goes into the
+ * document; in CI the document has to have it already.
  */
 export class QemuTable implements Reporter {
   /** By test file. */
@@ -44,14 +47,26 @@ function makeTable(cells: readonly Cell[]): string {
     const entries = COLUMNS.map(({ direction, version }) => show(found, direction, version, note));
     return `| ${[row, found.find(({ how }) => how !== '')?.how ?? '', ...entries].join(' | ')} |`;
   });
-  const head = ['| row | how | captured from 10.0 | from 7.2 | replayed to 10.0 | to 7.2 |', '| --- | --- | --- | --- | --- | --- |'];
-  return [...head, ...lines, '', ...notes.map((text, index) => `${index + 1}. ${text}`), ''].join('\n');
+  const head = [
+    '| row | how | captured from 10.0 | from 7.2 | replayed to 10.0 | to 7.2 |',
+    '| --- | --- | --- | --- | --- | --- |',
+  ];
+  return [...head, ...lines, '', ...notes.map((text, index) => `${index + 1}. ${text}`), ''].join(
+    '\n',
+  );
 }
 
-function show(cells: readonly Cell[], direction: Direction, version: Cell['version'], note: (text: string) => number): string {
+function show(
+  cells: readonly Cell[],
+  direction: Direction,
+  version: Cell['version'],
+  note: (text: string) => number,
+): string {
   const found = cells.filter((cell) => cell.direction === direction && cell.version === version);
   if (found.length === 0) return '—';
   if (found.some(({ outcome }) => outcome === 'failed')) return '**fails**';
   const impossible = found.find(({ outcome }) => outcome === 'impossible');
-  return impossible === undefined ? 'passes' : `not in ${version} (${note(`QEMU ${version}: “${impossible.why}”`)})`;
+  return impossible === undefined
+    ? 'passes'
+    : `not in ${version} (${note(`QEMU ${version}: “${impossible.why}”`)})`;
 }

@@ -26,8 +26,15 @@ declare module 'vitest' {
 /** What the row needs is not in this QEMU. */
 export class Impossible extends Error {}
 
-/** Runs `work` as the entry `cell` of the table. Passes on what it gives, and what it throws but for {@link Impossible}. */
-export async function entry<T>(context: TestContext, cell: Omit<Cell, 'outcome' | 'why'>, work: () => Promise<T>): Promise<T | undefined> {
+/**
+ * Runs `work` as the entry `cell` of the table. Passes on what it gives, and what it throws but for
+ * {@link Impossible}.
+ */
+export async function entry<T>(
+  context: TestContext,
+  cell: Omit<Cell, 'outcome' | 'why'>,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
   const cells = (context.task.meta.cells ??= []);
   const done: Cell = { ...cell, outcome: 'failed' };
   cells.push(done);

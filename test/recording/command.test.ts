@@ -1,7 +1,15 @@
 import { cp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { errorsOf, parseLines, resultOf, run, start, startReceiver, temporaryFolder } from '../support/command.ts';
+import {
+  errorsOf,
+  parseLines,
+  resultOf,
+  run,
+  start,
+  startReceiver,
+  temporaryFolder,
+} from '../support/command.ts';
 import { KNOWN } from './known.ts';
 import { fixture, messages, writeRecording } from './support.ts';
 
@@ -12,13 +20,25 @@ describe('inspect', () => {
   test('tells a recording from an image by itself', async () => {
     const { status, stdout, stderr } = await run('inspect', fixture(NAME));
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const lines = new Map(stdout.split('\n').map((line) => line.split(/ {2,}/)).map(([name, ...cells]) => [name!, cells]));
+    const lines = new Map(
+      stdout
+        .split('\n')
+        .map((line) => line.split(/ {2,}/))
+        .map(([name, ...cells]) => [name!, cells]),
+    );
     expect(lines.get('machine type')).toEqual(['microvm']);
     expect(lines.get('compression')).toEqual(['zlib']);
     expect(lines.get('return path')).toEqual(['no']);
     expect(lines.get('syncs')).toEqual(['28 in 19 sections of RAM, per round']);
     expect(lines.get('complete')).toEqual(['yes']);
-    expect(lines.get('connection')).toEqual(['packets', 'syncs', 'device state', 'normal pages', 'zero pages', 'bytes']);
+    expect(lines.get('connection')).toEqual([
+      'packets',
+      'syncs',
+      'device state',
+      'normal pages',
+      'zero pages',
+      'bytes',
+    ]);
     expect(lines.get('channel 1')).toEqual(['35', '28', '0', '21', '128', '47987']);
     expect(lines.get('microvm.ram')).toEqual(['2097152', '61', '503', '14']);
     expect(lines.get('globalstate')).toEqual(['0', '1', '104']);
@@ -32,12 +52,18 @@ describe('inspect', () => {
   test('of one that was broken off, says why; of what is none, fails', async () => {
     const folder = await temporaryFolder();
     const { main, channels } = messages();
-    const broken = await writeRecording(join(folder, 'broken'), { main: main.slice(0, 6), channels });
+    const broken = await writeRecording(join(folder, 'broken'), {
+      main: main.slice(0, 6),
+      channels,
+    });
     const { status, stdout } = await run('inspect', broken);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^complete {6}no: ERR_PEER_CLOSED: .*main channel/m);
     const none = await run('inspect', folder, '--json');
-    expect({ status: none.status, errors: errorsOf(none) }).toEqual({ status: 1, errors: ['ERR_RECORDING'] });
+    expect({ status: none.status, errors: errorsOf(none) }).toEqual({
+      status: 1,
+      errors: ['ERR_RECORDING'],
+    });
     expect(resultOf(none)).toMatchObject({ event: 'failed', error: { code: 'ERR_RECORDING' } });
   });
 
@@ -45,8 +71,12 @@ describe('inspect', () => {
     const folder = await temporaryFolder();
     const { main, channels } = messages();
     const text = new TextDecoder().decode(main[0]!).replace('none', '\u202enon'.slice(0, 2));
-    const bytes = new TextEncoder().encode(text); // "none" has four bytes, and so have these two characters
-    const path = await writeRecording(join(folder, 'rec'), { main: [bytes, ...main.slice(1)], channels });
+    // "none" has four bytes, and so have these two characters
+    const bytes = new TextEncoder().encode(text);
+    const path = await writeRecording(join(folder, 'rec'), {
+      main: [bytes, ...main.slice(1)],
+      channels,
+    });
     expect((await run('inspect', path)).stdout).toContain('\\u{202e}n');
   });
 });
@@ -57,31 +87,59 @@ describe('record and replay', () => {
     const copy = join(folder, 'copy');
     const recorder = start('record', 'tcp:127.0.0.1:0', copy);
     const uri = await recorder.said(/^listening on (tcp:\S+)\n/m);
-    for (const { status, stdout, stderr } of [await run('replay', fixture(NAME), uri), await recorder.ended]) {
+    for (const { status, stdout, stderr } of [
+      await run('replay', fixture(NAME), uri),
+      await recorder.ended,
+    ]) {
       expect({ status, errors: stderr.includes('ERR_') }).toEqual({ status: 0, errors: false });
       expect(stdout).toMatch(new RegExp(`^channel 0 +${known.channels[0]!.bytes}$`, 'm'));
       expect(stdout).toMatch(new RegExp(`^total +${known.bytes}$`, 'm'));
     }
     expect(await readdir(folder)).toEqual(['copy']);
-    expect(JSON.parse((await run('inspect', copy, '--json')).stdout)).toEqual({ ...JSON.parse((await run('inspect', fixture(NAME), '--json')).stdout), duration: expect.any(Number) });
+    expect(JSON.parse((await run('inspect', copy, '--json')).stdout)).toEqual({
+      ...JSON.parse((await run('inspect', fixture(NAME), '--json')).stdout),
+      duration: expect.any(Number),
+    });
   });
 
   test('with --json, the events are those of a migration', async () => {
     const folder = await temporaryFolder();
-    const { receiver: recorder, uri } = await startReceiverAs('record', join(folder, 'rec'), '--channels', '3');
+    const { receiver: recorder, uri } = await startReceiverAs(
+      'record',
+      join(folder, 'rec'),
+      '--channels',
+      '3',
+    );
     const replayed = await run('replay', fixture(NAME), uri, '--json');
     for (const ended of [replayed, await recorder.ended]) {
-      expect(parseLines(ended.stdout).at(-1)).toMatchObject({ event: 'completed', transferred: known.bytes, 'precopy-bytes': known.mainBytes });
+      expect(parseLines(ended.stdout).at(-1)).toMatchObject({
+        event: 'completed',
+        transferred: known.bytes,
+        'precopy-bytes': known.mainBytes,
+      });
       expect(parseLines(ended.stdout).map(({ event }) => event)).toContain('progress');
     }
   });
 
   test('a recording makes an image', async () => {
     const folder = await temporaryFolder();
-    const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', join(folder, 'image'), '--channels', '3', '--compression', 'zlib');
-    expect(await run('replay', fixture(NAME), uri, '--quiet')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    const { receiver, uri } = await startReceiver(
+      'tcp:127.0.0.1:0',
+      join(folder, 'image'),
+      '--channels',
+      '3',
+      '--compression',
+      'zlib',
+    );
+    expect(await run('replay', fixture(NAME), uri, '--quiet')).toMatchObject({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
     expect(await receiver.ended).toMatchObject({ status: 0 });
-    expect(JSON.parse((await run('inspect', join(folder, 'image'), '--json')).stdout)).toMatchObject({ machine: 'microvm', totals: { present: expect.any(Number) } });
+    expect(
+      JSON.parse((await run('inspect', join(folder, 'image'), '--json')).stdout),
+    ).toMatchObject({ machine: 'microvm', totals: { present: expect.any(Number) } });
   });
 
   test('Ctrl-C ends a recorder that waits, and leaves nothing', async () => {
@@ -89,7 +147,9 @@ describe('record and replay', () => {
     const { receiver: recorder } = await startReceiverAs('record', join(folder, 'rec'));
     recorder.child.kill('SIGINT');
     const ended = await recorder.ended;
-    expect({ status: ended.status, errors: errorsOf(ended), event: resultOf(ended).event }).toEqual({ status: 130, errors: ['ERR_CANCELLED'], event: 'cancelled' });
+    expect({ status: ended.status, errors: errorsOf(ended), event: resultOf(ended).event }).toEqual(
+      { status: 130, errors: ['ERR_CANCELLED'], event: 'cancelled' },
+    );
     expect(await readdir(folder)).toEqual([]);
   });
 
@@ -99,13 +159,25 @@ describe('record and replay', () => {
     await cp(fixture(NAME), spoilt, { recursive: true });
     const content = messages({ returnPath: false }).main.slice(0, 5);
     await writeFile(join(spoilt, 'main'), Buffer.concat(content));
-    const { receiver: recorder, uri } = await startReceiverAs('record', join(folder, 'rec'), '--keep');
-    expect((await run('replay', spoilt, uri)).status).toBe(0); // without a return path nobody says otherwise
+    const { receiver: recorder, uri } = await startReceiverAs(
+      'record',
+      join(folder, 'rec'),
+      '--keep',
+    );
+    // without a return path nobody says otherwise
+    expect((await run('replay', spoilt, uri)).status).toBe(0);
     const ended = await recorder.ended;
-    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({ status: 1, errors: ['ERR_PEER_CLOSED'] });
-    expect((await run('inspect', join(folder, 'rec'))).stdout).toMatch(/^complete {6}no: ERR_PEER_CLOSED/m);
+    expect({ status: ended.status, errors: errorsOf(ended) }).toEqual({
+      status: 1,
+      errors: ['ERR_PEER_CLOSED'],
+    });
+    expect((await run('inspect', join(folder, 'rec'))).stdout).toMatch(
+      /^complete {6}no: ERR_PEER_CLOSED/m,
+    );
 
-    expect(errorsOf(await run('record', 'tcp:127.0.0.1:0', join(folder, 'rec')))).toEqual(['ERR_EXISTS']);
+    expect(errorsOf(await run('record', 'tcp:127.0.0.1:0', join(folder, 'rec')))).toEqual([
+      'ERR_EXISTS',
+    ]);
     const again = await startReceiverAs('record', join(folder, 'rec'), '--force');
     expect((await run('replay', fixture(NAME), again.uri)).status).toBe(0);
     expect((await again.receiver.ended).status).toBe(0);
@@ -119,7 +191,11 @@ describe('record and replay', () => {
     ['no folder', ['record', 'tcp:127.0.0.1:0'], 'ERR_OPTION'],
   ])('%s is wrong usage', async (_, args, code) => {
     const ended = await run(...args);
-    expect({ status: ended.status, stdout: ended.stdout, errors: errorsOf(ended) }).toEqual({ status: 2, stdout: '', errors: [code] });
+    expect({ status: ended.status, stdout: ended.stdout, errors: errorsOf(ended) }).toEqual({
+      status: 2,
+      stdout: '',
+      errors: [code],
+    });
   });
 });
 

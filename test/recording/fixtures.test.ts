@@ -1,7 +1,16 @@
 import { createReadStream } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Compression, extractBlock, inspectImage, inspectRecording, readRecordingTail, receive, record, replay } from 'multifd';
+import {
+  type Compression,
+  extractBlock,
+  inspectImage,
+  inspectRecording,
+  readRecordingTail,
+  receive,
+  record,
+  replay,
+} from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { guestProblem } from '../support/firmware-guest.ts';
 import { leavingNothing, withFolder } from '../migration/support.ts';
@@ -14,7 +23,9 @@ describe.each(Object.entries(KNOWN))('%s', (name, known) => {
   test('inspecting it gives what is known of it', async () => {
     const { sections, ...report } = await leavingNothing(() => inspectRecording(path));
     expect(report).toEqual(known);
-    expect(sections!.map(({ idstr }) => idstr)).toEqual(expect.arrayContaining(['timer', 'cpu', 'apic', 'globalstate']));
+    expect(sections!.map(({ idstr }) => idstr)).toEqual(
+      expect.arrayContaining(['timer', 'cpu', 'apic', 'globalstate']),
+    );
   });
 
   test('what follows the RAM is the end of the main channel', async () => {
@@ -34,11 +45,29 @@ describe.each(Object.entries(KNOWN))('%s', (name, known) => {
         ...(known.uuid !== null && { uuid: known.uuid }),
       });
       const sent = await replay({ path, uri: incoming.uri });
-      expect(sent).toMatchObject({ transferred: known.bytes, total: known.bytes, 'precopy-bytes': known.mainBytes });
+      expect(sent).toMatchObject({
+        transferred: known.bytes,
+        total: known.bytes,
+        'precopy-bytes': known.mainBytes,
+      });
       const { ram, channels, blocks } = await incoming.completed;
-      const count = (...keys: ('normal' | 'zero' | 'mainNormal' | 'mainZero')[]): number => known.blocks.reduce((sum, block) => sum + keys.reduce((part, key) => part + block[key], 0), 0);
-      expect({ normal: ram.normal, duplicate: ram.duplicate, syncs: ram['dirty-sync-count'] }).toEqual({ normal: count('normal', 'mainNormal'), duplicate: count('zero', 'mainZero'), syncs: known.syncs });
-      expect(channels.map(({ bytes, packets }) => ({ bytes, packets }))).toEqual(known.channels.map(({ bytes, packets }) => ({ bytes, packets })));
+      const count = (...keys: ('normal' | 'zero' | 'mainNormal' | 'mainZero')[]): number =>
+        known.blocks.reduce(
+          (sum, block) => sum + keys.reduce((part, key) => part + block[key], 0),
+          0,
+        );
+      expect({
+        normal: ram.normal,
+        duplicate: ram.duplicate,
+        syncs: ram['dirty-sync-count'],
+      }).toEqual({
+        normal: count('normal', 'mainNormal'),
+        duplicate: count('zero', 'mainZero'),
+        syncs: known.syncs,
+      });
+      expect(channels.map(({ bytes, packets }) => ({ bytes, packets }))).toEqual(
+        known.channels.map(({ bytes, packets }) => ({ bytes, packets })),
+      );
       const [block] = blocks;
       await extractBlock(image, block!.id, join(folder, 'ram'));
       expect(guestProblem(await readFile(join(folder, 'ram')))).toBeUndefined();
@@ -54,12 +83,21 @@ describe.each(Object.entries(KNOWN))('%s', (name, known) => {
         await Promise.all([replay({ path, uri: started.uri }), started.completed]);
         return started;
       });
-      expect(await incoming.completed).toMatchObject({ transferred: known.bytes, channels: known.channels.map(({ id, bytes }) => ({ id, bytes })) });
+      expect(await incoming.completed).toMatchObject({
+        transferred: known.bytes,
+        channels: known.channels.map(({ id, bytes }) => ({ id, bytes })),
+      });
       expect((await readdir(copy)).sort()).toEqual((await readdir(path)).sort());
       for (const file of await readdir(path)) {
-        if (!file.endsWith('.times')) expect(Buffer.compare(await bytesIn(copy, file), await bytesIn(path, file)), file).toBe(0);
+        if (!file.endsWith('.times'))
+          expect(Buffer.compare(await bytesIn(copy, file), await bytesIn(path, file)), file).toBe(
+            0,
+          );
       }
-      expect(await inspectRecording(copy)).toEqual({ ...(await inspectRecording(path)), duration: expect.any(Number) });
+      expect(await inspectRecording(copy)).toEqual({
+        ...(await inspectRecording(path)),
+        duration: expect.any(Number),
+      });
     });
   });
 });
@@ -74,7 +112,11 @@ test('replayed in its own time, it takes as long as it took, and its bytes come 
     const { duration } = await inspectRecording(copy);
     // The two clocks start a little apart.
     expect(duration).toBeGreaterThanOrEqual(KNOWN['qemu-7.2-microvm-zlib']!.duration! - 60);
-    const lines = async (of: string): Promise<number[][]> => (await readFile(join(of, 'main.times'), 'utf8')).trim().split('\n').map((line) => line.split(' ').map(Number));
+    const lines = async (of: string): Promise<number[][]> =>
+      (await readFile(join(of, 'main.times'), 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ').map(Number));
     const kept = await lines(copy);
     for (const [milliseconds, bytes] of await lines(path)) {
       const early = kept.filter(([at]) => at! < milliseconds! - 60).at(-1)?.[1] ?? 0;
@@ -86,7 +128,9 @@ test('replayed in its own time, it takes as long as it took, and its bytes come 
 test('the fixtures stay small', async () => {
   let bytes = 0;
   for (const name of Object.keys(KNOWN)) {
-    for (const file of await readdir(fixture(name))) for await (const chunk of createReadStream(join(fixture(name), file))) bytes += (chunk as Buffer).length;
+    for (const file of await readdir(fixture(name)))
+      for await (const chunk of createReadStream(join(fixture(name), file)))
+        bytes += (chunk as Buffer).length;
   }
   expect(bytes).toBeLessThan(2 ** 20);
 });

@@ -103,7 +103,9 @@ async function cutOff(): Promise<{ where: string; path: string }> {
   const path = join(where, 'rec');
   await writeOutput(path, 'old', false);
   const end = await failBetweenRenamings();
-  await writeOutput(path, 'new', true).catch(() => undefined).finally(end);
+  await writeOutput(path, 'new', true)
+    .catch(() => undefined)
+    .finally(end);
   const names = (await readdir(where)).map((name) => name.slice(name.lastIndexOf('.'))).sort();
   expect(names).toEqual(['.new', '.old']);
   return { where, path };

@@ -1,7 +1,21 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { concat, end, endOfFile, endOfSection, flush, header, initialPacket, openReturnPath, part, ramPacket, start, syncPacket, zeroPage } from '../support/wire.ts';
+import {
+  concat,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  initialPacket,
+  openReturnPath,
+  part,
+  ramPacket,
+  start,
+  syncPacket,
+  zeroPage,
+} from '../support/wire.ts';
 
 /** A recording of a real QEMU. */
 export function fixture(name: string): string {
@@ -21,10 +35,19 @@ export function bytesIn(path: string, file: string): Promise<Buffer> {
 
 const PAGE = 4096;
 
-/** The messages of a small migration, in order: one block of 16 pages, two channels, a sync per round. */
-export function messages({ returnPath = true, tail = endOfFile() } = {}): { main: Uint8Array[]; channels: Uint8Array[][] } {
+/**
+ * The messages of a small migration, in order: one block of 16 pages, two channels, a sync per
+ * round.
+ */
+export function messages({ returnPath = true, tail = endOfFile() } = {}): {
+  main: Uint8Array[];
+  channels: Uint8Array[][];
+} {
   const pages = (fill: number, ...offsets: number[]): Uint8Array =>
-    ramPacket({ block: 'ram', normal: offsets.map((page) => page * PAGE) }, new Uint8Array(offsets.length * PAGE).fill(fill));
+    ramPacket(
+      { block: 'ram', normal: offsets.map((page) => page * PAGE) },
+      new Uint8Array(offsets.length * PAGE).fill(fill),
+    );
   return {
     main: [
       header('none'),
@@ -42,16 +65,28 @@ export function messages({ returnPath = true, tail = endOfFile() } = {}): { main
       tail,
     ],
     channels: [
-      [initialPacket(0), syncPacket(), pages(1, 0, 1), ramPacket({ block: 'ram', zero: [2 * PAGE] }), syncPacket(), pages(2, 1), syncPacket()],
+      [
+        initialPacket(0),
+        syncPacket(),
+        pages(1, 0, 1),
+        ramPacket({ block: 'ram', zero: [2 * PAGE] }),
+        syncPacket(),
+        pages(2, 1),
+        syncPacket(),
+      ],
       [initialPacket(1), syncPacket(), pages(3, 8), syncPacket(), syncPacket()],
     ],
   };
 }
 
 /** Writes a recording as it would have been kept. */
-export async function writeRecording(path: string, { main, channels }: { main: Uint8Array[]; channels: Uint8Array[][] }): Promise<string> {
+export async function writeRecording(
+  path: string,
+  { main, channels }: { main: Uint8Array[]; channels: Uint8Array[][] },
+): Promise<string> {
   await mkdir(path, { recursive: true });
   await writeFile(join(path, 'main'), concat(...main));
-  for (const [id, parts] of channels.entries()) await writeFile(join(path, `channel-${id}`), concat(...parts));
+  for (const [id, parts] of channels.entries())
+    await writeFile(join(path, `channel-${id}`), concat(...parts));
   return path;
 }

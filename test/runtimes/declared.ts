@@ -11,11 +11,47 @@ const LACKING: Record<Place, readonly Capability[]> = {
   node26: [],
   deno: [],
   bun: [],
-  workerd: ['workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'httpListen', 'httpTarget', 'files', 'zstd'],
-  chromium: ['blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'httpTarget', 'files'],
-  'page without isolation': ['sharedMemory', 'workers', 'blockingWait', 'tcp', 'tls', 'unix', 'webSocketListen', 'http', 'httpListen', 'httpTarget', 'files', 'zstd'],
+  workerd: [
+    'workers',
+    'blockingWait',
+    'tcp',
+    'tls',
+    'unix',
+    'webSocketListen',
+    'httpListen',
+    'httpTarget',
+    'files',
+    'zstd',
+  ],
+  chromium: [
+    'blockingWait',
+    'tcp',
+    'tls',
+    'unix',
+    'webSocketListen',
+    'http',
+    'httpListen',
+    'httpTarget',
+    'files',
+  ],
+  'page without isolation': [
+    'sharedMemory',
+    'workers',
+    'blockingWait',
+    'tcp',
+    'tls',
+    'unix',
+    'webSocketListen',
+    'http',
+    'httpListen',
+    'httpTarget',
+    'files',
+    'zstd',
+  ],
 };
 
 export function capabilitiesOf(place: Place): Capability[] {
-  return (Object.keys(CAPABILITIES) as Capability[]).filter((capability) => !LACKING[place].includes(capability));
+  return (Object.keys(CAPABILITIES) as Capability[]).filter(
+    (capability) => !LACKING[place].includes(capability),
+  );
 }

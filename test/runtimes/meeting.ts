@@ -11,7 +11,9 @@ export interface Meeting {
   close(): void;
 }
 
-/** Joins what comes at one address with what comes at the other, in the order in which they come. */
+/**
+ * Joins what comes at one address with what comes at the other, in the order in which they come.
+ */
 class Matchmaker {
   readonly #waiting: { side: string; socket: WebSocket }[] = [];
 
@@ -23,7 +25,10 @@ class Matchmaker {
 }
 
 function join(a: WebSocket, b: WebSocket): void {
-  for (const [from, to] of [[a, b], [b, a]] as const) {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
     from.on('message', (data) => to.send(data));
     from.on('close', () => to.close());
     from.resume();
@@ -31,9 +36,16 @@ function join(a: WebSocket, b: WebSocket): void {
 }
 
 /** A page's request may not fail for where the page is from. */
-const OPEN_TO_PAGES = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': '*', 'Access-Control-Allow-Methods': '*' };
+const OPEN_TO_PAGES = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Allow-Headers': '*',
+  'Access-Control-Allow-Methods': '*',
+};
 
-/** Where a source and a target meet that can both only dial. It forwards what each says to the other, and does not look at it. */
+/**
+ * Where a source and a target meet that can both only dial. It forwards what each says to the
+ * other, and does not look at it.
+ */
 export async function openMeeting(): Promise<Meeting> {
   const sockets = new Matchmaker();
   const server = createServer((_, response) => void response.writeHead(200, OPEN_TO_PAGES).end());

@@ -20,12 +20,19 @@ beforeAll(async () => {
 
 afterAll(() => installed.remove());
 
-/** The ways of finding modules that a package of ES modules answers to; `require` in old Node, and resolution without exports, are none of them. */
+/**
+ * The ways of finding modules that a package of ES modules answers to; `require` in old Node, and
+ * resolution without exports, are none of them.
+ */
 const RESOLUTIONS = ['node16-esm', 'bundler'];
 
 /** What `npm run build` prints of what the entries weigh. */
 function printedSizes(): string {
-  return execFileSync(process.execPath, [fileURLToPath(new URL('../../bench/sizes.mjs', import.meta.url))], { encoding: 'utf8' }).trim();
+  return execFileSync(
+    process.execPath,
+    [fileURLToPath(new URL('../../bench/sizes.mjs', import.meta.url))],
+    { encoding: 'utf8' },
+  ).trim();
 }
 
 test("the table of sizes is the build's, and a worker at the edge starts with at most 25 kB", () => {
@@ -37,15 +44,23 @@ test("the table of sizes is the build's, and a worker at the edge starts with at
 
 describe('the packed package', () => {
   test('publint has nothing to say', async () => {
-    const { messages, pkg } = await publint({ pkgDir: installed.package, strict: true, pack: false });
+    const { messages, pkg } = await publint({
+      pkgDir: installed.package,
+      strict: true,
+      pack: false,
+    });
     expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
   });
 
   test('its types are those of its modules', async () => {
-    const analysis = await checkPackage(createPackageFromTarballData(readFileSync(installed.tarball)));
+    const analysis = await checkPackage(
+      createPackageFromTarballData(readFileSync(installed.tarball)),
+    );
     expect(analysis.types).not.toBe(false);
     const problems = 'problems' in analysis ? analysis.problems : [];
-    const own = problems.filter((problem) => !('resolutionKind' in problem) || RESOLUTIONS.includes(problem.resolutionKind));
+    const own = problems.filter(
+      (problem) => !('resolutionKind' in problem) || RESOLUTIONS.includes(problem.resolutionKind),
+    );
     expect(own).toEqual([]);
   });
 });
@@ -54,7 +69,10 @@ describe('importing does nothing but define things', () => {
   const ENTRIES = ['multifd', 'multifd/core', 'multifd/engine'];
 
   test.each(ENTRIES)('%s', async (entry) => {
-    const { values, problem } = await new RuntimeProcess('node20', process.execPath, installed, ['imports.js', entry]).all<Observed>();
+    const { values, problem } = await new RuntimeProcess('node20', process.execPath, installed, [
+      'imports.js',
+      entry,
+    ]).all<Observed>();
     expect(problem).toBeUndefined();
     expect(values).toEqual([{ resources: [], calls: [], globals: [] } satisfies Observed]);
   });

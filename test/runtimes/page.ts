@@ -5,10 +5,18 @@ import { extname, join, normalize } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { bundleForPage, type Installed } from './installed.ts';
 
-const TYPES: Readonly<Record<string, string>> = { '.js': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html' };
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript',
+  '.wasm': 'application/wasm',
+  '.html': 'text/html',
+};
 /** What a page has to say to be given shared memory. */
-const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
-const HTML = '<!doctype html><title>multifd</title><script type="module" src="/page/page.js"></script>';
+const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+const HTML =
+  '<!doctype html><title>multifd</title><script type="module" src="/page/page.js"></script>';
 
 /** Chromium, and a server that has the installed folder's files. */
 export class Pages {
@@ -25,16 +33,22 @@ export class Pages {
     const server = createServer((request, response) => {
       const { pathname } = new URL(request.url!, 'http://localhost');
       const answer = (status: number, body: string | Buffer, type: string): void => {
-        response.writeHead(status, { 'Content-Type': type, ...(pathname !== '/open' && ISOLATION) }).end(body);
+        response
+          .writeHead(status, { 'Content-Type': type, ...(pathname !== '/open' && ISOLATION) })
+          .end(body);
       };
-      if (pathname === '/isolated' || pathname === '/open') return answer(200, HTML, TYPES['.html']!);
+      if (pathname === '/isolated' || pathname === '/open')
+        return answer(200, HTML, TYPES['.html']!);
       readFile(join(installed.folder, normalize(pathname))).then(
         (body) => answer(200, body, TYPES[extname(pathname)] ?? 'application/octet-stream'),
         () => answer(404, '', 'text/plain'),
       );
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] });
+    const browser = await chromium.launch({
+      executablePath,
+      args: ['--no-sandbox', '--disable-gpu', '--disable-quic'],
+    });
     return new Pages(browser, server);
   }
 

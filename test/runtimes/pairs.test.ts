@@ -32,16 +32,39 @@ afterAll(() => {
   installed.remove();
 });
 
-function end(runtime: ProcessRuntime, context: TestContext, role: 'source', options: Omit<OutgoingOptions, 'blocks'>): RuntimeProcess;
-function end(runtime: ProcessRuntime, context: TestContext, role: 'target', options: Omit<IncomingOptions, 'blocks'>): RuntimeProcess;
-function end(runtime: ProcessRuntime, context: TestContext, role: string, options: object): RuntimeProcess {
-  const child = new RuntimeProcess(runtime, binaryOf(runtime, context), installed, ['ends.js', role, JSON.stringify(options)]);
+function end(
+  runtime: ProcessRuntime,
+  context: TestContext,
+  role: 'source',
+  options: Omit<OutgoingOptions, 'blocks'>,
+): RuntimeProcess;
+function end(
+  runtime: ProcessRuntime,
+  context: TestContext,
+  role: 'target',
+  options: Omit<IncomingOptions, 'blocks'>,
+): RuntimeProcess;
+function end(
+  runtime: ProcessRuntime,
+  context: TestContext,
+  role: string,
+  options: object,
+): RuntimeProcess {
+  const child = new RuntimeProcess(runtime, binaryOf(runtime, context), installed, [
+    'ends.js',
+    role,
+    JSON.stringify(options),
+  ]);
   running.push(child);
   return child;
 }
 
 /** Runs a migration as an entry of the table; both ends have to report the same. */
-async function pair({ task }: TestContext, cell: Omit<PairCell, 'outcome'>, work: () => Promise<readonly [EndReport, EndReport]>): Promise<void> {
+async function pair(
+  { task }: TestContext,
+  cell: Omit<PairCell, 'outcome'>,
+  work: () => Promise<readonly [EndReport, EndReport]>,
+): Promise<void> {
   const done: PairCell = { ...cell, outcome: 'failed' };
   task.meta.pairs = [done];
   const [source, target] = await work();
@@ -55,7 +78,10 @@ describe.each(PROCESSES)('from $name', (source) => {
     await pair(context, { source: source.name, target: target.name, how: 'TCP' }, async () => {
       const receiving = end(target.runtime, context, 'target', { uri: 'tcp:127.0.0.1:0' });
       const { uri } = await receiving.next<{ uri: string }>();
-      return Promise.all([end(source.runtime, context, 'source', { uri }).next<EndReport>(), receiving.next<EndReport>()]);
+      return Promise.all([
+        end(source.runtime, context, 'source', { uri }).next<EndReport>(),
+        receiving.next<EndReport>(),
+      ]);
     });
   });
 });
@@ -69,31 +95,50 @@ describe('workerd', () => {
   let workerd: Workerd | undefined;
   afterAll(() => workerd?.stop());
 
-  const ask = async (context: TestContext, command: string, options: object): Promise<EndReport> => {
+  const ask = async (
+    context: TestContext,
+    command: string,
+    options: object,
+  ): Promise<EndReport> => {
     workerd ??= await startWorkerd(binaryOf('workerd', context), installed);
-    const response = await fetch(`http://${workerd.host}/${command}?options=${encodeURIComponent(JSON.stringify(options))}`);
+    const response = await fetch(
+      `http://${workerd.host}/${command}?options=${encodeURIComponent(JSON.stringify(options))}`,
+    );
     const text = await response.text();
     if (!response.ok) throw new Error(`workerd answers ${response.status}: ${text}`);
     return JSON.parse(text) as EndReport;
   };
 
-  const codecs = WEB.flatMap((way) => (['none', 'zlib', 'zstd'] as const).map((compression) => ({ ...way, compression })));
+  const codecs = WEB.flatMap((way) =>
+    (['none', 'zlib', 'zstd'] as const).map((compression) => ({ ...way, compression })),
+  );
 
-  test.for(codecs)('from Node, over $how, compression $compression', { timeout: LIMIT }, async ({ how, scheme, compression }, context) => {
-    workerd ??= await startWorkerd(binaryOf('workerd', context), installed);
-    const name = `${scheme}-${compression}`;
-    const shown = compression === 'none' ? how : `${how}, ${compression}`;
-    await pair(context, { source: 'Node', target: 'workerd', how: shown }, () =>
-      Promise.all([
-        end('node20', context, 'source', { uri: `${scheme}://${workerd!.host}/target/${name}`, token: TOKEN, compression }).next<EndReport>(),
-        ask(context, `expect/${name}`, { compression }),
-      ]),
-    );
-  });
+  test.for(codecs)(
+    'from Node, over $how, compression $compression',
+    { timeout: LIMIT },
+    async ({ how, scheme, compression }, context) => {
+      workerd ??= await startWorkerd(binaryOf('workerd', context), installed);
+      const name = `${scheme}-${compression}`;
+      const shown = compression === 'none' ? how : `${how}, ${compression}`;
+      await pair(context, { source: 'Node', target: 'workerd', how: shown }, () =>
+        Promise.all([
+          end('node20', context, 'source', {
+            uri: `${scheme}://${workerd!.host}/target/${name}`,
+            token: TOKEN,
+            compression,
+          }).next<EndReport>(),
+          ask(context, `expect/${name}`, { compression }),
+        ]),
+      );
+    },
+  );
 
   test.for(WEB)('to Node, over $how', { timeout: LIMIT }, async ({ how, scheme }, context) => {
     await pair(context, { source: 'workerd', target: 'Node', how }, async () => {
-      const target = end('node20', context, 'target', { uri: `${scheme}://127.0.0.1:0/`, token: TOKEN });
+      const target = end('node20', context, 'target', {
+        uri: `${scheme}://127.0.0.1:0/`,
+        token: TOKEN,
+      });
       const { uri } = await target.next<{ uri: string }>();
       return Promise.all([ask(context, 'source', { uri, token: TOKEN }), target.next<EndReport>()]);
     });
@@ -104,25 +149,46 @@ describe('Chromium', () => {
   let pages: Pages | undefined;
   afterAll(() => pages?.stop());
 
-  const inPage = async (context: TestContext, role: 'source' | 'target', options: object): Promise<EndReport> => {
+  const inPage = async (
+    context: TestContext,
+    role: 'source' | 'target',
+    options: object,
+  ): Promise<EndReport> => {
     pages ??= await Pages.start(binaryOf('chromium', context), installed);
     const page = await pages.open(true);
-    return page.evaluate(([name, given]) => (globalThis as unknown as { api: PageApi }).api[name](given), [role, options] as const);
+    return page.evaluate(
+      ([name, given]) => (globalThis as unknown as { api: PageApi }).api[name](given),
+      [role, options] as const,
+    );
   };
 
   test('a page as source, to Node', { timeout: LIMIT }, async (context) => {
     await pair(context, { source: 'Chromium', target: 'Node', how: 'WebSocket' }, async () => {
       const target = end('node20', context, 'target', { uri: 'ws://127.0.0.1:0/', token: TOKEN });
       const { uri } = await target.next<{ uri: string }>();
-      return Promise.all([inPage(context, 'source', { uri, token: TOKEN }), target.next<EndReport>()]);
+      return Promise.all([
+        inPage(context, 'source', { uri, token: TOKEN }),
+        target.next<EndReport>(),
+      ]);
     });
   });
 
   test('a page as target, which dials Node', { timeout: LIMIT }, async (context) => {
-    await pair(context, { source: 'Node', target: 'Chromium', how: 'WebSocket, the page dials' }, async () => {
-      const source = end('node20', context, 'source', { uri: 'ws://127.0.0.1:0/', listen: true, token: TOKEN });
-      const { uri } = await source.next<{ uri: string }>();
-      return Promise.all([source.next<EndReport>(), inPage(context, 'target', { uri, connect: true, token: TOKEN })]);
-    });
+    await pair(
+      context,
+      { source: 'Node', target: 'Chromium', how: 'WebSocket, the page dials' },
+      async () => {
+        const source = end('node20', context, 'source', {
+          uri: 'ws://127.0.0.1:0/',
+          listen: true,
+          token: TOKEN,
+        });
+        const { uri } = await source.next<{ uri: string }>();
+        return Promise.all([
+          source.next<EndReport>(),
+          inPage(context, 'target', { uri, connect: true, token: TOKEN }),
+        ]);
+      },
+    );
   });
 });

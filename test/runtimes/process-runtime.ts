@@ -5,7 +5,10 @@ import type { Runtime } from './locate.ts';
 
 export type ProcessRuntime = Extract<Runtime, 'node20' | 'node24' | 'node26' | 'deno' | 'bun'>;
 
-/** Deno asks for permissions, and has a cache of packages of its own, which is not what is tested here. */
+/**
+ * Deno asks for permissions, and has a cache of packages of its own, which is not what is tested
+ * here.
+ */
 const DENO_ARGS = ['run', '--allow-all', '--node-modules-dir=manual', '--no-prompt', '--quiet'];
 
 /** A module of the installed folder in a process of a runtime. */
@@ -14,13 +17,25 @@ export class RuntimeProcess {
   readonly #lines: AsyncIterator<string>;
   #errors = '';
 
-  constructor(runtime: ProcessRuntime, path: string, { folder }: Installed, args: readonly string[]) {
-    this.#child = spawn(path, [...(runtime === 'deno' ? DENO_ARGS : []), ...args], { cwd: folder, env: { ...process.env, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(
+    runtime: ProcessRuntime,
+    path: string,
+    { folder }: Installed,
+    args: readonly string[],
+  ) {
+    this.#child = spawn(path, [...(runtime === 'deno' ? DENO_ARGS : []), ...args], {
+      cwd: folder,
+      env: { ...process.env, NO_COLOR: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** The next line of its output, as JSON. @throws what it said on standard error, if there is none. */
+  /**
+   * The next line of its output, as JSON.
+   * @throws what it said on standard error, if there is none.
+   */
   async next<T>(): Promise<T> {
     const { done, value } = await this.#lines.next();
     if (done) throw new Error(`the process has ended: ${this.#errors}`);
@@ -31,9 +46,13 @@ export class RuntimeProcess {
   async all<T>(): Promise<{ values: T[]; problem: string | undefined }> {
     const values: T[] = [];
     const status = new Promise<number | null>((resolve) => void this.#child.once('close', resolve));
-    for (let line = await this.#lines.next(); !line.done; line = await this.#lines.next()) values.push(JSON.parse(line.value) as T);
+    for (let line = await this.#lines.next(); !line.done; line = await this.#lines.next())
+      values.push(JSON.parse(line.value) as T);
     const code = await status;
-    return { values, problem: code === 0 ? undefined : `it ended with status ${code}: ${this.#errors}` };
+    return {
+      values,
+      problem: code === 0 ? undefined : `it ended with status ${code}: ${this.#errors}`,
+    };
   }
 
   kill(): void {

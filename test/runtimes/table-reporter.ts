@@ -49,19 +49,35 @@ function capabilityTable(places: ReadonlyMap<Place, PlaceResults>): string {
     return notes.indexOf(text) + 1;
   };
   const show = (place: Place, capability: Capability): string => {
-    const found = places.get(place)?.results.filter((result) => result.capability === capability) ?? [];
+    const found =
+      places.get(place)?.results.filter((result) => result.capability === capability) ?? [];
     if (found.length === 0) return '—';
     if (found.some(({ outcome }) => outcome === 'failed')) return '**fails**';
     const lacking = found.find(({ outcome }) => outcome === 'lacking');
     return lacking === undefined ? 'yes' : `no (${note(lacking.detail ?? '')})`;
   };
-  const rows = (Object.entries(CAPABILITIES) as [Capability, string][]).map(([capability, text]) => [text, ...COLUMNS.map(([place]) => show(place, capability))]);
-  return [...table(['', ...COLUMNS.map(([, heading]) => heading)], rows), '', ...notes.map((text, index) => `${index + 1}. “${text}”`), ''].join('\n');
+  const rows = (Object.entries(CAPABILITIES) as [Capability, string][]).map(
+    ([capability, text]) => [text, ...COLUMNS.map(([place]) => show(place, capability))],
+  );
+  return [
+    ...table(['', ...COLUMNS.map(([, heading]) => heading)], rows),
+    '',
+    ...notes.map((text, index) => `${index + 1}. “${text}”`),
+    '',
+  ].join('\n');
 }
 
 function pairTable(pairs: readonly PairCell[]): string {
-  const rows = pairs.map(({ source, target, how, outcome }) => [source, target, how, outcome === 'passed' ? 'passes' : '**fails**']);
-  return `${table(['source', 'target', 'how', ''], rows.sort((a, b) => order(a) - order(b))).join('\n')}\n`;
+  const rows = pairs.map(({ source, target, how, outcome }) => [
+    source,
+    target,
+    how,
+    outcome === 'passed' ? 'passes' : '**fails**',
+  ]);
+  return `${table(
+    ['source', 'target', 'how', ''],
+    rows.sort((a, b) => order(a) - order(b)),
+  ).join('\n')}\n`;
 }
 
 /** Files of tests come to their end in any order; processes first, then the others. */

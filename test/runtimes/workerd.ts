@@ -14,15 +14,24 @@ export interface Workerd {
 /** workerd with the entry worker.ts, which may reach this machine. */
 export async function startWorkerd(path: string, installed: Installed): Promise<Workerd> {
   // The first one is the worker.
-  const names = (await bundleForWorkerd(installed)).sort((a, b) => Number(b.endsWith('.js')) - Number(a.endsWith('.js')));
-  const modules = names.map((name) => `(name = "${name}", ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${name}")`);
+  const names = (await bundleForWorkerd(installed)).sort(
+    (a, b) => Number(b.endsWith('.js')) - Number(a.endsWith('.js')),
+  );
+  const modules = names.map(
+    (name) =>
+      `(name = "${name}", ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${name}")`,
+  );
   writeFileSync(join(installed.folder, 'config.capnp'), config(modules.join(', ')));
-  const child = spawn(path, ['serve', '--control-fd=3', 'config.capnp'], { cwd: installed.folder, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  const child = spawn(path, ['serve', '--control-fd=3', 'config.capnp'], {
+    cwd: installed.folder,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
   let errors = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => (errors += text));
   for await (const line of createInterface({ input: child.stdio[3] as Readable })) {
     const event = JSON.parse(line) as { event: string; port: number };
-    if (event.event === 'listen') return { host: `127.0.0.1:${event.port}`, stop: () => void child.kill() };
+    if (event.event === 'listen')
+      return { host: `127.0.0.1:${event.port}`, stop: () => void child.kill() };
   }
   throw new Error(`workerd has ended: ${errors}`);
 }

@@ -6,7 +6,13 @@ describe('ByteReader', () => {
   test('fields are big-endian', async () => {
     const reader = readerOf(bytes('01', '0203', '04050607', '001fffffffffffff'));
     await reader.ensure(15);
-    expect([reader.peek(), reader.u8(), reader.u16(), reader.u32(), reader.u64()]).toEqual([1, 1, 0x203, 0x4050607, Number.MAX_SAFE_INTEGER]);
+    expect([reader.peek(), reader.u8(), reader.u16(), reader.u32(), reader.u64()]).toEqual([
+      1,
+      1,
+      0x203,
+      0x4050607,
+      Number.MAX_SAFE_INTEGER,
+    ]);
     expect(reader.position).toBe(15);
   });
 
@@ -25,7 +31,9 @@ describe('ByteReader', () => {
   });
 
   test('taking what was not ensured is an error of this project', () => {
-    expect(() => readerOf(bytes('01')).u8()).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
+    expect(() => readerOf(bytes('01')).u8()).toThrow(
+      expect.objectContaining({ code: 'ERR_INTERNAL' }),
+    );
   });
 
   test('atEnd keeps what it read', async () => {
@@ -67,7 +75,9 @@ describe('ByteReader', () => {
       const what = random();
       if (what < 0.4) {
         await reader.ensure(count);
-        expect(reader.bytes(count), `seed ${seed}`).toEqual(content.subarray(expected, expected + count));
+        expect(reader.bytes(count), `seed ${seed}`).toEqual(
+          content.subarray(expected, expected + count),
+        );
       } else if (what < 0.8) {
         const target = new Uint8Array(count);
         await reader.copyInto(target);

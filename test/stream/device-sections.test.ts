@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { buildTail, ByteReader, type ByteSource, parseMainStream, readTail, type DeviceRecord, TailScanner } from '../../src/stream/index.ts';
+import {
+  buildTail,
+  ByteReader,
+  type ByteSource,
+  parseMainStream,
+  readTail,
+  type DeviceRecord,
+  TailScanner,
+} from '../../src/stream/index.ts';
 import { concat } from '../support/wire.ts';
 import { bytes, parse, recorder, seeded, sourceOf, stream } from './support.ts';
 
@@ -27,7 +35,17 @@ describe('records of memory that is no VM', () => {
     const text =
       '{"page_size":4096,"devices":[{"name":"dev","instance_id":3,"vmsd_name":"dev","version":1,"fields":[{"name":"data","type":"buffer","size":2}]}]}';
     expect(buildTail([{ idstr: 'dev', instanceId: 3, data: bytes('abcd') }], 4096)).toEqual(
-      bytes('04 00000002 03', "'dev", '00000003 00000001', 'abcd', '7e 00000002', '00', '06 000000', text.length, `'${text}`),
+      bytes(
+        '04 00000002 03',
+        "'dev",
+        '00000003 00000001',
+        'abcd',
+        '7e 00000002',
+        '00',
+        '06 000000',
+        text.length,
+        `'${text}`,
+      ),
     );
   });
 
@@ -38,7 +56,11 @@ describe('records of memory that is no VM', () => {
   });
 
   test('none is a single EOF', () => {
-    expect(readTail(buildTail([], 4096))).toMatchObject({ sections: [], length: 1, description: undefined });
+    expect(readTail(buildTail([], 4096))).toMatchObject({
+      sections: [],
+      length: 1,
+      description: undefined,
+    });
   });
 
   test('a record that contains another tail is kept whole', () => {
@@ -50,7 +72,9 @@ describe('records of memory that is no VM', () => {
   test('one that no reader could tell from the end is refused', () => {
     const inner = buildTail(RECORDS, 4096);
     const nested = [...RECORDS, { idstr: 'nested', instanceId: 0, data: inner }];
-    expect(() => buildTail(nested, 4096)).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }));
+    expect(() => buildTail(nested, 4096)).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED' }),
+    );
   });
 });
 
@@ -62,7 +86,13 @@ describe('a description as QEMU writes it', () => {
     version: 2,
     fields: [
       { name: 'a', type: 'uint16', size: 2 },
-      { name: 'list', type: 'struct', array_len: 3, size: 4, struct: { vmsd_name: 'inner', fields: [{ name: 'x', size: 4 }] } },
+      {
+        name: 'list',
+        type: 'struct',
+        array_len: 3,
+        size: 4,
+        struct: { vmsd_name: 'inner', fields: [{ name: 'x', size: 4 }] },
+      },
     ],
     subsections: [
       {
@@ -74,11 +104,18 @@ describe('a description as QEMU writes it', () => {
     ],
   };
   const content = bytes(
-    'aabb', new Uint8Array(12).fill(5),
-    '05 0b', "'vm/dev/more", '00000001', '11',
-    '05 10', "'vm/dev/more/deep", '00000007',
+    'aabb',
+    new Uint8Array(12).fill(5),
+    '05 0b',
+    "'vm/dev/more",
+    '00000001',
+    '11',
+    '05 10',
+    "'vm/dev/more/deep",
+    '00000007',
   );
-  const tail = (body: Uint8Array, description: object): Uint8Array => bytes(section(body), '00', json({ devices: [description] }));
+  const tail = (body: Uint8Array, description: object): Uint8Array =>
+    bytes(section(body), '00', json({ devices: [description] }));
 
   test('fields, arrays, subsections in subsections', () => {
     expect(readTail(tail(content, device)).sections).toEqual([
@@ -100,16 +137,27 @@ describe('a description as QEMU writes it', () => {
     ['a field that is no object', content, { ...device, fields: [null] }],
     ['fields that are no list', content, { ...device, fields: 3 }],
     ['a missing subsection', content, { ...device, subsections: [] }],
-    ['another subsection', content, { ...device, subsections: [{ ...device.subsections[0], vmsd_name: 'vm/dev/none' }] }],
+    [
+      'another subsection',
+      content,
+      { ...device, subsections: [{ ...device.subsections[0], vmsd_name: 'vm/dev/none' }] },
+    ],
   ])('%s: carried, but not told apart', (_what, body, description) => {
     const bytesOfTail = tail(body, description);
     const { sections, length, records } = readTail(bytesOfTail);
-    expect({ sections, length, records: records() }).toEqual({ sections: undefined, length: bytesOfTail.length, records: [] });
+    expect({ sections, length, records: records() }).toEqual({
+      sections: undefined,
+      length: bytesOfTail.length,
+      records: [],
+    });
   });
 
   test('subsections nested beyond reason', () => {
     const depth = 10_000;
-    const subsections = '"subsections":[{"vmsd_name":"x","version":1,'.repeat(depth) + '"fields":[]' + '}]'.repeat(depth);
+    const subsections =
+      '"subsections":[{"vmsd_name":"x","version":1,'.repeat(depth) +
+      '"fields":[]' +
+      '}]'.repeat(depth);
     const text = `{"devices":[{"name":"dev","instance_id":0,"version":2,${subsections}}]}`;
     const body = new Uint8Array(depth * 7);
     for (let at = 0; at < body.length; at += 7) body.set(bytes('05 01', "'x", '00000001'), at);
@@ -162,8 +210,16 @@ describe('what a description may have is bounded', () => {
   });
 
   test.each([
-    ['spaces anywhere', `{ "a" : [ { } , 1 ] ,\t"devices"\r\n: [ ${within()}\n] , "b" : 1 } \n`, true],
-    ['brackets and marks in names', `{"\\"devices":[1],"]}":2,"devices":[${within({ x: ']}],"\\' })}]}`, true],
+    [
+      'spaces anywhere',
+      `{ "a" : [ { } , 1 ] ,\t"devices"\r\n: [ ${within()}\n] , "b" : 1 } \n`,
+      true,
+    ],
+    [
+      'brackets and marks in names',
+      `{"\\"devices":[1],"]}":2,"devices":[${within({ x: ']}],"\\' })}]}`,
+      true,
+    ],
     ['the key elsewhere too', `{"a":{"devices":[]},"devices":[${within({ devices: [] })}]}`, true],
     ['the key as a value', `{"a":"devices","devices":[${within()}]}`, true],
     ['the key twice', `{"devices":[${within()}],"devices":[]}`, false],
@@ -193,7 +249,9 @@ describe('the end of a tail', () => {
       const scanner = new TailScanner();
       expect(scanner.feed(whole.subarray(0, split)), `split ${split}`).toBe(split);
       expect(scanner.complete).toBe(split === whole.length);
-      expect(scanner.feed(bytes(whole.subarray(split), 'ffff')), `split ${split}`).toBe(whole.length - split);
+      expect(scanner.feed(bytes(whole.subarray(split), 'ffff')), `split ${split}`).toBe(
+        whole.length - split,
+      );
       expect(scanner.complete).toBe(true);
     }
     const scanner = new TailScanner();
@@ -221,12 +279,15 @@ describe('the end of a tail', () => {
   });
 
   const decoys: Array<readonly [string, Uint8Array]> = [
-    ['no JSON', bytes('00 06 00000004', "'{\"a\"")],
+    ['no JSON', bytes('00 06 00000004', '\'{"a"')],
     ['an object without devices', bytes('00', json({ a: 1 }))],
     ['devices that are no list', bytes('00', json({ devices: {} }))],
     ['no devices', bytes('00', json({ devices: [] }))],
-    ['the end of another stream', buildTail([{ idstr: 'elsewhere', instanceId: 0, data: bytes() }], 4096)],
-    ['a text that another record cuts off', bytes('00 06 00000100', "'{\"devices\":[")],
+    [
+      'the end of another stream',
+      buildTail([{ idstr: 'elsewhere', instanceId: 0, data: bytes() }], 4096),
+    ],
+    ['a text that another record cuts off', bytes('00 06 00000100', '\'{"devices":[')],
     ['a length that is the beginning of another', bytes('00 06 00 06 00 00')],
     ['a length with a brace in it', bytes('00 06 00 06 00 7b 7b 22')],
     ['a length beyond all reason', bytes('00 06 ffffffff', "'{")],
@@ -234,7 +295,10 @@ describe('the end of a tail', () => {
     ['beginnings only', bytes(...Array.from({ length: 300 }, () => '00 06 00010000 7b'))],
   ];
   test.each(decoys)('is not mistaken for %s', (_what, data) => {
-    const records = [{ idstr: 'first', instanceId: 0, data }, { idstr: 'last', instanceId: 0, data: bytes('99') }];
+    const records = [
+      { idstr: 'first', instanceId: 0, data },
+      { idstr: 'last', instanceId: 0, data: bytes('99') },
+    ];
     const tail = buildTail(records, 4096);
     for (const step of [1, 3, tail.length]) {
       const scanner = new TailScanner();
@@ -250,13 +314,16 @@ describe('the end of a tail', () => {
   test('without a description it is the connection, after an EOF mark', async () => {
     const tail = bytes('04 00000002 01', "'x", '00000000 00000001', 'aaaa', '7e 00000002', '00');
     expect((await parse(stream({ tail }))).tail).toEqual(tail);
-    await expect(parse(stream({ tail: tail.subarray(0, -1) }))).rejects.toMatchObject({ code: 'ERR_PEER_CLOSED' });
+    await expect(parse(stream({ tail: tail.subarray(0, -1) }))).rejects.toMatchObject({
+      code: 'ERR_PEER_CLOSED',
+    });
     expect(readTail(tail)).toMatchObject({ sections: undefined, length: tail.length });
     expect(readTail(tail.subarray(0, -1)).length).toBe(0);
   });
 
   test('a hostile tail costs time in proportion to its length', () => {
-    // Every beginning asks for a text of 16 MiB; a scanner that kept all of them, or went back, would not finish.
+    // Every beginning asks for a text of 16 MiB; a scanner that kept all of them, or went back,
+    // would not finish.
     const unit = bytes('00 06 01000000 7b 22');
     const tail = new Uint8Array(8 * 1024 * 1024);
     for (let at = 0; at < tail.length; at += unit.length) tail.set(unit, at);

@@ -3,7 +3,15 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { ByteReader, type ByteSource, Command, parseMainStream, type RamBlock, readTail, returnMessage } from '../../src/stream/index.ts';
+import {
+  ByteReader,
+  type ByteSource,
+  Command,
+  parseMainStream,
+  type RamBlock,
+  readTail,
+  returnMessage,
+} from '../../src/stream/index.ts';
 import { Qemu, qemuAvailable } from '../support/qemu.ts';
 import { bytes, recorder } from './support.ts';
 
@@ -23,7 +31,10 @@ function socketSource(socket: Socket, taken: Uint8Array): ByteSource {
 }
 
 /** Takes the connections of a migration: gives the main one, and lets the others run dry. */
-async function listen(): Promise<{ uri: string; main: Promise<{ socket: Socket; source: ByteSource }> }> {
+async function listen(): Promise<{
+  uri: string;
+  main: Promise<{ socket: Socket; source: ByteSource }>;
+}> {
   const where = await mkdtemp(join(tmpdir(), 'multifd-stream-'));
   const server: Server = createServer();
   const sockets: Socket[] = [];
@@ -38,7 +49,8 @@ async function listen(): Promise<{ uri: string; main: Promise<{ socket: Socket; 
       socket.on('error', () => undefined);
       socket.once('readable', () => {
         const first: Buffer = socket.read();
-        if (first.subarray(0, 4).toString() === 'QEVM') resolve({ socket, source: socketSource(socket, first) });
+        if (first.subarray(0, 4).toString() === 'QEVM')
+          resolve({ socket, source: socketSource(socket, first) });
         else socket.resume();
       });
     });
@@ -54,32 +66,41 @@ describe.skipIf(!qemuAvailable())("a real QEMU's main stream", () => {
     ['pc', 'legacy', 'per-round'],
     ['pc-i440fx-7.2', 'multifd', 'per-section'],
     ['pc-i440fx-7.2', 'legacy', 'per-section'],
-  ])('of %s with zero-page-detection %s is parsed to its end, and answered', async (machine, detection, syncMode) => {
-    const { uri, main } = await listen();
-    const qemu = await Qemu.start({ machine });
-    onTestFinished(() => qemu.stop());
-    await qemu.capabilities('multifd', 'return-path');
-    await qemu.command('migrate-set-parameters', { 'zero-page-detection': detection, 'multifd-channels': 2 });
-    await qemu.command('migrate', { uri });
+  ])(
+    'of %s with zero-page-detection %s is parsed to its end, and answered',
+    async (machine, detection, syncMode) => {
+      const { uri, main } = await listen();
+      const qemu = await Qemu.start({ machine });
+      onTestFinished(() => qemu.stop());
+      await qemu.capabilities('multifd', 'return-path');
+      await qemu.command('migrate-set-parameters', {
+        'zero-page-detection': detection,
+        'multifd-channels': 2,
+      });
+      await qemu.command('migrate', { uri });
 
-    const { socket, source } = await main;
-    const { events, handler, tail } = recorder();
-    const summary = await parseMainStream(new ByteReader(source), handler);
-    socket.write(returnMessage({ type: 'shut', status: 0 }));
-    expect(await qemu.migrationEnd(), qemu.stderr).toBe('completed');
+      const { socket, source } = await main;
+      const { events, handler, tail } = recorder();
+      const summary = await parseMainStream(new ByteReader(source), handler);
+      socket.write(returnMessage({ type: 'shut', status: 0 }));
+      expect(await qemu.migrationEnd(), qemu.stderr).toBe('completed');
 
-    expect(summary.syncMode).toBe(syncMode);
-    expect(events).toContainEqual(['command', Command.OPEN_RETURN_PATH, []]);
-    const blocks = events.find(([name]) => name === 'blocks')?.[1] as readonly RamBlock[];
-    expect(blocks[0]).toEqual({ id: 'pc.ram', usedLength: 64 * 1024 * 1024 });
-    const zeros = events.filter(([name]) => name === 'zero');
-    expect(zeros.length > 0).toBe(detection === 'legacy');
-    // The machine never ran: all its RAM is zero, and each page is sent once at least.
-    if (detection === 'legacy') expect(new Set(zeros.map(([, block, offset]) => block === 0 && offset)).size).toBeGreaterThan(16_000);
-    expect(events.some(([name]) => name === 'flush')).toBe(syncMode === 'per-round');
-    expect(events.filter(([name]) => name === 'end').at(-1)).toEqual(['end', 'end', syncMode]);
-    const { sections, length } = readTail(bytes(tail()));
-    expect(length).toBe(summary.tailLength);
-    expect(sections?.length).toBeGreaterThan(20);
-  });
+      expect(summary.syncMode).toBe(syncMode);
+      expect(events).toContainEqual(['command', Command.OPEN_RETURN_PATH, []]);
+      const blocks = events.find(([name]) => name === 'blocks')?.[1] as readonly RamBlock[];
+      expect(blocks[0]).toEqual({ id: 'pc.ram', usedLength: 64 * 1024 * 1024 });
+      const zeros = events.filter(([name]) => name === 'zero');
+      expect(zeros.length > 0).toBe(detection === 'legacy');
+      // The machine never ran: all its RAM is zero, and each page is sent once at least.
+      if (detection === 'legacy')
+        expect(
+          new Set(zeros.map(([, block, offset]) => block === 0 && offset)).size,
+        ).toBeGreaterThan(16_000);
+      expect(events.some(([name]) => name === 'flush')).toBe(syncMode === 'per-round');
+      expect(events.filter(([name]) => name === 'end').at(-1)).toEqual(['end', 'end', syncMode]);
+      const { sections, length } = readTail(bytes(tail()));
+      expect(length).toBe(summary.tailLength);
+      expect(sections?.length).toBeGreaterThan(20);
+    },
+  );
 });

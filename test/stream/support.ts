@@ -8,7 +8,10 @@ import {
   type StreamSummary,
 } from '../../src/stream/index.ts';
 
-/** Bytes from numbers, hex texts with any spacing, `'text` for the text itself, and other byte arrays. */
+/**
+ * Bytes from numbers, hex texts with any spacing, `'text` for the text itself, and other byte
+ * arrays.
+ */
 export function bytes(...parts: Array<number | string | Uint8Array>): Uint8Array {
   return Uint8Array.from(
     parts.flatMap((part) => {
@@ -36,14 +39,25 @@ export function sourceOf(content: Uint8Array, step = content.length): ByteSource
   };
 }
 
-export function readerOf(content: Uint8Array, step?: number, options?: ByteReaderOptions): ByteReader {
+export function readerOf(
+  content: Uint8Array,
+  step?: number,
+  options?: ByteReaderOptions,
+): ByteReader {
   return new ByteReader(sourceOf(content, step), options);
 }
 
 export type StreamEvent = readonly [name: string, ...values: unknown[]];
 
-/** A handler that keeps what it is told, as plain values. Each promise it gives resolves a turn later. */
-export function recorder(): { events: StreamEvent[]; handler: MainStreamHandler; tail(): Uint8Array } {
+/**
+ * A handler that keeps what it is told, as plain values. Each promise it gives resolves a turn
+ * later.
+ */
+export function recorder(): {
+  events: StreamEvent[];
+  handler: MainStreamHandler;
+  tail(): Uint8Array;
+} {
   const events: StreamEvent[] = [];
   const tail: Uint8Array[] = [];
   const later = async (...event: StreamEvent): Promise<void> => {
@@ -59,7 +73,8 @@ export function recorder(): { events: StreamEvent[]; handler: MainStreamHandler;
       blocks: (blocks) => later('blocks', blocks),
       resize: (blocks) => later('resize', blocks),
       zeroPage: (block, offset) => void events.push(['zero', block, offset]),
-      page: (block, offset, content) => later('page', block, offset, [content.length, content[0], content.at(-1)]),
+      page: (block, offset, content) =>
+        later('page', block, offset, [content.length, content[0], content.at(-1)]),
       flush: () => later('flush'),
       endOfSection: (kind, syncMode) => later('end', kind, syncMode),
       tail: (chunk) => void tail.push(chunk.slice()),
@@ -73,14 +88,20 @@ export interface Parsed {
   summary: StreamSummary;
 }
 
-export async function parse(content: Uint8Array, options: ParseOptions & { step?: number } = {}): Promise<Parsed> {
+export async function parse(
+  content: Uint8Array,
+  options: ParseOptions & { step?: number } = {},
+): Promise<Parsed> {
   const { step, ...rest } = options;
   const { events, handler, tail } = recorder();
   const summary = await parseMainStream(readerOf(content, step), handler, rest);
   return { events, tail: tail(), summary };
 }
 
-/** The pieces of a small stream, written from the format's tables by hand; a test exchanges those it is about. */
+/**
+ * The pieces of a small stream, written from the format's tables by hand; a test exchanges those it
+ * is about.
+ */
 export const PIECES = {
   magic: bytes("'QEVM", '00000003'),
   configuration: bytes('07 00000004', "'test"),
@@ -91,7 +112,16 @@ export const PIECES = {
   startContent: bytes('0000000000000200'),
   startEnd: bytes('0000000000000010 7e 00000001'),
   part: bytes('02 00000001'),
-  partContent: bytes('0000000000001002 04', "'one!", '00', '0000000000002022 00', '0000000000000002 05', "'a/two", '00', '0000000000000200'),
+  partContent: bytes(
+    '0000000000001002 04',
+    "'one!",
+    '00',
+    '0000000000002022 00',
+    '0000000000000002 05',
+    "'a/two",
+    '00',
+    '0000000000000200',
+  ),
   partEnd: bytes('0000000000000010 7e 00000001'),
   end: bytes('03 00000001'),
   endContent: bytes('0000000000000200'),

@@ -33,20 +33,42 @@ describe('the writer', () => {
     expect(ramResize(BLOCKS, 4096)).toEqual(bytes(PIECES.memSize, PIECES.blocks));
     expect(flushWord()).toEqual(PIECES.startContent);
     expect(ramPart()).toEqual(PIECES.part);
-    expect(bytes(zeroPage('one!', 0x1000), zeroPage(undefined, 0x2000), zeroPage('a/two', 0), flushWord())).toEqual(PIECES.partContent);
+    expect(
+      bytes(
+        zeroPage('one!', 0x1000),
+        zeroPage(undefined, 0x2000),
+        zeroPage('a/two', 0),
+        flushWord(),
+      ),
+    ).toEqual(PIECES.partContent);
     expect(ramEnd()).toEqual(PIECES.end);
     expect(ramSectionEnd()).toEqual(PIECES.endEnd);
     expect(buildTail([], 4096)).toEqual(PIECES.tail);
   });
 
   test("subsections come in QEMU's order", () => {
-    const header = streamHeader({ machine: 'm', capabilities: ['mapped-ram'], uuid: UUID, targetPageBits: 12 });
+    const header = streamHeader({
+      machine: 'm',
+      capabilities: ['mapped-ram'],
+      uuid: UUID,
+      targetPageBits: 12,
+    });
     expect(header).toEqual(
       bytes(
-        PIECES.magic, '07 00000001', "'m",
-        '05 1e', "'configuration/target-page-bits", '00000001 0000000c',
-        '05 1a', "'configuration/capabilities", '00000001 00000001 0a', "'mapped-ram",
-        '05 12', "'configuration/uuid", '00000001', UUID,
+        PIECES.magic,
+        '07 00000001',
+        "'m",
+        '05 1e',
+        "'configuration/target-page-bits",
+        '00000001 0000000c',
+        '05 1a',
+        "'configuration/capabilities",
+        '00000001 00000001 0a',
+        "'mapped-ram",
+        '05 12',
+        "'configuration/uuid",
+        '00000001',
+        UUID,
       ),
     );
   });
@@ -54,7 +76,11 @@ describe('the writer', () => {
   test('a block entry of a mapped-ram file', () => {
     const mapped = { pageSize: 4096, bitmapOffset: 0x8e, pagesOffset: 0x100000 };
     expect(blockEntry({ id: 'pc.ram', usedLength: 0x4000000, mapped })).toEqual(
-      bytes('06', "'pc.ram", '0000000004000000 00000001 0000000000001000 000000000000008e 0000000000100000'),
+      bytes(
+        '06',
+        "'pc.ram",
+        '0000000004000000 00000001 0000000000001000 000000000000008e 0000000000100000',
+      ),
     );
   });
 
@@ -67,7 +93,9 @@ describe('the writer', () => {
 
   test('what it writes is read back', async () => {
     const configuration = { machine: 'box', capabilities: [], uuid: UUID, targetPageBits: 12 };
-    const { events } = await parse(stream({ magic: streamHeader(configuration), configuration: bytes() }));
+    const { events } = await parse(
+      stream({ magic: streamHeader(configuration), configuration: bytes() }),
+    );
     expect(events[0]).toEqual(['configuration', configuration]);
   });
 

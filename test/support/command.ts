@@ -31,7 +31,10 @@ export class Running {
 
   constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     const env = { ...process.env, ...environment };
-    this.child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.child = spawn(process.execPath, [COMMAND, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;
       this.#look();
@@ -42,18 +45,28 @@ export class Running {
     });
     this.ended = new Promise((resolve, reject) => {
       this.child.once('error', reject);
-      this.child.once('close', (status, signal) => resolve({ status, signal, stdout: this.#stdout, stderr: this.#stderr }));
+      this.child.once('close', (status, signal) =>
+        resolve({ status, signal, stdout: this.#stdout, stderr: this.#stderr }),
+      );
     });
   }
 
-  /** The first line of `--json` that is the event and, if given, fulfils a condition; it may have come already. */
+  /**
+   * The first line of `--json` that is the event and, if given, fulfils a condition; it may have
+   * come already.
+   */
   event(name: string, condition: (event: JsonEvent) => boolean = () => true): Promise<JsonEvent> {
-    return this.#until(`the event ${name}`, () => parseLines(this.#stdout).find((line) => line.event === name && condition(line)));
+    return this.#until(`the event ${name}`, () =>
+      parseLines(this.#stdout).find((line) => line.event === name && condition(line)),
+    );
   }
 
   /** What a part of the expression in brackets matched on stderr. */
   async said(expression: RegExp): Promise<string> {
-    const found = await this.#until(`${expression} on stderr`, () => expression.exec(this.#stderr) ?? undefined);
+    const found = await this.#until(
+      `${expression} on stderr`,
+      () => expression.exec(this.#stderr) ?? undefined,
+    );
     return found[1] ?? found[0];
   }
 
@@ -70,7 +83,11 @@ export class Running {
         resolve(found);
       };
       this.#waiting.add(look);
-      void this.ended.then(() => reject(new Error(`the command ended without ${what}:\n${this.#stdout}\n${this.#stderr}`)), reject);
+      void this.ended.then(
+        () =>
+          reject(new Error(`the command ended without ${what}:\n${this.#stdout}\n${this.#stderr}`)),
+        reject,
+      );
       look();
     });
   }
@@ -82,7 +99,10 @@ export function start(...args: readonly string[]): Running {
 }
 
 /** Starts `multifd` with more in its environment than there is here. */
-export function startIn(environment: Readonly<Record<string, string>>, ...args: readonly string[]): Running {
+export function startIn(
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Running {
   const running = new Running(args, environment);
   onTestFinished(() => {
     running.child.kill('SIGKILL');
@@ -97,7 +117,10 @@ export function run(...args: readonly string[]): Promise<Ended> {
 
 /** The objects on the whole lines of a `--json` output. */
 export function parseLines(stdout: string): JsonEvent[] {
-  return stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line) as JsonEvent);
+  return stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as JsonEvent);
 }
 
 /** The last line of a `--json` output. */
@@ -118,7 +141,11 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 /** Starts a receiver, and waits until it says where it listens. */
-export async function startReceiver(uri: string, image: string, ...options: readonly string[]): Promise<{ receiver: Running; uri: string }> {
+export async function startReceiver(
+  uri: string,
+  image: string,
+  ...options: readonly string[]
+): Promise<{ receiver: Running; uri: string }> {
   const receiver = start('receive', uri, image, '--json', ...options);
   const listening = await receiver.event('listening');
   return { receiver, uri: listening['uri'] as string };

@@ -12,7 +12,10 @@ export interface DocumentPart {
   command: string;
 }
 
-/** With MULTIFD_DOCS=write the text goes into the document; in CI the document has to have it already. */
+/**
+ * With MULTIFD_DOCS=write the text goes into the document; in CI the document has to have it
+ * already.
+ */
 export function keepPart({ document, begin, end, command }: DocumentPart, text: string): void {
   const path = fileURLToPath(new URL(`../../${document}`, import.meta.url));
   const whole = readFileSync(path, 'utf8');

@@ -39,7 +39,8 @@ export function loadPlaces(
   return headers(head, machine)
     .filter(({ type }) => type === 1)
     .map(({ physicalAddress, offset, fileLength, memoryLength }) => {
-      if (fileLength !== memoryLength) throw new Error(`a segment of ${memoryLength} bytes has ${fileLength} in the file`);
+      if (fileLength !== memoryLength)
+        throw new Error(`a segment of ${memoryLength} bytes has ${fileLength} in the file`);
       return { physicalAddress, offset, length: fileLength };
     });
 }
@@ -50,9 +51,17 @@ export function notes(head: Buffer): Note[] {
   for (const { type, offset, fileLength } of headers(head, EM_X86_64)) {
     if (type !== 4) continue;
     for (let at = offset; at < offset + fileLength; ) {
-      const [nameLength, length, noteType] = [head.readUInt32LE(at), head.readUInt32LE(at + 4), head.readUInt32LE(at + 8)];
+      const [nameLength, length, noteType] = [
+        head.readUInt32LE(at),
+        head.readUInt32LE(at + 4),
+        head.readUInt32LE(at + 8),
+      ];
       const data = at + 12 + Math.ceil(nameLength / 4) * 4;
-      found.push({ name: head.toString('latin1', at + 12, at + 11 + nameLength), type: noteType, data: head.subarray(data, data + length) });
+      found.push({
+        name: head.toString('latin1', at + 12, at + 11 + nameLength),
+        type: noteType,
+        data: head.subarray(data, data + length),
+      });
       at = data + Math.ceil(length / 4) * 4;
     }
   }
@@ -60,13 +69,20 @@ export function notes(head: Buffer): Note[] {
 }
 
 function headers(file: Buffer, machine: number): Header[] {
-  if (file.toString('hex', 0, 7) !== '7f454c46020101') throw new Error('no 64-bit little-endian ELF file');
+  if (file.toString('hex', 0, 7) !== '7f454c46020101')
+    throw new Error('no 64-bit little-endian ELF file');
   const [type, found] = [file.readUInt16LE(16), file.readUInt16LE(18)];
   if (type !== 4 || found !== machine) throw new Error(`no core file of the machine ${machine}`);
   const start = Number(file.readBigUInt64LE(32));
   return Array.from({ length: file.readUInt16LE(56) }, (_, index) => {
     const at = start + index * file.readUInt16LE(54);
     const number = (offset: number): number => Number(file.readBigUInt64LE(at + offset));
-    return { type: file.readUInt32LE(at), offset: number(8), physicalAddress: number(24), fileLength: number(32), memoryLength: number(40) };
+    return {
+      type: file.readUInt32LE(at),
+      offset: number(8),
+      physicalAddress: number(24),
+      fileLength: number(32),
+      memoryLength: number(40),
+    };
   });
 }

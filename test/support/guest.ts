@@ -1,10 +1,11 @@
 /**
- * The guest of the live tests: a program without an operating system, in one boot sector. Each CPU increments a byte of its own in every page from
- * {@link GUEST_START} to {@link GUEST_END}, pass after pass: byte 0 of a page is CPU 0's, byte 1 is CPU 1's. CPU 0 writes `A` to the serial port when it
- * begins, and `B` after each pass.
+ * The guest of the live tests: a program without an operating system, in one boot sector. Each CPU
+ * increments a byte of its own in every page from {@link GUEST_START} to {@link GUEST_END}, pass
+ * after pass: byte 0 of a page is CPU 0's, byte 1 is CPU 1's. CPU 0 writes `A` to the serial port
+ * when it begins, and `B` after each pass.
  *
- * So at any moment, along the pages, a CPU's bytes are `n + 1` up to some page and `n` from there on. A page that was lost, or is older or newer than the
- * moment of the switch, breaks that.
+ * So at any moment, along the pages, a CPU's bytes are `n + 1` up to some page and `n` from there
+ * on. A page that was lost, or is older or newer than the moment of the switch, breaks that.
  */
 
 export const PAGE = 4096;
@@ -21,7 +22,8 @@ const SECOND_START = 0x8000;
 /** A boot sector, to be given to QEMU as a raw disk. */
 export function bootSector(): Buffer {
   const code = new Assembler();
-  // 16 bits. Each CPU comes through here, the others from the copy at SECOND_START: so all addresses are absolute.
+  // 16 bits. Each CPU comes through here, the others from the copy at SECOND_START: so all
+  // addresses are absolute.
   code.put(0xfa); //                                  cli
   code.put(0x31, 0xc0, 0x8e, 0xd8); //                xor ax, ax; mov ds, ax
   code.put(0xe4, 0x92, 0x0c, 0x02, 0xe6, 0x92); //    A20 on, by port 0x92
@@ -31,16 +33,19 @@ export function bootSector(): Buffer {
 
   code.label('protected'); // 32 bits from here on
   code.put(0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // ds = es = ss = 0x10
-  code.put(0x8b, 0x1d).u32(0xfee00020).put(0xc1, 0xeb, 24); // ebx = this CPU's APIC id: the byte of a page that is its own
+  // ebx = this CPU's APIC id: the byte of a page that is its own
+  code.put(0x8b, 0x1d).u32(0xfee00020).put(0xc1, 0xeb, 24);
   code.put(0x66, 0xba, 0xf8, 0x03); //                dx = 0x3f8, the first serial port
-  code.put(0x85, 0xdb, 0x75).relative8('passes'); //  the others go to work; CPU 0 has to wake them first
+  // the others go to work; CPU 0 has to wake them first
+  code.put(0x85, 0xdb, 0x75).relative8('passes');
 
   code.put(0xfc, 0xbe).u32(LOADED_AT); //             cld; esi = LOADED_AT
   code.put(0xbf).u32(SECOND_START); //                edi = SECOND_START
   code.put(0xb9).u32(SECTOR).put(0xf3, 0xa4); //      rep movsb
   code.put(0xb0, 0x41, 0xee); //                      'A'
   for (const message of [0x000c4500, 0x000c4600 | (SECOND_START / PAGE)]) {
-    code.put(0xc7, 0x05).u32(0xfee00300).u32(message); // to all CPUs but this: INIT, then start up at that page
+    // to all CPUs but this: INIT, then start up at that page
+    code.put(0xc7, 0x05).u32(0xfee00300).u32(message);
     code.put(0xb9).u32(100_000).put(0xe2, 0xfe); //   loop $: some time for it
   }
 
@@ -62,7 +67,10 @@ export function bootSector(): Buffer {
   return code.sector();
 }
 
-/** Why `memory` is not what a guest with `cpus` CPUs could have had at one moment; undefined if it is. */
+/**
+ * Why `memory` is not what a guest with `cpus` CPUs could have had at one moment; undefined if it
+ * is.
+ */
 export function brokenInvariant(memory: Uint8Array, cpus = 1): string | undefined {
   for (let cpu = 0; cpu < cpus; cpu++) {
     const first = memory[GUEST_START + cpu]!;
@@ -70,7 +78,8 @@ export function brokenInvariant(memory: Uint8Array, cpus = 1): string | undefine
     for (let page = GUEST_START; page < GUEST_END; page += PAGE) {
       const value = memory[page + cpu]!;
       if (value === current) continue;
-      if (current !== first || value !== ((first + 255) & 255)) return `CPU ${cpu}'s byte at ${page} is ${value} after ${current}; it was ${first} at first`;
+      if (current !== first || value !== ((first + 255) & 255))
+        return `CPU ${cpu}'s byte at ${page} is ${value} after ${current}; it was ${first} at first`;
       current = value;
     }
   }

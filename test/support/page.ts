@@ -6,7 +6,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { locate } from '../runtimes/locate.ts';
-import playwright, { type Browser, type Page } from '../runtimes/node_modules/playwright-core/index.js';
+import playwright, {
+  type Browser,
+  type Page,
+} from '../runtimes/node_modules/playwright-core/index.js';
 import { temporaryFolder } from './command.ts';
 
 /** The page of `examples/browser` in Chromium. */
@@ -14,9 +17,20 @@ import { temporaryFolder } from './command.ts';
 const SERVER = fileURLToPath(new URL('../../build/examples/browser-server.js', import.meta.url));
 /** Screenshots stay here, for people to look at. */
 const ARTEFACTS = fileURLToPath(new URL('../artefacts/browser/', import.meta.url));
-const OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const OPTIONS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
-/** Milliseconds for whatever a page is waited for, and for a test with one: browsers are slow on a machine that is busy. */
+/**
+ * Milliseconds for whatever a page is waited for, and for a test with one: browsers are slow on a
+ * machine that is busy.
+ */
 export const LIMIT = 180_000;
 
 const found = locate('chromium');
@@ -26,7 +40,10 @@ export function chromiumAvailable(): boolean {
   return (process.env['CI'] ?? '') !== '' || !('missing' in found);
 }
 
-/** Starts a browser for the tests of a file. @returns opens a fresh page; what goes wrong in it fails the test. */
+/**
+ * Starts a browser for the tests of a file.
+ * @returns opens a fresh page; what goes wrong in it fails the test.
+ */
 export function useChromium(): (url: string) => Promise<Page> {
   let browser: Browser | undefined;
   beforeAll(async () => {
@@ -55,7 +72,11 @@ export function useChromium(): (url: string) => Promise<Page> {
 
 /** Starts the page's server as one does by hand. @returns its address. */
 export async function serve(...args: string[]): Promise<string> {
-  const child = spawn(process.execPath, [SERVER, '--port', '0', '--folder', await temporaryFolder(), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [SERVER, '--port', '0', '--folder', await temporaryFolder(), ...args],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   onTestFinished(() => void child.kill('SIGKILL'));
   const [url] = (await once(createInterface(child.stdout), 'line')) as [string];
   return url;
@@ -78,7 +99,10 @@ export async function numbers(page: Page, ...names: string[]): Promise<string[]>
 export async function bytesAt(page: Page, offset: string): Promise<string[]> {
   await page.fill('#hex-offset', offset);
   await page.click('#hex-form button:text-is("Go")');
-  await page.waitForFunction((number) => document.querySelector('#hex-caption')!.textContent!.includes(`page ${number}:`), Math.floor(Number(offset) / 4096).toLocaleString('en'));
+  await page.waitForFunction(
+    (number) => document.querySelector('#hex-caption')!.textContent!.includes(`page ${number}:`),
+    Math.floor(Number(offset) / 4096).toLocaleString('en'),
+  );
   return page.locator('#hex-dump > div').allTextContents();
 }
 
@@ -90,7 +114,9 @@ export async function connect(
   channels: number,
   token = '',
 ): Promise<void> {
-  await page.locator(`#${form}`).evaluate((element) => void (element.closest('details')!.open = true));
+  await page
+    .locator(`#${form}`)
+    .evaluate((element) => void (element.closest('details')!.open = true));
   await page.fill(`#${form} [name=uri]`, uri);
   await page.fill(`#${form} [name=channels]`, String(channels));
   await page.fill(`#${form} [name=token]`, token);

@@ -21,7 +21,10 @@ export class Wire {
   static open(uri: string): Promise<Wire> {
     const tcp = /^tcp:(.*):(\d+)$/.exec(uri);
     return new Promise((resolve, reject) => {
-      const place = tcp === null ? { path: uri.slice('unix:'.length) } : { host: tcp[1]!, port: Number(tcp[2]) };
+      const place =
+        tcp === null
+          ? { path: uri.slice('unix:'.length) }
+          : { host: tcp[1]!, port: Number(tcp[2]) };
       const socket = connect({ ...place, allowHalfOpen: true });
       socket.once('error', reject);
       socket.once('connect', () => {
@@ -49,7 +52,9 @@ export class Wire {
     let missing = count;
     while (missing > 0) {
       const buffered = socket.readableLength;
-      const piece = (buffered === 0 ? null : socket.read(Math.min(missing, buffered))) as Buffer | null;
+      const piece = (
+        buffered === 0 ? null : socket.read(Math.min(missing, buffered))
+      ) as Buffer | null;
       if (piece !== null) {
         pieces.push(piece);
         missing -= piece.length;
@@ -100,7 +105,10 @@ export class Wire {
     this.#socket.destroy();
   }
 
-  /** Closes a TCP connection with a reset and nothing else; `resetAndDestroy` would end it in order first. */
+  /**
+   * Closes a TCP connection with a reset and nothing else; `resetAndDestroy` would end it in order
+   * first.
+   */
   reset(): void {
     Object.assign(this.#socket, { resetAndClosing: true }).destroy();
   }
@@ -116,7 +124,10 @@ export class Source {
     this.channels = channels;
   }
 
-  /** Connects the main channel and `channels` others, which have said their ids; the main channel has said nothing yet. */
+  /**
+   * Connects the main channel and `channels` others, which have said their ids; the main channel
+   * has said nothing yet.
+   */
   static async connect(uri: string, channels: number): Promise<Source> {
     const main = await Wire.open(uri);
     const wires: Wire[] = [];
@@ -150,7 +161,10 @@ export class Target {
   private constructor(server: Server, path: string | undefined) {
     this.#server = server;
     const address = server.address();
-    this.uri = path === undefined && typeof address === 'object' ? `tcp:127.0.0.1:${address!.port}` : `unix:${path}`;
+    this.uri =
+      path === undefined && typeof address === 'object'
+        ? `tcp:127.0.0.1:${address!.port}`
+        : `unix:${path}`;
     server.on('connection', (socket) => {
       const wire = new Wire(socket);
       this.#wires.push(wire);

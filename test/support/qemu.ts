@@ -4,13 +4,19 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The peers: QEMU of bookworm-backports, as installed, and that of bookworm itself, unpacked beside it by `.ci/run`. */
+/**
+ * The peers: QEMU of bookworm-backports, as installed, and that of bookworm itself, unpacked beside
+ * it by `.ci/run`.
+ */
 export type QemuVersion = '10.0' | '7.2';
 
 /** Where bookworm's QEMU has been unpacked. */
 const OLD = process.env['MULTIFD_QEMU_7_2'] ?? '/opt/qemu-7.2';
 
-const BINARIES: Record<QemuVersion, { command: string; args: readonly string[]; env: NodeJS.ProcessEnv }> = {
+const BINARIES: Record<
+  QemuVersion,
+  { command: string; args: readonly string[]; env: NodeJS.ProcessEnv }
+> = {
   '10.0': { command: 'qemu-system-x86_64', args: [], env: {} },
   '7.2': {
     command: `${OLD}/usr/bin/qemu-system-x86_64`,
@@ -20,11 +26,13 @@ const BINARIES: Record<QemuVersion, { command: string; args: readonly string[]; 
 };
 
 /**
- * Whether tests against a real QEMU can run, for `describe.skipIf(!qemuAvailable())`. In CI it is always true: there a missing
- * QEMU has to fail, not to skip.
+ * Whether tests against a real QEMU can run, for `describe.skipIf(!qemuAvailable())`. In CI it is
+ * always true: there a missing QEMU has to fail, not to skip.
  */
 export function qemuAvailable(version: QemuVersion = '10.0'): boolean {
-  return process.env['CI'] === 'true' || spawnSync(BINARIES[version].command, ['--version']).status === 0;
+  return (
+    process.env['CI'] === 'true' || spawnSync(BINARIES[version].command, ['--version']).status === 0
+  );
 }
 
 export interface QemuOptions {
@@ -58,7 +66,9 @@ interface QmpEvent {
 
 type Wanted = (event: QmpEvent) => boolean;
 
-/** A running QEMU without devices of its own, driven over QMP. Stop it in the end, whatever happens. */
+/**
+ * A running QEMU without devices of its own, driven over QMP. Stop it in the end, whatever happens.
+ */
 export class Qemu {
   readonly #process: ChildProcess;
   readonly #folder: string;
@@ -87,15 +97,39 @@ export class Qemu {
     void this.#exited.then(() => this.#fail());
   }
 
-  static async start({ machine = 'pc', memory = 64, args = [], version = '10.0', running = false, serial = false }: QemuOptions = {}): Promise<Qemu> {
+  static async start({
+    machine = 'pc',
+    memory = 64,
+    args = [],
+    version = '10.0',
+    running = false,
+    serial = false,
+  }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const qmp = await firstConnection(join(folder, 'qmp'));
     const console = serial ? await firstConnection(join(folder, 'serial')) : undefined;
     const binary = BINARIES[version];
-    const all = [...binary.args, '-accel', 'tcg', '-machine', machine, '-m', `${memory}`, '-nodefaults', '-display', 'none', '-qmp', `unix:${qmp.path}`];
+    const all = [
+      ...binary.args,
+      '-accel',
+      'tcg',
+      '-machine',
+      machine,
+      '-m',
+      `${memory}`,
+      '-nodefaults',
+      '-display',
+      'none',
+      '-qmp',
+      `unix:${qmp.path}`,
+    ];
     if (!running) all.push('-S');
-    if (console !== undefined) all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
-    const child = spawn(binary.command, [...all, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...binary.env } });
+    if (console !== undefined)
+      all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
+    const child = spawn(binary.command, [...all, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, ...binary.env },
+    });
     const qemu = new Qemu(child, folder);
     const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);
     qmp.close();
@@ -136,19 +170,27 @@ export class Qemu {
 
   /** Waits until the migration that was begun last has come to its end. */
   async migrationEnd(): Promise<MigrationEnd> {
-    const { data } = await this.#event(({ event, data }) => event === 'MIGRATION' && ENDS.includes(data['status']));
+    const { data } = await this.#event(
+      ({ event, data }) => event === 'MIGRATION' && ENDS.includes(data['status']),
+    );
     return data['status'] as MigrationEnd;
   }
 
   /** Waits until the migration has begun its pass `number` over the memory; the first is 1. */
   async pass(number: number): Promise<void> {
-    await this.#event(({ event, data }) => event === 'MIGRATION_PASS' && Number(data['pass']) >= number);
+    await this.#event(
+      ({ event, data }) => event === 'MIGRATION_PASS' && Number(data['pass']) >= number,
+    );
   }
 
-  /** Waits until the guest has come `count` passes further, by what it writes to the serial port. */
+  /**
+   * Waits until the guest has come `count` passes further, by what it writes to the serial port.
+   */
   async beats(count: number): Promise<void> {
     const until = this.#beats + count;
-    await new Promise<unknown>((resolve, reject) => this.#beatWaiters.push({ count: until, resolve, reject }));
+    await new Promise<unknown>((resolve, reject) =>
+      this.#beatWaiters.push({ count: until, resolve, reject }),
+    );
   }
 
   async stop(): Promise<void> {
@@ -204,14 +246,21 @@ export class Qemu {
 
   #fail(): void {
     const error = new Error(`QEMU exited: ${this.#stderr}`);
-    for (const { reject } of [...this.#commands.splice(0), ...this.#eventWaiters.splice(0), ...this.#beatWaiters.splice(0)]) reject(error);
+    for (const { reject } of [
+      ...this.#commands.splice(0),
+      ...this.#eventWaiters.splice(0),
+      ...this.#beatWaiters.splice(0),
+    ])
+      reject(error);
   }
 }
 
 const BEAT = 'B'.charCodeAt(0);
 
 /** Listens at `path` for the one connection that QEMU makes. */
-async function firstConnection(path: string): Promise<{ path: string; socket: Promise<Socket>; close(): void }> {
+async function firstConnection(
+  path: string,
+): Promise<{ path: string; socket: Promise<Socket>; close(): void }> {
   const server = createServer();
   const socket = new Promise<Socket>((resolve) => server.once('connection', resolve));
   await new Promise<void>((resolve) => server.listen(path, resolve));

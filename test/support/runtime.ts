@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The path of a runtime of test/runtimes, which has a package.json of its own: nobody but tests needs them. */
+/**
+ * The path of a runtime of test/runtimes, which has a package.json of its own: nobody but tests
+ * needs them.
+ */
 export function runtime(name: 'bun' | 'deno' | 'workerd'): string {
   const path = fileURLToPath(new URL(`../runtimes/node_modules/.bin/${name}`, import.meta.url));
   if (existsSync(path)) return path;

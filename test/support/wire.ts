@@ -1,5 +1,6 @@
 /**
- * QEMU's wire format once more, by hand and with DataView only, so that tests can change every byte of it and do not depend on what they test.
+ * QEMU's wire format once more, by hand and with DataView only, so that tests can change every byte
+ * of it and do not depend on what they test.
  */
 
 export const RAM_ID = 1;
@@ -9,7 +10,16 @@ export const ZSTD = 2 << 1;
 export const DEVICE_STATE = 0x40;
 
 /** Words of the "ram" section: the flags in the low 12 bits. */
-export const Word = { ZERO: 0x002, MEM_SIZE: 0x004, PAGE: 0x008, EOS: 0x010, CONTINUE: 0x020, XBZRLE: 0x040, HOOK: 0x080, FLUSH: 0x200 } as const;
+export const Word = {
+  ZERO: 0x002,
+  MEM_SIZE: 0x004,
+  PAGE: 0x008,
+  EOS: 0x010,
+  CONTINUE: 0x020,
+  XBZRLE: 0x040,
+  HOOK: 0x080,
+  FLUSH: 0x200,
+} as const;
 
 const encoder = new TextEncoder();
 
@@ -75,7 +85,15 @@ export interface RamHeader {
 }
 
 /** 320 + 8 * pagesAlloc bytes. */
-export function ramHeader({ flags = 0, pagesAlloc = 128, normal = [], zero = [], size = 0, number = 0, block = '' }: RamHeader): Uint8Array {
+export function ramHeader({
+  flags = 0,
+  pagesAlloc = 128,
+  normal = [],
+  zero = [],
+  size = 0,
+  number = 0,
+  block = '',
+}: RamHeader): Uint8Array {
   const bytes = new Uint8Array(320 + 8 * pagesAlloc);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, 0x11223344);
@@ -87,7 +105,9 @@ export function ramHeader({ flags = 0, pagesAlloc = 128, normal = [], zero = [],
   view.setBigUint64(24, BigInt(number));
   view.setUint32(32, zero.length);
   bytes.set(text(block), 64);
-  [...normal, ...zero].forEach((offset, i) => view.setBigUint64(320 + 8 * i, BigInt.asUintN(64, BigInt(offset))));
+  [...normal, ...zero].forEach((offset, i) =>
+    view.setBigUint64(320 + 8 * i, BigInt.asUintN(64, BigInt(offset))),
+  );
   return bytes;
 }
 
@@ -102,7 +122,12 @@ export function syncPacket(pagesAlloc = 128): Uint8Array {
 }
 
 /** 276 bytes, then the data. */
-export function devicePacket(idstr: string, instance: number, data: Uint8Array, size = data.length): Uint8Array {
+export function devicePacket(
+  idstr: string,
+  instance: number,
+  data: Uint8Array,
+  size = data.length,
+): Uint8Array {
   const bytes = new Uint8Array(276);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, 0x11223344);
@@ -125,7 +150,14 @@ export function subsection(title: string, ...fields: Uint8Array[]): Uint8Array {
 
 /** `QEVM`, version 3, CONFIGURATION. */
 export function header(machine = 'none', ...subsections: Uint8Array[]): Uint8Array {
-  return concat(text('QEVM'), be32(3), Uint8Array.of(7), be32(text(machine).length), text(machine), ...subsections);
+  return concat(
+    text('QEVM'),
+    be32(3),
+    Uint8Array.of(7),
+    be32(text(machine).length),
+    text(machine),
+    ...subsections,
+  );
 }
 
 export function command(number: number, data: Uint8Array = new Uint8Array(0)): Uint8Array {
@@ -139,30 +171,48 @@ export function word(value: number | bigint, flags: number): Uint8Array {
 }
 
 /** MEM_SIZE and the block list. */
-export function memSize(blocks: readonly Block[], total = blocks.reduce((sum, { length }) => sum + length, 0)): Uint8Array {
-  return concat(word(total, Word.MEM_SIZE), ...blocks.map(({ id, length }) => concat(name(id), be64(length))));
+export function memSize(
+  blocks: readonly Block[],
+  total = blocks.reduce((sum, { length }) => sum + length, 0),
+): Uint8Array {
+  return concat(
+    word(total, Word.MEM_SIZE),
+    ...blocks.map(({ id, length }) => concat(name(id), be64(length))),
+  );
 }
 
 /** START of "ram" and its block list, without EOS. */
 export function start(blocks: readonly Block[], total?: number): Uint8Array {
-  return concat(Uint8Array.of(1), be32(RAM_ID), name('ram'), be32(0), be32(4), memSize(blocks, total));
+  return concat(
+    Uint8Array.of(1),
+    be32(RAM_ID),
+    name('ram'),
+    be32(0),
+    be32(4),
+    memSize(blocks, total),
+  );
 }
 
 export const part = (): Uint8Array => concat(Uint8Array.of(2), be32(RAM_ID));
 export const end = (): Uint8Array => concat(Uint8Array.of(3), be32(RAM_ID));
 export const flush = (): Uint8Array => word(0, Word.FLUSH);
 /** EOS and the section's footer. */
-export const endOfSection = (): Uint8Array => concat(word(0, Word.EOS), Uint8Array.of(0x7e), be32(RAM_ID));
+export const endOfSection = (): Uint8Array =>
+  concat(word(0, Word.EOS), Uint8Array.of(0x7e), be32(RAM_ID));
 export const endOfFile = (): Uint8Array => Uint8Array.of(0);
 
 /** A zero page on the main channel; without a block, the same as the page before. */
 export function zeroPage(offset: number, block?: string): Uint8Array {
-  return block === undefined ? concat(word(offset, Word.ZERO | Word.CONTINUE), Uint8Array.of(0)) : concat(word(offset, Word.ZERO), name(block), Uint8Array.of(0));
+  return block === undefined
+    ? concat(word(offset, Word.ZERO | Word.CONTINUE), Uint8Array.of(0))
+    : concat(word(offset, Word.ZERO), name(block), Uint8Array.of(0));
 }
 
 /** A page on the main channel. */
 export function normalPage(offset: number, content: Uint8Array, block?: string): Uint8Array {
-  return block === undefined ? concat(word(offset, Word.PAGE | Word.CONTINUE), content) : concat(word(offset, Word.PAGE), name(block), content);
+  return block === undefined
+    ? concat(word(offset, Word.PAGE | Word.CONTINUE), content)
+    : concat(word(offset, Word.PAGE), name(block), content);
 }
 
 /** SHUT on the return path; status 0: the target has everything. */

@@ -44,7 +44,10 @@ export class Authority {
       keys,
       extensions: [
         new x509.BasicConstraintsExtension(true, undefined, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+        new x509.KeyUsagesExtension(
+          x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+          true,
+        ),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
@@ -55,10 +58,16 @@ export class Authority {
     return this.#certificate.toString('pem');
   }
 
-  async issue(end: 'server' | 'client', { name = `CN=${end}`, dns = [], ip = [], from = -1, until = 1 }: Identity = {}): Promise<Issued> {
+  async issue(
+    end: 'server' | 'client',
+    { name = `CN=${end}`, dns = [], ip = [], from = -1, until = 1 }: Identity = {},
+  ): Promise<Issued> {
     const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
     const serialNumber = (++this.#serial).toString(16).padStart(2, '0');
-    const names = [...dns.map((value) => ({ type: 'dns' as const, value })), ...ip.map((value) => ({ type: 'ip' as const, value }))];
+    const names = [
+      ...dns.map((value) => ({ type: 'dns' as const, value })),
+      ...ip.map((value) => ({ type: 'ip' as const, value })),
+    ];
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber,
       subject: name,
@@ -70,14 +79,24 @@ export class Authority {
       signingKey: this.#key,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
-        // QEMU 10.0 wants key encipherment of every certificate, also of those whose keys can't do that.
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-        new x509.ExtendedKeyUsageExtension([end === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth]),
+        // QEMU 10.0 wants key encipherment of every certificate, also of those whose keys can't do
+        // that.
+        new x509.KeyUsagesExtension(
+          x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
+          true,
+        ),
+        new x509.ExtendedKeyUsageExtension([
+          end === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth,
+        ]),
         ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
       ],
     });
-    const exported = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
-    const key = `-----BEGIN PRIVATE KEY-----\n${exported.match(/.{1,64}/g)!.join('\n')}\n-----END PRIVATE KEY-----\n`;
+    const exported = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString(
+      'base64',
+    );
+    const key =
+      `-----BEGIN PRIVATE KEY-----\n${exported.match(/.{1,64}/g)!.join('\n')}\n-----END ` +
+      `PRIVATE KEY-----\n`;
     return { cert: certificate.toString('pem'), key, serialNumber };
   }
 
@@ -89,29 +108,56 @@ export class Authority {
       nextUpdate: new Date(Date.now() + DAY),
       signingAlgorithm: ALGORITHM,
       signingKey: this.#key,
-      entries: revoked.map(({ serialNumber }) => ({ serialNumber, revocationDate: new Date(Date.now() - DAY / 2) })),
+      entries: revoked.map(({ serialNumber }) => ({
+        serialNumber,
+        revocationDate: new Date(Date.now() - DAY / 2),
+      })),
     });
     return list.toString('pem').replaceAll(/(BEGIN|END) CRL/g, '$1 X509 CRL');
   }
 }
 
 /** A folder `name` in `parent` with these files; gives its path. */
-export async function folderOf(parent: string, name: string, files: Readonly<Record<string, string>>): Promise<string> {
+export async function folderOf(
+  parent: string,
+  name: string,
+  files: Readonly<Record<string, string>>,
+): Promise<string> {
   const folder = join(parent, name);
   await mkdir(folder);
   for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
   return folder;
 }
 
-/** A folder with the credentials of one end, by QEMU's file names. Without a certificate: those of an anonymous client. */
-export function x509Folder(parent: string, name: string, authority: Authority, end: 'server' | 'client', own?: Issued): Promise<string> {
-  return folderOf(parent, name, { 'ca-cert.pem': authority.pem, ...(own && { [`${end}-cert.pem`]: own.cert, [`${end}-key.pem`]: own.key }) });
+/**
+ * A folder with the credentials of one end, by QEMU's file names. Without a certificate: those of
+ * an anonymous client.
+ */
+export function x509Folder(
+  parent: string,
+  name: string,
+  authority: Authority,
+  end: 'server' | 'client',
+  own?: Issued,
+): Promise<string> {
+  return folderOf(parent, name, {
+    'ca-cert.pem': authority.pem,
+    ...(own && { [`${end}-cert.pem`]: own.cert, [`${end}-key.pem`]: own.key }),
+  });
 }
 
 export const KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff';
 export const OTHER_KEY = KEY.replaceAll('0', 'f');
 
 /** A folder with keys of these users. */
-export function pskFolder(parent: string, name: string, keys: Readonly<Record<string, string>>): Promise<string> {
-  return folderOf(parent, name, { 'keys.psk': Object.entries(keys).map(([user, key]) => `${user}:${key}\n`).join('') });
+export function pskFolder(
+  parent: string,
+  name: string,
+  keys: Readonly<Record<string, string>>,
+): Promise<string> {
+  return folderOf(parent, name, {
+    'keys.psk': Object.entries(keys)
+      .map(([user, key]) => `${user}:${key}\n`)
+      .join(''),
+  });
 }

@@ -1,7 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type IncomingOptions, type IncomingTls, MultifdError, type OutgoingOptions, type OutgoingTls, receive, send } from 'multifd';
+import {
+  type IncomingOptions,
+  type IncomingTls,
+  MultifdError,
+  type OutgoingOptions,
+  type OutgoingTls,
+  receive,
+  send,
+} from 'multifd';
 import { expect } from 'vitest';
 import { withFolder } from '../migration/support.ts';
 import { randomBytes } from '../support/bytes.ts';
@@ -19,19 +27,53 @@ export class Credentials {
 
   static async create(): Promise<Credentials> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-tls-'));
-    const [ours, others] = await Promise.all([Authority.create(), Authority.create('CN=Another authority')]);
+    const [ours, others] = await Promise.all([
+      Authority.create(),
+      Authority.create('CN=Another authority'),
+    ]);
     const server = await ours.issue('server', { ip: ['127.0.0.1', '::1'] });
-    const client = await ours.issue('client', { name: CLIENT_NAME.replaceAll(',', ', ').replace('\\, ', '\\,') });
+    const client = await ours.issue('client', {
+      name: CLIENT_NAME.replaceAll(',', ', ').replace('\\, ', '\\,'),
+    });
     await x509Folder(folder, 'server', ours, 'server', server);
-    await x509Folder(folder, 'server-named', ours, 'server', await ours.issue('server', { dns: ['target.example.com'] }));
-    await x509Folder(folder, 'server-other', others, 'server', await others.issue('server', { ip: ['127.0.0.1'] }));
-    await x509Folder(folder, 'server-expired', ours, 'server', await ours.issue('server', { ip: ['127.0.0.1'], from: -3, until: -1 }));
+    await x509Folder(
+      folder,
+      'server-named',
+      ours,
+      'server',
+      await ours.issue('server', { dns: ['target.example.com'] }),
+    );
+    await x509Folder(
+      folder,
+      'server-other',
+      others,
+      'server',
+      await others.issue('server', { ip: ['127.0.0.1'] }),
+    );
+    await x509Folder(
+      folder,
+      'server-expired',
+      ours,
+      'server',
+      await ours.issue('server', { ip: ['127.0.0.1'], from: -3, until: -1 }),
+    );
     await x509Folder(folder, 'client', ours, 'client', client);
     await x509Folder(folder, 'client-stray', ours, 'client', await others.issue('client'));
-    await x509Folder(folder, 'client-expired', ours, 'client', await ours.issue('client', { from: -3, until: -1 }));
+    await x509Folder(
+      folder,
+      'client-expired',
+      ours,
+      'client',
+      await ours.issue('client', { from: -3, until: -1 }),
+    );
     await x509Folder(folder, 'anonymous', ours, 'client');
     const crl = await ours.revoke(client);
-    await folderOf(folder, 'server-crl', { 'ca-cert.pem': ours.pem, 'server-cert.pem': server.cert, 'server-key.pem': server.key, 'ca-crl.pem': crl });
+    await folderOf(folder, 'server-crl', {
+      'ca-cert.pem': ours.pem,
+      'server-cert.pem': server.cert,
+      'server-key.pem': server.key,
+      'ca-crl.pem': crl,
+    });
     await pskFolder(folder, 'psk', { qemu: KEY, alice: OTHER_KEY });
     await pskFolder(folder, 'psk-other', { qemu: OTHER_KEY, mallory: KEY });
     return new Credentials(folder);
@@ -63,8 +105,18 @@ export interface Case {
   length?: number;
 }
 
-/** Moves a block between two ends of this process, and checks it. Listening is given up when the source has failed, as a user would do it. */
-export function migrate({ source, target, socket = 'tcp', common = {}, returnPath = true, length = 1 << 20 }: Case): Promise<Ends> {
+/**
+ * Moves a block between two ends of this process, and checks it. Listening is given up when the
+ * source has failed, as a user would do it.
+ */
+export function migrate({
+  source,
+  target,
+  socket = 'tcp',
+  common = {},
+  returnPath = true,
+  length = 1 << 20,
+}: Case): Promise<Ends> {
   return withFolder(async (folder) => {
     const shared = (): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));
     const [from, to] = [shared(), shared()];
@@ -82,7 +134,15 @@ export function migrate({ source, target, socket = 'tcp', common = {}, returnPat
       ...(target && { tls: target }),
     };
     const incoming = await receive(listening);
-    const failed = await ended(send({ uri: incoming.uri, blocks: [{ id: 'ram', source: from }], returnPath, ...common, ...(source && { tls: source }) }));
+    const failed = await ended(
+      send({
+        uri: incoming.uri,
+        blocks: [{ id: 'ram', source: from }],
+        returnPath,
+        ...common,
+        ...(source && { tls: source }),
+      }),
+    );
     if (failed !== undefined) abort.abort();
     const refused = await ended(incoming.completed);
     expect(starts).toBe(refused === undefined ? 1 : 0);
@@ -92,7 +152,10 @@ export function migrate({ source, target, socket = 'tcp', common = {}, returnPat
 }
 
 async function ended(end: Promise<unknown>): Promise<MultifdError | undefined> {
-  const thrown = await end.then(() => undefined, (error: unknown) => error);
+  const thrown = await end.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   if (thrown !== undefined) expect(thrown).toBeInstanceOf(MultifdError);
   return thrown as MultifdError | undefined;
 }

@@ -2,9 +2,20 @@ import { Inbox } from 'multifd';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { leavingNothing, withFolder } from '../migration/support.ts';
 import { Credentials } from '../tls/support.ts';
-import { expectWhole, intoInbox, type MakeEnds, move, portEnds, SocketServer, streamEnds, type Way } from './support.ts';
+import {
+  expectWhole,
+  intoInbox,
+  type MakeEnds,
+  move,
+  portEnds,
+  SocketServer,
+  streamEnds,
+  type Way,
+} from './support.ts';
 
-const SHAPES = (['none', 'zlib'] as const).flatMap((compression) => [true, false].map((inline) => ({ compression, inline })));
+const SHAPES = (['none', 'zlib'] as const).flatMap((compression) =>
+  [true, false].map((inline) => ({ compression, inline })),
+);
 
 describe('a migration over', () => {
   let credentials: Credentials;
@@ -19,7 +30,14 @@ describe('a migration over', () => {
     await credentials.remove();
   });
 
-  const kinds = ['tcp:127.0.0.1:0', 'unix:', 'ws://127.0.0.1:0/vm', 'http://127.0.0.1:0/', 'wss://127.0.0.1:0/', 'https://127.0.0.1:0/vm?x=1'];
+  const kinds = [
+    'tcp:127.0.0.1:0',
+    'unix:',
+    'ws://127.0.0.1:0/vm',
+    'http://127.0.0.1:0/',
+    'wss://127.0.0.1:0/',
+    'https://127.0.0.1:0/vm?x=1',
+  ];
 
   it.each(kinds)('%s, whoever listens', async (kind) => {
     const secure = /^(wss|https):/.test(kind);
@@ -29,7 +47,9 @@ describe('a migration over', () => {
       await withFolder((folder) =>
         leavingNothing(async () => {
           const uri = kind === 'unix:' ? `unix:${folder}/socket` : kind;
-          expectWhole(await move({ source: { uri: '', ...client }, target: { uri, ...server } }, shape));
+          expectWhole(
+            await move({ source: { uri: '', ...client }, target: { uri, ...server } }, shape),
+          );
           const source = { uri, listen: true, token: 'secret', ...server };
           const target = { uri: '', connect: true, token: 'secret', ...client };
           expectWhole(await move({ source, target } as Way, shape));
@@ -47,7 +67,9 @@ describe('a migration over', () => {
     for (const shape of SHAPES) {
       await leavingNothing(async () => {
         const inbox = new Inbox();
-        expectWhole(await move({ source: { connect: intoInbox(ends, inbox) }, target: { inbox } }, shape));
+        expectWhole(
+          await move({ source: { connect: intoInbox(ends, inbox) }, target: { inbox } }, shape),
+        );
         const [theirs, ours] = [new Inbox(), new Inbox()];
         for (let connections = 0; connections < 3; connections++) {
           const [near, far] = await ends();
@@ -63,7 +85,11 @@ describe('a migration over', () => {
       [{ uri: '' }, { uri: 'ws://127.0.0.1:0/' }],
       [{ uri: '' }, { uri: 'http://127.0.0.1:0/' }],
     ] as [Way['source'], Way['target']][]) {
-      await leavingNothing(async () => expectWhole(await move({ source, target: { ...target, maxConnections: 20 } }, { channels: 64 })));
+      await leavingNothing(async () =>
+        expectWhole(
+          await move({ source, target: { ...target, maxConnections: 20 } }, { channels: 64 }),
+        ),
+      );
     }
     await leavingNothing(async () =>
       expectWhole(
@@ -81,7 +107,14 @@ describe('a migration over', () => {
   it('WebSockets without a return path, where nobody says at the end that all has come', async () => {
     for (const uri of ['ws://127.0.0.1:0/', 'http://127.0.0.1:0/']) {
       for (const inline of [true, false]) {
-        await leavingNothing(async () => expectWhole(await move({ source: { uri: '' }, target: { uri } }, { inline, length: 8 << 20, source: { returnPath: false } })));
+        await leavingNothing(async () =>
+          expectWhole(
+            await move(
+              { source: { uri: '' }, target: { uri } },
+              { inline, length: 8 << 20, source: { returnPath: false } },
+            ),
+          ),
+        );
         const target = { connect: true, token: 'secret' };
         const listens = { source: { uri, listen: true, token: 'secret' }, target };
         await leavingNothing(async () => {

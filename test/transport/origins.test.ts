@@ -55,7 +55,10 @@ function statusOf(uri: string, kind: Kind, headers: Headers): Promise<number> {
   });
 }
 
-const asker = (uri: string): Answering['ask'] => (kind, headers) => statusOf(uri, kind, headers);
+const asker =
+  (uri: string): Answering['ask'] =>
+  (kind, headers) =>
+    statusOf(uri, kind, headers);
 
 async function proxying(who: Partial<ProxyOptions>, at: 'uri' | 'toUri'): Promise<Answering> {
   const strangers: string[] = [];

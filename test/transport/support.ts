@@ -1,6 +1,22 @@
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect, createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
-import { type Compression, type Connectable, Inbox, type IncomingOptions, type MigrationStatistics, type OutgoingOptions, receive, send, type StreamPair } from 'multifd';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createNetServer,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
+import {
+  type Compression,
+  type Connectable,
+  Inbox,
+  type IncomingOptions,
+  type MigrationStatistics,
+  type OutgoingOptions,
+  receive,
+  send,
+  type StreamPair,
+} from 'multifd';
 import { expect } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { PAGE } from '../migration/support.ts';
@@ -14,7 +30,10 @@ export interface Way {
 
 export type Connect = NonNullable<OutgoingOptions['connect']>;
 
-/** Two pairs of streams that are each other's ends, and hold no more than the chunk that is being handed over. */
+/**
+ * Two pairs of streams that are each other's ends, and hold no more than the chunk that is being
+ * handed over.
+ */
 export function streamPairs(): [StreamPair, StreamPair] {
   const there = new TransformStream<Uint8Array, Uint8Array>();
   const back = new TransformStream<Uint8Array, Uint8Array>();
@@ -57,7 +76,9 @@ export class SocketServer {
   /** The runtime's own WebSocket where it has one, and the server's end. */
   readonly ends: MakeEnds = () => {
     const made = this.#last.then(async (): Promise<[Connectable, Connectable]> => {
-      const accepted = new Promise<WebSocket>((resolve) => void this.#sockets.once('connection', resolve));
+      const accepted = new Promise<WebSocket>(
+        (resolve) => void this.#sockets.once('connection', resolve),
+      );
       const Own = (globalThis.WebSocket ?? WebSocket) as typeof globalThis.WebSocket;
       const client = new Own(this.url);
       return [client, (await accepted) as unknown as globalThis.WebSocket];
@@ -98,7 +119,10 @@ export interface MoveOptions {
   target?: Partial<Omit<IncomingOptions, 'blocks'>>;
   /** Bytes to move. */
   length?: number;
-  /** Cancel the target once the source has failed (false): one that never hears of the source goes on listening. */
+  /**
+   * Cancel the target once the source has failed (false): one that never hears of the source goes
+   * on listening.
+   */
   giveUp?: boolean;
 }
 
@@ -111,7 +135,19 @@ export function content(length: number): Uint8Array {
 }
 
 /** Moves a block between two ends of this process. */
-export async function move(way: Way, { inline = true, compression = 'none', channels = 2, timeout = 20_000, source = {}, target = {}, length = 1 << 20, giveUp = false }: MoveOptions = {}): Promise<Moved> {
+export async function move(
+  way: Way,
+  {
+    inline = true,
+    compression = 'none',
+    channels = 2,
+    timeout = 20_000,
+    source = {},
+    target = {},
+    length = 1 << 20,
+    giveUp = false,
+  }: MoveOptions = {},
+): Promise<Moved> {
   const from = content(length);
   const to = new Uint8Array(new SharedArrayBuffer(length));
   const strangers: string[] = [];
@@ -120,22 +156,38 @@ export async function move(way: Way, { inline = true, compression = 'none', chan
   const give = new AbortController();
   const blocks = [{ id: 'ram', source: from }];
   const { signal = give.signal } = target;
-  const settled = async (sending: Promise<MigrationStatistics>, receiving: Promise<MigrationStatistics>): Promise<Moved> => {
+  const settled = async (
+    sending: Promise<MigrationStatistics>,
+    receiving: Promise<MigrationStatistics>,
+  ): Promise<Moved> => {
     void sending.catch(() => giveUp && give.abort());
     const [sent, received] = await Promise.allSettled([sending, receiving]);
     return { sent, received, from, to, strangers };
   };
   if (way.source.listen !== true) {
-    const incoming = await receive({ ...common, blocks: { ram: to }, ...way.target, ...target, signal });
+    const incoming = await receive({
+      ...common,
+      blocks: { ram: to },
+      ...way.target,
+      ...target,
+      signal,
+    });
     const uri = way.source.uri === undefined ? {} : { uri: way.source.uri || incoming.uri };
-    return settled(send({ ...common, blocks, ...way.source, ...source, ...uri }), incoming.completed);
+    return settled(
+      send({ ...common, blocks, ...way.source, ...source, ...uri }),
+      incoming.completed,
+    );
   }
   let listening = (_: string): void => {};
   const where = new Promise<string>((resolve) => {
     listening = resolve;
   });
   const sending = send({ ...common, blocks, ...way.source, ...source, onListening: listening });
-  const receiving = where.then(async (uri) => (await receive({ ...common, blocks: { ram: to }, ...way.target, uri, ...target, signal })).completed);
+  const receiving = where.then(
+    async (uri) =>
+      (await receive({ ...common, blocks: { ram: to }, ...way.target, uri, ...target, signal }))
+        .completed,
+  );
   return settled(sending, receiving);
 }
 
@@ -146,13 +198,22 @@ export function expectWhole({ sent, received, from, to, strangers }: Moved): voi
   expect(Buffer.compare(from, to)).toBe(0);
   const quarter = from.length / PAGE / 4;
   for (const { value } of [sent, received]) {
-    expect(value.ram).toMatchObject({ normal: 3 * quarter, duplicate: quarter, remaining: 0, 'page-size': PAGE });
+    expect(value.ram).toMatchObject({
+      normal: 3 * quarter,
+      duplicate: quarter,
+      remaining: 0,
+      'page-size': PAGE,
+    });
   }
-  expect(received.value.channels.map(({ bytes, normal }) => ({ bytes, normal }))).toEqual(sent.value.channels.map(({ bytes, normal }) => ({ bytes, normal })));
+  expect(received.value.channels.map(({ bytes, normal }) => ({ bytes, normal }))).toEqual(
+    sent.value.channels.map(({ bytes, normal }) => ({ bytes, normal })),
+  );
 }
 
 /** The error of an end; what is no MultifdError would have no code. */
-export function reasonOf(end: PromiseSettledResult<unknown>): { code: string; message: string } | undefined {
+export function reasonOf(
+  end: PromiseSettledResult<unknown>,
+): { code: string; message: string } | undefined {
   return end.status === 'rejected' ? (end.reason as { code: string; message: string }) : undefined;
 }
 
@@ -160,7 +221,10 @@ export function codesOf({ sent, received }: Moved): [string | undefined, string 
   return [reasonOf(sent)?.code, reasonOf(received)?.code];
 }
 
-/** Passes bytes on between a client and a server, and cuts all connections once so many have gone to the server on one of them. */
+/**
+ * Passes bytes on between a client and a server, and cuts all connections once so many have gone to
+ * the server on one of them.
+ */
 export class Relay {
   readonly port: number;
   readonly #server: NetServer;

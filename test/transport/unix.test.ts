@@ -152,7 +152,8 @@ describe.each(Object.entries(LISTENERS))('%s at the path of a Unix socket', (_, 
         expect(error.message).toContain(path);
         expect([look(), readdirSync(folder)]).toEqual([before, names]);
       }),
-    ));
+    ),
+  );
 
   it('leaves a socket alone that somebody listens on', () =>
     withFolder((folder) =>
@@ -190,7 +191,8 @@ describe.each(Object.entries(LISTENERS))('%s at the path of a Unix socket', (_, 
         expect(await connects(path)).toBe(true);
         await closed(other);
       }),
-    ));
+    ),
+  );
 
   it('names the limit of a path that is too long, and makes nothing of its beginning', () =>
     withFolder((folder) =>
@@ -242,7 +244,10 @@ describe('a Unix socket', () => {
       for (let refused = false; !refused && waiting.length < 100; ) {
         const socket = connect({ path });
         waiting.push(socket);
-        refused = await once(socket, 'connect').then(() => false, () => true);
+        refused = await once(socket, 'connect').then(
+          () => false,
+          () => true,
+        );
       }
       expect(waiting.length).toBeLessThan(100);
       const error = await errorOf(receive({ uri: `unix:${path}`, blocks: {} }));
@@ -261,7 +266,8 @@ describe('a Unix socket', () => {
       expect(most - Buffer.byteLength(path)).toBeLessThan(Buffer.byteLength(character));
       expectWhole(await move({ source: { uri: '' }, target: { uri: `unix:${path}` } }));
       expect(readdirSync(folder)).toEqual([]);
-    }));
+    }),
+  );
 
   it('that a source is to connect to, and whose path is too long, is no other one', () =>
     withFolder((folder) =>

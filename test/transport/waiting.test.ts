@@ -118,7 +118,7 @@ async function meeting(
 }
 
 describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (side) => {
-  it.each(PLACES)('%s, at %s, is not waited for, and takes nobody else\'s place', (who, place) =>
+  it.each(PLACES)("%s, at %s, is not waited for, and takes nobody else's place", (who, place) =>
     withFolder((folder) =>
       leavingNothing(async () => {
         const strangers = new Strangers();
@@ -139,7 +139,8 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
         }
         await close();
       }),
-    ));
+    ),
+  );
 
   it('one that has said all it has to say, and ended its half, is waited for', async () => {
     await leavingNothing(async () => {
@@ -325,5 +326,6 @@ describe('a source that listens', () => {
         expect((await sent).code).toBe('ERR_CANCELLED');
         for (const socket of taken) socket.destroy();
       }),
-    ));
+    ),
+  );
 });

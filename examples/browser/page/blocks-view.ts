@@ -14,7 +14,13 @@ export class BlocksView {
   }
 
   show({ blocks }: Shown): void {
-    this.#rows = blocks.map((block) => ({ block, cells: ['number', 'number', 'number', 'number moved'].map((kind) => make('span', { class: kind })), version: -1 }));
+    this.#rows = blocks.map((block) => ({
+      block,
+      cells: ['number', 'number', 'number', 'number moved'].map((kind) =>
+        make('span', { class: kind }),
+      ),
+      version: -1,
+    }));
     this.#body.replaceChildren(
       ...this.#rows.map(({ block: { id, usedLength }, cells }, index) => {
         const name = make('button', { type: 'button', class: 'link' }, id);
@@ -31,7 +37,13 @@ export class BlocksView {
       const { states } = entry.block;
       if (states.version === entry.version) continue;
       entry.version = states.version;
-      for (const [index, value] of [states.pages, states.normal, states.zero, states.again].entries()) entry.cells[index]!.textContent = count(value);
+      for (const [index, value] of [
+        states.pages,
+        states.normal,
+        states.zero,
+        states.again,
+      ].entries())
+        entry.cells[index]!.textContent = count(value);
     }
   }
 }

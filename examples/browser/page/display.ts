@@ -26,7 +26,15 @@ export class Display {
       this.#hex.open(place);
       this.#map.select(place);
     };
-    this.#map = new MapView({ canvas: byId('map', HTMLCanvasElement), legend: byId('legend', HTMLElement), scale: byId('scale', HTMLElement), readout: byId('readout', HTMLElement) }, open);
+    this.#map = new MapView(
+      {
+        canvas: byId('map', HTMLCanvasElement),
+        legend: byId('legend', HTMLElement),
+        scale: byId('scale', HTMLElement),
+        readout: byId('readout', HTMLElement),
+      },
+      open,
+    );
     this.#hex = new HexView(
       {
         block: byId('hex-block', HTMLSelectElement),
@@ -41,7 +49,10 @@ export class Display {
       (place) => this.#map.select(place),
     );
     this.#blocks = new BlocksView(byId('blocks', HTMLTableSectionElement), open);
-    this.#chart = new ChartView({ svg: byId('chart', SVGSVGElement), rows: byId('channels', HTMLTableSectionElement) });
+    this.#chart = new ChartView({
+      svg: byId('chart', SVGSVGElement),
+      rows: byId('channels', HTMLTableSectionElement),
+    });
   }
 
   get shown(): Shown | undefined {

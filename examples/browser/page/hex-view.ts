@@ -55,7 +55,8 @@ export class HexView {
     this.#enable();
     if (shown.blocks.length === 0) return;
     // When a memory is complete it is shown anew: whoever looks into it goes on looking.
-    const there = before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0);
+    const there =
+      before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0);
     this.#go(there ? before : { block: 0, offset: 0 });
   }
 
@@ -88,7 +89,9 @@ export class HexView {
       const content = await shown.read(block, start);
       if (reading !== this.#reading) return;
       this.#dump(content, start, offset);
-      text = `${id}, page ${(start / pageSize).toLocaleString('en')}: ${stateText(states.codes[start / pageSize]!)}`;
+      text =
+        `${id}, page ${(start / pageSize).toLocaleString('en')}: ` +
+        `${stateText(states.codes[start / pageSize]!)}`;
     } catch (error) {
       if (reading !== this.#reading) return;
       this.#dump(new Uint8Array(0), start, offset);
@@ -102,11 +105,18 @@ export class HexView {
   #dump(content: Uint8Array, start: number, offset: number): void {
     const key = `${start} ${offset}`;
     const before = this.#dumped;
-    if (key === before?.key && content.length === before.content.length && content.every((byte, at) => byte === before.content[at])) return;
+    if (
+      key === before?.key &&
+      content.length === before.content.length &&
+      content.every((byte, at) => byte === before.content[at])
+    )
+      return;
     this.#dumped = { key, content };
     const { dump } = this.#elements;
     dump.replaceChildren(...dumpRows(content, start, offset));
-    if (key !== before?.key) dump.scrollTop = (dump.querySelector<HTMLElement>('.wanted')?.offsetTop ?? dump.offsetTop) - dump.offsetTop;
+    if (key !== before?.key)
+      dump.scrollTop =
+        (dump.querySelector<HTMLElement>('.wanted')?.offsetTop ?? dump.offsetTop) - dump.offsetTop;
   }
 
   #go(place: Place): void {
@@ -126,7 +136,8 @@ export class HexView {
     const { usedLength } = this.#shown.blocks[block]!;
     const offset = parseOffset(this.#elements.offset.value);
     if (offset !== undefined && offset < usedLength) this.#go({ block, offset });
-    else this.#elements.problem.textContent = `give an offset below ${hex(usedLength)}, such as 0x1f000 or 126976`;
+    else
+      this.#elements.problem.textContent = `give an offset below ${hex(usedLength)}, such as 0x1f000 or 126976`;
   }
 
   #enable(): void {
@@ -134,7 +145,9 @@ export class HexView {
     const { blocks, pageSize } = this.#shown!;
     const place = this.#place;
     previous.disabled = place === undefined || place.offset < pageSize;
-    next.disabled = place === undefined || place.offset + pageSize - (place.offset % pageSize) >= blocks[place.block]!.usedLength;
+    next.disabled =
+      place === undefined ||
+      place.offset + pageSize - (place.offset % pageSize) >= blocks[place.block]!.usedLength;
   }
 }
 
@@ -143,11 +156,26 @@ function dumpRows(content: Uint8Array, start: number, wanted: number): HTMLEleme
   const digits = Math.max(8, (start + content.length).toString(16).length);
   for (let at = 0; at < content.length; at += ROW) {
     const part = content.subarray(at, at + ROW);
-    const kind = start + at === wanted - (wanted % ROW) && wanted !== start ? 'wanted' : part.every((byte) => byte === 0) ? 'blank' : 'full';
+    const kind =
+      start + at === wanted - (wanted % ROW) && wanted !== start
+        ? 'wanted'
+        : part.every((byte) => byte === 0)
+          ? 'blank'
+          : 'full';
     const bytes = Array.from(part, (byte) => byte.toString(16).padStart(2, '0'));
     const pairs = `${bytes.slice(0, 8).join(' ')}  ${bytes.slice(8).join(' ')}`;
-    const ascii = Array.from(part, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.')).join('');
-    rows.push(make('div', { class: kind }, make('span', { class: 'at' }, (start + at).toString(16).padStart(digits, '0')), pairs, make('span', { class: 'ascii' }, ascii)));
+    const ascii = Array.from(part, (byte) =>
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.',
+    ).join('');
+    rows.push(
+      make(
+        'div',
+        { class: kind },
+        make('span', { class: 'at' }, (start + at).toString(16).padStart(digits, '0')),
+        pairs,
+        make('span', { class: 'ascii' }, ascii),
+      ),
+    );
   }
   return rows;
 }

@@ -7,11 +7,19 @@ export interface OpenedImage {
   machine: string;
 }
 
-/** Opens a mapped-ram image: a file that somebody picked, or the address of one whose server answers range requests. Pages are read when they are looked at. */
+/**
+ * Opens a mapped-ram image: a file that somebody picked, or the address of one whose server answers
+ * range requests. Pages are read when they are looked at.
+ */
 export async function openImageSource(source: File | URL): Promise<OpenedImage> {
   const image = await openImage(source);
   const blocks: ShownBlock[] = [];
-  for (const block of image.blocks) blocks.push({ id: block.id, usedLength: block.usedLength, states: await statesOf(image, block) });
+  for (const block of image.blocks)
+    blocks.push({
+      id: block.id,
+      usedLength: block.usedLength,
+      states: await statesOf(image, block),
+    });
   return {
     machine: image.configuration.machine,
     shown: {
@@ -40,7 +48,12 @@ async function statesOf(image: ImageReader, block: ImageBlock): Promise<PageStat
 }
 
 /** What an image does not hold is zero, whatever its file has there. */
-async function readPage(image: ImageReader, block: ImageBlock, { codes }: PageStates, offset: number): Promise<Uint8Array> {
+async function readPage(
+  image: ImageReader,
+  block: ImageBlock,
+  { codes }: PageStates,
+  offset: number,
+): Promise<Uint8Array> {
   const bytes = new Uint8Array(image.pageSize);
   if (codes[offset / image.pageSize] === FIRST) await image.readPages(block, offset, bytes);
   return bytes;

@@ -28,8 +28,14 @@ export interface MapRoom {
   most: number;
 }
 
-/** The largest cells with which all fits; when those of one pixel are too many, several pages share one. */
-export function layOut(pages: readonly number[], { width, height, label, most }: MapRoom): MapLayout {
+/**
+ * The largest cells with which all fits; when those of one pixel are too many, several pages share
+ * one.
+ */
+export function layOut(
+  pages: readonly number[],
+  { width, height, label, most }: MapRoom,
+): MapLayout {
   let cell = most;
   let group = 1;
   const columns = (): number => Math.max(1, Math.floor(width / cell));
@@ -50,7 +56,11 @@ export function layOut(pages: readonly number[], { width, height, label, most }:
 }
 
 /** The page at a pixel; undefined where there is none. */
-export function pageAt({ cell, group, columns, areas }: MapLayout, x: number, y: number): { block: number; page: number } | undefined {
+export function pageAt(
+  { cell, group, columns, areas }: MapLayout,
+  x: number,
+  y: number,
+): { block: number; page: number } | undefined {
   const block = areas.findIndex(({ top, rows }) => y >= top && y < top + rows * cell);
   const column = Math.floor(x / cell);
   if (block === -1 || column < 0 || column >= columns) return undefined;
@@ -60,7 +70,11 @@ export function pageAt({ cell, group, columns, areas }: MapLayout, x: number, y:
 }
 
 /** Where a page's cell begins. */
-export function cellOf({ cell, group, columns, areas }: MapLayout, block: number, page: number): { x: number; y: number } {
+export function cellOf(
+  { cell, group, columns, areas }: MapLayout,
+  block: number,
+  page: number,
+): { x: number; y: number } {
   const index = Math.floor(page / group);
   return { x: (index % columns) * cell, y: areas[block]!.top + Math.floor(index / columns) * cell };
 }

@@ -101,13 +101,21 @@ export class MapView {
     const ratio = devicePixelRatio;
     const width = Math.max(1, Math.floor(canvas.parentElement!.clientWidth * ratio));
     const pages = shown.blocks.map(({ states }) => states.pages);
-    this.#layout = layOut(pages, { width, height: MAP_HEIGHT * ratio, label: Math.round(LABEL_HEIGHT * ratio), most: Math.round(LARGEST_CELL * ratio) });
+    this.#layout = layOut(pages, {
+      width,
+      height: MAP_HEIGHT * ratio,
+      label: Math.round(LABEL_HEIGHT * ratio),
+      most: Math.round(LARGEST_CELL * ratio),
+    });
     canvas.width = width;
     canvas.height = this.#layout.height;
     canvas.style.height = `${this.#layout.height / ratio}px`;
     const { group } = this.#layout;
     const page = `of ${bytes(shown.pageSize)}`;
-    this.#elements.scale.textContent = group === 1 ? `a cell is a page ${page}` : `a cell is ${group} pages ${page}, and shows the latest of them`;
+    this.#elements.scale.textContent =
+      group === 1
+        ? `a cell is a page ${page}`
+        : `a cell is ${group} pages ${page}, and shows the latest of them`;
     this.#painted = -1;
     this.paint();
   }
@@ -116,11 +124,13 @@ export class MapView {
     const { cell, group, columns } = this.#layout;
     const image = new ImageData(columns * cell, rows * cell);
     const target = new Uint32Array(image.data.buffer);
-    const side = cell >= CELL_WITH_GAP * devicePixelRatio ? cell - Math.round(devicePixelRatio) : cell;
+    const side =
+      cell >= CELL_WITH_GAP * devicePixelRatio ? cell - Math.round(devicePixelRatio) : cell;
     for (let first = 0, index = 0; first < codes.length; first += group, index++) {
       const pixel = this.#pixels[latest(codes, first, group)]!;
       const at = Math.floor(index / columns) * cell * image.width + (index % columns) * cell;
-      for (let line = 0; line < side; line++) target.fill(pixel, at + line * image.width, at + line * image.width + side);
+      for (let line = 0; line < side; line++)
+        target.fill(pixel, at + line * image.width, at + line * image.width + side);
     }
     return image;
   }
@@ -132,7 +142,12 @@ export class MapView {
     const line = 2 * devicePixelRatio;
     context.strokeStyle = colour;
     context.lineWidth = line;
-    context.strokeRect(x - line / 2, y - line / 2, this.#layout.cell + line / 2, this.#layout.cell + line / 2);
+    context.strokeRect(
+      x - line / 2,
+      y - line / 2,
+      this.#layout.cell + line / 2,
+      this.#layout.cell + line / 2,
+    );
   }
 
   #showLegend(): void {
@@ -140,13 +155,22 @@ export class MapView {
     const rounds = Math.max(0, ...blocks.map(({ states }) => states.round));
     if (rounds === this.#rounds) return;
     this.#rounds = rounds;
-    const entry = (code: number, text: string): HTMLElement => make('li', {}, this.#swatch(code), text);
+    const entry = (code: number, text: string): HTMLElement =>
+      make('li', {}, this.#swatch(code), text);
     const entries = [entry(ZERO, stateText(ZERO)), entry(FIRST, stateText(FIRST))];
     if (kind === 'received') entries.unshift(entry(NEVER, stateText(NEVER)));
     if (rounds > 1) {
       const ramp = make('span', { class: 'ramp' });
-      for (let round = 2; round <= Math.min(rounds, 9); round++) ramp.append(this.#swatch(FIRST + round - 1));
-      entries.push(make('li', {}, ramp, rounds === 2 ? 'sent again in round 2' : `sent again, last in round 2 to ${rounds}`));
+      for (let round = 2; round <= Math.min(rounds, 9); round++)
+        ramp.append(this.#swatch(FIRST + round - 1));
+      entries.push(
+        make(
+          'li',
+          {},
+          ramp,
+          rounds === 2 ? 'sent again in round 2' : `sent again, last in round 2 to ${rounds}`,
+        ),
+      );
     }
     this.#elements.legend.replaceChildren(...entries);
   }
@@ -170,7 +194,10 @@ export class MapView {
     const page = place.offset / shown.pageSize;
     const { group } = this.#layout;
     const last = Math.min(page + group, states.pages) - 1;
-    const pages = group === 1 || last === page ? `page ${count(page)}` : `pages ${count(page)} to ${count(last)}`;
+    const pages =
+      group === 1 || last === page
+        ? `page ${count(page)}`
+        : `pages ${count(page)} to ${count(last)}`;
     this.#elements.readout.textContent = `${id} at ${hex(place.offset)}, ${pages}: ${stateText(latest(states.codes, page, group))}`;
   }
 
@@ -179,11 +206,19 @@ export class MapView {
     if (shown === undefined) return;
     const { block, offset } = this.#selected ?? { block: 0, offset: 0 };
     const { group, columns } = this.#layout;
-    const steps: Record<string, number> = { ArrowLeft: -group, ArrowRight: group, ArrowUp: -group * columns, ArrowDown: group * columns };
+    const steps: Record<string, number> = {
+      ArrowLeft: -group,
+      ArrowRight: group,
+      ArrowUp: -group * columns,
+      ArrowDown: group * columns,
+    };
     const step = event.key === 'Enter' ? 0 : steps[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    const page = Math.min(Math.max(offset / shown.pageSize + step, 0), shown.blocks[block]!.states.pages - 1);
+    const page = Math.min(
+      Math.max(offset / shown.pageSize + step, 0),
+      shown.blocks[block]!.states.pages - 1,
+    );
     this.#open({ block, offset: page * shown.pageSize });
   }
 }
@@ -191,6 +226,7 @@ export class MapView {
 /** A group's code: of codes the greater is the later. */
 function latest(codes: Uint8Array, first: number, group: number): number {
   let code = codes[first]!;
-  for (let page = first + 1; page < Math.min(first + group, codes.length); page++) code = Math.max(code, codes[page]!);
+  for (let page = first + 1; page < Math.min(first + group, codes.length); page++)
+    code = Math.max(code, codes[page]!);
   return code;
 }

@@ -6,7 +6,8 @@ import type { Shown } from './shown.ts';
 /** The numbers at the top of the page. */
 export class NumbersView {
   showMemory({ blocks }: Shown): void {
-    const sum = (of: (block: Shown['blocks'][number]) => number): number => blocks.reduce((total, block) => total + of(block), 0);
+    const sum = (of: (block: Shown['blocks'][number]) => number): number =>
+      blocks.reduce((total, block) => total + of(block), 0);
     put('memory', bytes(sum(({ usedLength }) => usedLength)));
     put('pages', count(sum(({ states }) => states.pages)));
     put('normal', count(sum(({ states }) => states.normal)));

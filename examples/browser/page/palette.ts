@@ -11,8 +11,24 @@ interface Theme {
   again: readonly [Oklch, Oklch];
 }
 
-const LIGHT: Theme = { never: [0.97, 0.004, 250], zero: [0.86, 0.02, 245], normal: [0.6, 0.13, 245], again: [[0.8, 0.16, 85], [0.42, 0.18, 5]] };
-const DARK: Theme = { never: [0.245, 0.01, 250], zero: [0.38, 0.03, 245], normal: [0.64, 0.13, 240], again: [[0.88, 0.16, 95], [0.56, 0.23, 5]] };
+const LIGHT: Theme = {
+  never: [0.97, 0.004, 250],
+  zero: [0.86, 0.02, 245],
+  normal: [0.6, 0.13, 245],
+  again: [
+    [0.8, 0.16, 85],
+    [0.42, 0.18, 5],
+  ],
+};
+const DARK: Theme = {
+  never: [0.245, 0.01, 250],
+  zero: [0.38, 0.03, 245],
+  normal: [0.64, 0.13, 240],
+  again: [
+    [0.88, 0.16, 95],
+    [0.56, 0.23, 5],
+  ],
+};
 
 /** After this many rounds the colours of later ones are all the same. */
 const RAMP_ROUNDS = 8;
@@ -32,7 +48,11 @@ function colourOf(code: number, { never, zero, normal, again: [from, to] }: Them
   const share = Math.min((code - FIRST - 1) / (RAMP_ROUNDS - 1), 1);
   // The shorter way around the circle.
   const turn = ((to[2] - from[2] + 540) % 360) - 180;
-  return [from[0] + share * (to[0] - from[0]), from[1] + share * (to[1] - from[1]), from[2] + share * turn];
+  return [
+    from[0] + share * (to[0] - from[0]),
+    from[1] + share * (to[1] - from[1]),
+    from[2] + share * turn,
+  ];
 }
 
 /** To sRGB, 0 to 255 each; what lies outside is cut off. */

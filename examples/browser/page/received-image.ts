@@ -7,12 +7,27 @@ interface Part {
   bytes: Uint8Array;
 }
 
-/** What was received, as the file that it would be, to be read anywhere. @param pages each block's memory. */
-export function receivedImage(name: string, plan: ImagePlan, pages: readonly Uint8Array[], states: readonly PageStates[], tail: Uint8Array): RandomAccess {
+/**
+ * What was received, as the file that it would be, to be read anywhere.
+ * @param pages each block's memory.
+ */
+export function receivedImage(
+  name: string,
+  plan: ImagePlan,
+  pages: readonly Uint8Array[],
+  states: readonly PageStates[],
+  tail: Uint8Array,
+): RandomAccess {
   const parts: Part[] = [
     ...plan.pieces,
-    ...plan.blocks.map(({ bitmapOffset, bitmapLength }, index) => ({ position: bitmapOffset, bytes: bitmapOf(states[index]!, bitmapLength) })),
-    ...plan.blocks.map(({ pagesOffset }, index) => ({ position: pagesOffset, bytes: pages[index]! })),
+    ...plan.blocks.map(({ bitmapOffset, bitmapLength }, index) => ({
+      position: bitmapOffset,
+      bytes: bitmapOf(states[index]!, bitmapLength),
+    })),
+    ...plan.blocks.map(({ pagesOffset }, index) => ({
+      position: pagesOffset,
+      bytes: pages[index]!,
+    })),
     { position: plan.tailOffset, bytes: tail },
   ].sort((a, b) => a.position - b.position);
   const size = plan.tailOffset + tail.length;
@@ -38,6 +53,7 @@ export function receivedImage(name: string, plan: ImagePlan, pages: readonly Uin
 /** One bit for each page that has content. */
 function bitmapOf({ codes }: PageStates, length: number): Uint8Array {
   const bitmap = new Uint8Array(length);
-  for (const [page, code] of codes.entries()) if (code > ZERO) bitmap[page >> 3]! |= 1 << (page & 7);
+  for (const [page, code] of codes.entries())
+    if (code > ZERO) bitmap[page >> 3]! |= 1 << (page & 7);
   return bitmap;
 }

@@ -1,7 +1,14 @@
 import { type ReceiveSettings, type Report, runReception } from './reception.ts';
 
-/** Receives in a thread of its own, which this one shares memory with, and where there is none in this one. The last report is `completed` or `failed`. */
-export function startReceiving(settings: ReceiveSettings, signal: AbortSignal, onReport: (report: Report) => void): void {
+/**
+ * Receives in a thread of its own, which this one shares memory with, and where there is none in
+ * this one. The last report is `completed` or `failed`.
+ */
+export function startReceiving(
+  settings: ReceiveSettings,
+  signal: AbortSignal,
+  onReport: (report: Report) => void,
+): void {
   if (!crossOriginIsolated) {
     void runReception(settings, false, signal, onReport);
     return;

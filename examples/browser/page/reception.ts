@@ -1,4 +1,13 @@
-import { type Compression, type ImagePlan, type ImageStore, type MigrationStatistics, MultifdError, type PageSink, type PlannedBlock, receive } from 'multifd';
+import {
+  type Compression,
+  type ImagePlan,
+  type ImageStore,
+  type MigrationStatistics,
+  MultifdError,
+  type PageSink,
+  type PlannedBlock,
+  receive,
+} from 'multifd';
 import { NEVER, PageStates, ZERO } from './states.ts';
 
 export interface ReceiveSettings {
@@ -8,7 +17,9 @@ export interface ReceiveSettings {
   token?: string;
 }
 
-/** What is received: an image's parts. Where there is shared memory, that of the blocks is in it. */
+/**
+ * What is received: an image's parts. Where there is shared memory, that of the blocks is in it.
+ */
 export interface Received {
   /** Everything but bitmaps, pages and the tail, and where all of it would be in a file. */
   plan: ImagePlan;
@@ -37,10 +48,16 @@ const WASM_PAGE = 65536;
 const MOST_WASM_PAGES = 65536;
 
 /**
- * Receives into memories of its own, one for each block, in the thread that calls. Ends with `completed` or `failed`.
+ * Receives into memories of its own, one for each block, in the thread that calls. Ends with
+ * `completed` or `failed`.
  * @param shared whether memories and states are to be shared with other threads.
  */
-export async function runReception(settings: ReceiveSettings, shared: boolean, signal: AbortSignal, report: (report: Report) => void): Promise<void> {
+export async function runReception(
+  settings: ReceiveSettings,
+  shared: boolean,
+  signal: AbortSignal,
+  report: (report: Report) => void,
+): Promise<void> {
   const store = new MemoryStore(shared, (received) => report({ kind: 'received', received }));
   try {
     const incoming = await receive({
@@ -78,10 +95,15 @@ class MemoryStore implements ImageStore {
       const pages = usedLength / plan.pageSize;
       return new PageStates(this.#buffer(PageStates.bytes(pages)), pages);
     });
-    const blocks = plan.blocks.map((block, index) => ({ memory: this.#memory(block), states: states[index]!.buffer }));
+    const blocks = plan.blocks.map((block, index) => ({
+      memory: this.#memory(block),
+      states: states[index]!.buffer,
+    }));
     this.#received = { plan, blocks };
     this.#onReceived(this.#received);
-    return blocks.map(({ memory }, index) => this.#sink(new Uint8Array(memory.buffer), states[index]!, plan.pageSize));
+    return blocks.map(({ memory }, index) =>
+      this.#sink(new Uint8Array(memory.buffer), states[index]!, plan.pageSize),
+    );
   }
 
   commit(tail: Uint8Array): void {
@@ -103,8 +125,11 @@ class MemoryStore implements ImageStore {
         mark(offset, pages.length, true);
       },
       zero(offset, length) {
-        // What nothing came for is zero already, and takes no memory of the machine as long as nobody writes there.
-        const untouched = states.codes.subarray(offset / pageSize, (offset + length) / pageSize).every((code) => code === NEVER || code === ZERO);
+        // What nothing came for is zero already, and takes no memory of the machine as long as
+        // nobody writes there.
+        const untouched = states.codes
+          .subarray(offset / pageSize, (offset + length) / pageSize)
+          .every((code) => code === NEVER || code === ZERO);
         if (!untouched) bytes.fill(0, offset, offset + length);
         mark(offset, length, false);
       },
@@ -113,7 +138,12 @@ class MemoryStore implements ImageStore {
 
   #memory({ id, usedLength }: PlannedBlock): WebAssembly.Memory {
     const pages = Math.ceil(usedLength / WASM_PAGE);
-    if (pages > MOST_WASM_PAGES) throw new MultifdError('ERR_BLOCK_LENGTH', `the block ${JSON.stringify(id)} has ${usedLength} bytes, more than the 4 GiB that one WebAssembly memory can have here`);
+    if (pages > MOST_WASM_PAGES)
+      throw new MultifdError(
+        'ERR_BLOCK_LENGTH',
+        `the block ${JSON.stringify(id)} has ${usedLength} bytes, more than the 4 GiB that ` +
+          'one WebAssembly memory can have here',
+      );
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: this.#shared });
   }
 

@@ -1,4 +1,7 @@
-/** What is known of a page: one byte each. From {@link FIRST} on, `code - FIRST + 1` is the round in which its content came last. */
+/**
+ * What is known of a page: one byte each. From {@link FIRST} on, `code - FIRST + 1` is the round in
+ * which its content came last.
+ */
 export const NEVER = 0;
 export const ZERO = 1;
 export const FIRST = 2;
@@ -9,7 +12,8 @@ const WORDS = 8;
 const HEADER_BYTES = WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /**
- * The pages of one block: a byte for each, and counters. One thread writes, the one that receives; any may read, where the buffer is shared.
+ * The pages of one block: a byte for each, and counters. One thread writes, the one that receives;
+ * any may read, where the buffer is shared.
  *
  *     i32 version, round, zero, normal, again, 3 unused | u8 code per page | u8 round per page
  *
@@ -65,8 +69,8 @@ export class PageStates {
   /**
    * Pages came, from page `first` on.
    *
-   * @param round the round by the statistics. They are some way behind, but no page comes twice in a round: one that came in this round already says
-   *   that it is over.
+   * @param round the round by the statistics. They are some way behind, but no page comes twice
+   *   in a round: one that came in this round already says that it is over.
    */
   mark(first: number, count: number, content: boolean, round: number): void {
     let current = Math.max(round, this.round, 1);
@@ -81,7 +85,11 @@ export class PageStates {
         else normal--;
       }
       // What comes for the first time is no change, in whatever round: all of memory is sent once.
-      this.codes[page] = content ? (before === NEVER ? FIRST : Math.min(FIRST - 1 + current, LAST)) : ZERO;
+      this.codes[page] = content
+        ? before === NEVER
+          ? FIRST
+          : Math.min(FIRST - 1 + current, LAST)
+        : ZERO;
       this.#rounds[page] = Math.min(current, LAST);
       if (content) normal++;
       else zero++;

@@ -30,7 +30,13 @@ export class Ends {
   }
 
   get sources(): OfferedSource[] {
-    return [{ name: 'program', about: 'Receive a program at work' }, ...this.#images.map((path, index) => ({ name: String(index), about: `Receive ${basename(path)}` }))];
+    return [
+      { name: 'program', about: 'Receive a program at work' },
+      ...this.#images.map((path, index) => ({
+        name: String(index),
+        about: `Receive ${basename(path)}`,
+      })),
+    ];
   }
 
   get full(): boolean {
@@ -43,7 +49,14 @@ export class Ends {
     if (name !== 'program' && image === undefined) return undefined;
     const token = randomUUID();
     const uri = await new Promise<string>((onListening, reject) => {
-      const options = { uri: ANYWHERE, listen: true, onListening, channels: CHANNELS, token, signal: this.#closing.signal };
+      const options = {
+        uri: ANYWHERE,
+        listen: true,
+        onListening,
+        channels: CHANNELS,
+        token,
+        signal: this.#closing.signal,
+      };
       const work = image === undefined ? migrateProgram(options) : send({ ...options, image });
       work.catch(reject);
       this.#watch(`source of ${image ?? 'the program'}`, work);
@@ -55,7 +68,13 @@ export class Ends {
   async target(): Promise<ServerEnd> {
     const token = randomUUID();
     const path = join(this.#folder, `received-${++this.#targets}.img`);
-    const { uri, completed } = await receive({ uri: ANYWHERE, channels: CHANNELS, token, image: path, signal: this.#closing.signal });
+    const { uri, completed } = await receive({
+      uri: ANYWHERE,
+      channels: CHANNELS,
+      token,
+      image: path,
+      signal: this.#closing.signal,
+    });
     this.#watch(path, completed);
     return { uri, channels: CHANNELS, token, path };
   }
@@ -68,7 +87,8 @@ export class Ends {
   #watch(what: string, work: Promise<unknown>): void {
     const working = work.then(
       () => console.log(`${what}: completed`),
-      (error: unknown) => console.log(`${what}: ${MultifdError.from(error).code}: ${(error as Error).message}`),
+      (error: unknown) =>
+        console.log(`${what}: ${MultifdError.from(error).code}: ${(error as Error).message}`),
     );
     this.#working.add(working);
     void working.then(() => this.#working.delete(working));
@@ -79,7 +99,14 @@ async function migrateProgram(options: OutgoingOptions): Promise<void> {
   const program = new Program();
   program.start();
   try {
-    await program.guest.migrate({ ...options, maxBandwidth: PROGRAM_BANDWIDTH, downtimeLimit: 50, autoConverge: false, onMaxRounds: 'stop', maxRounds: 12 });
+    await program.guest.migrate({
+      ...options,
+      maxBandwidth: PROGRAM_BANDWIDTH,
+      downtimeLimit: 50,
+      autoConverge: false,
+      onMaxRounds: 'stop',
+      maxRounds: 12,
+    });
   } finally {
     program.stop();
   }

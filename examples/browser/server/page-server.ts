@@ -34,7 +34,9 @@ export async function servePage(options: PageServerOptions): Promise<PageServer>
       response.writeHead(500).end('the server has failed; its own output says why\n');
     });
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(options.port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen(options.port, '127.0.0.1', resolve),
+  );
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     close() {
@@ -44,19 +46,34 @@ export async function servePage(options: PageServerOptions): Promise<PageServer>
   };
 }
 
-async function answer({ method, url, headers }: IncomingMessage, response: ServerResponse, { mounts, isolated, get, post }: PageServerOptions): Promise<void> {
+async function answer(
+  { method, url, headers }: IncomingMessage,
+  response: ServerResponse,
+  { mounts, isolated, get, post }: PageServerOptions,
+): Promise<void> {
   const { pathname } = new URL(url ?? '/', 'http://127.0.0.1');
   if (method === 'GET') {
     const content = get?.(pathname);
-    return content === undefined ? serveFile(response, pathname, mounts, isolated) : write(response, content);
+    return content === undefined
+      ? serveFile(response, pathname, mounts, isolated)
+      : write(response, content);
   }
   if (method !== 'POST') return write(response, { status: 405, content: 'GET or POST' });
   // A page of another site, or of another name for this machine, starts nothing here.
-  const own = headers['sec-fetch-site'] === 'same-origin' && /^(127\.0\.0\.1|localhost):\d+$/.test(headers.host ?? '');
-  write(response, own ? await post(pathname) : { status: 403, content: 'only this server\'s own page may ask for that' });
+  const own =
+    headers['sec-fetch-site'] === 'same-origin' &&
+    /^(127\.0\.0\.1|localhost):\d+$/.test(headers.host ?? '');
+  write(
+    response,
+    own
+      ? await post(pathname)
+      : { status: 403, content: "only this server's own page may ask for that" },
+  );
 }
 
 function write(response: ServerResponse, { status, content }: Answer): void {
-  if (typeof content === 'string') response.writeHead(status, { 'Content-Type': 'text/plain' }).end(content);
-  else response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(content));
+  if (typeof content === 'string')
+    response.writeHead(status, { 'Content-Type': 'text/plain' }).end(content);
+  else
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(content));
 }

@@ -3,12 +3,18 @@ import { Guest } from 'multifd';
 const PAGE = 4096;
 const MEBIBYTES = 64;
 const PAGES = (MEBIBYTES * 2 ** 20) / PAGE;
-/** Of each sixteen neighbouring pages, so many have a text from the beginning on; the others are zero until the program comes to them. */
+/**
+ * Of each sixteen neighbouring pages, so many have a text from the beginning on; the others are
+ * zero until the program comes to them.
+ */
 const WRITTEN_OF_16 = 9;
 /** The program writes so many pages at a time, so many milliseconds apart. */
 const BURST_PAGES = 24;
 const BURST_MS = 8;
-/** It goes through a part of so many pages again and again; most of what a program changes it changes often. */
+/**
+ * It goes through a part of so many pages again and again; most of what a program changes it
+ * changes often.
+ */
 const WORKING_SET = 1536;
 
 /** What a page says from the beginning on. */
@@ -16,7 +22,10 @@ export function pageText(page: number): string {
   return `This is page ${page} of a program's memory. `;
 }
 
-/** A program in a WebAssembly memory: it counts up in pages that have a text, over and over, while it is moved. */
+/**
+ * A program in a WebAssembly memory: it counts up in pages that have a text, over and over, while
+ * it is moved.
+ */
 export class Program {
   readonly memory = new WebAssembly.Memory({ initial: (PAGES * PAGE) / 65536 });
   readonly guest: Guest;
@@ -26,8 +35,13 @@ export class Program {
   constructor() {
     const bytes = new Uint8Array(this.memory.buffer);
     const encoder = new TextEncoder();
-    for (let page = 0; page < PAGES; page++) if (hasText(page)) bytes.set(encoder.encode(pageText(page)), page * PAGE);
-    this.guest = new Guest({ blocks: [{ id: 'program', memory: this.memory }], stop: () => this.stop(), resume: () => this.start() });
+    for (let page = 0; page < PAGES; page++)
+      if (hasText(page)) bytes.set(encoder.encode(pageText(page)), page * PAGE);
+    this.guest = new Guest({
+      blocks: [{ id: 'program', memory: this.memory }],
+      stop: () => this.stop(),
+      resume: () => this.start(),
+    });
   }
 
   start(): void {

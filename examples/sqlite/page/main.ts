@@ -3,7 +3,14 @@ import { byId } from '../../browser/page/dom.ts';
 import { bytes, count } from '../../browser/page/format.ts';
 import { post } from '../../browser/page/server.ts';
 import type { Arrival, Report, Request } from './messages.ts';
-import { showActivity, showAnswer, showArrival, showChecks, showRefusal, showStatus } from './views.ts';
+import {
+  showActivity,
+  showAnswer,
+  showArrival,
+  showChecks,
+  showRefusal,
+  showStatus,
+} from './views.ts';
 
 class DatabasePage {
   readonly #worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -13,9 +20,17 @@ class DatabasePage {
   constructor() {
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Report>) => this.#hear(data));
     this.#worker.addEventListener('error', ({ message }) => this.#settle('failed', message));
-    byId('receive', HTMLButtonElement).addEventListener('click', () => void this.#move('receive', 'leave'));
-    byId('send', HTMLButtonElement).addEventListener('click', () => void this.#move('send', 'return'));
-    byId('verify', HTMLButtonElement).addEventListener('click', () => this.#request({ kind: 'verify' }));
+    byId('receive', HTMLButtonElement).addEventListener(
+      'click',
+      () => void this.#move('receive', 'leave'),
+    );
+    byId('send', HTMLButtonElement).addEventListener(
+      'click',
+      () => void this.#move('send', 'return'),
+    );
+    byId('verify', HTMLButtonElement).addEventListener('click', () =>
+      this.#request({ kind: 'verify' }),
+    );
     const form = byId('query', HTMLFormElement);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -41,7 +56,11 @@ class DatabasePage {
   #hear(report: Report): void {
     switch (report.kind) {
       case 'moving':
-        return showStatus('busy', `${this.#place === 'away' ? 'Receiving' : 'Sending'}: ${bytes(report.transferred)} for ${bytes(report.total)} of memory …`);
+        return showStatus(
+          'busy',
+          `${this.#place === 'away' ? 'Receiving' : 'Sending'}: ${bytes(report.transferred)} ` +
+            `for ${bytes(report.total)} of memory …`,
+        );
       case 'arrived':
         this.#place = 'here';
         this.#arrival = report.arrival;
@@ -50,7 +69,11 @@ class DatabasePage {
         return this.#request({ kind: 'verify' });
       case 'left':
         this.#place = 'away';
-        return this.#settle('done', `The database is at the server again: it left with transaction ${count(report.committed)}.`);
+        return this.#settle(
+          'done',
+          'The database is at the server again: it left with transaction ' +
+            `${count(report.committed)}.`,
+        );
       case 'activity':
         return showActivity(report.activity, this.#arrival);
       case 'failed':
@@ -74,7 +97,8 @@ class DatabasePage {
     document.body.dataset['database'] = this.#place;
     byId('receive', HTMLButtonElement).disabled = moving || here;
     byId('send', HTMLButtonElement).disabled = moving || !here;
-    for (const button of document.querySelectorAll<HTMLButtonElement>('#verify, #query button')) button.disabled = !here;
+    for (const button of document.querySelectorAll<HTMLButtonElement>('#verify, #query button'))
+      button.disabled = !here;
   }
 }
 

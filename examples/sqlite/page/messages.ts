@@ -10,7 +10,10 @@ export type Request =
   | { kind: 'ask'; sql: string };
 
 export interface Arrival {
-  /** The number of the last transaction that came along, and when it was committed at the source, by the clock of all processes. */
+  /**
+   * The number of the last transaction that came along, and when it was committed at the source, by
+   * the clock of all processes.
+   */
   committed: number;
   lastCommit: number;
   accounts: number;

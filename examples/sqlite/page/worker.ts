@@ -1,4 +1,7 @@
-/** The page's thread that has the database: it is at work all the time, and the page is not to wait for it. */
+/**
+ * The page's thread that has the database: it is at work all the time, and the page is not to wait
+ * for it.
+ */
 import type { LiveStatistics, MigrationStatistics } from 'multifd';
 import type { ServerEnd } from '../../browser/page/server.ts';
 import { Home } from '../home.ts';
@@ -31,7 +34,10 @@ class Work {
           return say({ kind: 'answered', answer: this.#home.ask(request.sql) });
       }
     } catch (error) {
-      say({ kind: request.kind === 'ask' ? 'refused' : 'failed', message: (error as Error).message });
+      say({
+        kind: request.kind === 'ask' ? 'refused' : 'failed',
+        message: (error as Error).message,
+      });
     }
   }
 
@@ -40,15 +46,28 @@ class Work {
     const { completed } = await home.receive({ uri, connect: true, token, onProgress: sayMoving });
     await completed;
     const { committed, lastCommit, accounts } = home.carried!;
-    say({ kind: 'arrived', arrival: { committed, lastCommit, accounts, memory: home.memory.buffer.byteLength } });
-    home.writer!.failure.catch(({ message }: Error) => say({ kind: 'failed', message: `the writer has stopped: ${message}` }));
+    say({
+      kind: 'arrived',
+      arrival: { committed, lastCommit, accounts, memory: home.memory.buffer.byteLength },
+    });
+    home.writer!.failure.catch(({ message }: Error) =>
+      say({ kind: 'failed', message: `the writer has stopped: ${message}` }),
+    );
     this.#activity = setInterval(() => this.#sayActivity(), ACTIVITY_MS);
   }
 
   async #send({ uri, token }: ServerEnd): Promise<void> {
     const home = this.#home;
     const writer = home.writer!;
-    await home.migrate({ uri, token, onProgress: sayMoving, downtimeLimit: 50, maxRounds: 20, onMaxRounds: 'stop', autoConverge: true });
+    await home.migrate({
+      uri,
+      token,
+      onProgress: sayMoving,
+      downtimeLimit: 50,
+      maxRounds: 20,
+      onMaxRounds: 'stop',
+      autoConverge: true,
+    });
     clearInterval(this.#activity);
     say({ kind: 'left', committed: writer.committed });
   }
@@ -57,7 +76,14 @@ class Work {
     const { writer } = this.#home;
     if (writer === undefined) return;
     const { transactions, duration } = writer.pace();
-    say({ kind: 'activity', activity: { committed: writer.committed, perSecond: (1000 * transactions) / duration, firstCommit: writer.firstCommit } });
+    say({
+      kind: 'activity',
+      activity: {
+        committed: writer.committed,
+        perSecond: (1000 * transactions) / duration,
+        firstCommit: writer.firstCommit,
+      },
+    });
   }
 }
 

@@ -9,7 +9,10 @@ import { checkLine, totalLine } from '../report.ts';
 /** At a port that is free. */
 const ANYWHERE = 'ws://127.0.0.1:0/';
 
-/** The server's home of the database, and its ends of the migrations: each is made when the page asks for it, and takes one. */
+/**
+ * The server's home of the database, and its ends of the migrations: each is made when the page
+ * asks for it, and takes one.
+ */
 export class Host {
   readonly #home: Home;
   readonly #closing = new AbortController();
@@ -24,8 +27,14 @@ export class Host {
   }
 
   async answer(path: string): Promise<Answer> {
-    if (path === '/leave') return this.#state === 'here' ? { status: 200, content: await this.#leave() } : this.#refusal();
-    if (path === '/return') return this.#state === 'away' ? { status: 200, content: await this.#return() } : this.#refusal();
+    if (path === '/leave')
+      return this.#state === 'here'
+        ? { status: 200, content: await this.#leave() }
+        : this.#refusal();
+    if (path === '/return')
+      return this.#state === 'away'
+        ? { status: 200, content: await this.#return() }
+        : this.#refusal();
     return { status: 404, content: 'there are /leave and /return' };
   }
 
@@ -36,7 +45,11 @@ export class Host {
   }
 
   #refusal(): Answer {
-    const reasons = { here: 'the database is at the server', moving: 'the database is on its way, or the server still waits for a page that asked for it', away: 'the database is in a page' };
+    const reasons = {
+      here: 'the database is at the server',
+      moving: 'the database is on its way, or the server still waits for a page that asked for it',
+      away: 'the database is in a page',
+    };
     return { status: 409, content: reasons[this.#state] };
   }
 
@@ -46,9 +59,24 @@ export class Host {
     const writer = this.#home.writer!;
     return new Promise((resolve, reject) => {
       const onListening = (uri: string): void => resolve({ uri, channels: CHANNELS, token });
-      const left = this.#home.migrate({ uri: ANYWHERE, listen: true, onListening, token, signal: this.#closing.signal, downtimeLimit: 50, maxRounds: 20, onMaxRounds: 'stop', autoConverge: true });
+      const left = this.#home.migrate({
+        uri: ANYWHERE,
+        listen: true,
+        onListening,
+        token,
+        signal: this.#closing.signal,
+        downtimeLimit: 50,
+        maxRounds: 20,
+        onMaxRounds: 'stop',
+        autoConverge: true,
+      });
       left.catch(reject);
-      this.#watch('away', left.then((statistics) => `left with transaction ${writer.committed}: ${totalLine(statistics)}`));
+      this.#watch(
+        'away',
+        left.then(
+          (statistics) => `left with transaction ${writer.committed}: ${totalLine(statistics)}`,
+        ),
+      );
     });
   }
 
@@ -57,14 +85,20 @@ export class Host {
     const token = randomUUID();
     this.#state = 'moving';
     const arriving = this.#home.receive({ uri: ANYWHERE, token, signal: this.#closing.signal });
-    this.#watch('here', arriving.then(({ completed }) => completed).then(() => this.#sayReturned()));
+    this.#watch(
+      'here',
+      arriving.then(({ completed }) => completed).then(() => this.#sayReturned()),
+    );
     const { uri } = await arriving;
     return { uri, channels: CHANNELS, token };
   }
 
   #sayReturned(): string {
     this.#watchWriter();
-    return [`came back with transaction ${this.#home.carried!.committed}; the writer works here`, ...this.#home.verify().map(checkLine)].join('\n');
+    return [
+      `came back with transaction ${this.#home.carried!.committed}; the writer works here`,
+      ...this.#home.verify().map(checkLine),
+    ].join('\n');
   }
 
   /** @param then where the database is if it goes well; else it is where it was. */
@@ -84,6 +118,8 @@ export class Host {
   }
 
   #watchWriter(): void {
-    this.#home.writer!.failure.catch((error: unknown) => console.error(`the writer has stopped: ${(error as Error).message}`));
+    this.#home.writer!.failure.catch((error: unknown) =>
+      console.error(`the writer has stopped: ${(error as Error).message}`),
+    );
   }
 }

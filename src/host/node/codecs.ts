@@ -1,6 +1,12 @@
 import { MultifdError } from '../../errors.ts';
 import type { CodecLevels, Compression, Decoder, Encoder } from '../../compression/codec.ts';
-import { nativeZstd, nativeZstdDecoder, nativeZstdEncoder, zlibDecoder, zlibEncoder } from '../../compression/node-stream.ts';
+import {
+  nativeZstd,
+  nativeZstdDecoder,
+  nativeZstdEncoder,
+  zlibDecoder,
+  zlibEncoder,
+} from '../../compression/node-stream.ts';
 import { strictZstdDecoder } from '../../compression/zstd-frame.ts';
 
 /**
@@ -8,19 +14,36 @@ import { strictZstdDecoder } from '../../compression/zstd-frame.ts';
  * @returns undefined for no compression.
  * @throws MultifdError ERR_CODEC when this runtime can't encode it.
  */
-export async function createEncoder(compression: Compression, { zlibLevel, zstdLevel }: CodecLevels, ownThread: boolean): Promise<Encoder | undefined> {
+export async function createEncoder(
+  compression: Compression,
+  { zlibLevel, zstdLevel }: CodecLevels,
+  ownThread: boolean,
+): Promise<Encoder | undefined> {
   if (compression === 'none') return undefined;
   if (compression === 'zlib') return zlibEncoder(zlibLevel, ownThread);
   const zstd = nativeZstd();
   if (zstd !== undefined) return nativeZstdEncoder(zstd, zstdLevel, ownThread);
-  if (!ownThread) throw new MultifdError('ERR_CODEC', 'zstd encoding in the main thread needs Node 22.15 or newer: use a newer Node, or zlib');
+  if (!ownThread)
+    throw new MultifdError(
+      'ERR_CODEC',
+      'zstd encoding in the main thread needs Node 22.15 or newer: use a newer Node, or zlib',
+    );
   return (await import('../../compression/wasm-zstd.ts')).wasmZstdEncoder(zstdLevel);
 }
 
-/** As {@link createEncoder}, for what comes in; every runtime can decode everything, in any thread. */
-export async function createDecoder(compression: Compression, ownThread: boolean): Promise<Decoder | undefined> {
+/**
+ * As {@link createEncoder}, for what comes in; every runtime can decode everything, in any thread.
+ */
+export async function createDecoder(
+  compression: Compression,
+  ownThread: boolean,
+): Promise<Decoder | undefined> {
   if (compression === 'none') return undefined;
   if (compression === 'zlib') return zlibDecoder(ownThread);
   const zstd = nativeZstd();
-  return strictZstdDecoder(zstd === undefined ? (await import('../../compression/script-zstd.ts')).scriptZstdDecoder() : nativeZstdDecoder(zstd, ownThread));
+  return strictZstdDecoder(
+    zstd === undefined
+      ? (await import('../../compression/script-zstd.ts')).scriptZstdDecoder()
+      : nativeZstdDecoder(zstd, ownThread),
+  );
 }

@@ -10,12 +10,37 @@ import type { Output } from '../../transport/output.ts';
 /** Connections by their descriptors, in threads that may block. */
 
 /** Reads one. */
-export function openDescriptor(descriptor: Descriptor, channel: number, arena: Arena, onBytes: (bytes: number) => void): Input {
-  return new DescriptorInput(descriptor, channel, arena.running, (milliseconds) => arena.sleepWhileRunning(milliseconds), onBytes);
+export function openDescriptor(
+  descriptor: Descriptor,
+  channel: number,
+  arena: Arena,
+  onBytes: (bytes: number) => void,
+): Input {
+  return new DescriptorInput(
+    descriptor,
+    channel,
+    arena.running,
+    (milliseconds) => arena.sleepWhileRunning(milliseconds),
+    onBytes,
+  );
 }
 
 /** Writes this thread's own one; undefined where it has none to use. */
-export function descriptorOutput(link: Link, channel: number, arena: Arena, onBytes: (bytes: number) => void): Output | undefined {
+export function descriptorOutput(
+  link: Link,
+  channel: number,
+  arena: Arena,
+  onBytes: (bytes: number) => void,
+): Output | undefined {
   const fd = link instanceof SocketLink ? link.writableDescriptor : undefined;
-  return fd === undefined ? undefined : new DescriptorOutput(link, fd, channel, arena.unfailed, (milliseconds) => arena.sleepWhileRunning(milliseconds), onBytes);
+  return fd === undefined
+    ? undefined
+    : new DescriptorOutput(
+        link,
+        fd,
+        channel,
+        arena.unfailed,
+        (milliseconds) => arena.sleepWhileRunning(milliseconds),
+        onBytes,
+      );
 }

@@ -8,7 +8,10 @@ export { ifThere, type LocalFile, openFile, openRegular, readText } from './loca
 
 /** Files at positions, for channels in any thread. */
 
-/** Whether a file's descriptor means the same file in every thread. Deno's are those of the thread that opened it. */
+/**
+ * Whether a file's descriptor means the same file in every thread. Deno's are those of the thread
+ * that opened it.
+ */
 export const DESCRIPTORS_CROSS_THREADS = process.versions['deno'] === undefined;
 
 /** A file that is open to be read. */
@@ -32,7 +35,10 @@ export function readAt({ fd, name }: ReadableFile, into: Uint8Array, position: n
   }
 }
 
-/** Whether the runtime has threads of its own that read files into any memory, so that none have to be started for it. Node's are libuv's. */
+/**
+ * Whether the runtime has threads of its own that read files into any memory, so that none have to
+ * be started for it. Node's are libuv's.
+ */
 export const READS_ASIDE = isNode();
 
 const readPieces = promisify(readv);

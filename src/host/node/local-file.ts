@@ -20,9 +20,9 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a regular file. A FIFO without a writer would keep a thread of libuv's for ever, and with it
- * the process; a device may do something when it is opened, and its length is not known; so none of
- * these is opened.
+ * Opens a regular file. A FIFO without a writer would keep a thread of libuv's for ever, and with
+ * it the process; a device may do something when it is opened, and its length is not known; so none
+ * of these is opened.
  *
  * @throws MultifdError ERR_IO; `refusal` for what is no regular file.
  */

@@ -12,7 +12,10 @@ export function hasThreads(): boolean {
   return true;
 }
 
-export function startThread(module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread {
+export function startThread(
+  module: WorkerModule,
+  { name, onMessage, onError }: ThreadOptions,
+): Thread {
   const worker = module instanceof URL ? startModule(module, name) : given(module);
   worker.on('message', onMessage);
   worker.on('messageerror', (cause: Error) => onError(new Error(UNREADABLE, { cause })));
@@ -37,10 +40,15 @@ function startModule(module: URL, name: string): Worker {
 
 /** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */
 function given(module: unknown): Worker {
-  const worker: unknown = typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
+  const worker: unknown =
+    typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
   const { on, postMessage } = (worker ?? {}) as Partial<Worker>;
   if (typeof on === 'function' && typeof postMessage === 'function') return worker as Worker;
-  throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give its module as a URL, or a function that gives a Worker of node:worker_threads');
+  throw new MultifdError(
+    'ERR_OPTION',
+    'what was to start a worker gave none: give its module as a URL, or a function that ' +
+      'gives a Worker of node:worker_threads',
+  );
 }
 
 /** This thread's port to whoever started it; undefined in a main thread. */
@@ -66,14 +74,16 @@ export function threadPort(): ThreadPort | undefined {
 }
 
 /**
- * Makes this thread give way to others. On Linux, where each thread has a priority of its own; elsewhere it would be the whole process, so nothing happens.
- * There is no way back without privileges.
+ * Makes this thread give way to others. On Linux, where each thread has a priority of its own;
+ * elsewhere it would be the whole process, so nothing happens. There is no way back without
+ * privileges.
  */
 export function giveWay(): void {
   if (process.platform !== 'linux') return;
   try {
     setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
-    // It is a courtesy: a runtime that knows no priorities, or a sandbox that forbids it, goes on without.
+    // It is a courtesy: a runtime that knows no priorities, or a sandbox that forbids it, goes on
+    // without.
   }
 }

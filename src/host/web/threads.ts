@@ -4,7 +4,9 @@ import { MultifdError } from '../../errors.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from '../../engine/threads.ts';
 import type * as node from '../node/threads.ts';
 
-/** Threads by Web Workers. They have no event for their end: a thread says so itself, last of all. */
+/**
+ * Threads by Web Workers. They have no event for their end: a thread says so itself, last of all.
+ */
 const GONE = 'multifd: gone';
 
 /** The part of a worker's global scope that is used here. */
@@ -15,11 +17,19 @@ interface WorkerScope {
   close(): void;
 }
 
-/** Channels work in one memory with their owner: without shared memory, as in a page that is not cross-origin isolated, they can't be threads. */
-export const hasThreads: typeof node.hasThreads = () => typeof Worker === 'function' && typeof SharedArrayBuffer === 'function';
+/**
+ * Channels work in one memory with their owner: without shared memory, as in a page that is not
+ * cross-origin isolated, they can't be threads.
+ */
+export const hasThreads: typeof node.hasThreads = () =>
+  typeof Worker === 'function' && typeof SharedArrayBuffer === 'function';
 
-export const startThread: typeof node.startThread = (module: WorkerModule, { name, onMessage, onError }: ThreadOptions): Thread => {
-  const worker = module instanceof URL ? new Worker(module, { type: 'module', name }) : given(module);
+export const startThread: typeof node.startThread = (
+  module: WorkerModule,
+  { name, onMessage, onError }: ThreadOptions,
+): Thread => {
+  const worker =
+    module instanceof URL ? new Worker(module, { type: 'module', name }) : given(module);
   let end: (status: number) => void = () => {};
   const gone = new Promise<number>((resolve) => {
     end = resolve;
@@ -47,7 +57,8 @@ export const startThread: typeof node.startThread = (module: WorkerModule, { nam
 
 /** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */
 function given(module: unknown): Worker {
-  const worker: unknown = typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
+  const worker: unknown =
+    typeof module === 'function' ? atOnce('what was to start a worker', module()) : undefined;
   const { postMessage, terminate } = (worker ?? {}) as Partial<Worker>;
   if (typeof postMessage === 'function' && typeof terminate === 'function') return worker as Worker;
   throw new MultifdError('ERR_OPTION', 'what was to start a worker gave none: give a Worker');
@@ -57,7 +68,8 @@ export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => 
   if (!('WorkerGlobalScope' in globalThis)) return undefined;
   const scope = globalThis as unknown as WorkerScope;
   return {
-    // A worker's WebSocket sends only as long as its event loop turns: a SYNC that is left in it is one that the target waits for in vain.
+    // A worker's WebSocket sends only as long as its event loop turns: a SYNC that is left in it is
+    // one that the target waits for in vain.
     mayBlock: false,
     post: (message) => scope.postMessage(message),
     onMessage: (take) => {

@@ -9,4 +9,5 @@ const modules: Record<CoreKind, () => Promise<unknown>> = {
   plain: async () => (await import('../../../build/core.plain.wasm')).default,
 };
 
-export const coreModule: typeof node.coreModule = async (kind) => (await modules[kind]()) as WebAssembly.Module;
+export const coreModule: typeof node.coreModule = async (kind) =>
+  (await modules[kind]()) as WebAssembly.Module;

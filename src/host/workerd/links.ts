@@ -15,12 +15,19 @@ declare const WebSocketPair: new () => { 0: AcceptedSocket; 1: AcceptedSocket };
 export const dial: typeof node.dial = (uri, options) => {
   if (uri.kind === 'http' && options.toSource) return requestsEnd();
   if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
-  if (uri.kind !== 'ws') return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
+  if (uri.kind !== 'ws')
+    return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
   return within(uri, options, async (token) => {
     // Only a request that asks for the upgrade itself can have headers.
     const url = formatUri({ ...uri, kind: 'http' });
-    const headers = { Upgrade: 'websocket', 'Sec-WebSocket-Protocol': PROTOCOL, ...(token !== undefined && { Authorization: `Bearer ${token}` }) };
-    const response = (await fetch(url, { headers })) as Response & { webSocket: AcceptedSocket | null };
+    const headers = {
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Protocol': PROTOCOL,
+      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+    };
+    const response = (await fetch(url, { headers })) as Response & {
+      webSocket: AcceptedSocket | null;
+    };
     if (response.webSocket === null) throw refusal(uri, response.status);
     response.webSocket.accept();
     return webSocketLink(response.webSocket, formatUri(uri));
@@ -30,6 +37,10 @@ export const dial: typeof node.dial = (uri, options) => {
 export const acceptUpgrade: typeof node.acceptUpgrade = (_, protocol) => {
   const { 0: client, 1: server } = new WebSocketPair();
   server.accept();
-  const response = { status: 101, webSocket: client, headers: protocol === undefined ? {} : { 'Sec-WebSocket-Protocol': protocol } };
+  const response = {
+    status: 101,
+    webSocket: client,
+    headers: protocol === undefined ? {} : { 'Sec-WebSocket-Protocol': protocol },
+  };
   return { socket: server, response: new Response(null, response as ResponseInit) };
 };

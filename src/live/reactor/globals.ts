@@ -6,13 +6,19 @@ const NOTHING_TYPES = ['null', 'undefined'] as const;
 
 type NumberType = (typeof NUMBER_TYPES)[number];
 
-/** What a global holds, in a way that keeps every number as JavaScript sees it; `bits` in 16 hexadecimal digits. */
-export type GlobalValue = { type: NumberType; bits: string } | { type: (typeof NOTHING_TYPES)[number] };
+/**
+ * What a global holds, in a way that keeps every number as JavaScript sees it; `bits` in 16
+ * hexadecimal digits.
+ */
+export type GlobalValue =
+  | { type: NumberType; bits: string }
+  | { type: (typeof NOTHING_TYPES)[number] };
 
 export type GlobalKind = 'constant' | 'number' | 'reference';
 
 /**
- * What a global is; its value stays as it is to the last bit, also that of a NaN, which a set would not leave.
+ * What a global is; its value stays as it is to the last bit, also that of a NaN, which a set would
+ * not leave.
  * @throws MultifdError ERR_GUEST when JavaScript can't read it (v128).
  */
 export function kindOfGlobal(name: string, global: WebAssembly.Global): GlobalKind {
@@ -20,7 +26,11 @@ export function kindOfGlobal(name: string, global: WebAssembly.Global): GlobalKi
   try {
     value = global.value;
   } catch (cause) {
-    throw new MultifdError('ERR_GUEST', `the global ${JSON.stringify(name)} can't be read from JavaScript, so it can't be moved`, { cause });
+    throw new MultifdError(
+      'ERR_GUEST',
+      `the global ${JSON.stringify(name)} can't be read from JavaScript, so it can't be moved`,
+      { cause },
+    );
   }
   // Only a number that may be set is asked for, and then none is given.
   let asked = false;
@@ -47,7 +57,11 @@ export function kindOfGlobal(name: string, global: WebAssembly.Global): GlobalKi
 
 /** @throws MultifdError ERR_GUEST for one that holds a reference. */
 export function checkGlobal(name: string, { value }: WebAssembly.Global, kind: GlobalKind): void {
-  if (kind === 'reference' && value !== null && value !== undefined) throw new MultifdError('ERR_GUEST', `the global ${JSON.stringify(name)} holds a reference, which can't be moved`);
+  if (kind === 'reference' && value !== null && value !== undefined)
+    throw new MultifdError(
+      'ERR_GUEST',
+      `the global ${JSON.stringify(name)} holds a reference, which can't be moved`,
+    );
 }
 
 /** @param global of kind number, or a reference to nothing. */
@@ -58,7 +72,10 @@ export function readGlobal(global: WebAssembly.Global): GlobalValue {
   return { type: typeOfNumber(global), bits: bitsOf(value as number | bigint) };
 }
 
-/** A number's 64 bits; a number that is no bigint as an f64, which holds each i32 and f32 as it is. All NaNs are one, as JavaScript has them. */
+/**
+ * A number's 64 bits; a number that is no bigint as an f64, which holds each i32 and f32 as it is.
+ * All NaNs are one, as JavaScript has them.
+ */
 export function bitsOf(value: number | bigint): string {
   if (Number.isNaN(value)) return '7ff8000000000000';
   const view = new DataView(new ArrayBuffer(8));
@@ -70,21 +87,42 @@ export function bitsOf(value: number | bigint): string {
 /** Whether something that came over a wire is the value of a global. */
 export function isGlobalValue(type: unknown, bits: unknown): boolean {
   if (NOTHING_TYPES.some((one) => one === type)) return bits === undefined;
-  return NUMBER_TYPES.some((one) => one === type) && typeof bits === 'string' && /^[0-9a-f]{16}$/.test(bits);
+  return (
+    NUMBER_TYPES.some((one) => one === type) &&
+    typeof bits === 'string' &&
+    /^[0-9a-f]{16}$/.test(bits)
+  );
 }
 
 /**
  * Sets all globals, or none.
- * @throws MultifdError ERR_GUEST when these are not theirs: others, of another type, or with values that they can't hold.
+ * @throws MultifdError ERR_GUEST when these are not theirs: others, of another type, or with
+ *   values that they can't hold.
  */
-export function setGlobals(globals: ReadonlyMap<string, WebAssembly.Global>, values: ReadonlyMap<string, GlobalValue>): void {
+export function setGlobals(
+  globals: ReadonlyMap<string, WebAssembly.Global>,
+  values: ReadonlyMap<string, GlobalValue>,
+): void {
   for (const [name, value] of values) {
     const global = globals.get(name);
-    if (global === undefined) throw new MultifdError('ERR_GUEST', `the source has a global ${JSON.stringify(name.slice(0, 100))}, this program has none`);
+    if (global === undefined)
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the source has a global ${JSON.stringify(name.slice(0, 100))}, this program has none`,
+      );
     const own = readGlobal(global).type;
-    if (!sameType(value.type, own)) throw new MultifdError('ERR_GUEST', `the global ${JSON.stringify(name)} is ${value.type} at the source and ${own} here`);
+    if (!sameType(value.type, own))
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the global ${JSON.stringify(name)} is ${value.type} at the source and ${own} here`,
+      );
   }
-  for (const name of globals.keys()) if (!values.has(name)) throw new MultifdError('ERR_GUEST', `the source sent no value for the global ${JSON.stringify(name)}`);
+  for (const name of globals.keys())
+    if (!values.has(name))
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the source sent no value for the global ${JSON.stringify(name)}`,
+      );
 
   const before = new Map([...globals].map(([name, global]) => [name, global.value as unknown]));
   for (const [name, global] of globals) {
@@ -92,11 +130,17 @@ export function setGlobals(globals: ReadonlyMap<string, WebAssembly.Global>, val
     global.value = value;
     if (Object.is(global.value, value)) continue;
     for (const [other, old] of before) globals.get(other)!.value = old;
-    throw new MultifdError('ERR_GUEST', `the source's value of the global ${JSON.stringify(name)} is none that it can hold here`);
+    throw new MultifdError(
+      'ERR_GUEST',
+      `the source's value of the global ${JSON.stringify(name)} is none that it can hold here`,
+    );
   }
 }
 
-/** By what becomes of a number that only an f64 holds. A NaN stays untouched: it would not come back with all its bits. */
+/**
+ * By what becomes of a number that only an f64 holds. A NaN stays untouched: it would not come back
+ * with all its bits.
+ */
 function typeOfNumber(global: WebAssembly.Global): NumberType {
   const value = global.value as number | bigint;
   if (typeof value === 'bigint') return 'i64';
@@ -110,7 +154,9 @@ function typeOfNumber(global: WebAssembly.Global): NumberType {
 
 function sameType(one: GlobalValue['type'], other: GlobalValue['type']): boolean {
   const isFloat = (type: GlobalValue['type']): boolean => type.startsWith('f');
-  return one === other || ((one === 'float' || other === 'float') && isFloat(one) && isFloat(other));
+  return (
+    one === other || ((one === 'float' || other === 'float') && isFloat(one) && isFloat(other))
+  );
 }
 
 function valueOf(value: GlobalValue): number | bigint | null | undefined {

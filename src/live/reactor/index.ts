@@ -12,7 +12,9 @@ export type { Reactor } from './program.ts';
 
 const BLOCK_ID = 'memory';
 
-export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>, Pick<LiveBlock, 'scratch'> {
+export interface ReactorGuestOptions
+  extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>,
+    Pick<LiveBlock, 'scratch'> {
   /** The RAM block's name (memory). */
   id?: string;
   /** For the program's own memory (compare). Changes in `memories` are found by compare. */
@@ -22,10 +24,13 @@ export interface ReactorGuestOptions extends Omit<GuestOptions, 'blocks' | 'devi
 }
 
 /**
- * The source end of a reactor: a {@link Guest} that carries its memories, its exported mutable globals, and the host's own bytes.
+ * The source end of a reactor: a {@link Guest} that carries its memories, its exported mutable
+ * globals, and the host's own bytes.
  *
- * What it can see that can't be moved it refuses, before anything stops where it can: globals that hold references, and tables that have changed since this
- * call. What can't be seen from outside is the caller's to know: globals that are not exported, calls that are under way, what the host has elsewhere.
+ * What it can see that can't be moved it refuses, before anything stops where it can: globals that
+ * hold references, and tables that have changed since this call. What can't be seen from outside is
+ * the caller's to know: globals that are not exported, calls that are under way, what the host has
+ * elsewhere.
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Guest {
@@ -39,7 +44,11 @@ function guestOf(reactor: Reactor, options: ReactorGuestOptions): Guest {
   const own = { ...(tracking && { tracking }), ...(scratch !== undefined && { scratch }) };
   return new Guest({
     ...rest,
-    blocks: [...program.memories].map(([name, memory]) => ({ id: name, memory, ...(name === id && own) })),
+    blocks: [...program.memories].map(([name, memory]) => ({
+      id: name,
+      memory,
+      ...(name === id && own),
+    })),
     check: () => program.check(),
     async *deviceState() {
       const host = givenBytes('what saveHost() gave', (await saveHost?.()) ?? new Uint8Array(0));
@@ -56,8 +65,9 @@ export interface ReactorTargetOptions {
   /** Takes what the source's `saveHost` gave. */
   loadHost?(host: Uint8Array): void | Promise<void>;
   /**
-   * Grows the memory to at least so many bytes, where the host has views of it that have to follow (memory.grow). Called also when half of the source's memory
-   * is there: it must not run the program's own code.
+   * Grows the memory to at least so many bytes, where the host has views of it that have to follow
+   * (memory.grow). Called also when half of the source's memory is there: it must not run the
+   * program's own code.
    */
   grow?(bytes: number, id: string): void;
 }
@@ -70,9 +80,11 @@ export interface ReactorTarget {
 }
 
 /**
- * The target end: options for `receive`, for an instance of the same program, freshly made in the same way. It is used once.
+ * The target end: options for `receive`, for an instance of the same program, freshly made in the
+ * same way. It is used once.
  *
- * Before anything but the memory is set, the source's program is compared with this one: exports, constants, tables, kinds of memory, types of globals.
+ * Before anything but the memory is set, the source's program is compared with this one: exports,
+ * constants, tables, kinds of memory, types of globals.
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
@@ -80,7 +92,12 @@ export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): 
 }
 
 function targetOf(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
-  const { id = BLOCK_ID, start, loadHost, grow } = givenMethods('options of a reactor', options, ['start'], 'a function start');
+  const {
+    id = BLOCK_ID,
+    start,
+    loadHost,
+    grow,
+  } = givenMethods('options of a reactor', options, ['start'], 'a function start');
   for (const [name, value] of Object.entries({ loadHost, grow })) givenFunction(name, value);
   const program = new ReactorProgram(reactor, id);
   const pieces = new ReactorPieces();
@@ -88,17 +105,29 @@ function targetOf(reactor: Reactor, options: ReactorTargetOptions): ReactorTarge
   return {
     blocks(block) {
       const memory = program.memories.get(block.id);
-      if (memory === undefined) throw new MultifdError('ERR_BLOCK', `the source has a block ${JSON.stringify(block.id)}, this program only ${[...program.memories.keys()].map((name) => JSON.stringify(name)).join(', ')}`);
+      if (memory === undefined)
+        throw new MultifdError(
+          'ERR_BLOCK',
+          `the source has a block ${JSON.stringify(block.id)}, this program only ` +
+            `${[...program.memories.keys()].map((name) => JSON.stringify(name)).join(', ')}`,
+        );
       announced.add(block.id);
-      if (memory.buffer.byteLength < block.usedLength) atOnce('grow()', grow?.(block.usedLength, block.id));
+      if (memory.buffer.byteLength < block.usedLength)
+        atOnce('grow()', grow?.(block.usedLength, block.id));
       // What lies behind the source's end is nobody's.
-      if (memory.buffer.byteLength > block.usedLength) new Uint8Array(memory.buffer).fill(0, block.usedLength);
+      if (memory.buffer.byteLength > block.usedLength)
+        new Uint8Array(memory.buffer).fill(0, block.usedLength);
       return memory;
     },
     onDeviceState: (state) => pieces.take(state),
     async start() {
       const { description, globals, host } = pieces.join();
-      for (const name of program.memories.keys()) if (!announced.has(name)) throw new MultifdError('ERR_GUEST', `the source sent no block ${JSON.stringify(name)}, which is a memory of this program`);
+      for (const name of program.memories.keys())
+        if (!announced.has(name))
+          throw new MultifdError(
+            'ERR_GUEST',
+            `the source sent no block ${JSON.stringify(name)}, which is a memory of this program`,
+          );
       program.check();
       program.compare(description);
       program.setGlobals(globals);

@@ -36,14 +36,27 @@ export interface ReactorState {
  * @throws MultifdError ERR_GUEST for more than a migration takes.
  */
 export function toPieces({ description, globals, host }: ReactorState): DeviceState[] {
-  const values = [...globals].map(([name, value]) => ('bits' in value ? [name, value.type, value.bits] : [name, value.type]));
+  const values = [...globals].map(([name, value]) =>
+    'bits' in value ? [name, value.type, value.bits] : [name, value.type],
+  );
   const json = new TextEncoder().encode(JSON.stringify({ description, globals: values }));
-  if (json.length > MAX_JSON_BYTES) throw new MultifdError('ERR_GUEST', `the program's exports and globals take ${json.length} bytes to describe: at most ${MAX_JSON_BYTES} can go along`);
-  if (host.length > MAX_HOST_BYTES) throw new MultifdError('ERR_GUEST', `the program's host has ${host.length} bytes of its own: at most ${MAX_HOST_BYTES} can go along`);
+  if (json.length > MAX_JSON_BYTES)
+    throw new MultifdError(
+      'ERR_GUEST',
+      `the program's exports and globals take ${json.length} bytes to describe: at most ` +
+        `${MAX_JSON_BYTES} can go along`,
+    );
+  if (host.length > MAX_HOST_BYTES)
+    throw new MultifdError(
+      'ERR_GUEST',
+      `the program's host has ${host.length} bytes of its own: at most ${MAX_HOST_BYTES} can ` +
+        'go along',
+    );
   const bytes = new Uint8Array(HEADER_BYTES + json.length + host.length);
   const pieces = Math.ceil(bytes.length / DEVICE_STATE_BYTES);
   const view = new DataView(bytes.buffer);
-  for (const [i, value] of [VERSION, pieces, json.length, host.length].entries()) view.setUint32(4 * i, value);
+  for (const [i, value] of [VERSION, pieces, json.length, host.length].entries())
+    view.setUint32(4 * i, value);
   bytes.set(json, HEADER_BYTES);
   bytes.set(host, HEADER_BYTES + json.length);
   return Array.from({ length: pieces }, (_, n) => ({
@@ -59,25 +72,39 @@ export class ReactorPieces {
 
   /** @throws MultifdError ERR_GUEST for a piece that is somebody else's, or there already. */
   take({ idstr, instanceId, data }: DeviceState): void {
-    if (idstr !== REACTOR_IDSTR) throw new MultifdError('ERR_GUEST', `the source sent state of ${JSON.stringify(idstr)}: is it a reactor?`);
-    if (this.#pieces.has(instanceId)) throw new MultifdError('ERR_GUEST', `piece ${instanceId} of the program's state came twice`);
+    if (idstr !== REACTOR_IDSTR)
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the source sent state of ${JSON.stringify(idstr)}: is it a reactor?`,
+      );
+    if (this.#pieces.has(instanceId))
+      throw new MultifdError('ERR_GUEST', `piece ${instanceId} of the program's state came twice`);
     this.#pieces.set(instanceId, data);
   }
 
   /** @throws MultifdError ERR_GUEST when it is not whole, or no such state. */
   join(): { description: Description; globals: Map<string, GlobalValue>; host: Uint8Array } {
     const first = this.#pieces.get(0);
-    if (first === undefined || first.length < HEADER_BYTES) throw broken('its first piece is missing');
+    if (first === undefined || first.length < HEADER_BYTES)
+      throw broken('its first piece is missing');
     const view = new DataView(first.buffer, first.byteOffset, first.byteLength);
-    const [version, count, jsonLength, hostLength] = [0, 4, 8, 12].map((at) => view.getUint32(at)) as [number, number, number, number];
-    if (version !== VERSION) throw broken(`it is of version ${version}, and only ${VERSION} is known`);
+    const [version, count, jsonLength, hostLength] = [0, 4, 8, 12].map((at) =>
+      view.getUint32(at),
+    ) as [number, number, number, number];
+    if (version !== VERSION)
+      throw broken(`it is of version ${version}, and only ${VERSION} is known`);
     if (count !== this.#pieces.size) throw broken(`${this.#pieces.size} of ${count} pieces came`);
     const pieces = Array.from({ length: count }, (_, n) => this.#pieces.get(n));
     if (pieces.includes(undefined)) throw broken('a piece is missing');
     const bytes = concat(pieces as Uint8Array[]);
-    if (jsonLength > MAX_JSON_BYTES || HEADER_BYTES + jsonLength + hostLength !== bytes.length) throw broken('its lengths do not add up');
+    if (jsonLength > MAX_JSON_BYTES || HEADER_BYTES + jsonLength + hostLength !== bytes.length)
+      throw broken('its lengths do not add up');
     const { description, globals } = parse(bytes.subarray(HEADER_BYTES, HEADER_BYTES + jsonLength));
-    return { description, globals, host: new Uint8Array(bytes.subarray(HEADER_BYTES + jsonLength)) };
+    return {
+      description,
+      globals,
+      host: new Uint8Array(bytes.subarray(HEADER_BYTES + jsonLength)),
+    };
   }
 }
 
@@ -89,13 +116,16 @@ function parse(json: Uint8Array): { description: Description; globals: Map<strin
     throw broken('it is no JSON', cause);
   }
   const { description, globals } = (isObject(parsed) ? parsed : {}) as Record<string, unknown>;
-  if (!Array.isArray(description) || !description.every((line) => typeof line === 'string')) throw broken('it does not describe a program');
+  if (!Array.isArray(description) || !description.every((line) => typeof line === 'string'))
+    throw broken('it does not describe a program');
   if (!Array.isArray(globals)) throw broken('it has no globals');
   const values = new Map<string, GlobalValue>();
   for (const entry of globals as unknown[]) {
     const [name, type, bits, ...more] = Array.isArray(entry) ? (entry as unknown[]) : [];
-    if (typeof name !== 'string' || more.length > 0 || !isGlobalValue(type, bits)) throw broken(`global ${values.size} has no name or no value`);
-    if (values.has(name)) throw broken(`the global ${JSON.stringify(name.slice(0, 100))} is there twice`);
+    if (typeof name !== 'string' || more.length > 0 || !isGlobalValue(type, bits))
+      throw broken(`global ${values.size} has no name or no value`);
+    if (values.has(name))
+      throw broken(`the global ${JSON.stringify(name.slice(0, 100))} is there twice`);
     values.set(name, { type, bits } as GlobalValue);
   }
   return { description, globals: values };

@@ -14,19 +14,38 @@ export class KnownTable {
     try {
       this.#entries = Array.from({ length: lengthOf(table) }, (_, i) => entryOf(table, i));
     } catch (cause) {
-      throw new MultifdError('ERR_GUEST', `the table ${JSON.stringify(name)} can't be read from JavaScript, so it can't be known whether it changes`, { cause });
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the table ${JSON.stringify(name)} can't be read from JavaScript, so it can't be ` +
+          'known whether it changes',
+        { cause },
+      );
     }
   }
 
   /** @throws MultifdError ERR_GUEST when it has other entries than at first. */
   check(): void {
-    const same = lengthOf(this.#table) === this.#entries.length && this.#entries.every((entry, i) => Object.is(entryOf(this.#table, i), entry));
-    if (!same) throw new MultifdError('ERR_GUEST', `the table ${JSON.stringify(this.#name)} has changed since the program was described: functions that were added can't be moved`);
+    const same =
+      lengthOf(this.#table) === this.#entries.length &&
+      this.#entries.every((entry, i) => Object.is(entryOf(this.#table, i), entry));
+    if (!same)
+      throw new MultifdError(
+        'ERR_GUEST',
+        `the table ${JSON.stringify(this.#name)} has changed since the program was ` +
+          `described: functions that were added can't be moved`,
+      );
   }
 
-  /** Its length, and a digest of which function of the module is where: those have their number for a name. */
+  /**
+   * Its length, and a digest of which function of the module is where: those have their number for
+   * a name.
+   */
   describe(): string {
-    const lines = this.#entries.map((entry) => (typeof entry === 'function' ? `${entry.name}\n` : `(${entry === null ? 'null' : typeof entry})\n`));
+    const lines = this.#entries.map((entry) =>
+      typeof entry === 'function'
+        ? `${entry.name}\n`
+        : `(${entry === null ? 'null' : typeof entry})\n`,
+    );
     return `${lines.length} entries, ${sha256(lines.join('')).slice(0, 32)}`;
   }
 }

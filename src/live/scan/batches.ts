@@ -42,7 +42,13 @@ export class Batches {
    * @param content copied into the slot.
    * @returns the copy, and its address in the arena.
    */
-  add(block: number, offset: number, pageSize: number, pages: number, content?: Uint8Array): { copy: Uint8Array; address: number } {
+  add(
+    block: number,
+    offset: number,
+    pageSize: number,
+    pages: number,
+    content?: Uint8Array,
+  ): { copy: Uint8Array; address: number } {
     const batch = this.#batch;
     if (batch.slot.type === NONE) batch.reset(block, this.#capacity, this.#kind);
     const length = content?.length ?? 0;

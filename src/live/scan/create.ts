@@ -21,7 +21,10 @@ export interface ScanPlanOptions {
   onScanned: (pages: number) => void;
 }
 
-/** Who looks at what: this thread at what only it can see, and at a dirty log, which is a function of its; others at shared memory. */
+/**
+ * Who looks at what: this thread at what only it can see, and at a dirty log, which is a function
+ * of its; others at shared memory.
+ */
 export class ScanPlan {
   /** How many of the engine's clients it needs. */
   readonly clients: number;
@@ -34,13 +37,15 @@ export class ScanPlan {
 
   constructor(options: ScanPlanOptions) {
     const { blocks, threads, pageSize } = options;
-    const movable = ({ memory, kept }: ScannedBlock): boolean => threads > 0 && reachesThreads(memory) && kept.method !== 'bitmap';
+    const movable = ({ memory, kept }: ScannedBlock): boolean =>
+      threads > 0 && reachesThreads(memory) && kept.method !== 'bitmap';
     this.#options = options;
     this.#elsewhere = blocks.filter(movable);
     this.#here = blocks.filter((block) => !movable(block));
     this.#threads = this.#elsewhere.length > 0 ? threads : 0;
     this.clients = 2 * (this.#threads + (this.#here.length > 0 ? 1 : 0));
-    this.bytes = hashArenaBytes(pageSize) * (this.#here.length + this.#threads * this.#elsewhere.length);
+    this.bytes =
+      hashArenaBytes(pageSize) * (this.#here.length + this.#threads * this.#elsewhere.length);
   }
 
   /**
@@ -48,20 +53,41 @@ export class ScanPlan {
    * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
    */
   start(pump: Pump, scanners: Scanner[]): void {
-    const { modules, pageSize, worker, sliceMs, maxBandwidth, transferred, onScanned } = this.#options;
+    const { modules, pageSize, worker, sliceMs, maxBandwidth, transferred, onScanned } =
+      this.#options;
     let client = FIRST_CLIENT;
     let hashAddress = pump.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
-      const own = { pump, blocks, modules, pageSize, clients: [client, client + 1] as const, hashAddress, onScanned };
+      const own = {
+        pump,
+        blocks,
+        modules,
+        pageSize,
+        clients: [client, client + 1] as const,
+        hashAddress,
+        onScanned,
+      };
       client += 2;
       hashAddress += blocks.length * hashArenaBytes(pageSize);
       return own;
     };
-    if (this.#here.length > 0) scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs }));
+    if (this.#here.length > 0)
+      scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs }));
     for (let part = 0; part < this.#threads; part++) {
       // Each has its own part of what a caller has lent.
-      const own = this.#elsewhere.map((block) => ({ ...block, scratch: block.scratch && partOf(block.scratch, part, pageSize) }));
-      scanners.push(new WorkerScanner({ ...common(own), part, parts: this.#threads, module: worker(), maxBandwidth }));
+      const own = this.#elsewhere.map((block) => ({
+        ...block,
+        scratch: block.scratch && partOf(block.scratch, part, pageSize),
+      }));
+      scanners.push(
+        new WorkerScanner({
+          ...common(own),
+          part,
+          parts: this.#threads,
+          module: worker(),
+          maxBandwidth,
+        }),
+      );
     }
   }
 }

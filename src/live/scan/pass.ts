@@ -34,7 +34,10 @@ export interface PassOptions {
   alive: () => boolean;
   /** Told of each group of pages that was looked at. */
   onScanned: (pages: number) => void;
-  /** This thread's part of all segments: those whose number leaves the remainder `part` when divided by `parts`. */
+  /**
+   * This thread's part of all segments: those whose number leaves the remainder `part` when divided
+   * by `parts`.
+   */
   part: number;
   parts: number;
 }
@@ -49,8 +52,10 @@ export interface PassCount {
 }
 
 /**
- * Looks at every page once, and sends those that the target does not have as they are. A page is copied into a slot in the moment it is found: what is sent
- * is what the tracker compares with from then on, so that a change that comes later, or while it is being copied, is found by the next pass.
+ * Looks at every page once, and sends those that the target does not have as they are. A page is
+ * copied into a slot in the moment it is found: what is sent is what the tracker compares with from
+ * then on, so that a change that comes later, or while it is being copied, is found by the next
+ * pass.
  * @returns what it did; less than all when the engine has failed.
  */
 export async function pass(options: PassOptions): Promise<PassCount> {
@@ -68,7 +73,12 @@ export async function pass(options: PassOptions): Promise<PassCount> {
   return count;
 }
 
-async function passBlock(block: TrackedBlock, { pages, known }: Extent, options: PassOptions, count: PassCount): Promise<boolean> {
+async function passBlock(
+  block: TrackedBlock,
+  { pages, known }: Extent,
+  options: PassOptions,
+  count: PassCount,
+): Promise<boolean> {
   const { slices, alive, part, parts } = options;
   const mask = new Uint32Array(GROUP_WORDS);
   for (let page = 0; page < pages; page += GROUP_PAGES) {
@@ -83,19 +93,30 @@ async function passBlock(block: TrackedBlock, { pages, known }: Extent, options:
     count.scanned += inGroup;
     options.onScanned(inGroup);
     for (let word = 0; word < GROUP_WORDS; word++) {
-      if (mask[word] !== 0 && !(await sendPages(block, page + 32 * word, mask[word]!, options, count))) return false;
+      if (
+        mask[word] !== 0 &&
+        !(await sendPages(block, page + 32 * word, mask[word]!, options, count))
+      )
+        return false;
     }
   }
   return true;
 }
 
 /** @param dirty which of the 32 pages from `first` on have changed. */
-async function sendPages(block: TrackedBlock, first: number, dirty: number, options: PassOptions, count: PassCount): Promise<boolean> {
+async function sendPages(
+  block: TrackedBlock,
+  first: number,
+  dirty: number,
+  options: PassOptions,
+  count: PassCount,
+): Promise<boolean> {
   const { pageSize, normal, zero, slices } = options;
   const { index, memory, tracker } = block;
   for (let left = dirty; left !== 0; ) {
     if (slices?.over === true) await slices.next();
-    // The first pages that follow each other, and are all zero or all not. Asked again after each wait: the guest may have written to them meanwhile.
+    // The first pages that follow each other, and are all zero or all not. Asked again after each
+    // wait: the guest may have written to them meanwhile.
     const at = lowestBit(left);
     const run = lowestBit(~(left >>> at));
     const zeros = memory.core?.zeroMask((first + at) * pageSize, pageSize, run) ?? 0;
@@ -115,7 +136,13 @@ async function sendPages(block: TrackedBlock, first: number, dirty: number, opti
       tracker.sentZero(page, pages);
       count.zero += pages;
     } else {
-      const { copy, address } = normal.add(index, offset, pageSize, pages, memory.bytes.subarray(offset, offset + pages * pageSize));
+      const { copy, address } = normal.add(
+        index,
+        offset,
+        pageSize,
+        pages,
+        memory.bytes.subarray(offset, offset + pages * pageSize),
+      );
       tracker.blank?.(page, copy);
       tracker.sent(page, pages, copy, address);
     }
@@ -142,7 +169,11 @@ function send(batches: Batches, { slices, allow }: PassOptions): boolean | Promi
   return typeof sent === 'boolean' || slices === undefined ? sent : slices.during(sent);
 }
 
-async function sendAfter(wait: Promise<void>, batches: Batches, slices: Slices | undefined): Promise<boolean> {
+async function sendAfter(
+  wait: Promise<void>,
+  batches: Batches,
+  slices: Slices | undefined,
+): Promise<boolean> {
   await (slices === undefined ? wait : slices.aside(wait));
   const sent = batches.send();
   return typeof sent === 'boolean' || slices === undefined ? sent : slices.during(sent);

@@ -17,7 +17,10 @@ export interface ScannedBlock {
 export interface PassOrder {
   /** By block number. */
   extents: readonly Extent[];
-  /** The guest runs: it gets its turns, and the bandwidth is limited. Else the guest waits for this pass to end. */
+  /**
+   * The guest runs: it gets its turns, and the bandwidth is limited. Else the guest waits for this
+   * pass to end.
+   */
   live: boolean;
   /** Of the guest's thread, where that is the scanner's too. */
   share: number;
@@ -32,7 +35,11 @@ export interface PassResult {
 /** Looks for changes in some of a guest's blocks, and sends what it finds. */
 export interface Scanner {
   pass(order: PassOrder): Promise<PassResult>;
-  /** Ends it. @returns what is kept of its blocks, by block number; only right after a pass that has ended well. */
+  /**
+   * Ends it.
+   * @returns what is kept of its blocks, by block number; only right after a pass that has ended
+   *   well.
+   */
   end(): Promise<ReadonlyMap<number, Kept>>;
 }
 

@@ -4,8 +4,8 @@ import { IdleMeter, sleep, turn } from '../../timing.ts';
 const IDLE = 0.5;
 
 /**
- * Shares a thread with the guest that lives in it: work in slices, and between them the guest's turn. Time that passes while the thread waits for
- * something is the guest's too.
+ * Shares a thread with the guest that lives in it: work in slices, and between them the guest's
+ * turn. Time that passes while the thread waits for something is the guest's too.
  */
 export class Slices {
   /** Milliseconds of work so far. */
@@ -43,7 +43,8 @@ export class Slices {
     this.#pause();
     const since = performance.now();
     const left = (): number => this.#own * this.#ratio - this.#others - (performance.now() - since);
-    // A timer may be a millisecond late, a turn of the event loop is not; but it would keep a processor busy for nothing.
+    // A timer may be a millisecond late, a turn of the event loop is not; but it would keep a
+    // processor busy for nothing.
     if (left() < 1) await turn();
     for (let idle = false; !idle && left() >= 1; ) {
       const meter = new IdleMeter();

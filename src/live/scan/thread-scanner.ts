@@ -9,7 +9,10 @@ import { pass, type TrackedBlock } from './pass.ts';
 import type { PassOrder, PassResult, ScannedBlock, Scanner, ScannerOptions } from './scanner.ts';
 import { Slices } from './slices.ts';
 
-/** While the guest waits, the thread's other business (channels that run inline, time-outs) still gets a turn this often. */
+/**
+ * While the guest waits, the thread's other business (channels that run inline, time-outs) still
+ * gets a turn this often.
+ */
 const FINAL_SLICE_MS = 10;
 
 export interface ThreadScannerOptions extends ScannerOptions {
@@ -37,7 +40,15 @@ export class ThreadScanner implements Scanner {
     this.#blocks = blocks.map(({ index, memory, kept, scratch }, n) => {
       const guest = new GuestMemory(memory, modules);
       const address = hashAddress + n * hashArenaBytes(pageSize);
-      return { index, memory: guest, tracker: createTracker(kept, guest, pageSize, scratch, { core, buffer: arena.buffer, address }) };
+      return {
+        index,
+        memory: guest,
+        tracker: createTracker(kept, guest, pageSize, scratch, {
+          core,
+          buffer: arena.buffer,
+          address,
+        }),
+      };
     });
     // Not a moment is spent on waiting that the guest could have.
     const hand = (client: Client): Promise<boolean> => client.sendAsync(false);

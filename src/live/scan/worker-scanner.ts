@@ -28,7 +28,19 @@ export class WorkerScanner implements Scanner {
   #ending = false;
   #answer: ((event: ScanEvent) => void) | undefined;
 
-  constructor({ pump, module, part, parts, blocks, modules, pageSize, clients, hashAddress, maxBandwidth, onScanned }: WorkerScannerOptions) {
+  constructor({
+    pump,
+    module,
+    part,
+    parts,
+    blocks,
+    modules,
+    pageSize,
+    clients,
+    hashAddress,
+    maxBandwidth,
+    onScanned,
+  }: WorkerScannerOptions) {
     const { arena } = pump.engine.group;
     const start: ScanStart = {
       arena: arena.handle,
@@ -37,7 +49,12 @@ export class WorkerScanner implements Scanner {
       clients,
       part,
       parts,
-      blocks: blocks.map(({ index, memory, kept, scratch }) => ({ index, memory: posted(memory), kept, scratch })),
+      blocks: blocks.map(({ index, memory, kept, scratch }) => ({
+        index,
+        memory: posted(memory),
+        kept,
+        scratch,
+      })),
       hashAddress,
       maxBandwidth,
     };
@@ -46,7 +63,8 @@ export class WorkerScanner implements Scanner {
     this.#onScanned = onScanned;
     this.#part = part;
     this.#parts = parts;
-    const died = (why: unknown): void => pump.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
+    const died = (why: unknown): void =>
+      pump.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
     this.#thread = startThread(module, {
       name: `multifd scan ${part}`,
       onMessage: (message) => {
@@ -57,14 +75,21 @@ export class WorkerScanner implements Scanner {
       onError: died,
     });
     this.#gone = this.#thread.gone.then(() => {
-      if (!this.#ending) died(new MultifdError('ERR_ENGINE', 'a thread that looks for changes has ended before its work did'));
+      if (!this.#ending)
+        died(
+          new MultifdError(
+            'ERR_ENGINE',
+            'a thread that looks for changes has ended before its work did',
+          ),
+        );
     });
     begin(this.#thread, start);
   }
 
   async pass({ extents, live }: PassOrder): Promise<PassResult> {
     const event = await this.#ask({ kind: 'pass', extents, limited: live });
-    if (event.kind !== 'passed') throw new MultifdError('ERR_INTERNAL', `a scanning thread answered ${event.kind}`);
+    if (event.kind !== 'passed')
+      throw new MultifdError('ERR_INTERNAL', `a scanning thread answered ${event.kind}`);
     this.#onScanned(event.count.scanned);
     return event;
   }
@@ -84,7 +109,9 @@ export class WorkerScanner implements Scanner {
     await this.#gone;
     clearTimeout(overdue);
     if (event?.kind !== 'ended') return new Map();
-    return new Map(event.kept.map((kept, n) => [this.#numbers[n]!, ownPart(kept, this.#part, this.#parts)]));
+    return new Map(
+      event.kept.map((kept, n) => [this.#numbers[n]!, ownPart(kept, this.#part, this.#parts)]),
+    );
   }
 
   #ask(order: ScanOrder): Promise<ScanEvent> {
@@ -99,5 +126,8 @@ export class WorkerScanner implements Scanner {
 /** Without the segments that other threads have kept. */
 function ownPart(kept: Kept, part: number, parts: number): Kept {
   if (kept.method === 'bitmap') return kept;
-  return { ...kept, segments: new Map([...kept.segments].filter(([number]) => number % parts === part)) };
+  return {
+    ...kept,
+    segments: new Map([...kept.segments].filter(([number]) => number % parts === part)),
+  };
 }

@@ -12,10 +12,14 @@ import { Batches, capacityOf } from './batches.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
 import { pass, type TrackedBlock } from './pass.ts';
 
-/** A thread of its own that looks for changes in shared memory, in place, while the guest's threads work. */
+/**
+ * A thread of its own that looks for changes in shared memory, in place, while the guest's threads
+ * work.
+ */
 const port = threadPort()!;
 const report = (event: ScanEvent): void => port.post(event);
-const fail = (thrown: unknown): void => report({ kind: 'failed', error: MultifdError.from(thrown).toRecord() });
+const fail = (thrown: unknown): void =>
+  report({ kind: 'failed', error: MultifdError.from(thrown).toRecord() });
 
 /** @returns what does the orders that follow. */
 function begin(start: ScanStart): (order: ScanOrder) => Promise<void> {
@@ -28,12 +32,25 @@ function begin(start: ScanStart): (order: ScanOrder) => Promise<void> {
   const counters = arena.channels.map((channel) => channel.counters);
   const client = (index: number): Client => Client.attach({ arena: start.arena, index });
   const capacity = capacityOf(pageSize, bandwidth);
-  const normal = new Batches(client(start.clients[0]), capacity, { staged: true, detect: true }, hand);
+  const normal = new Batches(
+    client(start.clients[0]),
+    capacity,
+    { staged: true, detect: true },
+    hand,
+  );
   const zero = new Batches(client(start.clients[1]), capacity, { zero: true }, hand);
   const blocks: TrackedBlock[] = start.blocks.map(({ index, memory, kept, scratch }, n) => {
     const guest = new GuestMemory(unposted(memory), start.modules);
     const address = start.hashAddress + n * hashArenaBytes(pageSize);
-    return { index, memory: guest, tracker: createTracker(kept, guest, pageSize, scratch, { core, buffer: arena.buffer, address }) };
+    return {
+      index,
+      memory: guest,
+      tracker: createTracker(kept, guest, pageSize, scratch, {
+        core,
+        buffer: arena.buffer,
+        address,
+      }),
+    };
   });
 
   return async (order) => {

@@ -2,11 +2,15 @@ import { atOnce } from '../../callbacks.ts';
 import { givenBytes } from '../../checks.ts';
 import { type Tracker } from './tracker.ts';
 
-/** A dirty log that the caller keeps, as of an instrumented guest or a store that works page by page. */
+/**
+ * A dirty log that the caller keeps, as of an instrumented guest or a store that works page by
+ * page.
+ */
 export interface DirtyBitmap {
   /**
-   * Which pages were written since the last call, one bit each: page p is bit p & 7 of byte p >> 3, as in QEMU's bitmaps. What this call gives it clears.
-   * Pages past its end, and all if there is none, were not written.
+   * Which pages were written since the last call, one bit each: page p is bit p & 7 of byte p >> 3,
+   * as in QEMU's bitmaps. What this call gives it clears. Pages past its end, and all if there is
+   * none, were not written.
    */
   take(): Uint8Array | undefined;
 }
@@ -23,18 +27,23 @@ export class BitmapTracker implements Tracker {
   begin(): void {
     // A look that has come to its end has sent all of the one before.
     const taken = atOnce("a dirty log's take()", this.#log.take());
-    this.#dirty = taken === undefined ? new Uint8Array(0) : givenBytes("what a dirty log's take() gave", taken).slice();
+    this.#dirty =
+      taken === undefined
+        ? new Uint8Array(0)
+        : givenBytes("what a dirty log's take() gave", taken).slice();
   }
 
   changed(page: number, count: number, mask: Uint32Array): void {
     // Groups begin at multiples of 32 pages, so bytes of the one are bytes of the other.
     const first = page >> 3;
-    for (let byte = 0; byte < Math.ceil(count / 8) && first + byte < this.#dirty.length; byte++) mask[byte >> 2]! |= this.#dirty[first + byte]! << (8 * (byte & 3));
+    for (let byte = 0; byte < Math.ceil(count / 8) && first + byte < this.#dirty.length; byte++)
+      mask[byte >> 2]! |= this.#dirty[first + byte]! << (8 * (byte & 3));
     if (count % 32 !== 0) mask[count >> 5]! &= (1 << (count & 31)) - 1;
   }
 
   sent(page: number, pages: number): void {
-    for (let p = page; p < page + pages && p >> 3 < this.#dirty.length; p++) this.#dirty[p >> 3]! &= ~(1 << (p & 7));
+    for (let p = page; p < page + pages && p >> 3 < this.#dirty.length; p++)
+      this.#dirty[p >> 3]! &= ~(1 << (p & 7));
   }
 
   sentZero(page: number, pages: number): void {

@@ -8,8 +8,9 @@ const SPAN_PAGES = 32;
 /**
  * Exact: a shadow copy of all that was sent, as large as the pages that are not zero.
  *
- * The shadow can't be in the guest's own memory, whose allocator would take it for free space, and a WebAssembly instance has one memory: so this
- * comparison is the runtime's memcmp over both, in place.
+ * The shadow can't be in the guest's own memory, whose allocator would take it for free space, and
+ * a WebAssembly instance has one memory: so this comparison is the runtime's memcmp over both, in
+ * place.
  */
 export class CompareTracker implements Tracker {
   readonly #memory: GuestMemory;

@@ -2,13 +2,26 @@ import { type CoreExports, HASH_LENGTH, hashKeyLength } from '../../core/index.t
 import { integer } from '../../checks.ts';
 import { MultifdError } from '../../errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
-import { GROUP_PAGES, newSegment, SEGMENT_PAGES, type Segments, setBit, type Tracker } from './tracker.ts';
+import {
+  GROUP_PAGES,
+  newSegment,
+  SEGMENT_PAGES,
+  type Segments,
+  setBit,
+  type Tracker,
+} from './tracker.ts';
 
 const up16 = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
-/** Bytes that looking for changes by hashes needs in a guest's memory: for each thread that looks, the key, and the hashes of a group of pages. */
+/**
+ * Bytes that looking for changes by hashes needs in a guest's memory: for each thread that looks,
+ * the key, and the hashes of a group of pages.
+ */
 export function hashScratchBytes(pageSize = 4096, threads = 1): number {
-  return integer('threads', threads, 1, 1024) * (up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH);
+  return (
+    integer('threads', threads, 1, 1024) *
+    (up16(hashKeyLength(pageSize)) + GROUP_PAGES * HASH_LENGTH)
+  );
 }
 
 /** Bytes that it needs in the arena. */
@@ -29,7 +42,10 @@ export interface Lent {
 export interface HashArena {
   core: CoreExports;
   buffer: ArrayBufferLike;
-  /** Address of {@link hashArenaBytes} bytes, zero at first: for the key, hashes, a zero page, and room for a page. */
+  /**
+   * Address of {@link hashArenaBytes} bytes, zero at first: for the key, hashes, a zero page, and
+   * room for a page.
+   */
   address: number;
 }
 
@@ -46,12 +62,14 @@ export interface HashTrackerOptions {
 }
 
 /**
- * 128 bits of each page that was sent. Pages are hashed where they are, so the key has to be in the guest's memory for the time. Unless the caller sets
- * bytes aside for it, they are borrowed during each call: kept, used, and put back before the guest's thread does anything else, so that the guest never
- * sees it. Memory that other threads work on can't be borrowed.
+ * 128 bits of each page that was sent. Pages are hashed where they are, so the key has to be in the
+ * guest's memory for the time. Unless the caller sets bytes aside for it, they are borrowed during
+ * each call: kept, used, and put back before the guest's thread does anything else, so that the
+ * guest never sees it. Memory that other threads work on can't be borrowed.
  *
- * The key stays here: who knows it can make two contents of a page with one hash. A thread wipes it when it has looked, but another one may copy pages
- * meanwhile. So the bytes that were lent go out as zeros, whatever is in them ({@link blank}), and their pages are looked at in a copy.
+ * The key stays here: who knows it can make two contents of a page with one hash. A thread wipes it
+ * when it has looked, but another one may copy pages meanwhile. So the bytes that were lent go out
+ * as zeros, whatever is in them ({@link blank}), and their pages are looked at in a copy.
  */
 export class HashTracker implements Tracker {
   readonly #options: HashTrackerOptions;
@@ -62,11 +80,28 @@ export class HashTracker implements Tracker {
   /** @throws MultifdError ERR_OPTION for a memory in which the hashes can't be made. */
   constructor(options: HashTrackerOptions) {
     const { memory, pageSize, arena, scratch } = options;
-    if (memory.core === undefined) throw new MultifdError('ERR_OPTION', 'hashes are made in WebAssembly memories: track other memory by compare');
-    if (scratch === undefined && memory.shared) throw new MultifdError('ERR_OPTION', 'hashes in shared memory need bytes of it that nobody else uses: give their offset as scratch, or track by compare');
+    if (memory.core === undefined)
+      throw new MultifdError(
+        'ERR_OPTION',
+        'hashes are made in WebAssembly memories: track other memory by compare',
+      );
+    if (scratch === undefined && memory.shared)
+      throw new MultifdError(
+        'ERR_OPTION',
+        'hashes in shared memory need bytes of it that nobody else uses: give their offset ' +
+          'as scratch, or track by compare',
+      );
     const bytes = hashScratchBytes(pageSize);
-    if (memory.bytes.length < 2 * bytes + 2 * pageSize || (scratch !== undefined && (scratch.own % 16 !== 0 || scratch.own < 0 || scratch.own + bytes > memory.bytes.length))) {
-      throw new MultifdError('ERR_OPTION', `hashes need ${bytes} bytes of the memory's ${memory.bytes.length}, at a multiple of 16: track by compare`);
+    if (
+      memory.bytes.length < 2 * bytes + 2 * pageSize ||
+      (scratch !== undefined &&
+        (scratch.own % 16 !== 0 || scratch.own < 0 || scratch.own + bytes > memory.bytes.length))
+    ) {
+      throw new MultifdError(
+        'ERR_OPTION',
+        `hashes need ${bytes} bytes of the memory's ${memory.bytes.length}, at a multiple of ` +
+          '16: track by compare',
+      );
     }
     this.#options = options;
     this.#key = options.key;
@@ -79,11 +114,16 @@ export class HashTracker implements Tracker {
   changed(page: number, count: number, mask: Uint32Array): void {
     const { memory, pageSize, scratch } = this.#options;
     if (scratch !== undefined) return this.#lookAround(scratch, page, count, mask);
-    // What is borrowed must not be what is hashed: the memory's end for pages of its first half, its beginning for the others.
+    // What is borrowed must not be what is hashed: the memory's end for pages of its first half,
+    // its beginning for the others.
     const { length } = memory.bytes;
     const inFirstHalf = Math.max(0, Math.min(count, Math.floor(length / 2 / pageSize) - page));
-    if (inFirstHalf > 0) this.#borrow(length - this.#kept.length, (at) => this.#look(page, inFirstHalf, 0, at, mask));
-    if (inFirstHalf < count) this.#borrow(0, (at) => this.#look(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask));
+    if (inFirstHalf > 0)
+      this.#borrow(length - this.#kept.length, (at) => this.#look(page, inFirstHalf, 0, at, mask));
+    if (inFirstHalf < count)
+      this.#borrow(0, (at) =>
+        this.#look(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask),
+      );
   }
 
   blank(page: number, copy: Uint8Array): void {
@@ -97,13 +137,17 @@ export class HashTracker implements Tracker {
     const { arena, pageSize } = this.#options;
     const out = arena.address + up16(this.#key.length);
     arena.core.hashPages(address, pageSize, pages, arena.address, out);
-    this.#segment(page).set(new Uint32Array(arena.buffer, out, 4 * pages), 4 * (page % SEGMENT_PAGES));
+    this.#segment(page).set(
+      new Uint32Array(arena.buffer, out, 4 * pages),
+      4 * (page % SEGMENT_PAGES),
+    );
   }
 
   sentZero(page: number, pages: number): void {
     if (!this.#options.segments.has(Math.floor(page / SEGMENT_PAGES))) return;
     const segment = this.#segment(page);
-    for (let p = page % SEGMENT_PAGES, end = p + pages; p < end; p++) segment.set(this.#zero, 4 * p);
+    for (let p = page % SEGMENT_PAGES, end = p + pages; p < end; p++)
+      segment.set(this.#zero, 4 * p);
   }
 
   /** Pages that have bytes which were lent are looked at in a copy, all others where they are. */
@@ -160,10 +204,14 @@ export class HashTracker implements Tracker {
     core!.hashPages(page * pageSize, pageSize, count, at, out);
     const now = new Uint32Array(bytes.buffer, out, 4 * count);
     const { words, from, step } = this.#sentHashes(page);
-    for (let i = 0; i < count; i++) if (!sameHash(now, 4 * i, words, from + step * i)) setBit(mask, bit + i);
+    for (let i = 0; i < count; i++)
+      if (!sameHash(now, 4 * i, words, from + step * i)) setBit(mask, bit + i);
   }
 
-  /** The hashes of what was sent of pages from `page` on, in its segment: words from `from` on, `step` for each page. */
+  /**
+   * The hashes of what was sent of pages from `page` on, in its segment: words from `from` on,
+   * `step` for each page.
+   */
   #sentHashes(page: number): { words: Uint32Array; from: number; step: number } {
     const segment = this.#options.segments.get(Math.floor(page / SEGMENT_PAGES));
     if (segment === undefined) return { words: this.#zero, from: 0, step: 0 };

@@ -3,29 +3,42 @@ export const GROUP_PAGES = 256;
 export const GROUP_WORDS = GROUP_PAGES / 32;
 
 /**
- * Knows of each page of a block what the target has of it. Pages that were never sent are the caller's to know.
- * All calls about a page are made in one thread.
+ * Knows of each page of a block what the target has of it. Pages that were never sent are the
+ * caller's to know. All calls about a page are made in one thread.
  */
 export interface Tracker {
   /** A new look at all pages begins. */
   begin?(): void;
   /**
-   * Sets bit i of `mask` ({@link GROUP_WORDS} words, clear before) when page `page + i` is not what was sent of it last.
+   * Sets bit i of `mask` ({@link GROUP_WORDS} words, clear before) when page `page + i` is not what
+   * was sent of it last.
    * @param count at most {@link GROUP_PAGES}; the pages are in the block.
    */
   changed(page: number, count: number, mask: Uint32Array): void;
-  /** Takes out of a copy of pages, from `page` on, what is not the guest's; called before {@link sent}. */
+  /**
+   * Takes out of a copy of pages, from `page` on, what is not the guest's; called before {@link
+   * sent}.
+   */
   blank?(page: number, copy: Uint8Array): void;
-  /** The `pages` pages from `page` on, at most 32, are on their way: `content`, which nobody changes any more, at `address` in the arena. */
+  /**
+   * The `pages` pages from `page` on, at most 32, are on their way: `content`, which nobody changes
+   * any more, at `address` in the arena.
+   */
   sent(page: number, pages: number, content: Uint8Array, address: number): void;
   /** They are on their way as zero pages. */
   sentZero(page: number, pages: number): void;
 }
 
-/** The parts of a tracker that last from one migration to the next, and go from thread to thread with it. Pages are kept by segments of this many. */
+/**
+ * The parts of a tracker that last from one migration to the next, and go from thread to thread
+ * with it. Pages are kept by segments of this many.
+ */
 export const SEGMENT_PAGES = 4 * GROUP_PAGES;
 
-/** What is kept of the pages of one segment, by segment number; one that is missing has only zero pages. */
+/**
+ * What is kept of the pages of one segment, by segment number; one that is missing has only zero
+ * pages.
+ */
 export type Segments = Map<number, Uint8Array>;
 
 /** A segment's bytes; in shared memory if other threads are to see it. */

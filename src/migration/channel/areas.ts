@@ -1,11 +1,19 @@
-import { BLOCK_ENTRY, INITIAL_LENGTH, pagesPerPacket, RAM_INFO, ramHeaderLength, RUN } from '../../core/index.ts';
+import {
+  BLOCK_ENTRY,
+  INITIAL_LENGTH,
+  pagesPerPacket,
+  RAM_INFO,
+  ramHeaderLength,
+  RUN,
+} from '../../core/index.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { bitmapLength } from '../../stream/index.ts';
 
 /**
- * Where a migration keeps its things in an arena's shared area and in each channel's scratch. The owner lays the shared area out and
- * fills the block table before any channel starts; from then on it is only read, but for the bitmaps, which the core changes atomically, and for
- * lengths, which at a receiving end the owner makes larger between two rounds.
+ * Where a migration keeps its things in an arena's shared area and in each channel's scratch. The
+ * owner lays the shared area out and fills the block table before any channel starts; from then on
+ * it is only read, but for the bitmaps, which the core changes atomically, and for lengths, which
+ * at a receiving end the owner makes larger between two rounds.
  *
  * ```
  * shared   0                 block table      272 bytes a block
@@ -29,7 +37,10 @@ const up8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 /** Bytes of pages in a full packet, whatever the page size: QEMU's MULTIFD_PACKET_SIZE. */
 export const BATCH_BYTES = 512 * 1024;
 
-/** So many packets are written at once where their pages can stay where they are: a call into the kernel, and what surrounds it, for 4 MiB. */
+/**
+ * So many packets are written at once where their pages can stay where they are: a call into the
+ * kernel, and what surrounds it, for 4 MiB.
+ */
 export const PACKETS_AT_ONCE = 8;
 
 /** The longest payload that the core lets a packet of a full batch announce, compressed or not. */
@@ -94,7 +105,10 @@ export class Scratch {
     return this.#runs;
   }
 
-  /** Run i of the last call of the core's `runs`: where it lies in its block, and how long it is, in bytes. */
+  /**
+   * Run i of the last call of the core's `runs`: where it lies in its block, and how long it is, in
+   * bytes.
+   */
   runOffset(i: number): number {
     return this.#runValues[2 * i]!;
   }
@@ -146,7 +160,14 @@ export function layOutShared(blocks: readonly BlockArea[], pageSize: number): Sh
   const bitmaps = blocks.map(({ bitmap, usedLength }) => place(bitmap ? usedLength : 0));
   const changes = blocks.map(({ changes = false, usedLength }) => place(changes ? usedLength : 0));
   const written = blocks.map(({ written = 0 }) => place(written));
-  return { blockCount: blocks.length, bitmaps, changes, written, main: at, bytes: at + scratchBytes(pageSize) };
+  return {
+    blockCount: blocks.length,
+    bitmaps,
+    changes,
+    written,
+    main: at,
+    bytes: at + scratchBytes(pageSize),
+  };
 }
 
 /** Address of block `index`'s id in the block table. */
@@ -154,8 +175,16 @@ export function blockIdAddress(arena: Arena, index: number): number {
   return arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.id;
 }
 
-/** Address of a block's bitmap in the arena, or undefined. @param of which: of the pages that are present, of those that were sent, or written. */
-export function bitmapAddress(arena: Arena, areas: SharedAreas, block: number, of: 'bitmaps' | 'changes' | 'written' = 'bitmaps'): number | undefined {
+/**
+ * Address of a block's bitmap in the arena, or undefined.
+ * @param of which: of the pages that are present, of those that were sent, or written.
+ */
+export function bitmapAddress(
+  arena: Arena,
+  areas: SharedAreas,
+  block: number,
+  of: 'bitmaps' | 'changes' | 'written' = 'bitmaps',
+): number | undefined {
   const offset = areas[of][block]!;
   return offset < 0 ? undefined : arena.layout.shared + offset;
 }

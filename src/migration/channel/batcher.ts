@@ -1,7 +1,13 @@
 import { type CoreExports, instantiateCoreSync } from '../../core/index.ts';
 import type { ChannelContext } from '../../engine/program.ts';
 import { Scratch, type SharedAreas } from './areas.ts';
-import { createPageSource, type PagesInPlace, type PageSource, type PlaceOf, type SourceDescriptor } from './page-sources.ts';
+import {
+  createPageSource,
+  type PagesInPlace,
+  type PageSource,
+  type PlaceOf,
+  type SourceDescriptor,
+} from './page-sources.ts';
 import type { PageTarget } from './page-targets.ts';
 import type { RamPayload } from './payloads.ts';
 
@@ -13,11 +19,16 @@ export interface ChannelBasics {
   areas: SharedAreas;
 }
 
-/** A batch that is ready to be written: its offsets are sorted into normal pages, then zero pages. */
+/**
+ * A batch that is ready to be written: its offsets are sorted into normal pages, then zero pages.
+ */
 export interface ReadyBatch {
   normal: number;
   zero: number;
-  /** The normal pages' content, in order: one piece in the slot, or each run of pages where it is in its block. Empty when they are where they belong already. */
+  /**
+   * The normal pages' content, in order: one piece in the slot, or each run of pages where it is in
+   * its block. Empty when they are where they belong already.
+   */
   content: Uint8Array[];
   /** The content is in the slot, which the next batch needs. */
   staged: boolean;
@@ -30,18 +41,25 @@ export class Batcher {
   readonly #pageSize: number;
   readonly #sources: readonly (PageSource | undefined)[];
 
-  constructor({ arena, scratch: at }: ChannelContext, { module, pageSize, areas }: ChannelBasics, sources: readonly SourceDescriptor[]) {
+  constructor(
+    { arena, scratch: at }: ChannelContext,
+    { module, pageSize, areas }: ChannelBasics,
+    sources: readonly SourceDescriptor[],
+  ) {
     const core = instantiateCoreSync(arena.handle.memory, module);
     const scratch = new Scratch(arena.buffer, at, pageSize);
     this.core = core;
     this.scratch = scratch;
     this.#pageSize = pageSize;
-    this.#sources = sources.map((source, block) => createPageSource(source, block, { arena, areas, core, module, scratch, pageSize }));
+    this.#sources = sources.map((source, block) =>
+      createPageSource(source, block, { arena, areas, core, module, scratch, pageSize }),
+    );
   }
 
   /**
    * @param copy whether the content has to be a private copy.
-   * @param placeOf where pages belong, for whoever wants them read straight to there if their source can do that. Nobody looks at them then.
+   * @param placeOf where pages belong, for whoever wants them read straight to there if their
+   *   source can do that. Nobody looks at them then.
    */
   prepare(batch: RamPayload, copy: boolean, placeOf?: PlaceOf): ReadyBatch {
     const { count, detect } = batch;
@@ -49,7 +67,10 @@ export class Batcher {
     const source = batch.staged ? undefined : this.#sources[batch.block];
     const straight = placeOf !== undefined && source?.read !== undefined;
     // What is known to be zero is neither loaded nor looked at.
-    const known = (detect || straight) && source?.markAbsent !== undefined ? this.#markAbsent(batch, source, count) : count;
+    const known =
+      (detect || straight) && source?.markAbsent !== undefined
+        ? this.#markAbsent(batch, source, count)
+        : count;
     if (straight) {
       const runs = this.#runs(batch, known);
       for (let run = 0; run < runs; run++) {
@@ -62,25 +83,43 @@ export class Batcher {
     let normal = known;
     if (detect) {
       this.scratch.maskWords.fill(0);
-      const found = inPlace === undefined ? this.#detectStaged(batch, known) : inPlace.detect(batch, known);
+      const found =
+        inPlace === undefined ? this.#detectStaged(batch, known) : inPlace.detect(batch, known);
       if (found) {
         normal = this.#sort(batch, known);
-        if (inPlace === undefined) this.core.compact(batch.data, this.#pageSize, known, this.scratch.mask);
+        if (inPlace === undefined)
+          this.core.compact(batch.data, this.#pageSize, known, this.scratch.mask);
       }
     }
-    return { normal, zero: count - normal, content: this.#content(batch, normal, inPlace), staged: inPlace === undefined };
+    return {
+      normal,
+      zero: count - normal,
+      content: this.#content(batch, normal, inPlace),
+      staged: inPlace === undefined,
+    };
   }
 
   /**
-   * How many pages of a range come before the first zero page, as far as that can be told without loading them, from page `first` of the block on.
+   * How many pages of a range come before the first zero page, as far as that can be told without
+   * loading them, from page `first` of the block on.
    * @returns 0 where it can't.
    */
   normalPages(batch: RamPayload, first: number, count: number): number {
-    return (batch.staged ? undefined : this.#sources[batch.block]?.normalPages?.(first, count, batch.detect)) ?? 0;
+    return (
+      (batch.staged
+        ? undefined
+        : this.#sources[batch.block]?.normalPages?.(first, count, batch.detect)) ?? 0
+    );
   }
 
-  /** Reads a range without blocking, to where `target` has its places. @returns how many pages were read; undefined where that can't be. */
-  readRange(batch: RamPayload, { place, zeroRun }: Pick<PageTarget, 'place' | 'zeroRun'>): Promise<number> | undefined {
+  /**
+   * Reads a range without blocking, to where `target` has its places.
+   * @returns how many pages were read; undefined where that can't be.
+   */
+  readRange(
+    batch: RamPayload,
+    { place, zeroRun }: Pick<PageTarget, 'place' | 'zeroRun'>,
+  ): Promise<number> | undefined {
     if (place === undefined || zeroRun === undefined) return undefined;
     return this.#sources[batch.block]?.readRange?.(batch.first, batch.pages, place, zeroRun);
   }
@@ -105,7 +144,11 @@ export class Batcher {
     const { core, scratch } = this;
     let found = 0;
     for (let page = 0; page < count; page += 32) {
-      const bits = core.zeroMask(batch.data + page * this.#pageSize, this.#pageSize, Math.min(32, count - page));
+      const bits = core.zeroMask(
+        batch.data + page * this.#pageSize,
+        this.#pageSize,
+        Math.min(32, count - page),
+      );
       scratch.maskWords[page >> 5] = bits;
       found |= bits;
     }
@@ -117,7 +160,8 @@ export class Batcher {
     if (inPlace === undefined) return [batch.dataBytes(0, normal * this.#pageSize)];
     const content: Uint8Array[] = [];
     const runs = this.#runs(batch, normal);
-    for (let run = 0; run < runs; run++) content.push(inPlace.view(this.scratch.runOffset(run), this.scratch.runBytes(run)));
+    for (let run = 0; run < runs; run++)
+      content.push(inPlace.view(this.scratch.runOffset(run), this.scratch.runBytes(run)));
     return content;
   }
 
@@ -126,5 +170,8 @@ export class Batcher {
   }
 }
 
-/** Counters of a channel, after the engine's own two. At the target NUMBERS is how many packet numbers the source had given away by the last packet. */
+/**
+ * Counters of a channel, after the engine's own two. At the target NUMBERS is how many packet
+ * numbers the source had given away by the last packet.
+ */
 export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3, NUMBERS: 4 } as const;

@@ -14,15 +14,22 @@ export interface CopyChannelData extends ChannelBasics {
 }
 
 /**
- * A multifd channel without a connection: between memory and a mapped-ram image each page has its place in the file, so channels work side by
- * side, without packets and without syncs.
+ * A multifd channel without a connection: between memory and a mapped-ram image each page has its
+ * place in the file, so channels work side by side, without packets and without syncs.
  */
 export function createCopyChannel(context: ChannelContext<CopyChannelData>): SendProgram {
   const { arena, data, counters, ownThread } = context;
   const { pageSize, areas } = data;
   const batcher = new Batcher(context, data, data.sources);
   const { core, scratch } = batcher;
-  const targets = new PageTargets(data.targets, { core, modules: data.targetModules, scratch, pageSize, arena, areas });
+  const targets = new PageTargets(data.targets, {
+    core,
+    modules: data.targetModules,
+    scratch,
+    pageSize,
+    arena,
+    areas,
+  });
 
   return {
     kind: 'send',
@@ -34,8 +41,13 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
           const batch = new RamPayload(slot);
           if (!batch.isRange) return copyBatch(batch);
           // A channel in the owner's thread doesn't keep it waiting, where that can be.
-          const read = READS_ASIDE && !ownThread ? batcher.readRange(batch, targets.of(batch.block)) : undefined;
-          return read === undefined ? copyRange(batch, 0) : read.then((normal) => count(normal, batch.pages - normal));
+          const read =
+            READS_ASIDE && !ownThread
+              ? batcher.readRange(batch, targets.of(batch.block))
+              : undefined;
+          return read === undefined
+            ? copyRange(batch, 0)
+            : read.then((normal) => count(normal, batch.pages - normal));
         },
       ],
     ]),
@@ -71,7 +83,10 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
       count(normal, zero);
       if (zero > 0) return target.zero({ offsets: batch.offsets + 8 * normal, count: zero });
     };
-    const written = content.length > 0 ? target.write({ offsets: batch.offsets, count: normal }, content) : undefined;
+    const written =
+      content.length > 0
+        ? target.write({ offsets: batch.offsets, count: normal }, content)
+        : undefined;
     return written === undefined ? clear() : written.then(clear);
   }
 }

@@ -8,12 +8,21 @@ import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type SourceDescriptor =
-  /** Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero pages. */
-  | { kind: 'memory'; shared: SharedArrayBuffer | WebAssembly.Memory; byteOffset: number; byteLength: number }
+  /**
+   * Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero
+   * pages.
+   */
+  | {
+      kind: 'memory';
+      shared: SharedArrayBuffer | WebAssembly.Memory;
+      byteOffset: number;
+      byteLength: number;
+    }
   /**
    * A file, read by the channel. Block offset 0 is at `position`; up to `position + length` it was
    * there when it was opened, and behind that all is zero. If `sparse`, the block's bitmap in the
-   * arena says which pages the file holds; else it holds all, and the bitmap, if there is one, belongs to the target.
+   * arena says which pages the file holds; else it holds all, and the bitmap, if there is one,
+   * belongs to the target.
    */
   | { kind: 'file'; fd: number; name: string; position: number; length: number; sparse: boolean }
   /** Only the client sees the pages: it stages them in the slot. */
@@ -21,34 +30,47 @@ export type SourceDescriptor =
 
 /** Pages that stay in their block. */
 export interface PagesInPlace {
-  /** Sets the mask's bits of those of the first `count` pages that are zero. @returns whether there are any. */
+  /**
+   * Sets the mask's bits of those of the first `count` pages that are zero.
+   * @returns whether there are any.
+   */
   detect(batch: RamPayload, count: number): boolean;
   /** A run of neighbouring pages, where it is. */
   view(offset: number, length: number): Uint8Array;
 }
 
 export interface PageSource {
-  /** Sets the mask's bits of the pages that are known to be zero without a look at them. A source that never knows has no such method. */
+  /**
+   * Sets the mask's bits of the pages that are known to be zero without a look at them. A source
+   * that never knows has no such method.
+   */
   markAbsent?(batch: RamPayload): void;
   /**
-   * How many of `count` pages from page `first` on come before the first zero page, for a source whose pages can be sent from where they are.
+   * How many of `count` pages from page `first` on come before the first zero page, for a source
+   * whose pages can be sent from where they are.
    * @param detect false: none counts as zero.
    */
   normalPages?(first: number, count: number, detect: boolean): number;
   /** A run of neighbouring pages, where it is; where there is {@link normalPages}. */
   view?(offset: number, length: number): Uint8Array;
   /**
-   * Reads a range of pages to where they belong, without blocking; `absent` is told of those that are known to be zero.
+   * Reads a range of pages to where they belong, without blocking; `absent` is told of those that
+   * are known to be zero.
    * @returns how many were read.
    */
   readRange?(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number>;
-  /** Fills `into` with the pages at an offset, all of them present, for whoever has a place for them. */
+  /**
+   * Fills `into` with the pages at an offset, all of them present, for whoever has a place for
+   * them.
+   */
   read?(offset: number, into: Uint8Array): void;
   /**
    * Brings a batch's first `count` pages into reach.
    * @param detect whether they will be looked at.
-   * @param copy whether the pages have to be a private copy, which nobody changes while they are being compressed.
-   * @returns the pages where they are, or undefined when they are in the slot now, one behind the other.
+   * @param copy whether the pages have to be a private copy, which nobody changes while they are
+   *   being compressed.
+   * @returns the pages where they are, or undefined when they are in the slot now, one behind the
+   *   other.
    */
   load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined;
 }
@@ -69,11 +91,19 @@ export interface SourceContext {
 }
 
 /** @returns undefined for a block whose pages come staged. */
-export function createPageSource(descriptor: SourceDescriptor, block: number, context: SourceContext): PageSource | undefined {
+export function createPageSource(
+  descriptor: SourceDescriptor,
+  block: number,
+  context: SourceContext,
+): PageSource | undefined {
   if (descriptor.kind === 'staged') return undefined;
   if (descriptor.kind === 'memory') return new MemorySource(descriptor, context);
-  const present = descriptor.sparse ? bitmapAddress(context.arena, context.areas, block) : undefined;
-  return present === undefined ? new FileSource(descriptor, context) : new SparseFileSource(descriptor, context, present);
+  const present = descriptor.sparse
+    ? bitmapAddress(context.arena, context.areas, block)
+    : undefined;
+  return present === undefined
+    ? new FileSource(descriptor, context)
+    : new SparseFileSource(descriptor, context, present);
 }
 
 class MemorySource implements PageSource, PagesInPlace {
@@ -81,18 +111,31 @@ class MemorySource implements PageSource, PagesInPlace {
   readonly #context: SourceContext;
   readonly #zeros: ZeroPages;
 
-  constructor({ shared, byteOffset, byteLength }: SourceDescriptor & { kind: 'memory' }, context: SourceContext) {
+  constructor(
+    { shared, byteOffset, byteLength }: SourceDescriptor & { kind: 'memory' },
+    context: SourceContext,
+  ) {
     const memory = shared instanceof WebAssembly.Memory ? shared : undefined;
     const buffer = shared instanceof WebAssembly.Memory ? shared.buffer : shared;
     this.#bytes = new Uint8Array(buffer, byteOffset, byteLength);
     this.#context = context;
     const { module, pageSize } = context;
-    this.#zeros = memory === undefined ? findByCompare(this.#bytes, pageSize) : findByCore(memory, module, byteOffset, pageSize);
+    this.#zeros =
+      memory === undefined
+        ? findByCompare(this.#bytes, pageSize)
+        : findByCore(memory, module, byteOffset, pageSize);
   }
 
-  load(batch: RamPayload, count: number, _detect: boolean, copy: boolean): PagesInPlace | undefined {
+  load(
+    batch: RamPayload,
+    count: number,
+    _detect: boolean,
+    copy: boolean,
+  ): PagesInPlace | undefined {
     if (!copy) return this;
-    eachRun(batch, count, this.#context, (offset, length, at) => batch.dataBytes(at, length).set(this.view(offset, length)));
+    eachRun(batch, count, this.#context, (offset, length, at) =>
+      batch.dataBytes(at, length).set(this.view(offset, length)),
+    );
     return undefined;
   }
 
@@ -137,7 +180,9 @@ class FileSource implements PageSource {
   }
 
   load(batch: RamPayload, count: number, _detect: boolean): undefined {
-    eachRun(batch, count, this.context, (offset, length, at) => this.read(offset, batch.dataBytes(at, length)));
+    eachRun(batch, count, this.context, (offset, length, at) =>
+      this.read(offset, batch.dataBytes(at, length)),
+    );
   }
 
   read(offset: number, into: Uint8Array): void {
@@ -147,7 +192,10 @@ class FileSource implements PageSource {
   }
 }
 
-/** Bytes that a call reads to nowhere, sooner than to leave them to another call: with pages here and there, a call for each would cost ten times as much. */
+/**
+ * Bytes that a call reads to nowhere, sooner than to leave them to another call: with pages here
+ * and there, a call for each would cost ten times as much.
+ */
 const GAP_BYTES = 64 * 1024;
 
 /** A file with holes, and a bitmap that says where. */
@@ -161,8 +209,14 @@ class SparseFileSource extends FileSource {
     this.#present = present;
   }
 
-  async readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number> {
-    // All of a range's calls are under way at once: what comes between two of them would leave processors idle.
+  async readRange(
+    first: number,
+    pages: number,
+    placeOf: PlaceOf,
+    absent: RunTaker,
+  ): Promise<number> {
+    // All of a range's calls are under way at once: what comes between two of them would leave
+    // processors idle.
     const calls: Promise<void>[] = [];
     try {
       const bytes = this.#startReading(first, pages, placeOf, absent, calls);
@@ -175,7 +229,13 @@ class SparseFileSource extends FileSource {
   }
 
   /** @param calls gets those that are under way. @returns how many bytes of pages they read. */
-  #startReading(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker, calls: Promise<void>[]): number {
+  #startReading(
+    first: number,
+    pages: number,
+    placeOf: PlaceOf,
+    absent: RunTaker,
+    calls: Promise<void>[],
+  ): number {
     const { pageSize } = this.context;
     const { position } = this.file;
     let read = 0;
@@ -221,7 +281,11 @@ class SparseFileSource extends FileSource {
   }
 
   /** Parts of a run of pages, in order: those that the file holds, and those that it doesn't. */
-  #eachPart(offset: number, length: number, take: (offset: number, length: number, present: boolean) => void): void {
+  #eachPart(
+    offset: number,
+    length: number,
+    take: (offset: number, length: number, present: boolean) => void,
+  ): void {
     const { core, pageSize } = this.context;
     const end = (offset + length) / pageSize;
     for (let page = offset / pageSize; page < end; ) {
@@ -244,8 +308,16 @@ function setBits(words: Uint32Array, first: number, count: number): void {
   }
 }
 
-/** Calls `take(block offset, bytes, byte position in the batch)` for each run of neighbouring pages among the first `count`. */
-function eachRun(batch: RamPayload, count: number, { core, scratch, pageSize }: SourceContext, take: (offset: number, length: number, at: number) => void): void {
+/**
+ * Calls `take(block offset, bytes, byte position in the batch)` for each run of neighbouring pages
+ * among the first `count`.
+ */
+function eachRun(
+  batch: RamPayload,
+  count: number,
+  { core, scratch, pageSize }: SourceContext,
+  take: (offset: number, length: number, at: number) => void,
+): void {
   const runs = core.runs(batch.offsets, count, pageSize, scratch.runs);
   let at = 0;
   for (let run = 0; run < runs; run++) {

@@ -6,19 +6,31 @@ import { MultifdError } from '../../errors.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import { clearByCompare, clearByCore, type ClearPages, type Reach } from './zero-pages.ts';
 
-/** Where a user's own code takes a block's pages. Offsets and lengths are bytes, page multiples; the views are only valid during the call. */
+/**
+ * Where a user's own code takes a block's pages. Offsets and lengths are bytes, page multiples; the
+ * views are only valid during the call.
+ */
 export interface PageSink {
   write(offset: number, pages: Uint8Array): void | Promise<void>;
   /** These pages are zero now. */
   zero(offset: number, length: number): void | Promise<void>;
 }
 
-/** How a channel gets a block's pages to where they belong. All but `sink`, and memory that is not shared, can be posted to another thread. */
+/**
+ * How a channel gets a block's pages to where they belong. All but `sink`, and memory that is not
+ * shared, can be posted to another thread.
+ */
 export type TargetDescriptor =
-  /** From the memory's start on. It may grow between two rounds. `zeroed`: it was all zero before anything came. */
+  /**
+   * From the memory's start on. It may grow between two rounds. `zeroed`: it was all zero before
+   * anything came.
+   */
   | { kind: 'memory'; memory: WebAssembly.Memory; zeroed: boolean }
   | { kind: 'bytes'; span: Span; zeroed: boolean }
-  /** A region of a mapped-ram image: block offset 0 is at `position`. Which pages are present is kept in the block's bitmap in the arena. */
+  /**
+   * A region of a mapped-ram image: block offset 0 is at `position`. Which pages are present is
+   * kept in the block's bitmap in the arena.
+   */
   | { kind: 'file'; fd: number; position: number }
   | { kind: 'sink'; sink: PageSink };
 
@@ -29,11 +41,20 @@ export interface PageList {
 }
 
 export interface PageTarget {
-  /** A run of pages where it belongs, for whoever can read straight to there; undefined when the pages have to be written. */
+  /**
+   * A run of pages where it belongs, for whoever can read straight to there; undefined when the
+   * pages have to be written.
+   */
   place?(offset: number, length: number): Uint8Array;
-  /** Pages are where they belong: whoever has read straight to there says so, if it is asked for. */
+  /**
+   * Pages are where they belong: whoever has read straight to there says so, if it is asked for.
+   */
   placed?(pages: PageList): void;
-  /** Stores pages. @param content one piece that has them all, one behind the other, or a piece for each run of neighbours. */
+  /**
+   * Stores pages.
+   * @param content one piece that has them all, one behind the other, or a piece for each run of
+   *   neighbours.
+   */
   write(pages: PageList, content: readonly Uint8Array[]): void | Promise<void>;
   /** Makes pages zero. */
   zero(pages: PageList): void | Promise<void>;
@@ -43,7 +64,10 @@ export interface PageTarget {
 
 export interface TargetContext {
   core: CoreExports;
-  /** For memories that are WebAssembly's: the builds of the core that look for zero pages in place. Without them it is done by comparing. */
+  /**
+   * For memories that are WebAssembly's: the builds of the core that look for zero pages in place.
+   * Without them it is done by comparing.
+   */
   modules: CoreModules;
   scratch: Scratch;
   pageSize: number;
@@ -52,8 +76,8 @@ export interface TargetContext {
 }
 
 /**
- * Every block's target. In the owner's own thread the list is the owner's: a descriptor that it exchanges between two rounds is the one that counts
- * from then on.
+ * Every block's target. In the owner's own thread the list is the owner's: a descriptor that it
+ * exchanges between two rounds is the one that counts from then on.
  */
 export class PageTargets {
   readonly #descriptors: readonly TargetDescriptor[];
@@ -69,12 +93,20 @@ export class PageTargets {
   of(block: number): PageTarget {
     const descriptor = this.#descriptors[block]!;
     let made = this.#made[block];
-    if (made?.descriptor !== descriptor) made = this.#made[block] = { descriptor, target: createPageTarget(descriptor, block, this.#context) };
+    if (made?.descriptor !== descriptor)
+      made = this.#made[block] = {
+        descriptor,
+        target: createPageTarget(descriptor, block, this.#context),
+      };
     return made.target;
   }
 }
 
-function createPageTarget(descriptor: TargetDescriptor, block: number, { core, modules, scratch, pageSize, arena, areas }: TargetContext): PageTarget {
+function createPageTarget(
+  descriptor: TargetDescriptor,
+  block: number,
+  { core, modules, scratch, pageSize, arena, areas }: TargetContext,
+): PageTarget {
   const runs: Runs = {
     each(pages, take) {
       const count = core.runs(pages.offsets, pages.count, pageSize, scratch.runs);
@@ -89,16 +121,33 @@ function createPageTarget(descriptor: TargetDescriptor, block: number, { core, m
       });
     },
   };
-  const written = (zeroed: boolean): Written | undefined => (zeroed ? writtenPages(bitmapAddress(arena, areas, block, 'written'), core, pageSize) : undefined);
+  const written = (zeroed: boolean): Written | undefined =>
+    zeroed
+      ? writtenPages(bitmapAddress(arena, areas, block, 'written'), core, pageSize)
+      : undefined;
   switch (descriptor.kind) {
     case 'memory': {
       const module = modules[coreKind(descriptor.memory)];
       const reach = growingBytes(descriptor.memory);
-      return memoryTarget(reach, module === undefined ? clearByCompare(reach, pageSize) : clearByCore(descriptor.memory, module, pageSize), written(descriptor.zeroed), pageSize, runs);
+      return memoryTarget(
+        reach,
+        module === undefined
+          ? clearByCompare(reach, pageSize)
+          : clearByCore(descriptor.memory, module, pageSize),
+        written(descriptor.zeroed),
+        pageSize,
+        runs,
+      );
     }
     case 'bytes': {
       const reach = fixedBytes(viewOf(descriptor.span));
-      return memoryTarget(reach, clearByCompare(reach, pageSize), written(descriptor.zeroed), pageSize, runs);
+      return memoryTarget(
+        reach,
+        clearByCompare(reach, pageSize),
+        written(descriptor.zeroed),
+        pageSize,
+        runs,
+      );
     }
     case 'file':
       return fileTarget(descriptor, bitmapAddress(arena, areas, block)!, core, pageSize, runs);
@@ -107,11 +156,17 @@ function createPageTarget(descriptor: TargetDescriptor, block: number, { core, m
   }
 }
 
-/** Runs of neighbouring pages in a list. One list at a time: where they lie is kept in the scratch. */
+/**
+ * Runs of neighbouring pages in a list. One list at a time: where they lie is kept in the scratch.
+ */
 interface Runs {
   each(pages: PageList, take: (offset: number, length: number) => void): void;
   /** Each with its content. */
-  eachWith(pages: PageList, content: readonly Uint8Array[], take: (offset: number, bytes: Uint8Array) => void): void;
+  eachWith(
+    pages: PageList,
+    content: readonly Uint8Array[],
+    take: (offset: number, bytes: Uint8Array) => void,
+  ): void;
 }
 
 function fixedBytes(bytes: Uint8Array): Reach {
@@ -125,8 +180,9 @@ function growingBytes(memory: WebAssembly.Memory): Reach {
   let bytes = new Uint8Array(memory.buffer);
   return (end) => {
     if (end <= bytes.length) return bytes;
-    // Memory that is not shared has given up its old buffer, whose views have no length now. Shared memory that another thread has grown can be as
-    // short as before in this one, until it is asked to grow here.
+    // Memory that is not shared has given up its old buffer, whose views have no length now. Shared
+    // memory that another thread has grown can be as short as before in this one, until it is asked
+    // to grow here.
     if (isSharedBuffer(memory.buffer)) memory.grow(0);
     bytes = new Uint8Array(memory.buffer);
     if (end > bytes.length) throw tooShort(end, bytes);
@@ -135,7 +191,11 @@ function growingBytes(memory: WebAssembly.Memory): Reach {
 }
 
 function tooShort(end: number, { length }: Uint8Array): MultifdError {
-  return new MultifdError('ERR_BLOCK_LENGTH', `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone until the migration has ended`);
+  return new MultifdError(
+    'ERR_BLOCK_LENGTH',
+    `a page ends at ${end} of a target that has ${length} bytes left: leave its memory alone ` +
+      'until the migration has ended',
+  );
 }
 
 /** Of memory that was zero: which pages are not any more. */
@@ -145,7 +205,10 @@ interface Written {
   each(offset: number, length: number, take: ClearPages): void;
 }
 
-/** @param bitmap its address; undefined where each page comes once, so that none that comes as zero was anything else before. */
+/**
+ * @param bitmap its address; undefined where each page comes once, so that none that comes as
+ *   zero was anything else before.
+ */
 function writtenPages(bitmap: number | undefined, core: CoreExports, pageSize: number): Written {
   if (bitmap === undefined) return { mark() {}, each() {} };
   return {
@@ -163,7 +226,13 @@ function writtenPages(bitmap: number | undefined, core: CoreExports, pageSize: n
 }
 
 /** @param written of memory that was zero. */
-function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefined, pageSize: number, runs: Runs): PageTarget {
+function memoryTarget(
+  reach: Reach,
+  clear: ClearPages,
+  written: Written | undefined,
+  pageSize: number,
+  runs: Runs,
+): PageTarget {
   const zeroRun = (offset: number, length: number): void => {
     reach(offset + length);
     if (written === undefined) clear(offset, length / pageSize);
@@ -173,7 +242,9 @@ function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefi
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
     ...(written !== undefined && { placed: (pages: PageList) => written.mark(pages) }),
     write(pages, content) {
-      runs.eachWith(pages, content, (offset, bytes) => reach(offset + bytes.length).set(bytes, offset));
+      runs.eachWith(pages, content, (offset, bytes) =>
+        reach(offset + bytes.length).set(bytes, offset),
+      );
       written?.mark(pages);
     },
     zero: (pages) => runs.each(pages, zeroRun),
@@ -181,7 +252,13 @@ function memoryTarget(reach: Reach, clear: ClearPages, written: Written | undefi
   };
 }
 
-function fileTarget({ fd, position }: TargetDescriptor & { kind: 'file' }, bitmap: number, core: CoreExports, pageSize: number, runs: Runs): PageTarget {
+function fileTarget(
+  { fd, position }: TargetDescriptor & { kind: 'file' },
+  bitmap: number,
+  core: CoreExports,
+  pageSize: number,
+  runs: Runs,
+): PageTarget {
   return {
     write(pages, content) {
       runs.eachWith(pages, content, (offset, bytes) => writeAt(fd, bytes, position + offset));

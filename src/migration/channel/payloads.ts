@@ -28,7 +28,8 @@ export interface BatchKind {
 }
 
 /**
- * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the channel has got at, as many packets as they fill.
+ * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the
+ * channel has got at, as many packets as they fill.
  *
  * ```
  * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags; of a range: u32 first page, u32 pages
@@ -44,8 +45,15 @@ export class RamPayload {
     this.#offsets = new Uint32Array(slot.payload.buffer, slot.payloadOffset + BATCH_BYTES);
   }
 
-  /** Makes the slot an empty batch. All that a batch needs is set here, each time: the slot may have been of any type before. */
-  reset(block: number, capacity: number, { staged = false, detect = false, zero = false }: BatchKind): void {
+  /**
+   * Makes the slot an empty batch. All that a batch needs is set here, each time: the slot may have
+   * been of any type before.
+   */
+  reset(
+    block: number,
+    capacity: number,
+    { staged = false, detect = false, zero = false }: BatchKind,
+  ): void {
     this.slot.become(RAM);
     const { fields } = this.slot;
     fields[RamField.BLOCK] = block;
@@ -57,7 +65,13 @@ export class RamPayload {
    * Makes the slot a range of pages, of which the channel makes a list for each packet.
    * @param first page of the block.
    */
-  resetToRange(block: number, first: number, pages: number, capacity: number, detect: boolean): void {
+  resetToRange(
+    block: number,
+    first: number,
+    pages: number,
+    capacity: number,
+    detect: boolean,
+  ): void {
     this.reset(block, capacity, { detect });
     const { fields } = this.slot;
     fields[RamField.FLAGS]! |= RANGE;
@@ -190,6 +204,9 @@ export class DeviceStatePayload {
   }
 
   get data(): Uint8Array {
-    return this.#slot.payload.subarray(ID_LENGTH, ID_LENGTH + this.#slot.fields[DeviceField.BYTES]!);
+    return this.#slot.payload.subarray(
+      ID_LENGTH,
+      ID_LENGTH + this.#slot.fields[DeviceField.BYTES]!,
+    );
   }
 }

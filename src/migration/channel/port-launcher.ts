@@ -19,12 +19,18 @@ export function linkOfPort({ link }: PortData): Link {
 }
 
 /**
- * Carries bytes between a channel's connection, which this thread has, and what the channel's own thread has of it; resolves when there is nothing more to
- * carry, or either has broken.
+ * Carries bytes between a channel's connection, which this thread has, and what the channel's own
+ * thread has of it; resolves when there is nothing more to carry, or either has broken.
  * @param signal fires when a connection that is not open yet is not wanted any more.
- * @param cut fires when nothing that is on its way counts any more: what the call has opened itself has to be closed then.
+ * @param cut fires when nothing that is on its way counts any more: what the call has opened
+ *   itself has to be closed then.
  */
-export type Carry = (channel: number, posted: Link, signal: AbortSignal, cut: AbortSignal) => Promise<void>;
+export type Carry = (
+  channel: number,
+  posted: Link,
+  signal: AbortSignal,
+  cut: AbortSignal,
+) => Promise<void>;
 
 /** Channels as workers, over connections that stay in this thread. */
 export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): Launcher {
@@ -39,7 +45,9 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
       const posted = new StreamLink(messagePortPair(port1), `channel ${id}`);
       const cutting = new AbortController();
       // The other end of the connection may say nothing any more, and not close it either.
-      const cut = new Promise<void>((resolve) => cutting.signal.addEventListener('abort', () => resolve(), { once: true }));
+      const cut = new Promise<void>((resolve) =>
+        cutting.signal.addEventListener('abort', () => resolve(), { once: true }),
+      );
       const carried = carry(id, posted, opening.signal, cutting.signal).catch((thrown: unknown) => {
         posted.destroy();
         // A channel that has failed closes its connection, and says why by another way.
@@ -51,7 +59,10 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
         posted.destroy();
         cutting.abort();
       };
-      const channel = workers.launch({ ...start, data: { ...(start.data as object), link: port2 } satisfies PortData }, report);
+      const channel = workers.launch(
+        { ...start, data: { ...(start.data as object), link: port2 } satisfies PortData },
+        report,
+      );
       return {
         // At a clean end, what the channel has written last may be on its way still.
         gone: Promise.all([channel.gone, Promise.race([carried, cut])]).then(() => {}),

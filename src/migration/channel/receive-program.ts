@@ -38,13 +38,34 @@ export interface ReceiveChannelData extends ChannelBasics {
 /** Opens what the channel reads. `onBytes` is told of all that arrives. */
 export type OpenInput = (onBytes: (bytes: number) => void) => Input;
 
-/** A multifd channel, receiving end: reads packets, checks them, and puts their pages where they belong. */
-export async function createReceiveChannel(context: ChannelContext<ReceiveChannelData>, openInput: OpenInput): Promise<ReceiveProgram> {
+/**
+ * A multifd channel, receiving end: reads packets, checks them, and puts their pages where they
+ * belong.
+ */
+export async function createReceiveChannel(
+  context: ChannelContext<ReceiveChannelData>,
+  openInput: OpenInput,
+): Promise<ReceiveProgram> {
   const { id, arena, data, counters } = context;
-  const { module, pageSize, areas, compression, targets: descriptors, targetModules, deviceStateLimit } = data;
+  const {
+    module,
+    pageSize,
+    areas,
+    compression,
+    targets: descriptors,
+    targetModules,
+    deviceStateLimit,
+  } = data;
   const core = instantiateCoreSync(arena.handle.memory, module);
   const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
-  const targets = new PageTargets(descriptors, { core, modules: targetModules, scratch, pageSize, arena, areas });
+  const targets = new PageTargets(descriptors, {
+    core,
+    modules: targetModules,
+    scratch,
+    pageSize,
+    arena,
+    areas,
+  });
   const decoder = await createDecoder(compression, context.ownThread);
   const { payload, payloadOffset } = arena.channelSlot(id);
   counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
@@ -57,16 +78,28 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   const headerBytes = ramHeaderLength(scratch.pages);
   // Either header has at least this many bytes; the flags among them tell which it is.
   const head = scratch.bytes(scratch.header, DEVICE_STATE_LENGTH);
-  const headRest = scratch.bytes(scratch.header + DEVICE_STATE_LENGTH, headerBytes - DEVICE_STATE_LENGTH);
+  const headRest = scratch.bytes(
+    scratch.header + DEVICE_STATE_LENGTH,
+    headerBytes - DEVICE_STATE_LENGTH,
+  );
 
-  const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({ channel: id, packet: counters[Counter.PACKETS]!, offset });
+  const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({
+    channel: id,
+    packet: counters[Counter.PACKETS]!,
+    offset,
+  });
 
   function fill(views: readonly Uint8Array[]): void | Promise<void> {
     return then(input.fill(views), demand);
   }
 
   function demand(filled: boolean): void {
-    if (!filled && arena.running()) throw new MultifdError('ERR_PEER_CLOSED', 'the source closed the connection in the middle of a packet', place());
+    if (!filled && arena.running())
+      throw new MultifdError(
+        'ERR_PEER_CLOSED',
+        'the source closed the connection in the middle of a packet',
+        place(),
+      );
   }
 
   /** @returns the packet's flags. */
@@ -87,23 +120,51 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     return then(fill([headRest]), () => takeRamBehindHeader(at));
   }
 
-  /** What has another header has another length of header, too: to wait for the rest of it could take for ever. */
+  /**
+   * What has another header has another length of header, too: to wait for the rest of it could
+   * take for ever.
+   */
   function refuseOtherHeaders(at: number): void {
     const { headerView } = scratch;
-    if (headerView.getUint32(RAM_FIELDS.magic) !== MAGIC) throw packetError(REFUSAL.magic, headerView, place(at));
-    if (headerView.getUint32(RAM_FIELDS.version) !== VERSION) throw packetError(REFUSAL.version, headerView, place(at));
+    if (headerView.getUint32(RAM_FIELDS.magic) !== MAGIC)
+      throw packetError(REFUSAL.magic, headerView, place(at));
+    if (headerView.getUint32(RAM_FIELDS.version) !== VERSION)
+      throw packetError(REFUSAL.version, headerView, place(at));
     const pagesAlloc = headerView.getUint32(RAM_FIELDS.pagesAlloc);
     // SYNC packets of QEMU 9 and later say 0.
-    if (pagesAlloc !== 0 && pagesAlloc !== scratch.pages) throw packetError(REFUSAL.pagesAlloc, headerView, place(at));
+    if (pagesAlloc !== 0 && pagesAlloc !== scratch.pages)
+      throw packetError(REFUSAL.pagesAlloc, headerView, place(at));
   }
 
   function takeRamBehindHeader(at: number): number | Promise<number> {
     const { infoView } = scratch;
-    const refusal = core.checkRam(scratch.header, scratch.pages, pageSize, COMPRESSION[compression], arena.layout.shared, areas.blockCount, scratch.info, offsets);
-    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at), infoView.getUint32(RAM_INFO.badPage, true));
+    const refusal = core.checkRam(
+      scratch.header,
+      scratch.pages,
+      pageSize,
+      COMPRESSION[compression],
+      arena.layout.shared,
+      areas.blockCount,
+      scratch.info,
+      offsets,
+    );
+    if (refusal !== 0)
+      throw packetError(
+        refusal,
+        scratch.headerView,
+        place(at),
+        infoView.getUint32(RAM_INFO.badPage, true),
+      );
     const normal = infoView.getUint32(RAM_INFO.normal, true);
     if (normal === 0) return clearPages();
-    return then(takePages(infoView.getUint32(RAM_INFO.block, true), normal, infoView.getUint32(RAM_INFO.payload, true)), clearPages);
+    return then(
+      takePages(
+        infoView.getUint32(RAM_INFO.block, true),
+        normal,
+        infoView.getUint32(RAM_INFO.payload, true),
+      ),
+      clearPages,
+    );
   }
 
   /** The packet's zero pages, which are behind the others in its list. */
@@ -111,7 +172,12 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     const { infoView } = scratch;
     const zero = infoView.getUint32(RAM_INFO.zero, true);
     if (zero === 0) return taken();
-    return then(targets.of(infoView.getUint32(RAM_INFO.block, true)).zero({ offsets: offsets + 8 * infoView.getUint32(RAM_INFO.normal, true), count: zero }), taken);
+    return then(
+      targets
+        .of(infoView.getUint32(RAM_INFO.block, true))
+        .zero({ offsets: offsets + 8 * infoView.getUint32(RAM_INFO.normal, true), count: zero }),
+      taken,
+    );
   }
 
   function taken(): number {
@@ -125,7 +191,10 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   /** One number over all channels, from 0 on. */
   function packetNumber(): number {
     const { infoView } = scratch;
-    return infoView.getUint32(RAM_INFO.packetNum + 4, true) * 0x1_0000_0000 + infoView.getUint32(RAM_INFO.packetNum, true);
+    return (
+      infoView.getUint32(RAM_INFO.packetNum + 4, true) * 0x1_0000_0000 +
+      infoView.getUint32(RAM_INFO.packetNum, true)
+    );
   }
 
   function takePages(block: number, count: number, bytes: number): void | Promise<void> {
@@ -133,20 +202,33 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     const { place } = target;
     if (place !== undefined && (decoder === undefined || decoder.decodeInPlace !== undefined)) {
       const views = runsInPlace(place, count);
-      const filled = decoder === undefined ? fillInPlace(views) : unpack(bytes, (packed) => decoder.decodeInPlace!(packed, views));
+      const filled =
+        decoder === undefined
+          ? fillInPlace(views)
+          : unpack(bytes, (packed) => decoder.decodeInPlace!(packed, views));
       return then(filled, () => target.placed?.({ offsets, count }));
     }
     const content = payload.subarray(0, count * pageSize);
-    const filled = decoder === undefined ? fill([content]) : unpack(bytes, (packed) => decoder.decode(packed, content));
+    const filled =
+      decoder === undefined
+        ? fill([content])
+        : unpack(bytes, (packed) => decoder.decode(packed, content));
     return then(filled, () => target.write({ offsets, count }, [content]));
   }
 
-  /** A source that sends pages while its blocks grow can have them moved under a read. Views of what was there before have no length then. */
+  /**
+   * A source that sends pages while its blocks grow can have them moved under a read. Views of what
+   * was there before have no length then.
+   */
   function fillInPlace(views: Uint8Array[]): void | Promise<void> {
     const at = input.offset;
     try {
       const filled = fill(views);
-      if (filled !== undefined) return filled.then(() => demandUnmoved(views, at), (thrown: unknown) => unlessMoved(views, at, thrown));
+      if (filled !== undefined)
+        return filled.then(
+          () => demandUnmoved(views, at),
+          (thrown: unknown) => unlessMoved(views, at, thrown),
+        );
     } catch (thrown) {
       unlessMoved(views, at, thrown);
     }
@@ -154,7 +236,13 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
   }
 
   function demandUnmoved(views: readonly Uint8Array[], at: number): void {
-    if (views[0]!.length === 0) throw new MultifdError('ERR_STREAM', 'pages came between a block list and the flush behind it, while their block was moved to grow', place(at));
+    if (views[0]!.length === 0)
+      throw new MultifdError(
+        'ERR_STREAM',
+        'pages came between a block list and the flush behind it, while their block was ' +
+          'moved to grow',
+        place(at),
+      );
   }
 
   function unlessMoved(views: readonly Uint8Array[], at: number, thrown: unknown): never {
@@ -162,7 +250,10 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     throw thrown;
   }
 
-  async function unpack(bytes: number, decode: (packed: Uint8Array) => Promise<void>): Promise<void> {
+  async function unpack(
+    bytes: number,
+    decode: (packed: Uint8Array) => Promise<void>,
+  ): Promise<void> {
     const at = input.offset;
     const packed = payload.subarray(packedAt, packedAt + bytes);
     await fill([packed]);
@@ -174,10 +265,14 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     }
   }
 
-  function runsInPlace(placeRun: (offset: number, length: number) => Uint8Array, count: number): Uint8Array[] {
+  function runsInPlace(
+    placeRun: (offset: number, length: number) => Uint8Array,
+    count: number,
+  ): Uint8Array[] {
     const runs = core.runs(offsets, count, pageSize, scratch.runs);
     const views: Uint8Array[] = [];
-    for (let run = 0; run < runs; run++) views.push(placeRun(scratch.runOffset(run), scratch.runBytes(run)));
+    for (let run = 0; run < runs; run++)
+      views.push(placeRun(scratch.runOffset(run), scratch.runBytes(run)));
     return views;
   }
 
@@ -187,10 +282,12 @@ export async function createReceiveChannel(context: ChannelContext<ReceiveChanne
     async run(barrier) {
       for (;;) {
         const at = input.offset;
-        // Awaited only if need be, as with what is taken: a channel whose input blocks does without promises from one SYNC to the next.
+        // Awaited only if need be, as with what is taken: a channel whose input blocks does without
+        // promises from one SYNC to the next.
         const filled = input.fill([head]);
         if (!(typeof filled === 'boolean' ? filled : await filled)) return;
-        const isDeviceState = (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
+        const isDeviceState =
+          (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
         const packet = isDeviceState ? takeDeviceState(at) : takeRam(at);
         const flags = typeof packet === 'number' ? packet : await packet;
         counters[Counter.PACKETS]!++;

@@ -1,7 +1,14 @@
 import { createEncoder } from '#host/codecs';
 import { descriptorOutput } from '#host/descriptors';
 import { totalLength } from '../../bytes.ts';
-import { COMPRESSION, COMPRESSION_SHIFT, DEVICE_STATE_LENGTH, FLAG_SYNC, INITIAL_LENGTH, ramHeaderLength } from '../../core/index.ts';
+import {
+  COMPRESSION,
+  COMPRESSION_SHIFT,
+  DEVICE_STATE_LENGTH,
+  FLAG_SYNC,
+  INITIAL_LENGTH,
+  ramHeaderLength,
+} from '../../core/index.ts';
 import type { CodecLevels, Compression } from '../../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../../engine/program.ts';
 import type { Slot } from '../../engine/slot.ts';
@@ -24,7 +31,10 @@ export interface SendChannelData extends ChannelBasics, CodecLevels {
 export type OpenChannel = (signal: AbortSignal) => Promise<Link>;
 
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
-export async function createSendChannel(context: ChannelContext<SendChannelData>, openChannel: OpenChannel): Promise<SendProgram> {
+export async function createSendChannel(
+  context: ChannelContext<SendChannelData>,
+  openChannel: OpenChannel,
+): Promise<SendProgram> {
   const { id, arena, data, counters, ownThread, mayBlock } = context;
   const { compression, uuid, pageSize } = data;
   const batcher = new Batcher(context, data, data.sources);
@@ -32,7 +42,9 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
   const encoder = await createEncoder(compression, data, ownThread);
   const flags = COMPRESSION[compression] << COMPRESSION_SHIFT;
   const headerBytes = ramHeaderLength(scratch.pages);
-  const headers = Array.from({ length: PACKETS_AT_ONCE }, (_, packet) => scratch.bytes(scratch.header + packet * headerBytes, headerBytes));
+  const headers = Array.from({ length: PACKETS_AT_ONCE }, (_, packet) =>
+    scratch.bytes(scratch.header + packet * headerBytes, headerBytes),
+  );
   /** Packets that are ready and not written yet, and what they are made of. */
   let waiting = 0;
   let views: Uint8Array[] = [];
@@ -57,7 +69,12 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     const { first, pages, capacity } = batch;
     for (let normal = 0; done < pages; ) {
       const count = Math.min(capacity, pages - done);
-      if (normal < count && encoder === undefined) normal = batcher.normalPages(batch, first + done, Math.min(pages - done, PACKETS_AT_ONCE * capacity));
+      if (normal < count && encoder === undefined)
+        normal = batcher.normalPages(
+          batch,
+          first + done,
+          Math.min(pages - done, PACKETS_AT_ONCE * capacity),
+        );
       if (done > 0) counters[Counter.PACKETS]!++; // the engine counts one for each slot
       batch.list(core, first + done, count, pageSize);
       done += count;
@@ -70,14 +87,22 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
         packed = packList(batch);
         normal = 0;
       }
-      const written = packed !== undefined ? packed.then(writeAll) : waiting === atOnce || inSlot || done === pages ? writeAll() : undefined;
+      const written =
+        packed !== undefined
+          ? packed.then(writeAll)
+          : waiting === atOnce || inSlot || done === pages
+            ? writeAll()
+            : undefined;
       if (written !== undefined) return written.then(() => sendRange(batch, done));
     }
   }
 
   /** Makes a packet of the batch's list. */
   function packList(batch: RamPayload): void | Promise<void> {
-    const { normal, zero, content, staged } = batcher.prepare(batch, encoder !== undefined && encoder.encodeInPlace === undefined);
+    const { normal, zero, content, staged } = batcher.prepare(
+      batch,
+      encoder !== undefined && encoder.encodeInPlace === undefined,
+    );
     if (encoder === undefined || normal === 0) {
       pack(batch, normal, zero, normal * pageSize);
       views.push(...content);
@@ -92,7 +117,17 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
 
   /** Fills the header of a packet. @param bytes of its payload. */
   function pack(batch: RamPayload, normal: number, zero: number, bytes: number): void {
-    core.fillRam(scratch.header + waiting * headerBytes, flags, scratch.pages, normal, zero, bytes, arena.counterOffset, blockIdAddress(arena, batch.block), batch.offsets);
+    core.fillRam(
+      scratch.header + waiting * headerBytes,
+      flags,
+      scratch.pages,
+      normal,
+      zero,
+      bytes,
+      arena.counterOffset,
+      blockIdAddress(arena, batch.block),
+      batch.offsets,
+    );
     counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += zero;
     views.push(headers[waiting]!);
@@ -112,7 +147,9 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     async open() {
       link = await openChannel(stopping.signal);
       const onBytes = (bytes: number): void => void (counters[Counter.BYTES]! += bytes);
-      output = (mayBlock ? descriptorOutput(link, id, arena, onBytes) : undefined) ?? new LinkOutput(link, id, onBytes);
+      output =
+        (mayBlock ? descriptorOutput(link, id, arena, onBytes) : undefined) ??
+        new LinkOutput(link, id, onBytes);
       atOnce = output.gathers ? PACKETS_AT_ONCE : 1;
       scratch.bytes(scratch.info, uuid.length).set(uuid);
       core.fillInitial(scratch.header, scratch.info, id);
@@ -131,11 +168,22 @@ export async function createSendChannel(context: ChannelContext<SendChannelData>
     ]),
     sync() {
       counters[Counter.PACKETS]!++;
-      core.fillRam(scratch.header, FLAG_SYNC, scratch.pages, 0, 0, 0, arena.counterOffset, 0, scratch.spare);
+      core.fillRam(
+        scratch.header,
+        FLAG_SYNC,
+        scratch.pages,
+        0,
+        0,
+        0,
+        arena.counterOffset,
+        0,
+        scratch.spare,
+      );
       return write([headers[0]!]);
     },
     stop() {
-      // A failed group: nobody is interested in what is still on its way. At a clean end nothing is.
+      // A failed group: nobody is interested in what is still on its way. At a clean end nothing
+      // is.
       if (!arena.unfailed()) {
         stopping.abort();
         link?.destroy();

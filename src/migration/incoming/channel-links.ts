@@ -11,8 +11,12 @@ import { type PortData, portLauncher } from '../channel/port-launcher.ts';
 import { createReceiveChannel, type ReceiveChannelData } from '../channel/receive-program.ts';
 import type { Connection } from './connections.ts';
 
-/** How a channel in a thread of its own gets its connection: by its descriptor, or through a port to its owner's thread. `rest`: what was read of it already. */
-export type ReceiveWorkerData = ReceiveChannelData & ({ descriptor: Descriptor } | (PortData & { descriptor: undefined; rest: Uint8Array }));
+/**
+ * How a channel in a thread of its own gets its connection: by its descriptor, or through a port to
+ * its owner's thread. `rest`: what was read of it already.
+ */
+export type ReceiveWorkerData = ReceiveChannelData &
+  ({ descriptor: Descriptor } | (PortData & { descriptor: undefined; rest: Uint8Array }));
 
 export interface ReceiveChannels {
   launcher: Launcher;
@@ -21,17 +25,32 @@ export interface ReceiveChannels {
 }
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
-export function receiveChannels(connections: readonly Connection[], data: ReceiveChannelData, module: WorkerModule | ThreadStock | undefined): ReceiveChannels {
-  if (module === undefined) return { launcher: inlineChannels(connections), data: connections.map(() => data) };
+export function receiveChannels(
+  connections: readonly Connection[],
+  data: ReceiveChannelData,
+  module: WorkerModule | ThreadStock | undefined,
+): ReceiveChannels {
+  if (module === undefined)
+    return { launcher: inlineChannels(connections), data: connections.map(() => data) };
   const descriptors = takeDescriptors(connections);
-  if (descriptors !== undefined) return { launcher: workerLauncher(module), data: descriptors.map((descriptor) => ({ ...data, descriptor })) };
+  if (descriptors !== undefined)
+    return {
+      launcher: workerLauncher(module),
+      data: descriptors.map((descriptor) => ({ ...data, descriptor })),
+    };
   return {
     launcher: portLauncher(module, (channel, posted) => pour(connections[channel]!.link, posted)),
-    data: connections.map(({ rest }) => ({ ...data, descriptor: undefined, rest: Uint8Array.from(rest) })),
+    data: connections.map(({ rest }) => ({
+      ...data,
+      descriptor: undefined,
+      rest: Uint8Array.from(rest),
+    })),
   };
 }
 
-/** Either all connections of a migration have one or none has: nothing was taken from those before. */
+/**
+ * Either all connections of a migration have one or none has: nothing was taken from those before.
+ */
 function takeDescriptors(connections: readonly Connection[]): Descriptor[] | undefined {
   const descriptors: Descriptor[] = [];
   for (const [id, { link, rest }] of connections.entries()) {
@@ -45,6 +64,9 @@ function takeDescriptors(connections: readonly Connection[]): Descriptor[] | und
 function inlineChannels(connections: readonly Connection[]): Launcher {
   return inlineLauncher((context: ChannelContext<ReceiveChannelData>) => {
     const { link, rest } = connections[context.id]!;
-    return createReceiveChannel(context, (onBytes) => new LinkInput(link, context.id, rest, INITIAL_LENGTH, onBytes));
+    return createReceiveChannel(
+      context,
+      (onBytes) => new LinkInput(link, context.id, rest, INITIAL_LENGTH, onBytes),
+    );
   });
 }

@@ -16,7 +16,8 @@ export interface ConnectionsOptions {
   /** 16 bytes. */
   uuid: Uint8Array;
   /**
-   * Milliseconds for a connection's first bytes, and from the first connection until all are there; where we connect, from when all connections stand.
+   * Milliseconds for a connection's first bytes, and from the first connection until all are there;
+   * where we connect, from when all connections stand.
    */
   timeout: number;
   /** The migration has begun: one of its connections is there. */
@@ -24,37 +25,59 @@ export interface ConnectionsOptions {
 }
 
 /**
- * How much later than the first sync of the main channel another channel may come, in milliseconds. A source writes that sync when each of its channels has
- * connected and written its own (QEMU 7.2 and 10.0, and this project), so that only the way here can make one late: a segment that was lost (TCP sends it
- * again after 0.2 s, 0.4 s, ...), or a proxy that has yet to connect.
+ * How much later than the first sync of the main channel another channel may come, in milliseconds.
+ * A source writes that sync when each of its channels has connected and written its own (QEMU 7.2
+ * and 10.0, and this project), so that only the way here can make one late: a segment that was lost
+ * (TCP sends it again after 0.2 s, 0.4 s, ...), or a proxy that has yet to connect.
  */
-export const FIRST_SYNC = { milliseconds: 3_000, event: 'the first sync on the main channel, when a source has connected all it has' };
-/** The same where pages come on the main channel: with multifd none do. So it is only for connections that are here to be seen. */
-export const FIRST_PAGE = { milliseconds: 300, event: 'the first RAM page on the main channel, where pages come when multifd is off' };
+export const FIRST_SYNC = {
+  milliseconds: 3_000,
+  event: 'the first sync on the main channel, when a source has connected all it has',
+};
+/**
+ * The same where pages come on the main channel: with multifd none do. So it is only for
+ * connections that are here to be seen.
+ */
+export const FIRST_PAGE = {
+  milliseconds: 300,
+  event: 'the first RAM page on the main channel, where pages come when multifd is off',
+};
 
 /**
- * So long after one of its connections was dropped, in milliseconds, a source has given up and closed the others: a second source, whose channels would
- * otherwise pass for those of the first one.
+ * So long after one of its connections was dropped, in milliseconds, a source has given up and
+ * closed the others: a second source, whose channels would otherwise pass for those of the first
+ * one.
  */
 export const GIVE_UP_MS = 1_000;
 
 /**
- * Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it has to destroy it.
+ * Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it
+ * has to destroy it.
  *
- * Nothing in a plain connection tells a source from somebody else who reaches the port, so that this is what holds:
+ * Nothing in a plain connection tells a source from somebody else who reaches the port, so that
+ * this is what holds:
  *
- * - Until all are there, the first to say that it is the main channel, or a channel, is taken for it, and a later one that says the same is dropped. A
- *   channel that can't be one of the migration (a version, a uuid, an id out of range) fails it, since most often it is the source's, set up otherwise than
- *   this end, and the error says what to set. So until then a stranger can take a place or make the migration fail; TLS or a token keeps him out.
- * - Once all are there, whoever comes is a stranger: dropped and told, and nothing ends. But for a channel with an id out of range up to the first sync and
- *   {@link GIVE_UP_MS} after it, when the source's own come if it has more than were agreed on: that is an error which ends all connections at once. (If
- *   it lost that channel only, what it sent there would be missing; and a QEMU 10.0 that loses one of its channels in its last sync stands still for good.) One that
- *   comes later is remembered ({@link extra}), for the case that it was the source's all the same.
- * - Where we have connected ourselves there are no strangers: each connection that is dropped fails the migration.
+ * - Until all are there, the first to say that it is the main channel, or a channel, is taken for
+ * it, and a later one that says the same is dropped. A
+ *   channel that can't be one of the migration (a version, a uuid, an id out of range) fails it,
+ *   since most often it is the source's, set up otherwise than this end, and the error says what to
+ *   set. So until then a stranger can take a place or make the migration fail; TLS or a token keeps
+ *   him out.
+ * - Once all are there, whoever comes is a stranger: dropped and told, and nothing ends. But for a
+ * channel with an id out of range up to the first sync and
+ *   {@link GIVE_UP_MS} after it, when the source's own come if it has more than were agreed on:
+ *   that is an error which ends all connections at once. (If it lost that channel only, what it
+ *   sent there would be missing; and a QEMU 10.0 that loses one of its channels in its last sync
+ *   stands still for good.) One that comes later is remembered ({@link extra}), for the case that
+ *   it was the source's all the same.
+ * - Where we have connected ourselves there are no strangers: each connection that is dropped fails
+ * the migration.
  */
 export class Connections {
   readonly uri: string;
-  /** The main channel. Rejects with the first wrong connection, and when it does not come in time. */
+  /**
+   * The main channel. Rejects with the first wrong connection, and when it does not come in time.
+   */
   readonly main: Promise<Connection>;
   /** All multifd channels, by id; rejects likewise. */
   readonly channels: Promise<Connection[]>;
@@ -78,9 +101,14 @@ export class Connections {
   static async open(way: IncomingWay, options: ConnectionsOptions): Promise<Connections> {
     const checkInitial = await initialChecker(options);
     const gathering = new Gathering(options, checkInitial, way);
-    const onStranger = (why: string, code: ErrorCode): void => gathering.drop(why, new MultifdError(code, why));
-    const reception = migrationReception({ ...way, onStranger }, (arrival) => gathering.take(arrival));
-    const links = await incomingLinks({ ...way, onStranger: way.onStranger }, (link) => reception.take(link));
+    const onStranger = (why: string, code: ErrorCode): void =>
+      gathering.drop(why, new MultifdError(code, why));
+    const reception = migrationReception({ ...way, onStranger }, (arrival) =>
+      gathering.take(arrival),
+    );
+    const links = await incomingLinks({ ...way, onStranger: way.onStranger }, (link) =>
+      reception.take(link),
+    );
     if (way.dials !== undefined) gathering.expect(options.timeout, 'connecting');
     return new Connections(links, reception, gathering);
   }
@@ -95,14 +123,18 @@ export class Connections {
     return this.#gathering.extra;
   }
 
-  /** When a second main channel was dropped that may have been another source's, one whose channels are here; by `performance.now()`. */
+  /**
+   * When a second main channel was dropped that may have been another source's, one whose channels
+   * are here; by `performance.now()`.
+   */
   get rival(): number | undefined {
     return this.#gathering.rival;
   }
 
   /**
    * The source has connected all its channels: those that are missing come soon or never.
-   * @param pages whether it has sent pages on the main channel, which it does without channels only.
+   * @param pages whether it has sent pages on the main channel, which it does without channels
+   *   only.
    */
   expectSoon(pages: boolean): void {
     const { milliseconds, event } = pages ? FIRST_PAGE : FIRST_SYNC;
@@ -132,10 +164,15 @@ export class Connections {
   }
 }
 
-type ReceptionWay = Pick<IncomingWay, 'timeout' | 'dials' | 'maxConnections'> & { onStranger: (why: string, code: ErrorCode) => void };
+type ReceptionWay = Pick<IncomingWay, 'timeout' | 'dials' | 'maxConnections'> & {
+  onStranger: (why: string, code: ErrorCode) => void;
+};
 
 /** Tells a migration's connections apart. */
-export function migrationReception({ timeout, dials, maxConnections, onStranger }: ReceptionWay, onArrival: (arrival: Arrival) => void): Reception {
+export function migrationReception(
+  { timeout, dials, maxConnections, onStranger }: ReceptionWay,
+  onArrival: (arrival: Arrival) => void,
+): Reception {
   return new Reception({
     // Whoever we have connected to begins when it likes, within the time for all of them together.
     timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
@@ -176,7 +213,11 @@ class Gathering {
   #rejectMain!: (error: MultifdError) => void;
   #rejectChannels!: (error: MultifdError) => void;
 
-  constructor(options: ConnectionsOptions, checkInitial: InitialChecker, way: Pick<IncomingWay, 'dials' | 'onStranger'>) {
+  constructor(
+    options: ConnectionsOptions,
+    checkInitial: InitialChecker,
+    way: Pick<IncomingWay, 'dials' | 'onStranger'>,
+  ) {
     this.#options = options;
     this.#checkInitial = checkInitial;
     this.#way = way;
@@ -221,13 +262,19 @@ class Gathering {
     else this.reject(error);
   }
 
-  /** All that is missing has to come within so many milliseconds of `event`, which is now; sooner if that was said before. */
+  /**
+   * All that is missing has to come within so many milliseconds of `event`, which is now; sooner if
+   * that was said before.
+   */
   expect(milliseconds: number, event: string): void {
     const due = performance.now() + milliseconds;
     if (this.#settled || due >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = due;
-    this.#timer = setTimeout(() => this.reject(this.#missing(`within ${milliseconds / 1000} s of ${event}`)), milliseconds);
+    this.#timer = setTimeout(
+      () => this.reject(this.#missing(`within ${milliseconds / 1000} s of ${event}`)),
+      milliseconds,
+    );
   }
 
   destroy(): void {
@@ -239,7 +286,9 @@ class Gathering {
     if (this.#hasMain) {
       // All connections of a source are there before its first sync.
       if (performance.now() < this.openUntil) this.rival = performance.now();
-      throw new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', { channel: 'main' });
+      throw new Rival('ERR_CHANNEL_COUNT', 'a second main channel arrived: two sources at once?', {
+        channel: 'main',
+      });
     }
     this.#hasMain = true;
     this.#begin();
@@ -249,7 +298,11 @@ class Gathering {
 
   #takeChannel({ link, read }: Arrival): void {
     const id = this.#checkInitial(read);
-    if (this.#found[id] !== undefined) throw new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, { channel: id, offset: INITIAL.id });
+    if (this.#found[id] !== undefined)
+      throw new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, {
+        channel: id,
+        offset: INITIAL.id,
+      });
     this.#found[id] = { link, rest: read.slice(INITIAL_LENGTH) };
     this.#begin();
     const all = this.#found.filter((connection) => connection !== undefined);
@@ -260,7 +313,8 @@ class Gathering {
   #refuse({ link }: Arrival, error: MultifdError): void {
     if (!(error instanceof Rival)) {
       const isExtra = error.code === 'ERR_CHANNEL_ID';
-      if (!this.#complete || (isExtra && performance.now() < this.openUntil)) return this.reject(error);
+      if (!this.#complete || (isExtra && performance.now() < this.openUntil))
+        return this.reject(error);
       if (isExtra) this.extra ??= error;
     }
     this.#links.delete(link);
@@ -282,8 +336,16 @@ class Gathering {
 
   #missing(within: string): MultifdError {
     const { length } = this.#found;
-    if (!this.#begun) return new MultifdError('ERR_TIMEOUT', `the source said nothing ${within}: start its migration, or wait longer by a longer time-out`);
-    if (!this.#hasMain) return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive ${within}`, { channel: 'main' });
+    if (!this.#begun)
+      return new MultifdError(
+        'ERR_TIMEOUT',
+        `the source said nothing ${within}: start its migration, or wait longer by a longer ` +
+          'time-out',
+      );
+    if (!this.#hasMain)
+      return new MultifdError('ERR_CHANNEL_COUNT', `the main channel did not arrive ${within}`, {
+        channel: 'main',
+      });
     return missingChannels(this.present, length, within);
   }
 
@@ -302,16 +364,26 @@ export class Rival extends MultifdError {}
 export function missingChannels(present: number, channels: number, within: string): MultifdError {
   const what =
     present === 0
-      ? "multifd is off at the source, or its connections don't get here; turn it on there (QEMU: migrate_set_capability multifd on)"
-      : `set the same number at both ends (QEMU: migrate_set_parameter multifd-channels ${channels}; or ${present} channels here)`;
-  return new MultifdError('ERR_CHANNEL_COUNT', `${present} of ${channels} channels arrived ${within}: ${what}`);
+      ? "multifd is off at the source, or its connections don't get here; turn it on there " +
+        '(QEMU: migrate_set_capability multifd on)'
+      : 'set the same number at both ends (QEMU: migrate_set_parameter multifd-channels ' +
+        `${channels}; or ${present} channels here)`;
+  return new MultifdError(
+    'ERR_CHANNEL_COUNT',
+    `${present} of ${channels} channels arrived ${within}: ${what}`,
+  );
 }
 
 /**
- * @param expected what initial packets have to agree with; without a uuid, the first packet's has to be every other's.
- * @returns a function that gives an initial packet's channel id, or throws what is wrong with the packet.
+ * @param expected what initial packets have to agree with; without a uuid, the first packet's has
+ *   to be every other's.
+ * @returns a function that gives an initial packet's channel id, or throws what is wrong with the
+ *   packet.
  */
-export async function initialChecker(expected: { uuid: Uint8Array | undefined; channels: number }): Promise<InitialChecker> {
+export async function initialChecker(expected: {
+  uuid: Uint8Array | undefined;
+  channels: number;
+}): Promise<InitialChecker> {
   const { channels } = expected;
   let { uuid } = expected;
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });

@@ -1,5 +1,12 @@
 import { MultifdError } from '../../errors.ts';
-import { ByteReader, Command, type MainStreamHandler, parseMainStream, type RamBlock, returnMessage } from '../../stream/index.ts';
+import {
+  ByteReader,
+  Command,
+  type MainStreamHandler,
+  parseMainStream,
+  type RamBlock,
+  returnMessage,
+} from '../../stream/index.ts';
 import { ThreadStock } from '../../engine/thread-stock.ts';
 import { sleep, turn } from '../../timing.ts';
 import { LinkInput } from '../../transport/link-input.ts';
@@ -15,12 +22,16 @@ import type { CheckedIncoming } from './options.ts';
 /** While the target makes everything last, it tells the source this often that it is alive. */
 const ALIVE_MS = 1_000;
 
-/** Zero pages of the main channel that are kept while channels are missing: a source without multifd sends nothing else until it has a page with content. */
+/**
+ * Zero pages of the main channel that are kept while channels are missing: a source without multifd
+ * sends nothing else until it has a page with content.
+ */
 const MAX_AHEAD = 1 << 16;
 
 /**
- * The incoming end over connections. The main channel is parsed in order; at each sync it waits for every channel, and each channel waits for it:
- * no page of a round is applied before all of the round before.
+ * The incoming end over connections. The main channel is parsed in order; at each sync it waits for
+ * every channel, and each channel waits for it: no page of a round is applied before all of the
+ * round before.
  */
 export class FromSource {
   readonly #sink: IncomingSink;
@@ -30,7 +41,10 @@ export class FromSource {
   readonly #failed: Promise<never>;
   #reject!: (error: MultifdError) => void;
   #landing: Landing | undefined;
-  /** Resolves when the channels are at work, and what the main channel said before that has been done. */
+  /**
+   * Resolves when the channels are at work, and what the main channel said before that has been
+   * done.
+   */
   #landed: Promise<void> | undefined;
   #hasLanded = false;
   /** What the main channel has said since its block list, while there were no channels. */
@@ -42,7 +56,12 @@ export class FromSource {
   #threads: ThreadStock | undefined;
   #error: MultifdError | undefined;
 
-  constructor(connections: Connections, sink: IncomingSink, checked: CheckedIncoming, recorder: Recorder) {
+  constructor(
+    connections: Connections,
+    sink: IncomingSink,
+    checked: CheckedIncoming,
+    recorder: Recorder,
+  ) {
     this.#connections = connections;
     this.#sink = sink;
     this.#checked = checked;
@@ -53,7 +72,10 @@ export class FromSource {
     this.#failed.catch(() => {}); // whoever waits for it is told
   }
 
-  /** @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the source told. */
+  /**
+   * @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the
+   *   source told.
+   */
   async run(): Promise<void> {
     try {
       if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
@@ -75,9 +97,16 @@ export class FromSource {
     }
   }
 
-  /** While there is no source yet: threads take some ten milliseconds of a processor to start, which its own will want then. */
+  /**
+   * While there is no source yet: threads take some ten milliseconds of a processor to start, which
+   * its own will want then.
+   */
   #startThreads(): void {
-    this.#threads = new ThreadStock(this.#checked.worker('receive'), this.#checked.channels, 'multifd channel');
+    this.#threads = new ThreadStock(
+      this.#checked.worker('receive'),
+      this.#checked.channels,
+      'multifd channel',
+    );
   }
 
   /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
@@ -106,7 +135,8 @@ export class FromSource {
     try {
       await this.#parse(await this.#connections.main);
       await this.#landed;
-      // A second source, or one with more channels than agreed, has opened them by now: let what has arrived be seen.
+      // A second source, or one with more channels than agreed, has opened them by now: let what
+      // has arrived be seen.
       await turn();
       await turn();
       await this.#demandOneSource();
@@ -121,8 +151,9 @@ export class FromSource {
   }
 
   /**
-   * Two sources at once can each have got a place: the one that has lost its main channel gives up, and its other connections end. So where one was dropped,
-   * all channels have to stand some time after that.
+   * Two sources at once can each have got a place: the one that has lost its main channel gives up,
+   * and its other connections end. So where one was dropped, all channels have to stand some time
+   * after that.
    */
   async #demandOneSource(): Promise<void> {
     const { rival } = this.#connections;
@@ -131,12 +162,18 @@ export class FromSource {
     const { arena } = this.#landing!.receivers.group;
     const ended = [...arena.channels.keys()].find((id) => arena.isSet(id, 'ENDED'));
     if (ended === undefined) return;
-    throw new MultifdError('ERR_CHANNEL_COUNT', 'two main channels arrived, and this channel ended after one was dropped: two sources at once?', { channel: ended });
+    throw new MultifdError(
+      'ERR_CHANNEL_COUNT',
+      'two main channels arrived, and this channel ended after one was dropped: two sources ' +
+        'at once?',
+      { channel: ended },
+    );
   }
 
   /**
-   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a number is passed over, another one comes twice). So pages on a
-   * channel that is not here show: one that a proxy lost, or that was dropped because it came late, with an id out of range.
+   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a
+   * number is passed over, another one comes twice). So pages on a channel that is not here show:
+   * one that a proxy lost, or that was dropped because it came late, with an id out of range.
    */
   #demandAllPackets(): void {
     const channels = this.#landing!.receivers.group.arena.channels;
@@ -144,14 +181,27 @@ export class FromSource {
     const numbers = Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!));
     if (came >= numbers) return;
     const { extra } = this.#connections;
-    throw extra ?? new MultifdError('ERR_CHANNEL_COUNT', `${came} packets came on ${channels.length} channels, and the source has numbered ${numbers}: it has more channels; set the same number at both ends`);
+    throw (
+      extra ??
+      new MultifdError(
+        'ERR_CHANNEL_COUNT',
+        `${came} packets came on ${channels.length} channels, and the source has numbered ` +
+          `${numbers}: it has more channels; set the same number at both ends`,
+      )
+    );
   }
 
   /** A source that loses one of its connections gives up: the reason is what it had too much of. */
   #explain(error: MultifdError): MultifdError {
     const { extra } = this.#connections;
-    if (extra === undefined || (error.code !== 'ERR_PEER_CLOSED' && error.code !== 'ERR_TIMEOUT')) return error;
-    return new MultifdError(extra.code, `${extra.message}; it was dropped, as all channels agreed on were there, and then: ${error.message}`, { cause: error });
+    if (extra === undefined || (error.code !== 'ERR_PEER_CLOSED' && error.code !== 'ERR_TIMEOUT'))
+      return error;
+    return new MultifdError(
+      extra.code,
+      `${extra.message}; it was dropped, as all channels agreed on were there, and then: ` +
+        `${error.message}`,
+      { cause: error },
+    );
   }
 
   /** `work`, unless the migration fails before: it may be the caller's own, and never end. */
@@ -163,9 +213,12 @@ export class FromSource {
     const landing = this.#landing!;
     const { signal } = this.#checked;
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
-    const cancel = (): void => this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+    const cancel = (): void =>
+      this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
     try {
-      const committed = Promise.resolve(this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() }));
+      const committed = Promise.resolve(
+        this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() }),
+      );
       if (this.#sink.leavable) {
         signal.addEventListener('abort', cancel);
         if (signal.aborted) cancel();
@@ -179,14 +232,23 @@ export class FromSource {
     }
   }
 
-  /** From here on there may be a program that runs, so that nothing but its own start fails the migration any more. */
+  /**
+   * From here on there may be a program that runs, so that nothing but its own start fails the
+   * migration any more.
+   */
   async #start(sink: IncomingSink): Promise<void> {
     const link = this.#link!;
     await this.#probe();
-    if (this.#checked.signal.aborted) throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (this.#checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
     // Whoever has lost its target goes on at the source.
-    if (link.closed) throw new MultifdError('ERR_PEER_CLOSED', 'the source has closed the connection before it could be told that all is well', { channel: 'main' });
+    if (link.closed)
+      throw new MultifdError(
+        'ERR_PEER_CLOSED',
+        'the source has closed the connection before it could be told that all is well',
+        { channel: 'main' },
+      );
     this.#unwatch();
     await sink.start?.();
   }
@@ -199,8 +261,17 @@ export class FromSource {
     });
     this.#link = link;
     this.#input = input;
-    // While the channels are waited for nobody reads here, so nobody else would notice. (An end is none: the source may have said all it has to say.)
-    this.#unwatch = link.onBroken((cause) => this.#fail(new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, { channel: 'main', offset: input.offset, cause })));
+    // While the channels are waited for nobody reads here, so nobody else would notice. (An end is
+    // none: the source may have said all it has to say.)
+    this.#unwatch = link.onBroken((cause) =>
+      this.#fail(
+        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
+          channel: 'main',
+          offset: input.offset,
+          cause,
+        }),
+      ),
+    );
     const hasUuid = uuid.some((byte) => byte !== 0);
     const options = { pageSize, maxBytes, maxTail, ...(hasUuid && { uuid }) };
     await parseMainStream(new ByteReader(input), this.#handler(), options);
@@ -212,10 +283,15 @@ export class FromSource {
       command: ({ command, data }) => {
         if (command === Command.OPEN_RETURN_PATH) {
           this.#hasReturnPath = true;
-          // What comes is taken as it comes: there is nothing here that a source would have to wait for.
+          // What comes is taken as it comes: there is nothing here that a source would have to wait
+          // for.
           if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
         }
-        if (command === Command.PING) this.#say({ type: 'pong', value: new DataView(data.buffer, data.byteOffset).getUint32(0) });
+        if (command === Command.PING)
+          this.#say({
+            type: 'pong',
+            value: new DataView(data.buffer, data.byteOffset).getUint32(0),
+          });
       },
       blocks: async (blocks) => {
         this.#landed = this.#land(blocks);
@@ -249,7 +325,8 @@ export class FromSource {
       endOfSection: async (_, syncMode) => {
         if (syncMode === 'per-round') return;
         if (!this.#hasLanded && !this.#ahead.includes('sync')) {
-          // A source without multifd ends its section like this as well: its first page shows the difference.
+          // A source without multifd ends its section like this as well: its first page shows the
+          // difference.
           if (!this.#allChannels) this.#connections.expectSoon(false);
           return void this.#ahead.push('sync');
         }
@@ -271,12 +348,20 @@ export class FromSource {
   async #land(blocks: readonly RamBlock[]): Promise<void> {
     const connections = await this.#connections.channels;
     const landing = await this.#unlessFailed(
-      Landing.create(blocks, this.#sink, connections, this.#checked, () => this.#threads ?? this.#checked.worker('receive')),
+      Landing.create(
+        blocks,
+        this.#sink,
+        connections,
+        this.#checked,
+        () => this.#threads ?? this.#checked.worker('receive'),
+      ),
     );
     if (this.#error !== undefined) throw this.#error;
     this.#landing = landing;
     this.#recorder.blocks = [...blocks];
-    this.#recorder.channels = landing.receivers.group.arena.channels.map(({ counters }) => counters);
+    this.#recorder.channels = landing.receivers.group.arena.channels.map(
+      ({ counters }) => counters,
+    );
     void landing.receivers.group.failure.then((error) => this.#fail(error));
     await landing.start();
     this.#recorder.setUp();
@@ -294,7 +379,9 @@ export class FromSource {
   }
 
   #say(message: Parameters<typeof returnMessage>[0]): void {
-    if (this.#hasReturnPath && this.#link?.writable) void this.#link.write([returnMessage(message)], () => {}).catch(() => {}); // whoever reads is told
+    if (this.#hasReturnPath && this.#link?.writable)
+      // whoever reads is told
+      void this.#link.write([returnMessage(message)], () => {}).catch(() => {});
   }
 
   /** Tells the source that all is well, and notes whether that can have reached it. */
@@ -302,15 +389,26 @@ export class FromSource {
     const link = this.#link!;
     if (!this.#hasReturnPath) return;
     if (this.#sink.start !== undefined) await this.#probe(); // that may have taken long
-    this.#recorder.confirmed = link.writable && (await link.write([returnMessage({ type: 'shut', status: 0 })], () => {}).then(() => true, () => false));
-    // A source that is gone resets the connection as soon as it gets that; it is told when the connection is ended.
+    this.#recorder.confirmed =
+      link.writable &&
+      (await link
+        .write([returnMessage({ type: 'shut', status: 0 })], () => {})
+        .then(
+          () => true,
+          () => false,
+        ));
+    // A source that is gone resets the connection as soon as it gets that; it is told when the
+    // connection is ended.
     await turn();
     await turn();
     await link.farewell(new Uint8Array(0), false);
     if (link.broken !== undefined) this.#recorder.confirmed = false;
   }
 
-  /** A source that had said all it had to say, and then gave up, is silent about that: only who writes to it is told, and TCP tells it at the next write. */
+  /**
+   * A source that had said all it had to say, and then gave up, is silent about that: only who
+   * writes to it is told, and TCP tells it at the next write.
+   */
   async #probe(): Promise<void> {
     for (let again = 0; again < 2; again++) {
       this.#say({ type: 'pong', value: 0 });
@@ -321,6 +419,7 @@ export class FromSource {
 
   /** Tells the source that it failed, if it asked to be told. */
   async #farewell(): Promise<void> {
-    if (this.#hasReturnPath && this.#link !== undefined) await this.#link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
+    if (this.#hasReturnPath && this.#link !== undefined)
+      await this.#link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
   }
 }

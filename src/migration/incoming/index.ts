@@ -15,13 +15,15 @@ export interface IncomingMigration {
   readonly uri: string;
   /**
    * Resolves once everything is in place.
-   * Rejects with a MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the signal.
+   * Rejects with a MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED
+   * after the signal.
    */
   readonly completed: Promise<MigrationStatistics>;
 }
 
 /**
- * The incoming end of a migration: listens for a source, or loads a mapped-ram image, and fills memories or writes an image.
+ * The incoming end of a migration: listens for a source, or loads a mapped-ram image, and fills
+ * memories or writes an image.
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export function receive(options: IncomingOptions): Promise<IncomingMigration> {
@@ -35,15 +37,28 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
   const checked = checkIncoming(options);
   const recorder = new Recorder(checked.pageSize);
   if (uri?.kind !== 'file') return listenFor(options, checked, recorder);
-  if (options.tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
-  if (options.connect) throw new MultifdError('ERR_OPTION', 'a file is no source that listens: leave connect out for file:');
+  if (options.tls !== undefined)
+    throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  if (options.connect)
+    throw new MultifdError(
+      'ERR_OPTION',
+      'a file is no source that listens: leave connect out for file:',
+    );
   const { loadImage } = await import('./load-image.ts');
-  const completed = report(loadImage(uri.path, uri.offset, options, checked, recorder), checked, recorder);
+  const completed = report(
+    loadImage(uri.path, uri.offset, options, checked, recorder),
+    checked,
+    recorder,
+  );
   completed.catch(() => {}); // whoever looks at it is told
   return { uri: formatUri(uri), completed };
 }
 
-async function listenFor(options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<IncomingMigration> {
+async function listenFor(
+  options: IncomingOptions,
+  checked: CheckedIncoming,
+  recorder: Recorder,
+): Promise<IncomingMigration> {
   const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
   const { uri, inbox, token, origins, tls, connect = false } = options;
   const dials = connect ? 1 + channels : undefined;
@@ -52,17 +67,30 @@ async function listenFor(options: IncomingOptions, checked: CheckedIncoming, rec
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
-    connections = await Connections.open(way, { channels, uuid, timeout, onFirst: () => recorder.start() });
+    connections = await Connections.open(way, {
+      channels,
+      uuid,
+      timeout,
+      onFirst: () => recorder.start(),
+    });
   } catch (error) {
     await sink.discard();
     throw error;
   }
-  const completed = report(new FromSource(connections, sink, checked, recorder).run(), checked, recorder);
+  const completed = report(
+    new FromSource(connections, sink, checked, recorder).run(),
+    checked,
+    recorder,
+  );
   completed.catch(() => {});
   return { uri: connections.uri, completed };
 }
 
-async function report(work: Promise<void>, { onProgress }: CheckedIncoming, recorder: Recorder): Promise<MigrationStatistics> {
+async function report(
+  work: Promise<void>,
+  { onProgress }: CheckedIncoming,
+  recorder: Recorder,
+): Promise<MigrationStatistics> {
   try {
     await work;
   } catch (thrown) {

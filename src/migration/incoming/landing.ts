@@ -1,15 +1,34 @@
-import { BLOCK_ENTRY, blockTable, DEVICE_STATE_LENGTH, instantiateCoreSync } from '../../core/index.ts';
+import {
+  BLOCK_ENTRY,
+  blockTable,
+  DEVICE_STATE_LENGTH,
+  instantiateCoreSync,
+} from '../../core/index.ts';
 import { Receivers } from '../../engine/receivers.ts';
 import type { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
-import { bitmapAddress, layOutShared, receivePayloadBytes, Scratch, scratchBytes, type SharedAreas } from '../channel/areas.ts';
+import {
+  bitmapAddress,
+  layOutShared,
+  receivePayloadBytes,
+  Scratch,
+  scratchBytes,
+  type SharedAreas,
+} from '../channel/areas.ts';
 import { PageTargets, type TargetDescriptor } from '../channel/page-targets.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { ReceiveChannelData } from '../channel/receive-program.ts';
 import { coreFor, targetCores } from '../core-for.ts';
-import { describeTargets, type IncomingBlock, type IncomingSink, isShareable, reachesAll, writtenBytes } from '../memory/targets.ts';
+import {
+  describeTargets,
+  type IncomingBlock,
+  type IncomingSink,
+  isShareable,
+  reachesAll,
+  writtenBytes,
+} from '../memory/targets.ts';
 import { receiveChannels } from './channel-links.ts';
 import type { Connection } from './connections.ts';
 import type { CheckedIncoming } from './options.ts';
@@ -17,7 +36,10 @@ import type { CheckedIncoming } from './options.ts';
 /** What it takes to keep a DEVICE_STATE packet beside its data: its name, and the objects. */
 const KEPT_WITH_PACKET = 512;
 
-/** Where an incoming migration's pages land, once its blocks are known: the channels, and this thread's own way to the same targets. */
+/**
+ * Where an incoming migration's pages land, once its blocks are known: the channels, and this
+ * thread's own way to the same targets.
+ */
 export class Landing {
   readonly receivers: Receivers;
   /** What came in DEVICE_STATE packets; complete once the receivers have finished. */
@@ -34,13 +56,32 @@ export class Landing {
   readonly #maxDeviceState: number;
   #deviceStateBytes = 0;
 
-  private constructor(blocks: readonly IncomingBlock[], descriptors: TargetDescriptor[], connections: readonly Connection[], cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>, checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock, inline: boolean) {
+  private constructor(
+    blocks: readonly IncomingBlock[],
+    descriptors: TargetDescriptor[],
+    connections: readonly Connection[],
+    cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>,
+    checked: CheckedIncoming,
+    threads: () => WorkerModule | ThreadStock,
+    inline: boolean,
+  ) {
     const { pageSize, compression, deviceStateLimit, maxDeviceState } = checked;
     const areas = layOutShared(
-      blocks.map((block, index) => ({ ...block, bitmap: descriptors[index]!.kind === 'file', written: writtenBytes(descriptors[index]!) })),
+      blocks.map((block, index) => ({
+        ...block,
+        bitmap: descriptors[index]!.kind === 'file',
+        written: writtenBytes(descriptors[index]!),
+      })),
       pageSize,
     );
-    const data: ReceiveChannelData = { ...cores, pageSize, areas, compression, deviceStateLimit, targets: descriptors };
+    const data: ReceiveChannelData = {
+      ...cores,
+      pageSize,
+      areas,
+      compression,
+      deviceStateLimit,
+      targets: descriptors,
+    };
     const channels = receiveChannels(connections, data, inline ? undefined : threads());
     this.receivers = new Receivers({
       geometry: {
@@ -58,7 +99,14 @@ export class Landing {
     const core = instantiateCoreSync(arena.handle.memory, cores.module);
     this.#scratch = new Scratch(arena.buffer, arena.layout.shared + areas.main, pageSize);
     this.#descriptors = descriptors;
-    this.#targets = new PageTargets(descriptors, { core, modules: cores.targetModules, scratch: this.#scratch, pageSize, arena, areas });
+    this.#targets = new PageTargets(descriptors, {
+      core,
+      modules: cores.targetModules,
+      scratch: this.#scratch,
+      pageSize,
+      arena,
+      areas,
+    });
     this.#offset = new DataView(arena.buffer, this.#scratch.spare, 8);
     this.#blocks = blocks;
     this.#areas = areas;
@@ -71,10 +119,19 @@ export class Landing {
    * @param threads of the channels; asked for only if they are to have some.
    * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow.
    */
-  static async create(blocks: readonly IncomingBlock[], sink: IncomingSink, connections: readonly Connection[], checked: CheckedIncoming, threads: () => WorkerModule | ThreadStock): Promise<Landing> {
+  static async create(
+    blocks: readonly IncomingBlock[],
+    sink: IncomingSink,
+    connections: readonly Connection[],
+    checked: CheckedIncoming,
+    threads: () => WorkerModule | ThreadStock,
+  ): Promise<Landing> {
     const descriptors = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
     const inline = checked.inline || !descriptors.every(isShareable);
-    const cores = { module: await coreFor(checked.modules, inline), targetModules: await targetCores(descriptors, checked.modules) };
+    const cores = {
+      module: await coreFor(checked.modules, inline),
+      targetModules: await targetCores(descriptors, checked.modules),
+    };
     return new Landing(blocks, descriptors, connections, cores, checked, threads, inline);
   }
 
@@ -84,23 +141,33 @@ export class Landing {
   }
 
   /**
-   * Blocks have grown, between two rounds: every channel has passed the sync before, and the one that comes next publishes what is done here.
+   * Blocks have grown, between two rounds: every channel has passed the sync before, and the one
+   * that comes next publishes what is done here.
    *
    * @param blocks all of them, as before but for the lengths.
-   * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't grow; ERR_UNSUPPORTED when the sink, or a channel's
-   *   thread, can't follow.
+   * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small for its block, and can't
+   *   grow; ERR_UNSUPPORTED when the sink, or a channel's thread, can't follow.
    */
   async resize(blocks: readonly IncomingBlock[], sink: IncomingSink): Promise<void> {
-    const grown = [...blocks.keys()].filter((index) => blocks[index]!.usedLength > this.#blocks[index]!.usedLength);
+    const grown = [...blocks.keys()].filter(
+      (index) => blocks[index]!.usedLength > this.#blocks[index]!.usedLength,
+    );
     if (grown.length === 0) return;
     const list = grown.map((index) => blocks[index]!);
     // What has another target now brings along what came so far.
     const descriptors = describeTargets(await sink.resize(list), list, false);
-    for (const [n, descriptor] of descriptors.entries()) this.#exchange(grown[n]!, descriptor, list[n]!);
+    for (const [n, descriptor] of descriptors.entries())
+      this.#exchange(grown[n]!, descriptor, list[n]!);
     const { arena } = this.receivers.group;
     const words = new BigUint64Array(arena.buffer);
-    // In one piece: a source that sends pages where it must not has them held against either length.
-    for (const index of grown) Atomics.store(words, (arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.usedLength) / 8, BigInt(blocks[index]!.usedLength));
+    // In one piece: a source that sends pages where it must not has them held against either
+    // length.
+    for (const index of grown)
+      Atomics.store(
+        words,
+        (arena.layout.shared + index * BLOCK_ENTRY.length + BLOCK_ENTRY.usedLength) / 8,
+        BigInt(blocks[index]!.usedLength),
+      );
     this.#blocks = blocks;
   }
 
@@ -109,7 +176,9 @@ export class Landing {
     else if (!reachesAll(this.#descriptors[index]!, descriptor, block)) {
       throw new MultifdError(
         'ERR_UNSUPPORTED',
-        `the block ${JSON.stringify(block.id)} grew to ${block.usedLength} bytes, to where the channels' threads can't follow: give its WebAssembly.Memory itself for a target, or memory with room for it, or let the channels run inline`,
+        `the block ${JSON.stringify(block.id)} grew to ${block.usedLength} bytes, to where ` +
+          `the channels' threads can't follow: give its WebAssembly.Memory itself for a ` +
+          'target, or memory with room for it, or let the channels run inline',
       );
     }
   }
@@ -129,7 +198,9 @@ export class Landing {
     const { arena } = this.receivers.group;
     return this.#blocks.flatMap(({ usedLength }, index) => {
       const address = bitmapAddress(arena, this.#areas, index);
-      return address === undefined ? [] : [new Uint8Array(arena.buffer, address, bitmapLength(usedLength, this.#pageSize))];
+      return address === undefined
+        ? []
+        : [new Uint8Array(arena.buffer, address, bitmapLength(usedLength, this.#pageSize))];
     });
   }
 

@@ -7,17 +7,41 @@ import type { Recorder } from '../statistics.ts';
 import { type CheckedIncoming, type IncomingOptions, openSink } from './options.ts';
 
 /** Fills the sink from an image, without a source. */
-export async function loadImage(path: string, offset: number, options: IncomingOptions, checked: CheckedIncoming, recorder: Recorder): Promise<void> {
+export async function loadImage(
+  path: string,
+  offset: number,
+  options: IncomingOptions,
+  checked: CheckedIncoming,
+  recorder: Recorder,
+): Promise<void> {
   const { createWorker } = options;
   const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
-  const outgoing = checkOutgoing({ channels, timeout, pageSize, signal, onProgress, inline, modules, ...(createWorker && { createWorker }) });
+  const outgoing = checkOutgoing({
+    channels,
+    timeout,
+    pageSize,
+    signal,
+    onProgress,
+    inline,
+    modules,
+    ...(createWorker && { createWorker }),
+  });
   const { maxDeviceState } = checked;
   const cargo = await imageCargo(path, { offset, maxDeviceState }, pageSize);
   try {
     if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
-      throw new MultifdError('ERR_BLOCK_LENGTH', `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`);
+      throw new MultifdError(
+        'ERR_BLOCK_LENGTH',
+        `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`,
+      );
     }
-    await copyToSink(cargo, await openSink(options, checked.pageSize), outgoing, recorder, onceOver([]));
+    await copyToSink(
+      cargo,
+      await openSink(options, checked.pageSize),
+      outgoing,
+      recorder,
+      onceOver([]),
+    );
   } finally {
     await cargo.close();
   }

@@ -11,8 +11,9 @@ import { type CheckedOptions, checkOptions, type MigrationOptions } from '../opt
 
 export interface IncomingOptions extends MigrationOptions {
   /**
-   * `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or `http://HOST:PORT/PATH` (either takes both; also `wss:`, `https:`), or
-   * `file:PATH[,offset=N]` to load a mapped-ram image.
+   * `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or
+   * `http://HOST:PORT/PATH` (either takes both; also `wss:`, `https:`), or `file:PATH[,offset=N]`
+   * to load a mapped-ram image.
    */
   uri?: string | URL;
   /** Connect to `uri`: it is the source that listens (false). */
@@ -26,8 +27,9 @@ export interface IncomingOptions extends MigrationOptions {
   /** Memories to receive into, or `image`. */
   blocks?: BlockTargets;
   /**
-   * These memories are zero all over (false). Then a page that comes as zero is not even looked at, unless the migration has written it before: as it is with
-   * the RAM of a QEMU that waits for its source. Memory that says so and is not zero keeps what it had.
+   * These memories are zero all over (false). Then a page that comes as zero is not even looked at,
+   * unless the migration has written it before: as it is with the RAM of a QEMU that waits for its
+   * source. Memory that says so and is not zero keeps what it had.
    */
   zeroed?: boolean;
   /** A mapped-ram image to write: its path, or a place of the caller's own. */
@@ -44,16 +46,23 @@ export interface IncomingOptions extends MigrationOptions {
    * file the sections are not kept in memory; all else is, until the migration ends.
    */
   maxDeviceState?: number;
-  /** Called for each piece of device state once all pages are in place, in order for each channel. Into an image they go by themselves. */
+  /**
+   * Called for each piece of device state once all pages are in place, in order for each channel.
+   * Into an image they go by themselves.
+   */
   onDeviceState?: (state: DeviceState) => void | Promise<void>;
   /**
-   * Called last, once every page is in place and `onDeviceState` has had everything, and before the source is told: the program may run here now. If it
-   * throws, the migration fails with that, and the program goes on at the source. Not with `image`.
+   * Called last, once every page is in place and `onDeviceState` has had everything, and before the
+   * source is told: the program may run here now. If it throws, the migration fails with that, and
+   * the program goes on at the source. Not with `image`.
    */
   start?: () => void | Promise<void>;
   /** TLS on every connection (none). The source has to use it too. */
   tls?: IncomingTls;
-  /** Told of connections that were dropped because they were no migration's, and of those that failed their TLS handshake. An error of it is a warning. */
+  /**
+   * Told of connections that were dropped because they were no migration's, and of those that
+   * failed their TLS handshake. An error of it is a warning.
+   */
   onStranger?: (why: string) => void;
 }
 
@@ -70,25 +79,52 @@ const MIB = 2 ** 20;
 /** @throws MultifdError ERR_OPTION. */
 export function checkIncoming(options: IncomingOptions): CheckedIncoming {
   const { maxDeviceState = DEFAULT_MAX_TAIL } = options;
-  if (options.start !== undefined && options.image !== undefined) throw new MultifdError('ERR_OPTION', 'nothing starts from an image that is being written: leave start out, or give blocks');
+  if (options.start !== undefined && options.image !== undefined)
+    throw new MultifdError(
+      'ERR_OPTION',
+      'nothing starts from an image that is being written: leave start out, or give blocks',
+    );
   for (const name of ['start', 'onDeviceState'] as const) givenFunction(name, options[name]);
   return {
     ...checkOptions(options),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
-    deviceStateLimit: integer('device state limit', options.deviceStateLimit ?? 16 * MIB, 1, 2 ** 31),
+    deviceStateLimit: integer(
+      'device state limit',
+      options.deviceStateLimit ?? 16 * MIB,
+      1,
+      2 ** 31,
+    ),
     maxDeviceState: integer('max device state', maxDeviceState, 1, 2 ** 32),
     onStranger: observer('onStranger', options.onStranger),
   };
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
-export async function openSink({ blocks, zeroed = false, image, force = false, onDeviceState = () => {}, start }: IncomingOptions, pageSize: number): Promise<IncomingSink> {
-  if ((image === undefined) === (blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
+export async function openSink(
+  {
+    blocks,
+    zeroed = false,
+    image,
+    force = false,
+    onDeviceState = () => {},
+    start,
+  }: IncomingOptions,
+  pageSize: number,
+): Promise<IncomingSink> {
+  if ((image === undefined) === (blocks === undefined))
+    throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (image === undefined) {
-    if (typeof blocks !== 'function' && (typeof blocks !== 'object' || blocks === null)) refuse('blocks', blocks, 'an object with a target for each name, or a function');
+    if (typeof blocks !== 'function' && (typeof blocks !== 'object' || blocks === null))
+      refuse('blocks', blocks, 'an object with a target for each name, or a function');
     return memorySink(blocks, zeroed, pageSize, onDeviceState, start);
   }
-  if (typeof image === 'string') return imageSink({ path: givenPath('image', image), force, pageSize });
-  givenMethods('image', image, ['begin', 'commit', 'discard'], 'a path, as a string, or { begin, commit, discard }');
+  if (typeof image === 'string')
+    return imageSink({ path: givenPath('image', image), force, pageSize });
+  givenMethods(
+    'image',
+    image,
+    ['begin', 'commit', 'discard'],
+    'a path, as a string, or { begin, commit, discard }',
+  );
   return (await import('../memory/store-sink.ts')).storeSink(image, pageSize);
 }

@@ -22,10 +22,16 @@ export interface ImageSink extends IncomingSink {
 }
 
 /**
- * A sink that writes a mapped-ram image, which has its name only once it is complete and on the disk.
+ * A sink that writes a mapped-ram image, which has its name only once it is complete and on the
+ * disk.
  * @throws MultifdError ERR_EXISTS, ERR_IO.
  */
-export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSinkOptions): Promise<ImageSink> {
+export async function imageSink({
+  path,
+  force,
+  pageSize,
+  offset = 0,
+}: ImageSinkOptions): Promise<ImageSink> {
   const writer = await ImageWriter.create(path, { force, offset });
   let configuration: Configuration | undefined;
   let plan: ImagePlan | undefined;
@@ -40,7 +46,8 @@ export async function imageSink({ path, force, pageSize, offset = 0 }: ImageSink
       configuration = announced;
     },
     async blocks(blocks) {
-      if (configuration === undefined) throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
+      if (configuration === undefined)
+        throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
       plan = await writer.begin(configuration, blocks, pageSize);
       return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
     },

@@ -13,8 +13,17 @@ export interface PageSource {
   read(offset: number, into: Uint8Array): void | Promise<void>;
 }
 
-/** A memory to send. Shared memory goes out from where it is; other memory is copied into the slots by this thread. A view is of bytes, whatever its type. */
-export type BlockSource = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView | { readonly path: string } | PageSource;
+/**
+ * A memory to send. Shared memory goes out from where it is; other memory is copied into the slots
+ * by this thread. A view is of bytes, whatever its type.
+ */
+export type BlockSource =
+  | WebAssembly.Memory
+  | SharedArrayBuffer
+  | ArrayBuffer
+  | ArrayBufferView
+  | { readonly path: string }
+  | PageSource;
 
 export interface OutgoingBlock {
   /** The RAM block's name: 1 to 255 bytes of UTF-8. */
@@ -37,13 +46,20 @@ export interface OpenBlock {
   close(): void | Promise<void>;
 }
 
-const SOURCES = 'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, { path }, or { byteLength, read }';
+const SOURCES =
+  'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, { path }, or ' +
+  '{ byteLength, read }';
 
 /** @throws MultifdError ERR_OPTION for what is no source; ERR_IO for a file that can't be read. */
-export async function openBlock({ id, source }: OutgoingBlock, pageSize: number): Promise<OpenBlock> {
-  if (source instanceof WebAssembly.Memory) return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
+export async function openBlock(
+  { id, source }: OutgoingBlock,
+  pageSize: number,
+): Promise<OpenBlock> {
+  if (source instanceof WebAssembly.Memory)
+    return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
   if (ArrayBuffer.isView(source)) return memoryBlock(id, pageSize, () => bytesOfView(source));
-  if (isSharedBuffer(source) || source instanceof ArrayBuffer) return memoryBlock(id, pageSize, () => new Uint8Array(source));
+  if (isSharedBuffer(source) || source instanceof ArrayBuffer)
+    return memoryBlock(id, pageSize, () => new Uint8Array(source));
   const what = `the source of block ${JSON.stringify(id)}`;
   if (typeof source !== 'object' || source === null) refuse(what, source, SOURCES);
   if ('path' in source) return fileBlock(id, givenPath(`${what}, path`, source.path));
@@ -62,15 +78,24 @@ export async function openBlock({ id, source }: OutgoingBlock, pageSize: number)
   };
 }
 
-function memoryBlock(id: string, pageSize: number, view: () => Uint8Array, memory?: WebAssembly.Memory): OpenBlock {
+function memoryBlock(
+  id: string,
+  pageSize: number,
+  view: () => Uint8Array,
+  memory?: WebAssembly.Memory,
+): OpenBlock {
   const { buffer, byteOffset, byteLength } = view();
-  // A length that is no page multiple has to be padded, so its last page can't go out from where it is.
-  // A memory can be posted even where its buffer can't.
-  const shared = (memory !== undefined ? isSharedBuffer(buffer) : canPost(buffer)) && byteLength % pageSize === 0;
+  // A length that is no page multiple has to be padded, so its last page can't go out from where it
+  // is. A memory can be posted even where its buffer can't.
+  const shared =
+    (memory !== undefined ? isSharedBuffer(buffer) : canPost(buffer)) &&
+    byteLength % pageSize === 0;
   return {
     id,
     byteLength,
-    descriptor: shared ? { kind: 'memory', shared: memory ?? (buffer as SharedArrayBuffer), byteOffset, byteLength } : { kind: 'staged' },
+    descriptor: shared
+      ? { kind: 'memory', shared: memory ?? (buffer as SharedArrayBuffer), byteOffset, byteLength }
+      : { kind: 'staged' },
     read(offset, into) {
       // A fresh view each time: growing a WebAssembly memory detaches the former one.
       const bytes = view().subarray(offset, Math.min(byteLength, offset + into.length));
@@ -102,7 +127,9 @@ function fileDescriptor(file: Omit<SourceDescriptor & { kind: 'file' }, 'kind'>)
   return DESCRIPTORS_CROSS_THREADS ? { kind: 'file', ...file } : { kind: 'staged' };
 }
 
-/** A block of an image, without its zero pages. The image is the caller's to verify and to close. */
+/**
+ * A block of an image, without its zero pages. The image is the caller's to verify and to close.
+ */
 export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
   const { id, usedLength: length, pagesOffset: position } = block;
   const { fd, name } = image;

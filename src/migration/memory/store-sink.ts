@@ -10,13 +10,15 @@ import { withDeviceState } from '../device-records.ts';
 import { givenTarget, type IncomingBlock, type IncomingSink } from './targets.ts';
 
 /**
- * A place for a mapped-ram image that is no file: a database, a bucket. It gets every part of the image with its place in it, as a file would have it, and
- * keeps it as it likes. The calls come in this order, and `discard` at most once, instead of or during any but the first.
+ * A place for a mapped-ram image that is no file: a database, a bucket. It gets every part of the
+ * image with its place in it, as a file would have it, and keeps it as it likes. The calls come in
+ * this order, and `discard` at most once, instead of or during any but the first.
  */
 export interface ImageStore {
   /**
    * The image begins: `plan.pieces` is all of it but bitmaps, pages, and what follows the RAM.
-   * @returns where each block's pages go. The store makes the bitmaps, of the pages that were written and have not become zero since.
+   * @returns where each block's pages go. The store makes the bitmaps, of the pages that were
+   *   written and have not become zero since.
    */
   begin(plan: ImagePlan): readonly PageSink[] | Promise<readonly PageSink[]>;
   /**
@@ -38,10 +40,19 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
       configuration = announced;
     },
     async blocks(blocks) {
-      if (configuration === undefined) throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
-      const sinks = givenArray("what the image store's begin() gave", await store.begin(planImage({ configuration, blocks, pageSize })), 'an array of { write, zero }');
-      if (sinks.length === blocks.length) return sinks.map((sink, index) => givenTarget(blocks[index]!.id, sink));
-      throw new MultifdError('ERR_OPTION', `the image store has a place for ${sinks.length} of ${blocks.length} blocks`);
+      if (configuration === undefined)
+        throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
+      const sinks = givenArray(
+        "what the image store's begin() gave",
+        await store.begin(planImage({ configuration, blocks, pageSize })),
+        'an array of { write, zero }',
+      );
+      if (sinks.length === blocks.length)
+        return sinks.map((sink, index) => givenTarget(blocks[index]!.id, sink));
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the image store has a place for ${sinks.length} of ${blocks.length} blocks`,
+      );
     },
     resize: cannotGrow,
     tail(chunk) {
@@ -60,6 +71,8 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
 export function cannotGrow([first]: readonly IncomingBlock[]): never {
   throw new MultifdError(
     'ERR_UNSUPPORTED',
-    `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, but an image has its place for each block from the beginning: migrate again, now that it has grown, or receive into memory, or record the migration`,
+    `the block ${JSON.stringify(first?.id)} grew to ${first?.usedLength} bytes on the way, ` +
+      'but an image has its place for each block from the beginning: migrate again, now that ' +
+      'it has grown, or receive into memory, or record the migration',
   );
 }

@@ -31,7 +31,10 @@ export class Bandwidth {
     return this.#bytesPerMs === 0 ? Number.POSITIVE_INFINITY : this.#bytesPerMs * PERIOD_MS;
   }
 
-  /** Waits as long as it takes for `transferred` bytes in all to be allowed; undefined when they are already. */
+  /**
+   * Waits as long as it takes for `transferred` bytes in all to be allowed; undefined when they are
+   * already.
+   */
   wait(transferred: number): Promise<void> | undefined {
     if (this.#bytesPerMs === 0) return undefined;
     const now = performance.now();

@@ -26,7 +26,8 @@ export interface Cargo {
 
 /** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
 export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
-  if ((options.image === undefined) === (options.blocks === undefined)) throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
+  if ((options.image === undefined) === (options.blocks === undefined))
+    throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (options.image === undefined) return blocksCargo(options, pageSize);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
@@ -41,11 +42,16 @@ export async function loadCargo(options: OutgoingOptions, pageSize: number): Pro
   return imageCargo(image, { offset: imageOffset, ...given }, pageSize);
 }
 
-async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOptions, pageSize: number): Promise<Cargo> {
+async function blocksCargo(
+  { blocks: given = [], machine = 'none' }: OutgoingOptions,
+  pageSize: number,
+): Promise<Cargo> {
   const outgoing = givenArray('blocks', given, 'an array of { id, source }');
-  for (const block of outgoing) givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
+  for (const block of outgoing)
+    givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
   if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
-  if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length) throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
+  if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length)
+    throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
   const blocks: OpenBlock[] = [];
   const close = async (): Promise<void> => {
     for (const block of blocks) await block.close();
@@ -58,7 +64,9 @@ async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOpt
   }
   const usedLengths = blocks.map(({ byteLength }) => blockLengthFor(byteLength, pageSize));
   // Blocks have whole pages; a length that is not a multiple travels beside them.
-  const records = blocks.flatMap(({ byteLength }, index) => (byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)]));
+  const records = blocks.flatMap(({ byteLength }, index) =>
+    byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)],
+  );
   const verify = async (): Promise<void> => {
     for (const block of blocks) await block.verify?.();
   };
@@ -66,8 +74,20 @@ async function blocksCargo({ blocks: given = [], machine = 'none' }: OutgoingOpt
   return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail, verify, close };
 }
 
-/** The shared area for a cargo's blocks. @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then. */
-export function cargoAreas({ blocks, usedLengths }: Cargo, pageSize: number, writesBitmaps: boolean): SharedAreas {
-  const areas = blocks.map(({ id, bitmap }, index) => ({ id, usedLength: usedLengths[index]!, bitmap: writesBitmaps || bitmap !== undefined, changes: writesBitmaps }));
+/**
+ * The shared area for a cargo's blocks.
+ * @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then.
+ */
+export function cargoAreas(
+  { blocks, usedLengths }: Cargo,
+  pageSize: number,
+  writesBitmaps: boolean,
+): SharedAreas {
+  const areas = blocks.map(({ id, bitmap }, index) => ({
+    id,
+    usedLength: usedLengths[index]!,
+    bitmap: writesBitmaps || bitmap !== undefined,
+    changes: writesBitmaps,
+  }));
   return layOutShared(areas, pageSize);
 }

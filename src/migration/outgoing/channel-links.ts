@@ -4,33 +4,54 @@ import type { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { join } from '../../transport/join.ts';
 import { linkOfPort, type PortData, portLauncher } from '../channel/port-launcher.ts';
-import { createSendChannel, type OpenChannel, type SendChannelData } from '../channel/send-program.ts';
+import {
+  createSendChannel,
+  type OpenChannel,
+  type SendChannelData,
+} from '../channel/send-program.ts';
 import { dialRoute, type OutgoingLinks, type Route } from '../way.ts';
 
-/** How a channel in a thread of its own gets its connection: it dials, or has a port to one in its owner's thread. */
-export type SendWorkerData = SendChannelData & ({ route: Route } | (PortData & { route: undefined }));
+/**
+ * How a channel in a thread of its own gets its connection: it dials, or has a port to one in its
+ * owner's thread.
+ */
+export type SendWorkerData = SendChannelData &
+  ({ route: Route } | (PortData & { route: undefined }));
 
 /** In the channel's thread. */
 export function openOwn(data: SendWorkerData, channel: number): OpenChannel {
-  return data.route !== undefined ? (signal) => dialRoute(data.route, channel, signal) : async () => linkOfPort(data);
+  return data.route !== undefined
+    ? (signal) => dialRoute(data.route, channel, signal)
+    : async () => linkOfPort(data);
 }
 
 export interface SendChannels {
   launcher: Launcher;
   /**
-   * Resolves when the connection of each channel stands. A channel that has only a port to its connection is open before that, and what it writes waits in
-   * the port: nothing may be said to have been sent until then.
+   * Resolves when the connection of each channel stands. A channel that has only a port to its
+   * connection is open before that, and what it writes waits in the port: nothing may be said to
+   * have been sent until then.
    */
   connected: Promise<void>;
 }
 
-/** Channels that send over `links`. @param module of their workers; undefined: they run in this thread. */
-export function sendChannels(links: OutgoingLinks, channels: number, module: WorkerModule | ThreadStock | undefined): SendChannels {
+/**
+ * Channels that send over `links`.
+ * @param module of their workers; undefined: they run in this thread.
+ */
+export function sendChannels(
+  links: OutgoingLinks,
+  channels: number,
+  module: WorkerModule | ThreadStock | undefined,
+): SendChannels {
   if (module === undefined) {
-    const launcher = inlineLauncher((context: ChannelContext<SendChannelData>) => createSendChannel(context, (signal) => links.open(context.id, signal)));
+    const launcher = inlineLauncher((context: ChannelContext<SendChannelData>) =>
+      createSendChannel(context, (signal) => links.open(context.id, signal)),
+    );
     return { launcher, connected: Promise.resolve() };
   }
-  if (links.route !== undefined) return { launcher: workerLauncher(module), connected: Promise.resolve() };
+  if (links.route !== undefined)
+    return { launcher: workerLauncher(module), connected: Promise.resolve() };
   let missing = channels;
   let resolve = (): void => {};
   const connected = new Promise<void>((resolved) => {

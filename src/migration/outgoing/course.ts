@@ -1,14 +1,20 @@
 import type { DeviceState } from '../channel/payloads.ts';
 import type { Pump } from './pump.ts';
 
-/** Takes a zero page that this thread has found, where those go on the main channel. @param offset bytes in the block. */
+/**
+ * Takes a zero page that this thread has found, where those go on the main channel.
+ * @param offset bytes in the block.
+ */
 export type ZeroPageTaker = (block: number, offset: number) => void | Promise<void>;
 
 /** Where the rounds of a course go. */
 export interface Sections {
   /** One round: `work` hands pages to the channels, then every channel is synced. */
   round(work: (zeroPage: ZeroPageTaker) => Promise<void>): Promise<void>;
-  /** Announces that blocks have grown. No page of what is new may be sent before. @param usedLengths bytes, by block. */
+  /**
+   * Announces that blocks have grown. No page of what is new may be sent before.
+   * @param usedLengths bytes, by block.
+   */
   resize(usedLengths: readonly number[]): Promise<void>;
   /** Waits until the target has followed all growth, and allows the switch-over if it is asked. */
   ready(): Promise<void>;
@@ -18,9 +24,17 @@ export interface Sections {
 export interface Course {
   /** All rounds but the last one. */
   rounds(sections: Sections): Promise<void>;
-  /** The last one, which is synced afterwards. @param carry hands device state over; resolves when it is on its way. */
-  last(carry: (states: Iterable<DeviceState> | AsyncIterable<DeviceState>) => Promise<void>): Promise<void>;
-  /** The target has said that it has everything; or, into a file, every page has been written, so that the memory may change again. */
+  /**
+   * The last one, which is synced afterwards.
+   * @param carry hands device state over; resolves when it is on its way.
+   */
+  last(
+    carry: (states: Iterable<DeviceState> | AsyncIterable<DeviceState>) => Promise<void>,
+  ): Promise<void>;
+  /**
+   * The target has said that it has everything; or, into a file, every page has been written, so
+   * that the memory may change again.
+   */
   arrived?(): void | Promise<void>;
 }
 
@@ -36,7 +50,9 @@ export interface CoursePlan {
 }
 
 /** Of memory that nobody changes: every page once. */
-export function onceOver(deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>): CoursePlan {
+export function onceOver(
+  deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>,
+): CoursePlan {
   return {
     clients: 1,
     extraBytes: 0,

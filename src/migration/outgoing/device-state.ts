@@ -4,11 +4,15 @@ import type { ChannelGroup } from '../../engine/group.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 
 /**
- * The pieces that a caller gives, one by one, as long as the group has not failed: whoever gives none
- * any more keeps nobody waiting.
- * @throws MultifdError ERR_OPTION for what is none; what the caller's code throws; the group's error.
+ * The pieces that a caller gives, one by one, as long as the group has not failed: whoever gives
+ * none any more keeps nobody waiting.
+ * @throws MultifdError ERR_OPTION for what is none; what the caller's code throws; the group's
+ *   error.
  */
-export async function* piecesOf(states: Iterable<DeviceState> | AsyncIterable<DeviceState>, group: ChannelGroup): AsyncGenerator<DeviceState> {
+export async function* piecesOf(
+  states: Iterable<DeviceState> | AsyncIterable<DeviceState>,
+  group: ChannelGroup,
+): AsyncGenerator<DeviceState> {
   const pieces = iteratorOf(states);
   let over = false;
   try {
@@ -23,19 +27,38 @@ export async function* piecesOf(states: Iterable<DeviceState> | AsyncIterable<De
   }
 }
 
-function iteratorOf(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Iterator<DeviceState> | AsyncIterator<DeviceState> {
-  const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now } = (states ?? {}) as Partial<AsyncIterable<DeviceState> & Iterable<DeviceState>>;
+function iteratorOf(
+  states: Iterable<DeviceState> | AsyncIterable<DeviceState>,
+): Iterator<DeviceState> | AsyncIterator<DeviceState> {
+  const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now } = (states ?? {}) as Partial<
+    AsyncIterable<DeviceState> & Iterable<DeviceState>
+  >;
   const method: unknown = typeof later === 'function' ? later : now;
   if (typeof method === 'function') {
-    const iterator = atOnce('the iterator of the device state', method.call(states) as Iterator<DeviceState> | AsyncIterator<DeviceState>);
+    const iterator = atOnce(
+      'the iterator of the device state',
+      method.call(states) as Iterator<DeviceState> | AsyncIterator<DeviceState>,
+    );
     return givenMethods('the iterator of the device state', iterator, ['next'], 'what has next()');
   }
-  return refuse('deviceState', states, 'an array, or another iterable, of { idstr, instanceId, data }');
+  return refuse(
+    'deviceState',
+    states,
+    'an array, or another iterable, of { idstr, instanceId, data }',
+  );
 }
 
 function checkPiece(piece: DeviceState): DeviceState {
-  const { idstr, instanceId, data } = givenObject('a piece of device state', piece, '{ idstr, instanceId, data }');
+  const { idstr, instanceId, data } = givenObject(
+    'a piece of device state',
+    piece,
+    '{ idstr, instanceId, data }',
+  );
   givenText('the idstr of device state', idstr);
   integer('device state instance id', instanceId, 0, 0xffff_ffff);
-  return { idstr, instanceId, data: givenBytes(`the data of device state ${JSON.stringify(idstr)}`, data) };
+  return {
+    idstr,
+    instanceId,
+    data: givenBytes(`the data of device state ${JSON.stringify(idstr)}`, data),
+  };
 }

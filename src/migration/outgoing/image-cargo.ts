@@ -5,11 +5,21 @@ import { MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { imageBlock, type OpenBlock } from '../memory/sources.ts';
 import type { Cargo } from './cargo.ts';
 
-/** @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw. */
-export async function imageCargo(source: ImageSource, options: ImageOptions, pageSize: number): Promise<Cargo> {
+/**
+ * @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw.
+ */
+export async function imageCargo(
+  source: ImageSource,
+  options: ImageOptions,
+  pageSize: number,
+): Promise<Cargo> {
   const image = await openImage(source, options);
   try {
-    if (image.pageSize !== pageSize) throw new MultifdError('ERR_OPTION', `the image has pages of ${image.pageSize} bytes: set the page size to that`);
+    if (image.pageSize !== pageSize)
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the image has pages of ${image.pageSize} bytes: set the page size to that`,
+      );
     const blocks: OpenBlock[] = [];
     for (const block of image.blocks) {
       blocks.push(imageBlock(image, block, await image.readBitmap(block)));

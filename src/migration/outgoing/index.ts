@@ -7,16 +7,24 @@ import { type MigrationStatistics, Recorder } from '../statistics.ts';
 import { checkWay, type OutgoingLinks, outgoingLinks } from '../way.ts';
 import { loadCargo } from './cargo.ts';
 import { onceOver } from './course.ts';
-import { type CheckedOutgoing, checkOutgoing, type LinkOptions, type OutgoingOptions } from './options.ts';
+import {
+  type CheckedOutgoing,
+  checkOutgoing,
+  type LinkOptions,
+  type OutgoingOptions,
+} from './options.ts';
 import { migrateToTarget } from './to-target.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
 
 /**
- * The outgoing end of a migration: sends memories, or an image, to a listening target or into a mapped-ram image.
+ * The outgoing end of a migration: sends memories, or an image, to a listening target or into a
+ * mapped-ram image.
  *
- * With a return path it resolves once the target has everything in place. Until then, and whatever happens, nothing at the source has changed.
- * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the signal.
+ * With a return path it resolves once the target has everything in place. Until then, and whatever
+ * happens, nothing at the source has changed.
+ * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the
+ *   signal.
  */
 export function send(options: OutgoingOptions): Promise<MigrationStatistics> {
   return answering(() => sendChecked(givenObject('send', options)));
@@ -34,7 +42,14 @@ async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistic
   try {
     const cargo = await loadCargo(options, checked.pageSize);
     try {
-      if (links === undefined) await (await import('../copy.ts')).copyToSink(cargo, await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }), checked, recorder, plan);
+      if (links === undefined)
+        await (await import('../copy.ts')).copyToSink(
+          cargo,
+          await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }),
+          checked,
+          recorder,
+          plan,
+        );
       else await migrateToTarget(links, cargo, checked, recorder, plan);
     } finally {
       recorder.end();
@@ -47,16 +62,44 @@ async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistic
   return recorder.snapshot();
 }
 
-/** The connections of a source, by what its caller says of them. @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function openLinks(options: LinkOptions, { channels, timeout, maxConnections }: CheckedOutgoing): Promise<OutgoingLinks> {
+/**
+ * The connections of a source, by what its caller says of them.
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
+ */
+export async function openLinks(
+  options: LinkOptions,
+  { channels, timeout, maxConnections }: CheckedOutgoing,
+): Promise<OutgoingLinks> {
   const { uri, inbox, connect, token, tls, listen = false, onListening = () => {} } = options;
   const onStranger = observer('onStranger', options.onStranger);
-  return outgoingLinks({ uri, inbox, connect, token, tls, listen, channels, timeout, maxConnections, onStranger, onListening });
+  return outgoingLinks({
+    uri,
+    inbox,
+    connect,
+    token,
+    tls,
+    listen,
+    channels,
+    timeout,
+    maxConnections,
+    onStranger,
+    onListening,
+  });
 }
 
 /** @throws MultifdError ERR_OPTION. */
-export function demandPlainFile({ compression = 'none', tls, listen }: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
-  if (compression !== 'none') throw new MultifdError('ERR_OPTION', 'mapped-ram images are not compressed: leave compression at none for file:');
-  if (tls !== undefined) throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
-  if (listen) throw new MultifdError('ERR_OPTION', 'nobody connects to a file: leave listen out for file:');
+export function demandPlainFile({
+  compression = 'none',
+  tls,
+  listen,
+}: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
+  if (compression !== 'none')
+    throw new MultifdError(
+      'ERR_OPTION',
+      'mapped-ram images are not compressed: leave compression at none for file:',
+    );
+  if (tls !== undefined)
+    throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
+  if (listen)
+    throw new MultifdError('ERR_OPTION', 'nobody connects to a file: leave listen out for file:');
 }

@@ -4,27 +4,46 @@ import type { OutgoingTls } from '../../transport/node/tls-credentials.ts';
 import type { DeviceState } from '../channel/payloads.ts';
 import type { OutgoingBlock } from '../memory/sources.ts';
 import { givenFunction, givenText, integer, inWords } from '../../checks.ts';
-import { type CheckedOptions, checkOptions, type ConnectChannel, type MigrationOptions } from '../options.ts';
+import {
+  type CheckedOptions,
+  checkOptions,
+  type ConnectChannel,
+  type MigrationOptions,
+} from '../options.ts';
 
-/** Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before QEMU 9.0), or the channels. */
+/**
+ * Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before
+ * QEMU 9.0), or the channels.
+ */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
 
 const DETECTIONS: readonly ZeroPageDetection[] = ['none', 'legacy', 'multifd'];
 
 export interface OutgoingOptions extends MigrationOptions {
-  /** `tcp:HOST:PORT`, `unix:PATH`, `ws://HOST:PORT/PATH`, `http://HOST:PORT/PATH` (also `wss:`, `https:`), or `file:PATH[,offset=N]` for a mapped-ram image. */
+  /**
+   * `tcp:HOST:PORT`, `unix:PATH`, `ws://HOST:PORT/PATH`, `http://HOST:PORT/PATH` (also `wss:`,
+   * `https:`), or `file:PATH[,offset=N]` for a mapped-ram image.
+   */
   uri?: string | URL;
   /** Instead of `uri`: opens the connection of each channel. */
   connect?: ConnectChannel;
   /** Listen at `uri`: it is the target that connects (false). ws: and http: take a token then. */
   listen?: boolean;
-  /** With `listen`: told where, with the port it got. If it throws, the migration fails, unless the target has come already. */
+  /**
+   * With `listen`: told where, with the port it got. If it throws, the migration fails, unless the
+   * target has come already.
+   */
   onListening?: (uri: string) => void;
-  /** With `listen`: told of connections that were refused or dropped. An error of it is a warning. */
+  /**
+   * With `listen`: told of connections that were refused or dropped. An error of it is a warning.
+   */
   onStranger?: (why: string) => void;
   /** The memories to send, or `image`. */
   blocks?: readonly OutgoingBlock[];
-  /** A mapped-ram image to send, with its machine type and device sections. Only a path is read by the channels themselves. */
+  /**
+   * A mapped-ram image to send, with its machine type and device sections. Only a path is read by
+   * the channels themselves.
+   */
   image?: ImageSource;
   /** Where the image starts in its file, in bytes (0). */
   imageOffset?: number;
@@ -32,7 +51,9 @@ export interface OutgoingOptions extends MigrationOptions {
   maxDeviceState?: number;
   /** Sent to the server of an image's URL, as `Authorization: Bearer`, and to nobody else. */
   imageToken?: string;
-  /** State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB. */
+  /**
+   * State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB.
+   */
   deviceState?: Iterable<DeviceState> | AsyncIterable<DeviceState>;
   /** The machine type to announce (none, QEMU's machine without anything). */
   machine?: string;
@@ -43,11 +64,15 @@ export interface OutgoingOptions extends MigrationOptions {
   zstdLevel?: number;
   /** Bytes per second (0: no limit). */
   maxBandwidth?: number;
-  /** Ask the target to say when it has everything (true). Without it, success means that all was handed to the network. */
+  /**
+   * Ask the target to say when it has everything (true). Without it, success means that all was
+   * handed to the network.
+   */
   returnPath?: boolean;
   /**
-   * Milliseconds that the target may take, once everything has been sent, to put it in place and say so (600000), while it gives signs of life; without
-   * any, `timeout` holds. A program that was stopped goes on here after that, and may run there as well: see `confirmed` of the statistics.
+   * Milliseconds that the target may take, once everything has been sent, to put it in place and
+   * say so (600000), while it gives signs of life; without any, `timeout` holds. A program that was
+   * stopped goes on here after that, and may run there as well: see `confirmed` of the statistics.
    */
   commitTimeout?: number;
   /** TLS on every connection (none). The target has to use it too. */
@@ -57,7 +82,10 @@ export interface OutgoingOptions extends MigrationOptions {
 }
 
 /** How the connections come about. */
-export type LinkOptions = Pick<OutgoingOptions, 'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls' | 'onListening' | 'onStranger'>;
+export type LinkOptions = Pick<
+  OutgoingOptions,
+  'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls' | 'onListening' | 'onStranger'
+>;
 
 export interface CheckedOutgoing extends CheckedOptions {
   zeroPageDetection: ZeroPageDetection;
@@ -70,8 +98,9 @@ export interface CheckedOutgoing extends CheckedOptions {
 }
 
 /**
- * An image of 100 GiB may have to wait for as much of it to reach a slow disk as the target's memory could hold back, which takes minutes. To give up
- * earlier costs more than to wait: the target may finish all the same.
+ * An image of 100 GiB may have to wait for as much of it to reach a slow disk as the target's
+ * memory could hold back, which takes minutes. To give up earlier costs more than to wait: the
+ * target may finish all the same.
  */
 const COMMIT_TIMEOUT_MS = 600_000;
 
@@ -83,12 +112,20 @@ export function checkCommitTimeout(milliseconds: number | undefined): number {
 /** @throws MultifdError ERR_OPTION. */
 export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
   const { zeroPageDetection = 'multifd' } = options;
-  if (!DETECTIONS.includes(zeroPageDetection)) throw new MultifdError('ERR_OPTION', `zero page detection ${inWords(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`);
+  if (!DETECTIONS.includes(zeroPageDetection))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `zero page detection ${inWords(zeroPageDetection)}: give ${DETECTIONS.join(', ')}`,
+    );
   const returnPath = options.returnPath ?? true;
   const common = checkOptions(options);
   for (const name of ['connect', 'onListening'] as const) givenFunction(name, options[name]);
   if (options.machine !== undefined) givenText('machine', options.machine);
-  if (common.switchoverAck && !returnPath) throw new MultifdError('ERR_OPTION', 'switchoverAck comes on the return path: leave returnPath on');
+  if (common.switchoverAck && !returnPath)
+    throw new MultifdError(
+      'ERR_OPTION',
+      'switchoverAck comes on the return path: leave returnPath on',
+    );
   return {
     ...common,
     zeroPageDetection,

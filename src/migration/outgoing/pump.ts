@@ -3,7 +3,13 @@ import type { Client } from '../../engine/client.ts';
 import { Engine } from '../../engine/engine.ts';
 import type { Launcher } from '../../engine/launch.ts';
 import { MultifdError } from '../../errors.ts';
-import { BATCH_BYTES, bitmapAddress, scratchBytes, sendPayloadBytes, type SharedAreas } from '../channel/areas.ts';
+import {
+  BATCH_BYTES,
+  bitmapAddress,
+  scratchBytes,
+  sendPayloadBytes,
+  type SharedAreas,
+} from '../channel/areas.ts';
 import type { ChannelBasics } from '../channel/batcher.ts';
 import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../channel/payloads.ts';
 import type { Recorder } from '../statistics.ts';
@@ -33,7 +39,10 @@ export interface PumpOptions {
   plan: CoursePlan;
 }
 
-/** The part that every outgoing migration has, whether to a target or to a file: an engine, with clients for RAM and one for device state. */
+/**
+ * The part that every outgoing migration has, whether to a target or to a file: an engine, with
+ * clients for RAM and one for device state.
+ */
 export class Pump {
   readonly engine: Engine;
   readonly areas: SharedAreas;
@@ -44,7 +53,12 @@ export class Pump {
   readonly #core: CoreExports;
   readonly #devices: Client;
 
-  private constructor(engine: Engine, areas: SharedAreas, module: WebAssembly.Module, options: PumpOptions) {
+  private constructor(
+    engine: Engine,
+    areas: SharedAreas,
+    module: WebAssembly.Module,
+    options: PumpOptions,
+  ) {
     const { checked } = options;
     this.engine = engine;
     this.areas = areas;
@@ -73,18 +87,26 @@ export class Pump {
       sharedBytes: areas.bytes + BATCH_BYTES + plan.extraBytes,
     });
     const { arena } = engine.group;
-    const table = blockTable(cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! })));
+    const table = blockTable(
+      cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! })),
+    );
     const shared = new Uint8Array(arena.buffer);
     shared.set(table, arena.layout.shared);
     for (const [index, { bitmap }] of cargo.blocks.entries()) {
       if (bitmap !== undefined) shared.set(bitmap, bitmapAddress(arena, areas, index)!);
     }
-    recorder.blocks = cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! }));
+    recorder.blocks = cargo.blocks.map(({ id }, index) => ({
+      id,
+      usedLength: cargo.usedLengths[index]!,
+    }));
     recorder.channels = arena.channels.map(({ counters }) => counters);
     return new Pump(engine, areas, module, options);
   }
 
-  /** Watches over it until `stop` of what it returns: cancels it on the caller's signal, fails it when nothing moves. */
+  /**
+   * Watches over it until `stop` of what it returns: cancels it on the caller's signal, fails it
+   * when nothing moves.
+   */
   watch(progress: () => number): Watch {
     const { checked, recorder } = this.#options;
     return new Watch({
@@ -112,7 +134,9 @@ export class Pump {
       detect: checked.zeroPageDetection === 'multifd',
       rangePages: (left) => rangePages(left, checked),
       pages: cargo.usedLengths.reduce((sum, length) => sum + length, 0) / checked.pageSize,
-      staged: cargo.blocks.map(({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged'),
+      staged: cargo.blocks.map(
+        ({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged',
+      ),
     });
     const sent = await sendAllPages({
       blocks: cargo.blocks,
@@ -127,11 +151,18 @@ export class Pump {
     if (!sent) await this.#fail();
   }
 
-  /** Hands the device state to the channels. @throws MultifdError ERR_OPTION for a piece that is empty or too large; the engine's error. */
+  /**
+   * Hands the device state to the channels.
+   * @throws MultifdError ERR_OPTION for a piece that is empty or too large; the engine's error.
+   */
   async sendDeviceState(states: Iterable<DeviceState> | AsyncIterable<DeviceState>): Promise<void> {
     for await (const state of piecesOf(states, this.engine.group)) {
       if (state.data.length < 1 || state.data.length > DEVICE_STATE_BYTES) {
-        throw new MultifdError('ERR_OPTION', `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give pieces of 1 to ${DEVICE_STATE_BYTES}`);
+        throw new MultifdError(
+          'ERR_OPTION',
+          `device state ${JSON.stringify(state.idstr)} has ${state.data.length} bytes: give ` +
+            `pieces of 1 to ${DEVICE_STATE_BYTES}`,
+        );
       }
       new DeviceStatePayload(this.#devices.slot).fill(state);
       if (!(await this.#devices.sendAsync())) await this.#fail();
@@ -160,7 +191,8 @@ const RANGE_BYTES = 32 * 1024 * 1024;
 const SHARES = 8;
 
 /**
- * How many pages a channel gets at once: many at first, so that handing over does not count, and ever fewer, so that all channels end at about the same time.
+ * How many pages a channel gets at once: many at first, so that handing over does not count, and
+ * ever fewer, so that all channels end at about the same time.
  * @param left pages that are not handed over yet.
  */
 function rangePages(left: number, { channels, pageSize }: CheckedOutgoing): number {

@@ -18,13 +18,19 @@ export interface RamClientOptions {
   detect: boolean;
   /** By block index: the pages have to be staged in the slot. */
   staged: readonly boolean[];
-  /** Pages that a channel gets at once, where it gets at them itself. @param left how many are not handed over yet. */
+  /**
+   * Pages that a channel gets at once, where it gets at them itself.
+   * @param left how many are not handed over yet.
+   */
   rangePages: (left: number) => number;
   /** Of all blocks. */
   pages: number;
 }
 
-/** The engine's client for RAM: collects pages of one block into batches, and sends each when it is full or the block changes. */
+/**
+ * The engine's client for RAM: collects pages of one block into batches, and sends each when it is
+ * full or the block changes.
+ */
 export class RamClient {
   readonly #options: RamClientOptions;
   readonly #capacity: number;
@@ -35,7 +41,13 @@ export class RamClient {
   constructor(options: RamClientOptions) {
     this.#options = options;
     this.#left = options.pages;
-    this.#capacity = Math.max(1, Math.min(pagesPerPacket(options.pageSize), Math.floor(options.bandwidth.portion / options.pageSize)));
+    this.#capacity = Math.max(
+      1,
+      Math.min(
+        pagesPerPacket(options.pageSize),
+        Math.floor(options.bandwidth.portion / options.pageSize),
+      ),
+    );
     this.#batch = new RamPayload(options.client.slot);
   }
 
@@ -46,21 +58,30 @@ export class RamClient {
    */
   queuePage(block: number, offset: number, content?: Uint8Array): boolean {
     const batch = this.#batch;
-    if (batch.slot.type === NONE) batch.reset(block, this.#capacity, { staged: this.#options.staged[block]!, detect: this.#options.detect });
+    if (batch.slot.type === NONE)
+      batch.reset(block, this.#capacity, {
+        staged: this.#options.staged[block]!,
+        detect: this.#options.detect,
+      });
     if (batch.block !== block || batch.full) return false;
-    if (content !== undefined) batch.dataBytes(batch.count * content.length, content.length).set(content);
+    if (content !== undefined)
+      batch.dataBytes(batch.count * content.length, content.length).set(content);
     batch.push(offset);
     return true;
   }
 
   /**
-   * Hands over pages that the channels get at themselves, as many as there are from `first` on, and no more than a range has.
+   * Hands over pages that the channels get at themselves, as many as there are from `first` on, and
+   * no more than a range has.
    * @returns how many; 0 when the engine has failed.
    */
   async sendRange(block: number, first: number, end: number): Promise<number> {
     if (!(await this.flush())) return 0;
     // Each packet asks whether there is bandwidth for it, where that is limited.
-    const pages = Math.min(end - first, this.#options.bandwidth.limited ? this.#capacity : this.#options.rangePages(this.#left));
+    const pages = Math.min(
+      end - first,
+      this.#options.bandwidth.limited ? this.#capacity : this.#options.rangePages(this.#left),
+    );
     this.#left -= pages;
     this.#batch.resetToRange(block, first, pages, this.#capacity, this.#options.detect);
     return (await this.flush()) ? pages : 0;

@@ -10,9 +10,14 @@ const VERDICT_MS = 1_000;
 export class ReturnPath {
   /** Settles once: undefined when the target has everything, else why not. */
   readonly verdict: Promise<MultifdError | undefined>;
-  /** Resolves when the target has said that the source may switch over; rejects if it ends without. */
+  /**
+   * Resolves when the target has said that the source may switch over; rejects if it ends without.
+   */
   readonly acknowledged: Promise<void>;
-  /** How many messages came: any of them is a sign of life, which counts once everything has been sent. */
+  /**
+   * How many messages came: any of them is a sign of life, which counts once everything has been
+   * sent.
+   */
   messages = 0;
   readonly #link: Link;
   readonly #input: LinkInput;
@@ -29,20 +34,37 @@ export class ReturnPath {
     });
     this.acknowledged.catch(() => {}); // nobody has to be waiting for it
     this.#input = new LinkInput(link, 'main', new Uint8Array(0), 0);
-    this.verdict = this.#read().catch((thrown: unknown) => MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }));
-    void this.verdict.then((error) => refuse(error ?? new MultifdError('ERR_STREAM', 'the target never said that the source may switch over', { channel: 'main' })));
+    this.verdict = this.#read().catch((thrown: unknown) =>
+      MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }),
+    );
+    void this.verdict.then((error) =>
+      refuse(
+        error ??
+          new MultifdError('ERR_STREAM', 'the target never said that the source may switch over', {
+            channel: 'main',
+          }),
+      ),
+    );
   }
 
-  /** Resolves when the target has answered the PING of that value; a migration that fails before is heard of elsewhere. */
+  /**
+   * Resolves when the target has answered the PING of that value; a migration that fails before is
+   * heard of elsewhere.
+   */
   pong(value: number): Promise<void> {
     return new Promise((resolve) => this.#pongs.set(value, resolve));
   }
 
-  /** The target's own account of a failure, when it comes soon; else `seen`, what was seen of it from here. */
+  /**
+   * The target's own account of a failure, when it comes soon; else `seen`, what was seen of it
+   * from here.
+   */
   async explain(seen: MultifdError): Promise<MultifdError> {
     if (seen.code !== 'ERR_PEER_CLOSED' && seen.code !== 'ERR_TLS') return seen;
     const verdict = await this.#soon();
-    return verdict !== 'late' && (verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS') ? verdict : seen;
+    return verdict !== 'late' && (verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS')
+      ? verdict
+      : seen;
   }
 
   /** Whether the target says soon that it has everything. */
@@ -72,20 +94,45 @@ export class ReturnPath {
       if (message.type === 'pong') this.#pongs.get(message.value)?.();
       if (message.type !== 'shut') continue;
       if (message.status === 0) return undefined;
-      return new MultifdError('ERR_REMOTE', `the target failed (status ${message.status}): its own output says why`, { channel: 'main', offset: reader.position });
+      return new MultifdError(
+        'ERR_REMOTE',
+        `the target failed (status ${message.status}): its own output says why`,
+        { channel: 'main', offset: reader.position },
+      );
     }
   }
 
   #closed(offset: number): MultifdError {
     const { broken, secure } = this.#link;
-    if (broken instanceof MultifdError) return new MultifdError(broken.code, broken.message, { channel: 'main', offset, cause: broken });
-    // With TLS 1.3 a source learns only after the handshake what the target thinks of its certificate, by an alert or by silence.
-    const hint = secure && this.messages === 0 ? '; it may have refused our certificate: its own output says so then' : '';
-    return new MultifdError('ERR_PEER_CLOSED', `the target closed the connection before it had everything${hint}`, { channel: 'main', offset });
+    if (broken instanceof MultifdError)
+      return new MultifdError(broken.code, broken.message, {
+        channel: 'main',
+        offset,
+        cause: broken,
+      });
+    // With TLS 1.3 a source learns only after the handshake what the target thinks of its
+    // certificate, by an alert or by silence.
+    const hint =
+      secure && this.messages === 0
+        ? '; it may have refused our certificate: its own output says so then'
+        : '';
+    return new MultifdError(
+      'ERR_PEER_CLOSED',
+      `the target closed the connection before it had everything${hint}`,
+      { channel: 'main', offset },
+    );
   }
 }
 
-/** The error of a target that has been sent everything, gives signs of life, and does not come to an end. @param commitTimeout milliseconds. */
+/**
+ * The error of a target that has been sent everything, gives signs of life, and does not come to an
+ * end.
+ * @param commitTimeout milliseconds.
+ */
 export function notInTime(commitTimeout: number): MultifdError {
-  return new MultifdError('ERR_TIMEOUT', `the target has everything, and has not said within ${commitTimeout / 1000} s that it is in place: a longer commit time-out waits longer`);
+  return new MultifdError(
+    'ERR_TIMEOUT',
+    `the target has everything, and has not said within ${commitTimeout / 1000} s that it is ` +
+      'in place: a longer commit time-out waits longer',
+  );
 }

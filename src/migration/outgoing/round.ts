@@ -18,17 +18,24 @@ export interface RoundOptions {
   zeroPage: ((block: number, offset: number) => void | Promise<void>) | undefined;
 }
 
-/** Hands every page of every block to the channels, once. @returns false when the engine has failed. */
+/**
+ * Hands every page of every block to the channels, once.
+ * @returns false when the engine has failed.
+ */
 export async function sendAllPages(options: RoundOptions): Promise<boolean> {
   for (const [index, block] of options.blocks.entries()) {
     const staged = options.zeroPage !== undefined || block.descriptor.kind === 'staged';
-    if (!(staged ? await stagePages(index, block, options) : await namePages(index, options))) return false;
+    if (!(staged ? await stagePages(index, block, options) : await namePages(index, options)))
+      return false;
   }
   return options.ram.flush();
 }
 
 /** The channels get at the pages themselves: they need only be told which. */
-async function namePages(index: number, { ram, pageSize, usedLengths }: RoundOptions): Promise<boolean> {
+async function namePages(
+  index: number,
+  { ram, pageSize, usedLengths }: RoundOptions,
+): Promise<boolean> {
   const end = usedLengths[index]! / pageSize;
   for (let page = 0; page < end; ) {
     const pages = await ram.sendRange(index, page, end);
@@ -39,7 +46,11 @@ async function namePages(index: number, { ram, pageSize, usedLengths }: RoundOpt
 }
 
 /** Only this thread gets at the pages, or has to look at them first. */
-async function stagePages(index: number, block: OpenBlock, { ram, arena, core, staging, pageSize, usedLengths, zeroPage }: RoundOptions): Promise<boolean> {
+async function stagePages(
+  index: number,
+  block: OpenBlock,
+  { ram, arena, core, staging, pageSize, usedLengths, zeroPage }: RoundOptions,
+): Promise<boolean> {
   const usedLength = usedLengths[index]!;
   const pages = new Uint8Array(arena.buffer, staging, BATCH_BYTES);
   const step = Math.min(32, BATCH_BYTES / pageSize);
@@ -51,7 +62,9 @@ async function stagePages(index: number, block: OpenBlock, { ram, arena, core, s
     for (let page = 0; page < count; page++) {
       const at = page * pageSize;
       if ((zero & (1 << page)) !== 0) await zeroPage!(index, from + at);
-      else while (!ram.queuePage(index, from + at, pages.subarray(at, at + pageSize))) if (!(await ram.flush())) return false;
+      else
+        while (!ram.queuePage(index, from + at, pages.subarray(at, at + pageSize)))
+          if (!(await ram.flush())) return false;
     }
   }
   return true;

@@ -2,7 +2,19 @@ import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/inde
 import { ThreadStock } from '../../engine/thread-stock.ts';
 import type { WorkerModule } from '../../engine/threads.ts';
 import { MultifdError } from '../../errors.ts';
-import { blockEntry, flushWord, openReturnPath, ping, ramEnd, ramPart, ramResize, ramSectionEnd, ramStart, streamHeader, zeroPage } from '../../stream/index.ts';
+import {
+  blockEntry,
+  flushWord,
+  openReturnPath,
+  ping,
+  ramEnd,
+  ramPart,
+  ramResize,
+  ramSectionEnd,
+  ramStart,
+  streamHeader,
+  zeroPage,
+} from '../../stream/index.ts';
 import type { SendChannelData } from '../channel/send-program.ts';
 import type { Recorder } from '../statistics.ts';
 import type { OutgoingLinks } from '../way.ts';
@@ -29,19 +41,42 @@ import { notInTime, ReturnPath } from './return-path.ts';
  *
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
-export async function migrateToTarget(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan): Promise<void> {
+export async function migrateToTarget(
+  links: OutgoingLinks,
+  cargo: Cargo,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+): Promise<void> {
   const { inline, channels } = checked;
   // They take longer to start than all that comes before their work.
-  const threads = inline || plan.gently ? undefined : new ThreadStock(checked.worker('send'), channels, 'multifd channel');
+  const threads =
+    inline || plan.gently
+      ? undefined
+      : new ThreadStock(checked.worker('send'), channels, 'multifd channel');
   try {
-    await migrate(links, cargo, checked, recorder, plan, inline ? undefined : (threads ?? checked.worker('send')));
+    await migrate(
+      links,
+      cargo,
+      checked,
+      recorder,
+      plan,
+      inline ? undefined : (threads ?? checked.worker('send')),
+    );
   } finally {
     await threads?.close();
   }
 }
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
-async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgoing, recorder: Recorder, plan: CoursePlan, module: WorkerModule | ThreadStock | undefined): Promise<void> {
+async function migrate(
+  links: OutgoingLinks,
+  cargo: Cargo,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+  module: WorkerModule | ThreadStock | undefined,
+): Promise<void> {
   const { signal, compression, uuid, zlibLevel, zstdLevel, commitTimeout } = checked;
   const link = await links.open('main', signal);
   recorder.start();
@@ -49,7 +84,8 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
     recorder.mainBytes += bytes;
   });
   const returnPath = checked.returnPath ? new ReturnPath(link) : undefined;
-  if (returnPath === undefined) link.drain(); // what the target says is not asked for, but must not fill up
+  // what the target says is not asked for, but must not fill up
+  if (returnPath === undefined) link.drain();
   try {
     const { launcher, connected } = sendChannels(links, checked.channels, module);
     const pump = await Pump.create({
@@ -71,20 +107,42 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
     });
     const { engine } = pump;
     let streamed = false;
-    // What counts is what has moved: a target that says it is alive, and takes nothing, keeps nobody waiting.
-    const watch = pump.watch(() => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0));
+    // What counts is what has moved: a target that says it is alive, and takes nothing, keeps
+    // nobody waiting.
+    const watch = pump.watch(
+      () => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0),
+    );
     let overdue: ReturnType<typeof setTimeout> | undefined;
     // A target that gives up says so, or just goes: either ends the migration at once.
-    const streaming = stream({ main, returnPath, connected, pump, cargo, checked, recorder, plan }).then(() => {
+    const streaming = stream({
+      main,
+      returnPath,
+      connected,
+      pump,
+      cargo,
+      checked,
+      recorder,
+      plan,
+    }).then(() => {
       streamed = true;
-      // Its signs of life say that it is at work on making all of it last, which may take it long, but not for ever: a guest may be standing still.
-      if (returnPath !== undefined) overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
+      // Its signs of life say that it is at work on making all of it last, which may take it long,
+      // but not for ever: a guest may be standing still.
+      if (returnPath !== undefined)
+        overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
     });
     void returnPath?.verdict.then((error) => {
       if (error === undefined) recorder.confirmed = true;
-      else if (error.code === 'ERR_REMOTE') recorder.confirmed = null; // it has said that it does not run
+      // it has said that it does not run
+      else if (error.code === 'ERR_REMOTE') recorder.confirmed = null;
       if (error !== undefined) engine.group.fail(error);
-      else if (!streamed) engine.group.fail(new MultifdError('ERR_STREAM', 'the target said that it has everything before everything was sent', { channel: 'main' }));
+      else if (!streamed)
+        engine.group.fail(
+          new MultifdError(
+            'ERR_STREAM',
+            'the target said that it has everything before everything was sent',
+            { channel: 'main' },
+          ),
+        );
     });
     try {
       await engine.group.race(streaming);
@@ -93,7 +151,8 @@ async function migrate(links: OutgoingLinks, cargo: Cargo, checked: CheckedOutgo
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       await engine.abort(error);
-      // Once everything is on its way the target's word counts, not what becomes of the connections: if it says that it has everything, it runs it.
+      // Once everything is on its way the target's word counts, not what becomes of the
+      // connections: if it says that it has everything, it runs it.
       const done = streamed && (await returnPath?.hasEverything()) === true;
       const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
       link.destroy();
@@ -114,17 +173,42 @@ interface Circumstances {
   recorder: Recorder;
 }
 
-/** An error with what it may be due to, or what it leaves open, that can't be seen where it happens. */
-function explained(error: MultifdError, { checked, returnPath, recorder }: Circumstances): MultifdError {
+/**
+ * An error with what it may be due to, or what it leaves open, that can't be seen where it happens.
+ */
+function explained(
+  error: MultifdError,
+  { checked, returnPath, recorder }: Circumstances,
+): MultifdError {
   const { code, channel, offset } = error;
-  const withHint = (hint: string): MultifdError => Object.assign(MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }), { cause: error });
-  if (recorder.confirmed === false) return withHint('everything had been sent, so that the target may have it, and run it, all the same');
+  const withHint = (hint: string): MultifdError =>
+    Object.assign(
+      MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
+      { cause: error },
+    );
+  if (recorder.confirmed === false)
+    return withHint(
+      'everything had been sent, so that the target may have it, and run it, all the same',
+    );
   const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
-  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those that come after.
-  if (isClosed && typeof channel === 'number' && (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))) {
-    return withHint(`a target drops what it has no use for: is multifd on there, and has it the ${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, migrate_set_parameter multifd-channels ${checked.channels})`);
+  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
+  // that come after.
+  if (
+    isClosed &&
+    typeof channel === 'number' &&
+    (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))
+  ) {
+    return withHint(
+      'a target drops what it has no use for: is multifd on there, and has it the ' +
+        `${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, ` +
+        `migrate_set_parameter multifd-channels ${checked.channels})`,
+    );
   }
-  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0) return withHint(`a target that waits for more channels than the ${checked.channels} here looks the same: set the same number at both ends`);
+  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0)
+    return withHint(
+      `a target that waits for more channels than the ${checked.channels} here looks the ` +
+        'same: set the same number at both ends',
+    );
   return error;
 }
 
@@ -139,7 +223,16 @@ interface Streaming {
   plan: CoursePlan;
 }
 
-async function stream({ main, returnPath, connected, pump, cargo, checked, recorder, plan }: Streaming): Promise<void> {
+async function stream({
+  main,
+  returnPath,
+  connected,
+  pump,
+  cargo,
+  checked,
+  recorder,
+  plan,
+}: Streaming): Promise<void> {
   const { engine } = pump;
   const { blocks, usedLengths, configuration, tail } = cargo;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
@@ -166,8 +259,8 @@ async function stream({ main, returnPath, connected, pump, cargo, checked, recor
   void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
 
   await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
-  // The target starts its channels with the block list, and stops them at the first flush. Before, it reads none of them: a carrier that buffers nothing
-  // could take no SYNC.
+  // The target starts its channels with the block list, and stops them at the first flush. Before,
+  // it reads none of them: a carrier that buffers nothing could take no SYNC.
   await main.flush();
   await sync();
   await endSection();
@@ -189,7 +282,11 @@ async function stream({ main, returnPath, connected, pump, cargo, checked, recor
       await endSection();
     },
     async resize(lengths) {
-      if (perSection) throw new MultifdError('ERR_UNSUPPORTED', `a target of machine type ${configuration.machine} can't be told that a block has grown`);
+      if (perSection)
+        throw new MultifdError(
+          'ERR_UNSUPPORTED',
+          `a target of machine type ${configuration.machine} can't be told that a block has grown`,
+        );
       const grown = blocks.map(({ id }, index) => ({ id, usedLength: lengths[index]! }));
       // No page is on its way since the last round's sync, and none before this one.
       await main.put(ramPart(), ramResize(grown, checked.pageSize));
@@ -222,8 +319,9 @@ async function stream({ main, returnPath, connected, pump, cargo, checked, recor
 }
 
 /**
- * Whether a target of this machine type expects a sync at the end of each section, and no MULTIFD_FLUSH: those before 8.1, whose names end in
- * their version (QEMU's machine property multifd-flush-after-each-section).
+ * Whether a target of this machine type expects a sync at the end of each section, and no
+ * MULTIFD_FLUSH: those before 8.1, whose names end in their version (QEMU's machine property
+ * multifd-flush-after-each-section).
  */
 function flushesPerSection(machine: string): boolean {
   const version = /-(\d+)\.(\d+)$/.exec(machine);

@@ -1,8 +1,9 @@
 import type { StreamPair } from '../stream-link.ts';
 
 /**
- * A MessagePort as a pair of streams: bytes are posted as they are, their memory handed over. A port has no back-pressure and no end of its own, so what is
- * posted besides bytes is how many were taken (a number), that nothing more comes ('end'), and that nothing more goes either way ('cut').
+ * A MessagePort as a pair of streams: bytes are posted as they are, their memory handed over. A
+ * port has no back-pressure and no end of its own, so what is posted besides bytes is how many were
+ * taken (a number), that nothing more comes ('end'), and that nothing more goes either way ('cut').
  */
 type Message = Uint8Array<ArrayBuffer> | number | 'end' | 'cut';
 
@@ -100,7 +101,11 @@ export function messagePortPair(port: PortLike): StreamPair {
     },
     async write(chunk) {
       // What is a part of something larger can't be handed over without it.
-      const own = (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer ? chunk : chunk.slice()) as Uint8Array<ArrayBuffer>;
+      const own = (
+        chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer
+          ? chunk
+          : chunk.slice()
+      ) as Uint8Array<ArrayBuffer>;
       onWay += own.length;
       post(own, [own.buffer]);
       while (onWay > WINDOW && !cut) {

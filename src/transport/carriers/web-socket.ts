@@ -3,8 +3,9 @@ import { FAREWELL_MS } from '../link.ts';
 import type { StreamPair } from '../stream-link.ts';
 
 /**
- * A WebSocket as a pair of streams. Binary messages carry the bytes; their borders mean nothing. A WebSocket has no half-close, which a migration's main
- * channel needs: so an empty binary message says that nothing more comes from its sender, as a FIN does.
+ * A WebSocket as a pair of streams. Binary messages carry the bytes; their borders mean nothing. A
+ * WebSocket has no half-close, which a migration's main channel needs: so an empty binary message
+ * says that nothing more comes from its sender, as a FIN does.
  */
 
 /**
@@ -18,21 +19,33 @@ export interface WebSocketLike {
   readonly bufferedAmount?: number;
   send(data: Uint8Array<ArrayBuffer>, sent?: (error?: Error) => void): void;
   close(code?: number, reason?: string): void;
-  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+  addEventListener(
+    type: 'open' | 'message' | 'close' | 'error',
+    listener: (event: never) => void,
+  ): void;
   pause?(): void;
   resume?(): void;
   terminate?(): void;
 }
 
-/** Bytes that may wait to be sent before a writer waits, where a WebSocket does not call back when they have left. */
+/**
+ * Bytes that may wait to be sent before a writer waits, where a WebSocket does not call back when
+ * they have left.
+ */
 const HIGH_WATER = 4 << 20;
 const POLL_MS = 1;
-/** Bytes that may wait to be read. A WebSocket that can't be told to wait goes on sending; a reader that falls back further than this is given up. */
+/**
+ * Bytes that may wait to be read. A WebSocket that can't be told to wait goes on sending; a reader
+ * that falls back further than this is given up.
+ */
 const MOST_UNREAD = 64 << 20;
 /** From here on one that can be told to wait is told. */
 const READ_AHEAD = 1 << 20;
 
-/** The largest message taken, where a runtime lets us say so. Borders mean nothing, so that nobody has a reason to send larger ones; workerd takes no more either. */
+/**
+ * The largest message taken, where a runtime lets us say so. Borders mean nothing, so that nobody
+ * has a reason to send larger ones; workerd takes no more either.
+ */
 export const MAX_MESSAGE = 1 << 20;
 
 const OPEN = 1;
@@ -55,7 +68,8 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
   /** Says goodbye. Whoever does not answer is not waited for, where that is ours to say. */
   const close = (code?: number): void => {
     socket.close(code);
-    if (socket.terminate !== undefined) patience ??= setTimeout(() => socket.terminate?.(), FAREWELL_MS);
+    if (socket.terminate !== undefined)
+      patience ??= setTimeout(() => socket.terminate?.(), FAREWELL_MS);
   };
   const hangUp = (): void => {
     if (theirs && ours && !over) close(NORMAL);
@@ -77,7 +91,8 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
         };
         socket.addEventListener('message', ({ data }: { data: unknown }) => {
           if (over || theirs) return;
-          if (!(data instanceof ArrayBuffer)) return fail(new Error('it sends text, which no migration does'));
+          if (!(data instanceof ArrayBuffer))
+            return fail(new Error('it sends text, which no migration does'));
           if (data.byteLength === 0) {
             theirs = true;
             controller.close();
@@ -87,16 +102,25 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
           controller.enqueue(new Uint8Array(data));
           const room = controller.desiredSize ?? 0;
           if (room <= 0) socket.pause?.();
-          if (room < READ_AHEAD - MOST_UNREAD) fail(new Error(`${MOST_UNREAD} bytes have come and were not read, and a WebSocket can't be told to wait`));
+          if (room < READ_AHEAD - MOST_UNREAD)
+            fail(
+              new Error(
+                `${MOST_UNREAD} bytes have come and were not read, and a WebSocket can't be ` +
+                  'told to wait',
+              ),
+            );
         });
-        socket.addEventListener('error', ({ message }: { message?: string }) => fail(new Error(message || 'the WebSocket broke')));
+        socket.addEventListener('error', ({ message }: { message?: string }) =>
+          fail(new Error(message || 'the WebSocket broke')),
+        );
         socket.addEventListener('close', ({ code, reason }: { code: number; reason: string }) => {
           // A peer that knows no half-close ends both ways at once.
           if (code === NORMAL && !over && !theirs) {
             theirs = true;
             controller.close();
           }
-          if (!ours || !theirs) fail(new Error(`the WebSocket was closed (${code}${reason ? ` ${reason}` : ''})`));
+          if (!ours || !theirs)
+            fail(new Error(`the WebSocket was closed (${code}${reason ? ` ${reason}` : ''})`));
           over = true;
           clearTimeout(patience);
         });
@@ -122,7 +146,12 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
     });
     if (callsBack) return void (await called);
     // The first bytes tell: who calls back does so as soon as they have left.
-    callsBack ||= await Promise.race([called, drained(0).then(() => sleep(POLL_MS)).then(() => false)]);
+    callsBack ||= await Promise.race([
+      called,
+      drained(0)
+        .then(() => sleep(POLL_MS))
+        .then(() => false),
+    ]);
   };
 
   async function drained(rest: number): Promise<void> {

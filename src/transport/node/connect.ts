@@ -10,7 +10,10 @@ import { breakOnError, explainTls, startTls } from './tls.ts';
  * One socket to a listening target.
  * @throws MultifdError ERR_CONNECT, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
-export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, { timeout, signal, channel, tls }: DialOptions): Promise<SocketLink> {
+export function connectSocket(
+  uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>,
+  { timeout, signal, channel, tls }: DialOptions,
+): Promise<SocketLink> {
   if (uri.kind === 'unix') {
     try {
       checkSocketPath(uri.path);
@@ -21,7 +24,10 @@ export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, {
   }
   return new Promise((resolve, reject) => {
     // allowHalfOpen: the end of what we send is no end of what the target says on the return path.
-    const raw = uri.kind === 'tcp' ? netConnect({ host: uri.host || '127.0.0.1', port: uri.port, allowHalfOpen: true }) : netConnect({ path: uri.path, allowHalfOpen: true });
+    const raw =
+      uri.kind === 'tcp'
+        ? netConnect({ host: uri.host || '127.0.0.1', port: uri.port, allowHalfOpen: true })
+        : netConnect({ path: uri.path, allowHalfOpen: true });
     let doing = 'answer';
     const fail = (error: MultifdError): void => {
       settle();
@@ -29,9 +35,26 @@ export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, {
       reject(error);
     };
     const onError = (cause: Error): void =>
-      fail(new MultifdError('ERR_CONNECT', `${formatUri(uri)} can't be reached: ${cause.message}; is the target listening?`, { channel, cause }));
-    const onAbort = (): void => fail(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel }));
-    const timer = setTimeout(() => fail(new MultifdError('ERR_TIMEOUT', `${formatUri(uri)} did not ${doing} within ${timeout / 1000} s`, { channel })), timeout);
+      fail(
+        new MultifdError(
+          'ERR_CONNECT',
+          `${formatUri(uri)} can't be reached: ${cause.message}; is the target listening?`,
+          { channel, cause },
+        ),
+      );
+    const onAbort = (): void =>
+      fail(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel }));
+    const timer = setTimeout(
+      () =>
+        fail(
+          new MultifdError(
+            'ERR_TIMEOUT',
+            `${formatUri(uri)} did not ${doing} within ${timeout / 1000} s`,
+            { channel },
+          ),
+        ),
+      timeout,
+    );
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -51,7 +74,13 @@ export function connectSocket(uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>, {
       // From now on errors are those of the connection over it.
       raw.off('error', onError).on('error', () => {});
       const secure = startTls(raw, tls);
-      const onTlsError = (cause: Error): void => fail(new MultifdError('ERR_TLS', `no TLS with ${formatUri(uri)}: ${explainTls(cause)}`, { channel, cause }));
+      const onTlsError = (cause: Error): void =>
+        fail(
+          new MultifdError('ERR_TLS', `no TLS with ${formatUri(uri)}: ${explainTls(cause)}`, {
+            channel,
+            cause,
+          }),
+        );
       secure.on('error', onTlsError);
       secure.once('secureConnect', () => {
         breakOnError(secure);

@@ -5,13 +5,17 @@ import type { Input } from '../input.ts';
 import type { Descriptor } from './descriptor.ts';
 import { behind, isNotNow, MAX_VIEWS } from './views.ts';
 
-/** First and longest sleep when there is nothing to read: a loopback peer has its next packet soon; an idle channel costs about 1 % of a processor. */
+/**
+ * First and longest sleep when there is nothing to read: a loopback peer has its next packet soon;
+ * an idle channel costs about 1 % of a processor.
+ */
 const FIRST_SLEEP_MS = 0.1;
 const LONGEST_SLEEP_MS = 8;
 
 /**
- * Bytes that are read ahead with whatever is asked for: enough for the next packet's header, so that a packet costs one call where its bytes are there, and
- * few enough that copying what turns out to be content does not count.
+ * Bytes that are read ahead with whatever is asked for: enough for the next packet's header, so
+ * that a packet costs one call where its bytes are there, and few enough that copying what turns
+ * out to be content does not count.
  */
 const AHEAD = 2048;
 
@@ -30,7 +34,13 @@ export class DescriptorInput implements Input {
    * @param alive false once reading should stop.
    * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
    */
-  constructor({ fd, prefix, offset }: Descriptor, channel: number, alive: () => boolean, sleep: (milliseconds: number) => void, onBytes: (bytes: number) => void) {
+  constructor(
+    { fd, prefix, offset }: Descriptor,
+    channel: number,
+    alive: () => boolean,
+    sleep: (milliseconds: number) => void,
+    onBytes: (bytes: number) => void,
+  ) {
     this.#fd = fd;
     this.#ahead = prefix;
     this.#offset = offset;
@@ -55,14 +65,19 @@ export class DescriptorInput implements Input {
       const count = this.#read([...some, this.#buffer]);
       if (count === 0) {
         if (this.#offset === before || !this.#alive()) return false;
-        throw new MultifdError('ERR_PEER_CLOSED', 'the peer closed the connection in the middle of a message', { channel: this.#channel, offset: this.#offset });
+        throw new MultifdError(
+          'ERR_PEER_CLOSED',
+          'the peer closed the connection in the middle of a message',
+          { channel: this.#channel, offset: this.#offset },
+        );
       }
       const wanted = totalLength(some);
       const used = Math.min(count, wanted);
       this.#ahead = this.#buffer.subarray(0, count - used);
       this.#used(used);
       rest = behind(rest, used);
-      // That was all there was. To ask for more at once would mostly bring an exception, and else a few bytes.
+      // That was all there was. To ask for more at once would mostly bring an exception, and else a
+      // few bytes.
       if (rest.length > 0 && used < wanted) this.#sleep(FIRST_SLEEP_MS);
       // With more views than one call takes, what was read ahead belongs to the next of them.
       rest = this.#takeAhead(rest);
@@ -106,7 +121,11 @@ export class DescriptorInput implements Input {
       return readvSync(this.#fd, views);
     } catch (cause) {
       if (isNotNow(cause)) return undefined;
-      throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${(cause as Error).message}`, { channel: this.#channel, offset: this.#offset, cause });
+      throw new MultifdError(
+        'ERR_PEER_CLOSED',
+        `the connection broke: ${(cause as Error).message}`,
+        { channel: this.#channel, offset: this.#offset, cause },
+      );
     } finally {
       Error.stackTraceLimit = limit;
     }

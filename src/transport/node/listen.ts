@@ -23,10 +23,16 @@ export async function listenForSockets(uri: SocketUri, options: DoorOptions): Pr
     else removeName = await listenAtPath(uri.path, (path) => listen(server, { path }));
   } catch (cause) {
     server.close();
-    throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
+    throw new MultifdError(
+      'ERR_LISTEN',
+      `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   // Such as too many open files when a connection comes: that one is lost, and listening goes on.
-  server.on('error', (error) => options.onStranger?.(`could not take a connection: ${error.message}`));
+  server.on('error', (error) =>
+    options.onStranger?.(`could not take a connection: ${error.message}`),
+  );
   return {
     uri: uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri,
     close() {
@@ -38,18 +44,29 @@ export async function listenForSockets(uri: SocketUri, options: DoorOptions): Pr
 }
 
 /** @param at where: of a `tcp:` or web URI host and port, of a `unix:` URI the path. */
-export function listen(server: Server, at: { host: string; port: number } | { path: string }): Promise<void> {
+export function listen(
+  server: Server,
+  at: { host: string; port: number } | { path: string },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen('port' in at ? { host: at.host || '127.0.0.1', port: at.port } : { path: at.path }, () => {
-      server.off('error', reject);
-      resolve();
-    });
+    server.listen(
+      'port' in at ? { host: at.host || '127.0.0.1', port: at.port } : { path: at.path },
+      () => {
+        server.off('error', reject);
+        resolve();
+      },
+    );
   });
 }
 
 /** Does the handshake, and only then looks at what the connection says. */
-async function secure(raw: Socket, tls: ServerTls, handshakes: Set<() => void>, { timeout, maxConnections, onLink, onStranger }: DoorOptions): Promise<void> {
+async function secure(
+  raw: Socket,
+  tls: ServerTls,
+  handshakes: Set<() => void>,
+  { timeout, maxConnections, onLink, onStranger }: DoorOptions,
+): Promise<void> {
   const from = raw.remoteAddress ?? 'a local process';
   let abandoned = false;
   const abandon = (): void => {
@@ -60,7 +77,10 @@ async function secure(raw: Socket, tls: ServerTls, handshakes: Set<() => void>, 
   try {
     if (handshakes.size >= maxConnections) {
       abandon();
-      return onStranger?.(`dropped a connection from ${from}: ${maxConnections} others have not said yet what they are`);
+      return onStranger?.(
+        `dropped a connection from ${from}: ${maxConnections} others have not said yet what ` +
+          'they are',
+      );
     }
     handshakes.add(abandon);
     const socket = await acceptTls(raw, tls, timeout);

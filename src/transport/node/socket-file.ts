@@ -67,7 +67,9 @@ async function bindBeside(path: string, bind: Bind): Promise<string> {
 
 /** A new name in the same folder, which looks like the one it stands for if there is room. */
 function nameBeside(path: string): string {
-  const random = Math.random().toString(36).slice(2, 2 + RANDOM_CHARACTERS);
+  const random = Math.random()
+    .toString(36)
+    .slice(2, 2 + RANDOM_CHARACTERS);
   let like = basename(path);
   let beside: string;
   while (Buffer.byteLength((beside = join(dirname(path), `.${like}${random}`))) > MOST_BYTES) {

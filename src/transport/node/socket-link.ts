@@ -4,7 +4,10 @@ import { FAREWELL_MS, type Link } from '../link.ts';
 import { type Descriptor, takeDescriptor, writableDescriptor } from './descriptor.ts';
 import { explainTls, isTlsRefusal } from './tls.ts';
 
-/** Bytes per write call: small enough that a slow peer shows progress, large enough that the call does not count. */
+/**
+ * Bytes per write call: small enough that a slow peer shows progress, large enough that the call
+ * does not count.
+ */
 const PIECE = 1 << 18;
 
 /** A TCP or Unix socket, or TLS on one. */
@@ -19,15 +22,21 @@ export class SocketLink implements Link {
     this.#socket = socket;
     this.peer = socket.remoteAddress ?? 'a local process';
     this.secure = 'encrypted' in socket;
-    // Without a listener, a reset between two of our calls would end the process. Whoever reads or writes next is told.
+    // Without a listener, a reset between two of our calls would end the process. Whoever reads or
+    // writes next is told.
     socket.on('error', () => {});
   }
 
   get broken(): Error | undefined {
     const { errored } = this.#socket;
     if (errored == null) return undefined;
-    // With TLS 1.3 a source learns only after the handshake what the target thinks of its certificate.
-    return isTlsRefusal(errored) ? new MultifdError('ERR_TLS', `the target refuses us: ${explainTls(errored)}`, { cause: errored }) : errored;
+    // With TLS 1.3 a source learns only after the handshake what the target thinks of its
+    // certificate.
+    return isTlsRefusal(errored)
+      ? new MultifdError('ERR_TLS', `the target refuses us: ${explainTls(errored)}`, {
+          cause: errored,
+        })
+      : errored;
   }
 
   get writable(): boolean {
@@ -97,12 +106,16 @@ export class SocketLink implements Link {
    * @returns undefined where the runtime has none to give.
    */
   takeDescriptor(channel: number, prefix: Uint8Array, offset: number): Descriptor | undefined {
-    if (this.#listening) for (const event of ['readable', 'end', 'close', 'error']) this.#socket.off(event, this.#look);
+    if (this.#listening)
+      for (const event of ['readable', 'end', 'close', 'error'])
+        this.#socket.off(event, this.#look);
     this.#listening = false;
     return takeDescriptor(this.#socket, channel, prefix, offset);
   }
 
-  /** The descriptor, for this thread to write past the stream; undefined where there is none to use. */
+  /**
+   * The descriptor, for this thread to write past the stream; undefined where there is none to use.
+   */
   get writableDescriptor(): number | undefined {
     return writableDescriptor(this.#socket);
   }
@@ -163,8 +176,9 @@ export class SocketLink implements Link {
         resolve();
       });
       if (!this.secure) return void socket.end(() => socket.destroy());
-      // What a TLS target says on its own account (session tickets) is read, to nowhere: closed with bytes unread, the connection would be reset,
-      // and what is still on its way to the target lost.
+      // What a TLS target says on its own account (session tickets) is read, to nowhere: closed
+      // with bytes unread, the connection would be reset, and what is still on its way to the
+      // target lost.
       timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
       socket.resume().end();
     });
@@ -180,12 +194,14 @@ export class SocketLink implements Link {
         resolve();
       };
       socket.once('close', left);
-      // The end of a TLS source's stream is a record like others, and to be read before the connection is closed (see below).
+      // The end of a TLS source's stream is a record like others, and to be read before the
+      // connection is closed (see below).
       const waitsForEnd = failed || (this.secure && !socket.readableEnded);
       if (!failed) socket.once('end', left);
       socket.end(message, waitsForEnd ? undefined : left);
-      // A connection that is closed with bytes unread is reset, and the message can be lost over that. So a source that is in the middle of its stream
-      // is read on, to nowhere, until it has heard and hung up.
+      // A connection that is closed with bytes unread is reset, and the message can be lost over
+      // that. So a source that is in the middle of its stream is read on, to nowhere, until it has
+      // heard and hung up.
       if (waitsForEnd) this.drain();
     });
   }

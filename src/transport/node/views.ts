@@ -11,8 +11,9 @@ export function behind(views: readonly Uint8Array[], bytes: number): readonly Ui
 }
 
 /**
- * Whether an error says that a descriptor has nothing to give, or takes nothing, at the moment. Nobody looks at where such an error comes from, and to
- * find that out would cost more than the call that throws it: whoever makes such calls sets Error.stackTraceLimit to 0 meanwhile.
+ * Whether an error says that a descriptor has nothing to give, or takes nothing, at the moment.
+ * Nobody looks at where such an error comes from, and to find that out would cost more than the
+ * call that throws it: whoever makes such calls sets Error.stackTraceLimit to 0 meanwhile.
  */
 export function isNotNow(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EAGAIN';

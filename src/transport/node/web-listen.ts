@@ -1,4 +1,10 @@
-import { createServer as createPlainServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import {
+  createServer as createPlainServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -55,12 +61,24 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     unknown.delete(nameOf(request.socket));
     response.writeHead(200, RESPONSE_HEADERS);
     response.flushHeaders();
-    onLink(new StreamLink({ readable: webReadable(request), writable: webWritable(response) }, from(request)));
+    onLink(
+      new StreamLink(
+        { readable: webReadable(request), writable: webWritable(response) },
+        from(request),
+      ),
+    );
     // Each connection is of one migration: nothing comes after it.
     const { socket } = request;
-    void Promise.allSettled([finished(request), finished(response)]).then(() => socket.destroySoon());
+    void Promise.allSettled([finished(request), finished(response)]).then(() =>
+      socket.destroySoon(),
+    );
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE, perMessageDeflate: false, handleProtocols: (protocols) => (protocols.has(PROTOCOL) ? PROTOCOL : false) });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE,
+    perMessageDeflate: false,
+    handleProtocols: (protocols) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
+  });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const status = refuse(request);
     if (status !== undefined) {
@@ -68,7 +86,9 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
       return refuseUpgrade(socket, status);
     }
     unknown.delete(nameOf(request.socket));
-    sockets.handleUpgrade(request, socket, head, (webSocket) => onLink(new StreamLink(webSocketPair(webSocket as unknown as WebSocketLike), from(request))));
+    sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      onLink(new StreamLink(webSocketPair(webSocket as unknown as WebSocketLike), from(request))),
+    );
   });
   sockets.on('wsClientError', (error: Error, socket: Duplex, request: IncomingMessage) => {
     onStranger?.(`dropped a connection from ${from(request)}: ${error.message}`);
@@ -76,7 +96,10 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
   });
   server.on('clientError', (error: Error, socket: Socket) => {
     // In the middle of a body, whoever reads it is told.
-    if (unknown.has(nameOf(socket))) onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`);
+    if (unknown.has(nameOf(socket)))
+      onStranger?.(
+        `dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`,
+      );
     socket.destroy(error);
   });
   server.on('secureConnection', (socket: TLSSocket) => {
@@ -85,11 +108,16 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${unwanted}`);
     socket.destroy();
   });
-  server.on('tlsClientError', (error: Error) => onStranger?.(`dropped a connection: ${explainTls(error)}`));
+  server.on('tlsClientError', (error: Error) =>
+    onStranger?.(`dropped a connection: ${explainTls(error)}`),
+  );
   server.on('connection', (socket: Socket) => {
     const name = nameOf(socket);
     if (unknown.size >= options.maxConnections) {
-      onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${options.maxConnections} others have not said yet what they are`);
+      onStranger?.(
+        `dropped a connection from ${socket.remoteAddress ?? 'a client'}: ` +
+          `${options.maxConnections} others have not said yet what they are`,
+      );
       return void socket.destroy();
     }
     unknown.set(name, socket);
@@ -98,7 +126,11 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
   try {
     await listen(server, uri);
   } catch (cause) {
-    throw new MultifdError('ERR_LISTEN', `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`, { cause });
+    throw new MultifdError(
+      'ERR_LISTEN',
+      `can't listen on ${formatUri(uri)}: ${(cause as Error).message}`,
+      { cause },
+    );
   }
   server.on('error', (error) => onStranger?.(`could not take a connection: ${error.message}`));
   return {
@@ -117,25 +149,53 @@ function nameOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** Nobody else looks after such a connection: not even after its errors, which would end the process. */
+/**
+ * Nobody else looks after such a connection: not even after its errors, which would end the
+ * process.
+ */
 function refuseUpgrade(socket: Duplex, status: number): void {
-  socket.on('error', () => {}).end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  socket
+    .on('error', () => {})
+    .end(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: ` +
+        `0\r\n\r\n`,
+    );
   linger(socket.resume());
 }
 
-/** Closed with something unread, a connection is reset, and the answer can be lost over that: whoever has it hangs up, or is cut off. */
+/**
+ * Closed with something unread, a connection is reset, and the answer can be lost over that:
+ * whoever has it hangs up, or is cut off.
+ */
 function linger(socket: Duplex): void {
   const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
   socket.once('close', () => clearTimeout(timer));
 }
 
-function createServer(uri: WebUri, { tls, timeout }: DoorOptions, listener: RequestListener): Server {
+function createServer(
+  uri: WebUri,
+  { tls, timeout }: DoorOptions,
+  listener: RequestListener,
+): Server {
   // A migration is one request, for as long as it takes; only its head has to come in time.
-  const limits = { headersTimeout: timeout, requestTimeout: 0, keepAliveTimeout: 0, connectionsCheckingInterval: Math.min(timeout, 1_000) };
+  const limits = {
+    headersTimeout: timeout,
+    requestTimeout: 0,
+    keepAliveTimeout: 0,
+    connectionsCheckingInterval: Math.min(timeout, 1_000),
+  };
   if (!uri.secure) {
-    if (tls !== undefined) throw new MultifdError('ERR_OPTION', `TLS for ${formatUri(uri)}: use wss: or https:`);
+    if (tls !== undefined)
+      throw new MultifdError('ERR_OPTION', `TLS for ${formatUri(uri)}: use wss: or https:`);
     return createPlainServer(limits, listener);
   }
-  if (tls?.kind !== 'x509') throw new MultifdError('ERR_OPTION', `${formatUri(uri)} needs a certificate: give tls a folder of them`);
-  return createSecureServer({ ...limits, ...serverContext(tls), handshakeTimeout: timeout }, listener) as unknown as Server;
+  if (tls?.kind !== 'x509')
+    throw new MultifdError(
+      'ERR_OPTION',
+      `${formatUri(uri)} needs a certificate: give tls a folder of them`,
+    );
+  return createSecureServer(
+    { ...limits, ...serverContext(tls), handshakeTimeout: timeout },
+    listener,
+  ) as unknown as Server;
 }

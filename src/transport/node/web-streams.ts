@@ -3,8 +3,8 @@ import type { Readable, Writable } from 'node:stream';
 const CLOSED = 'the connection was closed';
 
 /**
- * A Node stream as a WHATWG one that takes one chunk ahead of its reader. (Those of Readable.toWeb count chunks where they should count bytes, and take a
- * gigabyte.)
+ * A Node stream as a WHATWG one that takes one chunk ahead of its reader. (Those of Readable.toWeb
+ * count chunks where they should count bytes, and take a gigabyte.)
  */
 export function webReadable(stream: Readable): ReadableStream<Uint8Array> {
   let settled = false;
@@ -34,8 +34,9 @@ export function webReadable(stream: Readable): ReadableStream<Uint8Array> {
 }
 
 /**
- * A Node stream as a WHATWG one whose writes resolve once the kernel has the bytes. (Those of Writable.toWeb resolve sooner, when the rest still needs this
- * thread's event loop, which a channel blocks.)
+ * A Node stream as a WHATWG one whose writes resolve once the kernel has the bytes. (Those of
+ * Writable.toWeb resolve sooner, when the rest still needs this thread's event loop, which a
+ * channel blocks.)
  */
 export function webWritable(stream: Writable): WritableStream<Uint8Array> {
   return new WritableStream({

@@ -116,10 +116,32 @@ function replace(host: object, name: string, wrapped: Call): void {
 }
 
 const NAMES = [
-  'open', 'close', 'read', 'readv', 'write', 'writev', 'stat', 'lstat', 'fstat', 'fsync',
-  'fdatasync', 'ftruncate', 'truncate', 'rename', 'link', 'unlink', 'rm', 'mkdir', 'rmdir',
-  'readdir', 'readFile',
-  'writeFile', 'chmod', 'fchmod', 'utimes', 'copyFile',
+  'open',
+  'close',
+  'read',
+  'readv',
+  'write',
+  'writev',
+  'stat',
+  'lstat',
+  'fstat',
+  'fsync',
+  'fdatasync',
+  'ftruncate',
+  'truncate',
+  'rename',
+  'link',
+  'unlink',
+  'rm',
+  'mkdir',
+  'rmdir',
+  'readdir',
+  'readFile',
+  'writeFile',
+  'chmod',
+  'fchmod',
+  'utimes',
+  'copyFile',
 ];
 
 const byPath = (args: unknown[]): Target => args[0] as Target;
@@ -177,8 +199,19 @@ function wrapPromise(
 }
 
 const METHODS = [
-  'read', 'readv', 'write', 'writev', 'stat', 'sync', 'datasync', 'truncate', 'readFile',
-  'writeFile', 'appendFile', 'chmod', 'utimes',
+  'read',
+  'readv',
+  'write',
+  'writev',
+  'stat',
+  'sync',
+  'datasync',
+  'truncate',
+  'readFile',
+  'writeFile',
+  'appendFile',
+  'chmod',
+  'utimes',
 ];
 const handle = await promises.open('/dev/null');
 const prototype = Object.getPrototypeOf(handle) as Record<string, Call>;

@@ -196,4 +196,3 @@ export async function prepared(scenario: Scenario, folder: string): Promise<void
   for (const name of ['in', 'out']) await mkdir(join(folder, name), { recursive: true });
   await scenario.prepare(folder);
 }
-

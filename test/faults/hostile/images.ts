@@ -1,7 +1,13 @@
 import { mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  extractBlock, extractCore, type ImageReport, inspectDevices, inspectImage, receive, send,
+  extractBlock,
+  extractCore,
+  type ImageReport,
+  inspectDevices,
+  inspectImage,
+  receive,
+  send,
 } from 'multifd';
 import type { Random } from '../../support/random.ts';
 import { type Base, memoryImage, pcImage } from '../bases.ts';

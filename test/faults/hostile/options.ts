@@ -10,8 +10,16 @@ type Call = (options: never) => unknown;
 /** What is called, and the options that it has; what is right of them keeps it from going on. */
 function calls(folder: string): ReadonlyArray<readonly [string, Call, Options]> {
   const end = {
-    channels: 2, compression: 'none', uuid: '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69', pageSize: 4096,
-    timeout: 100, inline: true, maxConnections: 10, token: 'x', switchoverAck: false, modules: {},
+    channels: 2,
+    compression: 'none',
+    uuid: '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69',
+    pageSize: 4096,
+    timeout: 100,
+    inline: true,
+    maxConnections: 10,
+    token: 'x',
+    switchoverAck: false,
+    modules: {},
   };
   const memory = new Uint8Array(8192);
   const path = `${folder}/none`;

@@ -1,6 +1,12 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inspectImage, receive, type BlockTargets, type IncomingBlock, type IncomingOptions } from 'multifd';
+import {
+  inspectImage,
+  receive,
+  type BlockTargets,
+  type IncomingBlock,
+  type IncomingOptions,
+} from 'multifd';
 import type { Random } from '../../support/random.ts';
 import { imageContents } from '../contents.ts';
 import { type Migration, migration, PAGE } from '../grammar.ts';
@@ -119,7 +125,11 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const want = sent.states.map(({ idstr }) => idstr).join();
   demand(states.join() === want, 'wrong bytes', `device state ${states.join()}, not ${want}`);
   await holdsOnly(join(folder, 'out'));
-  demand((await readdir(folder)).every((name) => name === 'out'), 'leak', 'the socket was left');
+  demand(
+    (await readdir(folder)).every((name) => name === 'out'),
+    'leak',
+    'the socket was left',
+  );
 }
 
 export const receivePart: Part = {

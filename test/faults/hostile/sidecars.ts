@@ -35,10 +35,9 @@ async function make(): Promise<LeftOver> {
       linking ||= name === 'link';
       if (linking) throw Object.assign(new Error('EIO: made by the harness'), { code: 'EIO' });
     });
-    await guest.snapshot({ path, inline: true }).then(
-      () => Promise.reject(new Error('the update was to fail')),
-      restore,
-    );
+    await guest
+      .snapshot({ path, inline: true })
+      .then(() => Promise.reject(new Error('the update was to fail')), restore);
     const files: LeftOver = new Map();
     for (const name of await readdir(folder)) files.set(name, await readFile(join(folder, name)));
     if (files.size !== 2) throw new Error(`left: ${[...files.keys()].join(', ')}`);

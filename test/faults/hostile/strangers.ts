@@ -78,7 +78,9 @@ function noise(random: Random): Uint8Array {
 async function stranger(random: Random, kind: Kind, uri: string): Promise<Socket | undefined> {
   const [, host, port] = /^\w+:(?:\/\/)?([^:/]+):(\d+)/.exec(uri) ?? [];
   const place = kind === 'unix' ? { path: uri.slice(5) } : { host: host!, port: Number(port) };
-  const socket = connect(place).on('error', () => {}).resume();
+  const socket = connect(place)
+    .on('error', () => {})
+    .resume();
   await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve));
   const web = kind === 'ws' || kind === 'http';
   const words = web ? concat(head(random, `${host}:${port}`), body(random)) : noise(random);
@@ -159,11 +161,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
 }
 
 /** Strangers that say what a migration's connections say, once all of those are there. */
-async function comeLate(
-  random: Random,
-  uri: string,
-  note: (what: string) => void,
-): Promise<void> {
+async function comeLate(random: Random, uri: string, note: (what: string) => void): Promise<void> {
   const { main, channels } = messages();
   const memory = new Uint8Array(16 * 4096);
   const options = { channels: 2, inline: true, timeout: 10_000 };

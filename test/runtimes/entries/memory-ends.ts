@@ -1,7 +1,10 @@
 import { type IncomingOptions, type OutgoingOptions, receive, send } from 'multifd';
 import { bytesOf, fill, newMemory } from '../../conformance/memory.ts';
 
-/** The two ends of a migration between runtimes. What is compared is a hash, which each end makes of its own memory. */
+/**
+ * The two ends of a migration between runtimes. What is compared is a hash, which each end makes of
+ * its own memory.
+ */
 
 const PAGES = 256;
 
@@ -20,7 +23,10 @@ export async function runSource(options: Omit<OutgoingOptions, 'blocks'>): Promi
 }
 
 /** @param onReady called with where it listens, once it does. */
-export async function runTarget(options: Omit<IncomingOptions, 'blocks'>, onReady: (uri: string) => void = () => {}): Promise<EndReport> {
+export async function runTarget(
+  options: Omit<IncomingOptions, 'blocks'>,
+  onReady: (uri: string) => void = () => {},
+): Promise<EndReport> {
   const memory = newMemory('unshared', PAGES);
   bytesOf(memory).fill(0xee);
   const incoming = await receive({ ...options, blocks: { heap: memory } });
@@ -29,7 +35,16 @@ export async function runTarget(options: Omit<IncomingOptions, 'blocks'>, onRead
   return report(memory, ram);
 }
 
-async function report(memory: WebAssembly.Memory, { normal, duplicate }: { normal: number; duplicate: number }): Promise<EndReport> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', memory.buffer as ArrayBuffer));
-  return { hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''), normal, duplicate };
+async function report(
+  memory: WebAssembly.Memory,
+  { normal, duplicate }: { normal: number; duplicate: number },
+): Promise<EndReport> {
+  const digest = new Uint8Array(
+    await crypto.subtle.digest('SHA-256', memory.buffer as ArrayBuffer),
+  );
+  return {
+    hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+    normal,
+    duplicate,
+  };
 }

@@ -6,9 +6,16 @@ import { runSource, runTarget } from './memory-ends.ts';
 
 /** What a test calls in a page. */
 const api = {
-  async conformance(can: Capability[], addresses: Pick<Io, 'meeting' | 'httpTarget'>): Promise<Result[]> {
+  async conformance(
+    can: Capability[],
+    addresses: Pick<Io, 'meeting' | 'httpTarget'>,
+  ): Promise<Result[]> {
     const results: Result[] = [];
-    const io: Io = { channelModule: new URL('channel.js', import.meta.url), reactor: await WebAssembly.compile(REACTOR_BYTES), ...addresses };
+    const io: Io = {
+      channelModule: new URL('channel.js', import.meta.url),
+      reactor: await WebAssembly.compile(REACTOR_BYTES),
+      ...addresses,
+    };
     for await (const result of conformance(new Set(can), io)) results.push(result);
     return results;
   },

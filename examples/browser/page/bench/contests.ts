@@ -1,4 +1,12 @@
-import { type CoreExports, encodeId, hashKeyLength, HASH_LENGTH, instantiateCore, pagesPerPacket, ramHeaderLength } from 'multifd/core';
+import {
+  type CoreExports,
+  encodeId,
+  hashKeyLength,
+  HASH_LENGTH,
+  instantiateCore,
+  pagesPerPacket,
+  ramHeaderLength,
+} from 'multifd/core';
 import { countZeroPages, fillHeader, gather, hashPages } from './plain.ts';
 
 const PAGE = 4096;
@@ -61,15 +69,30 @@ export async function contests(mebibytes: number): Promise<Contest[]> {
   new Uint8Array(memory.buffer, places.id, 256).set(encodeId('ram'));
   return [
     zeroScan(bench, 'Zero scan, all pages zero', 'each byte has to be read', (ram) => ram.fill(0)),
-    zeroScan(bench, 'Zero scan, little content', '16 bytes at three quarters of a page, where the core does not look first', (ram) => fillEach(ram, (PAGE / 4) * 3)),
-    zeroScan(bench, 'Zero scan, content at the start', 'one look is enough, the core takes three at once', (ram) => fillEach(ram, 0)),
+    zeroScan(
+      bench,
+      'Zero scan, little content',
+      '16 bytes at three quarters of a page, where the core does not look first',
+      (ram) => fillEach(ram, (PAGE / 4) * 3),
+    ),
+    zeroScan(
+      bench,
+      'Zero scan, content at the start',
+      'one look is enough, the core takes three at once',
+      (ram) => fillEach(ram, 0),
+    ),
     hashing(bench),
     gathering(bench),
     headers(bench),
   ];
 }
 
-function zeroScan({ core, memory, ram, length }: Bench, name: string, about: string, fill: (ram: Uint8Array) => void): Contest {
+function zeroScan(
+  { core, memory, ram, length }: Bench,
+  name: string,
+  about: string,
+  fill: (ram: Uint8Array) => void,
+): Contest {
   const bytes = new Uint8Array(memory.buffer, ram, length);
   const words = new Uint32Array(memory.buffer, ram, length / 4);
   return {
@@ -85,7 +108,8 @@ function zeroScan({ core, memory, ram, length }: Bench, name: string, about: str
     },
     core() {
       let zero = 0;
-      for (let at = ram; at < ram + length; at += MASK_PAGES * PAGE) zero += ones(core.zeroMask(at, PAGE, MASK_PAGES));
+      for (let at = ram; at < ram + length; at += MASK_PAGES * PAGE)
+        zero += ones(core.zeroMask(at, PAGE, MASK_PAGES));
       return zero;
     },
     plain: () => countZeroPages(words, PAGE),
@@ -110,7 +134,9 @@ function gathering({ core, memory, ram, length, offsets, batch }: Bench): Contes
   const bytes = new Uint8Array(memory.buffer, ram, length);
   const target = new Uint8Array(memory.buffer, batch, BATCH * PAGE);
   const order = shuffledOffsets(length);
-  const batches = Array.from({ length: order.length / BATCH }, (_, index) => order.subarray(index * BATCH, (index + 1) * BATCH));
+  const batches = Array.from({ length: order.length / BATCH }, (_, index) =>
+    order.subarray(index * BATCH, (index + 1) * BATCH),
+  );
   return {
     name: 'Gather',
     about: `${BATCH} random pages into a packet; JavaScript by TypedArray.set`,
@@ -118,7 +144,8 @@ function gathering({ core, memory, ram, length, offsets, batch }: Bench): Contes
     work: length / GIB,
     prepare: () => storeOffsets(memory, offsets, order),
     core() {
-      for (let first = 0; first < order.length; first += BATCH) core.gather(batch, ram, offsets + 8 * first, BATCH, PAGE);
+      for (let first = 0; first < order.length; first += BATCH)
+        core.gather(batch, ram, offsets + 8 * first, BATCH, PAGE);
       return fold(target);
     },
     plain() {
@@ -141,7 +168,8 @@ function headers({ core, memory, length, header, counter, id, offsets }: Bench):
     prepare: () => storeOffsets(memory, offsets, order),
     core() {
       new DataView(memory.buffer).setBigUint64(counter, 0n, true);
-      for (let packet = 0; packet < HEADERS; packet++) core.fillRam(header, 0, BATCH, BATCH, 0, BATCH * PAGE, counter, id, offsets);
+      for (let packet = 0; packet < HEADERS; packet++)
+        core.fillRam(header, 0, BATCH, BATCH, 0, BATCH * PAGE, counter, id, offsets);
       return fold(bytes);
     },
     plain() {

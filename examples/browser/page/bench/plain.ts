@@ -11,7 +11,19 @@ export function countZeroPages(words: Uint32Array, pageSize: number): number {
   for (let start = 0; start < words.length; start += step) {
     const end = start + step;
     let at = start;
-    while (at < end && (words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]! | words[at + 4]! | words[at + 5]! | words[at + 6]! | words[at + 7]!) === 0) at += 8;
+    while (
+      at < end &&
+      (words[at]! |
+        words[at + 1]! |
+        words[at + 2]! |
+        words[at + 3]! |
+        words[at + 4]! |
+        words[at + 5]! |
+        words[at + 6]! |
+        words[at + 7]!) ===
+        0
+    )
+      at += 8;
     if (at === end) zero++;
   }
   return zero;
@@ -20,7 +32,10 @@ export function countZeroPages(words: Uint32Array, pageSize: number): number {
 /** The primes of xxHash32, and its two rotations. */
 const [P1, P2, P3] = [0x9e3779b1 | 0, 0x85ebca77 | 0, 0xc2b2ae3d | 0];
 
-/** A hash of 32 bits for each page: xxHash32's four lanes and its last mixing. JavaScript has no 64-bit product that would be faster. */
+/**
+ * A hash of 32 bits for each page: xxHash32's four lanes and its last mixing. JavaScript has no
+ * 64-bit product that would be faster.
+ */
 export function hashPages(words: Uint32Array, pageSize: number, out: Uint32Array): void {
   const step = pageSize / WORD;
   for (let page = 0; page < out.length; page++) {
@@ -47,12 +62,24 @@ function rotate(value: number, bits: number): number {
 }
 
 /** Copies pages one behind the other. */
-export function gather(target: Uint8Array, ram: Uint8Array, offsets: Float64Array, pageSize: number): void {
-  for (let page = 0; page < offsets.length; page++) target.set(ram.subarray(offsets[page]!, offsets[page]! + pageSize), page * pageSize);
+export function gather(
+  target: Uint8Array,
+  ram: Uint8Array,
+  offsets: Float64Array,
+  pageSize: number,
+): void {
+  for (let page = 0; page < offsets.length; page++)
+    target.set(ram.subarray(offsets[page]!, offsets[page]! + pageSize), page * pageSize);
 }
 
 /** Fills the header of a packet whose pages all have content. */
-export function fillHeader(header: DataView, id: Uint8Array, offsets: Float64Array, pageSize: number, packet: number): void {
+export function fillHeader(
+  header: DataView,
+  id: Uint8Array,
+  offsets: Float64Array,
+  pageSize: number,
+  packet: number,
+): void {
   header.setUint32(RAM.magic, MAGIC);
   header.setUint32(RAM.version, VERSION);
   header.setUint32(RAM.flags, 0);
@@ -62,7 +89,8 @@ export function fillHeader(header: DataView, id: Uint8Array, offsets: Float64Arr
   setLong(header, RAM.packetNum, packet);
   header.setUint32(RAM.zeroPages, 0);
   new Uint8Array(header.buffer, header.byteOffset + RAM.ramblock, ID_LENGTH).set(id);
-  for (let page = 0; page < offsets.length; page++) setLong(header, RAM.offset + 8 * page, offsets[page]!);
+  for (let page = 0; page < offsets.length; page++)
+    setLong(header, RAM.offset + 8 * page, offsets[page]!);
 }
 
 /** Two halves are faster than a BigInt. */

@@ -13,14 +13,18 @@ export interface BenchResult extends Pick<Contest, 'name' | 'about' | 'unit'> {
   plain: number;
 }
 
-/** A measure takes at least this long, in milliseconds: without isolation browsers tell time in steps of a tenth of one. */
+/**
+ * A measure takes at least this long, in milliseconds: without isolation browsers tell time in
+ * steps of a tenth of one.
+ */
 const LEAST_MS = 20;
 
 async function run({ mebibytes, rounds }: BenchSettings): Promise<void> {
   for (const { name, about, unit, work, prepare, core, plain } of await contests(mebibytes)) {
     prepare();
     const answers = [core(), plain()];
-    if (answers[0] !== answers[1]) throw new Error(`${name}: the core says ${answers[0]}, plain JavaScript ${answers[1]}`);
+    if (answers[0] !== answers[1])
+      throw new Error(`${name}: the core says ${answers[0]}, plain JavaScript ${answers[1]}`);
     const repeats = { core: repeatsOf(core), plain: repeatsOf(plain) };
     const times = { core: [] as number[], plain: [] as number[] };
     for (let round = 0; round < rounds; round++) {
@@ -28,7 +32,13 @@ async function run({ mebibytes, rounds }: BenchSettings): Promise<void> {
       times.core.push(time(core, repeats.core));
       times.plain.push(time(plain, repeats.plain));
     }
-    const result: BenchResult = { name, about, unit, core: work / median(times.core), plain: work / median(times.plain) };
+    const result: BenchResult = {
+      name,
+      about,
+      unit,
+      core: work / median(times.core),
+      plain: work / median(times.plain),
+    };
     postMessage(result);
   }
   postMessage(null);
@@ -51,5 +61,9 @@ function median(values: number[]): number {
 
 addEventListener('message', ({ data }: MessageEvent<BenchSettings>) => {
   // What fails has to fail the worker: nobody waits for a promise here.
-  run(data).catch((error: unknown) => setTimeout(() => { throw error; }));
+  run(data).catch((error: unknown) =>
+    setTimeout(() => {
+      throw error;
+    }),
+  );
 });
