@@ -27,7 +27,7 @@ const PATHS: Record<Runtime, string> = {
   chromium: '/usr/bin/chromium',
 };
 
-/** Looks where `npm run setup:runtimes` and Debian put it, and asks it for its version. */
+/** Looks where `npm run setup:all` and Debian put it, and asks it for its version. */
 export function locate(runtime: Runtime): Located {
   const path = PATHS[runtime];
   if (!existsSync(path)) return { missing: `${path} is not there` };
