@@ -37,9 +37,9 @@ const ENTRIES = {
   engine: 'src/engine/index.ts',
 };
 const CHANNEL_WORKERS = {
-  'send-worker': 'src/migration/send-worker.ts',
-  'receive-worker': 'src/migration/receive-worker.ts',
-  'copy-worker': 'src/migration/copy-worker.ts',
+  'send-worker': 'src/channel/workers/send-worker.ts',
+  'receive-worker': 'src/channel/workers/receive-worker.ts',
+  'copy-worker': 'src/channel/workers/copy-worker.ts',
 };
 const WORKERS = { ...CHANNEL_WORKERS, 'scan-worker': 'src/live/scan/worker.ts' };
 const PAGE_CODECS = {
@@ -120,7 +120,7 @@ const TARGETS = {
     build: bundle({
       ...node,
       entryPoints: {
-        index: 'src/index.ts',
+        index: 'src/entry/node.ts',
         ...ENTRIES,
         multifd: 'src/cli/main.ts',
         loopback: 'examples/loopback.ts',
@@ -151,10 +151,9 @@ const TARGETS = {
     build: bundle({
       ...common,
       platform: 'browser',
-      tsconfig: 'src/host/web/tsconfig.json',
       loader: { '.wasm': 'binary' },
       outdir: 'browser',
-      entryPoints: { index: 'src/web.ts', ...ENTRIES, ...PAGE_CODECS, ...WORKERS },
+      entryPoints: { index: 'src/entry/browser.ts', ...ENTRIES, ...PAGE_CODECS, ...WORKERS },
     }),
   },
   workerd: {
@@ -163,11 +162,11 @@ const TARGETS = {
     build: bundle({
       ...common,
       platform: 'browser',
-      tsconfig: 'src/host/workerd/tsconfig.json',
+      conditions: ['workerd'],
       loader: { '.wasm': 'copy' },
       assetNames: '[name]',
       outdir: 'workerd',
-      entryPoints: { index: 'src/edge.ts', ...ENTRIES, ...PAGE_CODECS },
+      entryPoints: { index: 'src/entry/workerd.ts', ...ENTRIES, ...PAGE_CODECS },
     }),
   },
   guest: {

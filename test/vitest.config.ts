@@ -12,7 +12,6 @@ export default defineConfig({
   cacheDir: at('../node_modules/.vite'),
   resolve: {
     alias: [
-      { find: /^#host\/(.*)$/, replacement: at('../src/host/node/$1.ts') },
       { find: /^multifd$/, replacement: at('../build/index.js') },
       { find: /^multifd\/(core|engine)$/, replacement: at('../build/$1.js') },
     ],

@@ -1,17 +1,17 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { MultifdError } from '../errors.ts';
-import { addExtract } from './extract.ts';
-import { addInspect } from './inspect.ts';
-import { printResult } from './json.ts';
+import { MultifdError } from '../util/errors.ts';
+import { addExtract } from './commands/extract.ts';
+import { addInspect } from './commands/inspect.ts';
+import { printResult } from './output/json.ts';
 import { noStatistics } from './migrate.ts';
-import { addProxy } from './proxy.ts';
-import { addReceive } from './receive.ts';
-import { addRecord } from './record.ts';
-import { addReplay } from './replay.ts';
+import { addProxy } from './commands/proxy.ts';
+import { addReceive } from './commands/receive.ts';
+import { addRecord } from './commands/record.ts';
+import { addReplay } from './commands/replay.ts';
 import { printError, statusOf } from './run.ts';
-import { addSend } from './send.ts';
+import { addSend } from './commands/send.ts';
 
 const EXAMPLES = `
 Examples:

@@ -1,9 +1,9 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { type MigrationStatistics, Recorder } from '../migration/statistics.ts';
-import { printable } from './format.ts';
+import { printable } from './output/format.ts';
 import type { OutputOptions } from './options.ts';
 import { interruptible } from './run.ts';
-import { createView, type View } from './view.ts';
+import { createView, type View } from './output/view.ts';
 
 /** What a migration gets from the command that runs it. */
 export interface Surroundings {

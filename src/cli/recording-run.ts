@@ -1,11 +1,11 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { RecordingStatistics } from '../recording/index.ts';
-import { formatBytes, formatDuration, formatRate, printable } from './format.ts';
-import { printJson, printResult } from './json.ts';
+import { formatBytes, formatDuration, formatRate, printable } from './output/format.ts';
+import { printJson, printResult } from './output/json.ts';
 import type { OutputOptions } from './options.ts';
-import { progressBar } from './progress.ts';
+import { progressBar } from './output/progress.ts';
 import { interruptible } from './run.ts';
-import { formatTable } from './tables.ts';
+import { formatTable } from './output/tables.ts';
 
 /** What recording and replaying get from the command that runs them. */
 interface RecordingSurroundings {

@@ -1,5 +1,5 @@
-import { MultifdError } from '../errors.ts';
-import { printable } from './format.ts';
+import { MultifdError } from '../util/errors.ts';
+import { printable } from './output/format.ts';
 
 /** What a shell reports for a process that a signal ended. */
 const STATUS_AFTER: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 };

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { isImage, isWebAddress } from '../image/index.ts';
 import type { OutgoingOptions } from '../migration/outgoing/index.ts';
 

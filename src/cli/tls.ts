@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 
 /** The TLS options that both ends have. */
 export interface TlsOptions {

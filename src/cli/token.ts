@@ -1,4 +1,4 @@
-import { readText } from '#host/files';
+import { readText } from '#files';
 import { type Command, Option } from 'commander';
 
 /**

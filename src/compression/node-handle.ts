@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
-import { totalLength } from '../bytes.ts';
-import { MultifdError } from '../errors.ts';
-import { isNode } from '../runtime.ts';
+import { totalLength } from '../util/bytes.ts';
+import { MultifdError } from '../util/errors.ts';
+import { isNode } from '../util/runtime.ts';
 import type { Decoder, Encoder } from './codec.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { Decoder, Encoder } from './codec.ts';
 import { directDecoder, directEncoder, isDirect } from './node-handle.ts';
 

@@ -1,5 +1,5 @@
 import { Decompress } from 'fzstd';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { Decoder } from './codec.ts';
 import { FRAME_HEADER_LENGTH } from './zstd-frame.ts';
 

@@ -1,5 +1,5 @@
 import { Deflate, Inflate, Z_BUF_ERROR, Z_SYNC_FLUSH } from 'pako';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { CodecLevels, Compression, Decoder, Encoder } from './codec.ts';
 import { scriptZstdDecoder } from './script-zstd.ts';
 import { wasmZstdEncoder } from './wasm-zstd.ts';

@@ -1,5 +1,5 @@
-import { totalLength } from '../bytes.ts';
-import { MultifdError } from '../errors.ts';
+import { totalLength } from '../util/bytes.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { Decoder } from './codec.ts';
 
 /**

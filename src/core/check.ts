@@ -1,6 +1,6 @@
-import { formatUuid } from '../bytes.ts';
-import { guarding, inWords, refuse } from '../checks.ts';
-import { MultifdError, type ErrorCode, type ErrorPlace } from '../errors.ts';
+import { formatUuid } from '../util/bytes.ts';
+import { guarding, inWords, refuse } from '../util/checks.ts';
+import { MultifdError, type ErrorCode, type ErrorPlace } from '../util/errors.ts';
 import { DEVICE_STATE, ID_LENGTH, INITIAL, PACKET_PAGES_BYTES, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
 

@@ -14,4 +14,4 @@ export type { Address, CoreExports } from './exports.ts';
 export { packetError, REFUSAL } from './check.ts';
 export { blockTable, decodeId, encodeId, type BlockTableEntry } from './names.ts';
 export * from './layout.ts';
-export { MultifdError, type ErrorCode, type ErrorPlace, type ErrorRecord } from '../errors.ts';
+export { MultifdError, type ErrorCode, type ErrorPlace, type ErrorRecord } from '../util/errors.ts';

@@ -3,8 +3,8 @@
  * gives. Lengths and offsets are in bytes. Packets are big-endian; tables are in the core's native,
  * little-endian order.
  */
-import { integer, inWords } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { integer, inWords } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 
 /** The first word of the initial packet, and of every packet after it. */
 export const MAGIC = 0x11223344;

@@ -1,8 +1,8 @@
-import { instantiate, instantiateSync } from '#host/instantiate';
-import { coreModule } from '#host/core-modules';
-import { isSharedBuffer } from '../bytes.ts';
-import { refuse } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { instantiate, instantiateSync } from '#wasm';
+import { coreModule } from '#wasm';
+import { isSharedBuffer } from '../util/bytes.ts';
+import { refuse } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { CoreExports } from './exports.ts';
 
 /**

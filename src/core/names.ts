@@ -1,5 +1,5 @@
-import { givenArray, givenBytes, givenObject, givenText, inWords } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { givenArray, givenBytes, givenObject, givenText, inWords } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { BLOCK_ENTRY, ID_LENGTH } from './layout.ts';
 
 /**

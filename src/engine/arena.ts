@@ -1,7 +1,7 @@
-import { hasThreads } from '#host/threads';
-import { isSharedBuffer } from '../bytes.ts';
-import { inWords } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { hasThreads } from '#threads';
+import { isSharedBuffer } from '../util/bytes.ts';
+import { inWords } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import {
   ChannelWord,
   ClientWord,

@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { Arena } from './arena.ts';
 import { State } from './layout.ts';
 import type { ChannelEvent } from './messages.ts';

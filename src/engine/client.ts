@@ -1,5 +1,5 @@
-import { integer, inWords } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { integer, inWords } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { Arena, type ArenaHandle } from './arena.ts';
 import { EngineWord } from './layout.ts';
 import { NONE, type Slot } from './slot.ts';

@@ -6,8 +6,8 @@ import {
   givenObject,
   guarding,
   inWords,
-} from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+} from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
 import type { Launcher } from './launch.ts';

@@ -1,12 +1,12 @@
-import { atOnce } from '../callbacks.ts';
-import { givenArray } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { atOnce } from '../util/callbacks.ts';
+import { givenArray } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
-import { threadOf, type ThreadStock } from './thread-stock.ts';
-import { begin, GRACE_MS, type WorkerModule } from './threads.ts';
+import { threadOf, type ThreadStock } from './threads/prestarted.ts';
+import { begin, GRACE_MS, type WorkerModule } from './threads/thread.ts';
 
 /** A channel as its owner sees it, wherever it runs. */
 export interface LaunchedChannel {

@@ -1,4 +1,4 @@
-import type { ErrorRecord } from '../errors.ts';
+import type { ErrorRecord } from '../util/errors.ts';
 import type { ArenaHandle } from './arena.ts';
 
 /** What a worker gets to start with. */

@@ -1,5 +1,5 @@
-import { answering, givenArray, givenObject, guarding } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { answering, givenArray, givenObject, guarding } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { ChannelGroup, type GroupOptions } from './group.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { giveWay, threadPort } from '#host/threads';
-import { MultifdError } from '../errors.ts';
+import { giveWay, threadPort } from '#threads';
+import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel, type RunningChannel } from './channel.ts';
 import type { ChannelOrder } from './messages.ts';

@@ -8,13 +8,13 @@ export {
   type ImageBlock,
   type ImageOptions,
   type ImageReader,
-} from './image-reader.ts';
-export type { ImageSource } from './open-source.ts';
-export type { RandomAccess } from './random-access.ts';
-export { inspectImage, type BlockReport, type ImageReport } from './inspect.ts';
-export { inspectDevices, type InspectDevicesOptions } from './devices.ts';
-export { planImage, type ImagePlan, type PlannedBlock } from './layout.ts';
-export { countBits, runsOf, type PageRun } from './bitmap.ts';
+} from './mapped-ram/reader.ts';
+export type { ImageSource } from './access/open.ts';
+export type { RandomAccess } from '../files/random-access.ts';
+export { inspectImage, type BlockReport, type ImageReport } from './mapped-ram/inspect.ts';
+export { inspectDevices, type InspectDevicesOptions } from './mapped-ram/devices.ts';
+export { planImage, type ImagePlan, type PlannedBlock } from './mapped-ram/layout.ts';
+export { countBits, runsOf, type PageRun } from './mapped-ram/bitmap.ts';
 export {
   describeDevices,
   type DeviceContent,

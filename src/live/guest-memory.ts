@@ -1,5 +1,5 @@
-import { canPost, isSharedBuffer, type Span, spanOf, viewOf } from '../bytes.ts';
-import { bytesOfView } from '../checks.ts';
+import { canPost, isSharedBuffer, type Span, spanOf, viewOf } from '../util/bytes.ts';
+import { bytesOfView } from '../util/checks.ts';
 import {
   compileCore,
   type CoreExports,

@@ -1,13 +1,13 @@
-import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#host/images';
-import { answering, givenObject, givenPath, guarding } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#images';
+import { answering, givenObject, givenPath, guarding } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { Stamp } from '../image/index.ts';
-import { copyToSink } from '../migration/copy.ts';
-import type { Cargo } from '../migration/outgoing/cargo.ts';
+import { copyToSink } from '../migration/local/copy.ts';
+import type { Cargo } from '../migration/outgoing/content.ts';
 import { demandPlainFile, openLinks } from '../migration/outgoing/index.ts';
-import { migrateToTarget } from '../migration/outgoing/to-target.ts';
+import { migrateToTarget } from '../migration/outgoing/session.ts';
 import { buildTail } from '../stream/index.ts';
-import { checkWay } from '../migration/way.ts';
+import { checkWay } from '../transport/endpoint.ts';
 import { parseUri } from '../transport/uri.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
@@ -20,7 +20,7 @@ import {
   type LiveMigrationOptions,
   type SnapshotOptions,
 } from './options.ts';
-import { lengthOf, Run } from './run.ts';
+import { lengthOf, Run } from './precopy.ts';
 import { ScanPlan } from './scan/create.ts';
 import { LiveRecorder, type LiveStatistics } from './statistics.ts';
 import { type Kept, keepNothing } from './tracking/create.ts';

@@ -1,5 +1,5 @@
-import { MultifdError } from '../errors.ts';
-import type { DeviceState } from '../migration/channel/payloads.ts';
+import { MultifdError } from '../util/errors.ts';
+import type { DeviceState } from '../blocks/payloads.ts';
 import {
   bytesOfView,
   givenArray,
@@ -10,9 +10,9 @@ import {
   integer,
   inWords,
   refuse,
-} from '../checks.ts';
-import { atOnce, observer } from '../callbacks.ts';
-import { isSharedBuffer } from '../bytes.ts';
+} from '../util/checks.ts';
+import { atOnce, observer } from '../util/callbacks.ts';
+import { isSharedBuffer } from '../util/bytes.ts';
 import { checkPageSize } from '../migration/options.ts';
 import {
   type CheckedOutgoing,

@@ -1,5 +1,5 @@
-import { fromHex } from '../bytes.ts';
-import { observer } from '../callbacks.ts';
+import { fromHex } from '../util/bytes.ts';
+import { observer } from '../util/callbacks.ts';
 import {
   givenBytes,
   givenFunction,
@@ -9,15 +9,15 @@ import {
   integer,
   inWords,
   refuse,
-} from '../checks.ts';
+} from '../util/checks.ts';
 import type { CoreModules } from '../core/index.ts';
 import { COMPRESSIONS, type Compression } from '../compression/index.ts';
-import { hasThreads } from '#host/threads';
-import type { RunningWorker, WorkerModule } from '../engine/threads.ts';
-import { MultifdError } from '../errors.ts';
+import { hasThreads } from '#threads';
+import type { RunningWorker, WorkerModule } from '../engine/threads/thread.ts';
+import { MultifdError } from '../util/errors.ts';
 import { isPageSize } from '../stream/index.ts';
-import type { Connectable } from '../transport/connectable.ts';
-import type { Inbox } from '../transport/inbox.ts';
+import type { Connectable } from '../transport/connection-like.ts';
+import type { Inbox } from '../transport/connection-queue.ts';
 import type { MigrationStatistics } from './statistics.ts';
 
 /** The parts of a migration that run in threads of their own. */

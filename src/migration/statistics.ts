@@ -1,4 +1,4 @@
-import { Counter } from './channel/batcher.ts';
+import { Counter } from '../blocks/batcher.ts';
 
 /** Of one multifd channel. */
 export interface ChannelStatistics {

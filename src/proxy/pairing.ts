@@ -1,4 +1,4 @@
-import type { Link } from '../transport/link.ts';
+import type { Link } from '../transport/connection.ts';
 import { WaitingLinks, type WaitingOptions } from '../transport/waiting-links.ts';
 
 /** Pairs the connections of two sides in the order in which they come. */

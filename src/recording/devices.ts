@@ -1,4 +1,4 @@
-import { answering, givenObject, givenText } from '../checks.ts';
+import { answering, givenObject, givenText } from '../util/checks.ts';
 import { describeDevices, type DeviceReport, selectDevices } from '../stream/index.ts';
 import { type InspectRecordingOptions, readRecordingTail } from './inspect.ts';
 

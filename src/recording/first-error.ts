@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 
 /** The first of the errors of several tasks: the one that counts. */
 export class FirstError {

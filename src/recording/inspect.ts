@@ -1,8 +1,8 @@
 import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
-import { answering, givenObject, givenPath } from '../checks.ts';
+import { answering, givenObject, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
-import { MultifdError } from '../errors.ts';
-import { GrowingBytes } from '../growing-bytes.ts';
+import { MultifdError } from '../util/errors.ts';
+import { GrowingBytes } from '../util/growing-bytes.ts';
 import { formatUuid } from '../image/index.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
 import {

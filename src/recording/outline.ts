@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { ByteReader, Command, type MainStreamHandler, parseMainStream } from '../stream/index.ts';
 import type { RecordedFile } from './recording.ts';
 

@@ -1,6 +1,6 @@
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { HiddenName, io, KEPT, statIfThere, syncFolder, systemCode } from '../image/index.ts';
 import {
   checkReplaceable,

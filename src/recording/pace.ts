@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { ConnectionId } from './names.ts';
 import type { Recording } from './recording.ts';
 import { type Arrived, readTimes } from './times.ts';

@@ -16,7 +16,7 @@ import {
   ramHeaderLength,
   type CoreExports,
 } from '../core/index.ts';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { RamBlock } from '../stream/index.ts';
 import type { RecordedFile } from './recording.ts';
 

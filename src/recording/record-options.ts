@@ -1,8 +1,8 @@
-import { observer } from '../callbacks.ts';
-import { givenPath, givenSignal, integer } from '../checks.ts';
+import { observer } from '../util/callbacks.ts';
+import { givenPath, givenSignal, integer } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
-import { checkAdmission } from '../transport/carriers/admission.ts';
-import { checkToken } from '../transport/carriers/token.ts';
+import { checkAdmission } from '../transport/adapters/admission.ts';
+import { checkToken } from '../transport/adapters/token.ts';
 import { MAX_CHANNELS } from './names.ts';
 import type { RecordingStatistics } from './statistics.ts';
 

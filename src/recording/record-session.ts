@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { writeFully } from '../image/index.ts';
 import {
   FIRST_PAGE,
@@ -9,7 +9,7 @@ import {
   missingChannels,
   Rival,
 } from '../migration/incoming/connections.ts';
-import { Watch } from '../migration/watch.ts';
+import { Watch } from '../migration/watchdog.ts';
 import {
   ByteReader,
   Command,
@@ -18,10 +18,10 @@ import {
   parseMainStream,
   returnMessage,
 } from '../stream/index.ts';
-import { sleep, turn } from '../timing.ts';
-import { LinkInput } from '../transport/link-input.ts';
-import type { Link } from '../transport/link.ts';
-import type { Arrival } from '../transport/reception.ts';
+import { sleep, turn } from '../util/timing.ts';
+import { LinkInput } from '../transport/connection-input.ts';
+import type { Link } from '../transport/connection.ts';
+import type { Arrival } from '../transport/classify.ts';
 import { ChannelProgress } from './channel-progress.ts';
 import { FirstError } from './first-error.ts';
 import { type ConnectionId, RETURN_PATH } from './names.ts';

@@ -1,7 +1,7 @@
-import { answering, givenObject } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { answering, givenObject } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { initialChecker, migrationReception } from '../migration/incoming/connections.ts';
-import { type IncomingLinks, incomingLinks, type IncomingWay } from '../migration/way.ts';
+import { type IncomingLinks, incomingLinks, type IncomingWay } from '../transport/endpoint.ts';
 import { parseUri } from '../transport/uri.ts';
 import { MAX_CHANNELS } from './names.ts';
 import { OutputFolder } from './output-folder.ts';

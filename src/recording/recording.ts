@@ -1,7 +1,7 @@
 import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ifThere, type LocalFile, openFile } from '#host/files';
-import { MultifdError } from '../errors.ts';
+import { ifThere, type LocalFile, openFile } from '#files';
+import { MultifdError } from '../util/errors.ts';
 import { io } from '../image/index.ts';
 import type { ByteSource } from '../stream/index.ts';
 import {

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import {
   type Hidden,
   hiddenBeside,

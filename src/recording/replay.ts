@@ -1,11 +1,11 @@
-import { answering, givenObject } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { answering, givenObject } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
-import { Watch } from '../migration/watch.ts';
-import { dial } from '#host/links';
-import { LinkOutput } from '../transport/link-output.ts';
-import type { Link } from '../transport/link.ts';
+import { Watch } from '../migration/watchdog.ts';
+import { dial } from '#sockets';
+import { LinkOutput } from '../transport/connection-output.ts';
+import type { Link } from '../transport/connection.ts';
 import { type LinkUri, parseUri } from '../transport/uri.ts';
 import { FirstError } from './first-error.ts';
 import type { ConnectionId } from './names.ts';

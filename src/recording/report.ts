@@ -1,4 +1,4 @@
-import type { ErrorRecord } from '../errors.ts';
+import type { ErrorRecord } from '../util/errors.ts';
 import type { COMPRESSION } from '../core/index.ts';
 import type { SyncMode } from '../stream/index.ts';
 

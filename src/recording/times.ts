@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { RecordedFile } from './recording.ts';
 
 /** So many bytes of a connection had come at that time. */

@@ -1,4 +1,4 @@
-import { MultifdError, type ErrorCode } from '../errors.ts';
+import { MultifdError, type ErrorCode } from '../util/errors.ts';
 
 /** Where a {@link ByteReader} gets its bytes: a socket, a file, or an array in a test. */
 export interface ByteSource {

@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import { CONTROL_CHARACTER } from './names.ts';
 
 const encoder = new TextEncoder();

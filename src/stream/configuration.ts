@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { Section } from './constants.ts';

@@ -1,4 +1,4 @@
-import { asObject, type Json, Mismatch } from './tail-cursor.ts';
+import { asObject, type Json, Mismatch } from './device-state/tail-cursor.ts';
 
 /**
  * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array

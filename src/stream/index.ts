@@ -40,14 +40,14 @@ export {
   tailPieces,
   type DeviceRecord,
   type DeviceTail,
-} from './device-sections.ts';
-export type { TailSection } from './tail-walk.ts';
+} from './device-state/device-sections.ts';
+export type { TailSection } from './device-state/tail-walk.ts';
 export {
   describeDevices,
   type DeviceContent,
   type DeviceField,
   type DeviceReport,
   type DeviceSubsection,
-} from './device-fields.ts';
-export { selectDevices } from './device-names.ts';
-export { TailScanner, type VmDescription } from './tail-scanner.ts';
+} from './device-state/device-fields.ts';
+export { selectDevices } from './device-state/device-names.ts';
+export { TailScanner, type VmDescription } from './device-state/tail-scanner.ts';

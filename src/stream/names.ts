@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode } from '../util/errors.ts';
 import type { ByteReader } from './byte-reader.ts';
 
 /** NUL, which ends a name in a packet's header, and what would garble a terminal or a log. */

@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { parseCommand } from './commands.ts';
 import { parseConfiguration, type Configuration } from './configuration.ts';
@@ -16,7 +16,7 @@ import {
 import type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 import { readName } from './names.ts';
 import { RamSection } from './ram-section.ts';
-import { TailScanner } from './tail-scanner.ts';
+import { TailScanner } from './device-state/tail-scanner.ts';
 
 export interface ParseOptions {
   /** Bytes per page; default 4096, or with mapped-ram what the file says. */

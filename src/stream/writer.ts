@@ -1,4 +1,4 @@
-import { MultifdError } from '../errors.ts';
+import { MultifdError } from '../util/errors.ts';
 import type { RamBlock } from './blocks.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { serialiseConfiguration, type Configuration } from './configuration.ts';

@@ -1,5 +1,5 @@
-import { refuse } from '../checks.ts';
-import { MultifdError } from '../errors.ts';
+import { refuse } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
 
 /**
  * Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and

@@ -1,4 +1,4 @@
-import type { Link } from './link.ts';
+import type { Link } from './connection.ts';
 
 export interface WaitingOptions {
   /** At a time. */

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileOutput } from '../../src/image/index.ts';
-import { isOver } from '../../src/image/owner.ts';
+import { isOver } from '../../src/files/owner.ts';
 import { folder } from './support.ts';
 import { hiddenIn } from './update-support.ts';
 

@@ -6,7 +6,7 @@ import {
   ramResize,
   zeroPage,
 } from '../../src/stream/index.ts';
-import { MultifdError } from '../../src/errors.ts';
+import { MultifdError } from '../../src/util/errors.ts';
 import { bytes, parse, PIECES, readerOf, recorder, seeded, stream } from './support.ts';
 
 const BLOCKS = [

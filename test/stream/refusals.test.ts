@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/util/errors.ts';
 import type { ParseOptions } from '../../src/stream/index.ts';
 import { bytes, parse, PIECES, stream } from './support.ts';
 

@@ -1,4 +1,4 @@
-import { MultifdError } from '../../errors.ts';
+import { MultifdError } from '../../util/errors.ts';
 
 /** `float` is a NaN, of which can't be said whether it is 32 or 64 bits wide. */
 const NUMBER_TYPES = ['i32', 'i64', 'f32', 'f64', 'float'] as const;

@@ -1,8 +1,14 @@
-import { atOnce } from '../../callbacks.ts';
-import { givenBytes, givenFunction, givenMethods, givenObject, guarding } from '../../checks.ts';
-import { MultifdError } from '../../errors.ts';
-import type { DeviceState } from '../../migration/channel/payloads.ts';
-import type { IncomingBlock } from '../../migration/memory/targets.ts';
+import { atOnce } from '../../util/callbacks.ts';
+import {
+  givenBytes,
+  givenFunction,
+  givenMethods,
+  givenObject,
+  guarding,
+} from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { DeviceState } from '../../blocks/payloads.ts';
+import type { IncomingBlock } from '../../blocks/targets.ts';
 import { Guest } from '../guest.ts';
 import type { GuestOptions, LiveBlock, Tracking } from '../options.ts';
 import { type Reactor, ReactorProgram } from './program.ts';

@@ -1,6 +1,6 @@
-import { isSharedBuffer } from '../../bytes.ts';
-import { givenObject, givenText, refuse } from '../../checks.ts';
-import { MultifdError } from '../../errors.ts';
+import { isSharedBuffer } from '../../util/bytes.ts';
+import { givenObject, givenText, refuse } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
 import {
   bitsOf,
   checkGlobal,

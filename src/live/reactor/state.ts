@@ -1,6 +1,6 @@
-import { concat } from '../../bytes.ts';
-import { MultifdError } from '../../errors.ts';
-import { DEVICE_STATE_BYTES, type DeviceState } from '../../migration/channel/payloads.ts';
+import { concat } from '../../util/bytes.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { DEVICE_STATE_BYTES, type DeviceState } from '../../blocks/payloads.ts';
 import { type GlobalValue, isGlobalValue } from './globals.ts';
 import type { Description } from './program.ts';
 

@@ -1,5 +1,5 @@
-import { sha256 } from '#host/digest';
-import { MultifdError } from '../../errors.ts';
+import { sha256 } from '../../util/digest.ts';
+import { MultifdError } from '../../util/errors.ts';
 
 /** A table as it was when it was first looked at, and has to stay. */
 export class KnownTable {

@@ -2,7 +2,7 @@ import { pagesPerPacket } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
 import { NONE } from '../../engine/slot.ts';
 import type { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
-import { type BatchKind, RamPayload } from '../../migration/channel/payloads.ts';
+import { type BatchKind, RamPayload } from '../../blocks/payloads.ts';
 
 /** How a thread hands a client's slot to a channel. */
 export type Hand = (client: Client) => boolean | Promise<boolean>;

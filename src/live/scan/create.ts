@@ -1,5 +1,5 @@
-import type { WorkerModule } from '../../engine/threads.ts';
-import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pump.ts';
+import type { WorkerModule } from '../../engine/threads/thread.ts';
+import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pipeline.ts';
 import type { CoreModules } from '../../core/index.ts';
 import { reachesThreads } from '../guest-memory.ts';
 import { hashArenaBytes, hashScratchBytes, type Lent } from '../tracking/hash.ts';

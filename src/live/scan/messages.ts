@@ -1,4 +1,4 @@
-import type { ErrorRecord } from '../../errors.ts';
+import type { ErrorRecord } from '../../util/errors.ts';
 import type { ArenaHandle } from '../../engine/arena.ts';
 import type { CoreModules } from '../../core/index.ts';
 import type { PostedMemory } from '../guest-memory.ts';

@@ -1,4 +1,4 @@
-import { IdleMeter, sleep, turn } from '../../timing.ts';
+import { IdleMeter, sleep, turn } from '../../util/timing.ts';
 
 /** A thread that does less than this is free. */
 const IDLE = 0.5;

@@ -1,6 +1,6 @@
 import { instantiateCoreSync } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
-import type { Pump } from '../../migration/outgoing/pump.ts';
+import type { Pump } from '../../migration/outgoing/pipeline.ts';
 import { GuestMemory } from '../guest-memory.ts';
 import { createTracker, type Kept } from '../tracking/create.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';

@@ -1,8 +1,8 @@
-import { startThread } from '#host/threads';
-import { MultifdError } from '../../errors.ts';
-import { GRACE_MS } from '../../engine/threads.ts';
-import { begin, type Thread, type WorkerModule } from '../../engine/threads.ts';
-import type { Pump } from '../../migration/outgoing/pump.ts';
+import { startThread } from '#threads';
+import { MultifdError } from '../../util/errors.ts';
+import { GRACE_MS } from '../../engine/threads/thread.ts';
+import { begin, type Thread, type WorkerModule } from '../../engine/threads/thread.ts';
+import type { Pump } from '../../migration/outgoing/pipeline.ts';
 import { posted } from '../guest-memory.ts';
 import type { Kept } from '../tracking/create.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';

@@ -1,8 +1,8 @@
-import { threadPort } from '#host/threads';
+import { threadPort } from '#threads';
 import { instantiateCoreSync } from '../../core/index.ts';
 import { Arena } from '../../engine/arena.ts';
 import { Client } from '../../engine/client.ts';
-import { MultifdError } from '../../errors.ts';
+import { MultifdError } from '../../util/errors.ts';
 import { bytesOf } from '../../migration/statistics.ts';
 import { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
 import { GuestMemory, unposted } from '../guest-memory.ts';

@@ -1,5 +1,5 @@
-import { atOnce } from '../../callbacks.ts';
-import { givenBytes } from '../../checks.ts';
+import { atOnce } from '../../util/callbacks.ts';
+import { givenBytes } from '../../util/checks.ts';
 import { type Tracker } from './tracker.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { sameBytes } from '#host/memory';
+import { sameBytes } from '../../util/compare.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import { newSegment, SEGMENT_PAGES, type Segments, setBit, type Tracker } from './tracker.ts';
 

@@ -1,6 +1,6 @@
 import { type CoreExports, HASH_LENGTH, hashKeyLength } from '../../core/index.ts';
-import { integer } from '../../checks.ts';
-import { MultifdError } from '../../errors.ts';
+import { integer } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import {
   GROUP_PAGES,

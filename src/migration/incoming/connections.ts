@@ -1,9 +1,9 @@
 import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '../../core/index.ts';
-import { type ErrorCode, MultifdError } from '../../errors.ts';
+import { type ErrorCode, MultifdError } from '../../util/errors.ts';
 import { STREAM_MAGIC } from '../../stream/index.ts';
-import type { Link } from '../../transport/link.ts';
-import { type Arrival, Reception } from '../../transport/reception.ts';
-import { type IncomingLinks, incomingLinks, type IncomingWay } from '../way.ts';
+import type { Link } from '../../transport/connection.ts';
+import { type Arrival, Reception } from '../../transport/classify.ts';
+import { type IncomingLinks, incomingLinks, type IncomingWay } from '../../transport/endpoint.ts';
 
 /** A connection that has said what it is, and what was read of it beyond that. */
 export interface Connection {

@@ -1,10 +1,10 @@
-import { answering, givenObject } from '../../checks.ts';
-import { MultifdError } from '../../errors.ts';
+import { answering, givenObject } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
 import { formatUri, parseUri } from '../../transport/uri.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
-import { checkWay, type IncomingWay } from '../way.ts';
+import { checkWay, type IncomingWay } from '../../transport/endpoint.ts';
 import { Connections } from './connections.ts';
-import { FromSource } from './from-source.ts';
+import { FromSource } from './session.ts';
 import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
 
 export type { IncomingOptions } from './options.ts';
@@ -44,7 +44,7 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
       'ERR_OPTION',
       'a file is no source that listens: leave connect out for file:',
     );
-  const { loadImage } = await import('./load-image.ts');
+  const { loadImage } = await import('../local/load-image.ts');
   const completed = report(
     loadImage(uri.path, uri.offset, options, checked, recorder),
     checked,

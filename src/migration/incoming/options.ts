@@ -1,12 +1,12 @@
-import { imageSink } from '#host/images';
-import { MultifdError } from '../../errors.ts';
-import type { ImageStore } from '../memory/store-sink.ts';
-import { type BlockTargets, type IncomingSink, memorySink } from '../memory/targets.ts';
-import type { IncomingTls } from '../../transport/node/tls-credentials.ts';
+import { imageSink } from '#images';
+import { MultifdError } from '../../util/errors.ts';
+import type { ImageStore } from '../../image/sinks/store-sink.ts';
+import { type BlockTargets, type IncomingSink, memorySink } from '../../blocks/targets.ts';
+import type { IncomingTls } from '../../transport/sockets/tls-credentials.ts';
 import { DEFAULT_MAX_TAIL } from '../../stream/index.ts';
-import type { DeviceState } from '../channel/payloads.ts';
-import { observer } from '../../callbacks.ts';
-import { givenFunction, givenMethods, givenPath, integer, refuse } from '../../checks.ts';
+import type { DeviceState } from '../../blocks/payloads.ts';
+import { observer } from '../../util/callbacks.ts';
+import { givenFunction, givenMethods, givenPath, integer, refuse } from '../../util/checks.ts';
 import { type CheckedOptions, checkOptions, type MigrationOptions } from '../options.ts';
 
 export interface IncomingOptions extends MigrationOptions {
@@ -126,5 +126,5 @@ export async function openSink(
     ['begin', 'commit', 'discard'],
     'a path, as a string, or { begin, commit, discard }',
   );
-  return (await import('../memory/store-sink.ts')).storeSink(image, pageSize);
+  return (await import('../../image/sinks/store-sink.ts')).storeSink(image, pageSize);
 }

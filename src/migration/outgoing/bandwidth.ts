@@ -1,4 +1,4 @@
-import { sleep } from '../../timing.ts';
+import { sleep } from '../../util/timing.ts';
 
 /** QEMU's migration rate limit works in periods of 100 ms. */
 const PERIOD_MS = 100;

@@ -1,7 +1,14 @@
-import { afterwards, atOnce } from '../../callbacks.ts';
-import { givenBytes, givenMethods, givenObject, givenText, integer, refuse } from '../../checks.ts';
+import { afterwards, atOnce } from '../../util/callbacks.ts';
+import {
+  givenBytes,
+  givenMethods,
+  givenObject,
+  givenText,
+  integer,
+  refuse,
+} from '../../util/checks.ts';
 import type { ChannelGroup } from '../../engine/group.ts';
-import type { DeviceState } from '../channel/payloads.ts';
+import type { DeviceState } from '../../blocks/payloads.ts';
 
 /**
  * The pieces that a caller gives, one by one, as long as the group has not failed: whoever gives

@@ -1,19 +1,19 @@
-import { imageSink } from '#host/images';
-import { observer } from '../../callbacks.ts';
-import { answering, givenObject } from '../../checks.ts';
-import { MultifdError } from '../../errors.ts';
+import { imageSink } from '#images';
+import { observer } from '../../util/callbacks.ts';
+import { answering, givenObject } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
 import { parseUri } from '../../transport/uri.ts';
 import { type MigrationStatistics, Recorder } from '../statistics.ts';
-import { checkWay, type OutgoingLinks, outgoingLinks } from '../way.ts';
-import { loadCargo } from './cargo.ts';
-import { onceOver } from './course.ts';
+import { checkWay, type OutgoingLinks, outgoingLinks } from '../../transport/endpoint.ts';
+import { loadCargo } from './content.ts';
+import { onceOver } from './rounds.ts';
 import {
   type CheckedOutgoing,
   checkOutgoing,
   type LinkOptions,
   type OutgoingOptions,
 } from './options.ts';
-import { migrateToTarget } from './to-target.ts';
+import { migrateToTarget } from './session.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
 
@@ -43,7 +43,7 @@ async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistic
     const cargo = await loadCargo(options, checked.pageSize);
     try {
       if (links === undefined)
-        await (await import('../copy.ts')).copyToSink(
+        await (await import('../local/copy.ts')).copyToSink(
           cargo,
           await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }),
           checked,

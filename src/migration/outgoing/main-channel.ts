@@ -1,6 +1,6 @@
-import { concat } from '../../bytes.ts';
-import { LinkOutput } from '../../transport/link-output.ts';
-import type { Link } from '../../transport/link.ts';
+import { concat } from '../../util/bytes.ts';
+import { LinkOutput } from '../../transport/connection-output.ts';
+import type { Link } from '../../transport/connection.ts';
 
 const BUFFER_BYTES = 64 * 1024;
 

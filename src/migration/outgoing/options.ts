@@ -1,9 +1,9 @@
-import { MultifdError } from '../../errors.ts';
-import type { ImageSource } from '../../image/open-source.ts';
-import type { OutgoingTls } from '../../transport/node/tls-credentials.ts';
-import type { DeviceState } from '../channel/payloads.ts';
-import type { OutgoingBlock } from '../memory/sources.ts';
-import { givenFunction, givenText, integer, inWords } from '../../checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { ImageSource } from '../../image/access/open.ts';
+import type { OutgoingTls } from '../../transport/sockets/tls-credentials.ts';
+import type { DeviceState } from '../../blocks/payloads.ts';
+import type { OutgoingBlock } from '../../blocks/sources.ts';
+import { givenFunction, givenText, integer, inWords } from '../../util/checks.ts';
 import {
   type CheckedOptions,
   checkOptions,

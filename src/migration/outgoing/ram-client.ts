@@ -1,8 +1,8 @@
 import { pagesPerPacket } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
 import { NONE } from '../../engine/slot.ts';
-import { RAM, RamPayload } from '../channel/payloads.ts';
-import { turn } from '../../timing.ts';
+import { RAM, RamPayload } from '../../blocks/payloads.ts';
+import { turn } from '../../util/timing.ts';
 import type { Bandwidth } from './bandwidth.ts';
 
 /** The event loop gets a turn at least this often, however fast the channels take batches. */

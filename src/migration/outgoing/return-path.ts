@@ -1,7 +1,7 @@
-import { MultifdError } from '../../errors.ts';
+import { MultifdError } from '../../util/errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
-import { LinkInput } from '../../transport/link-input.ts';
-import type { Link } from '../../transport/link.ts';
+import { LinkInput } from '../../transport/connection-input.ts';
+import type { Link } from '../../transport/connection.ts';
 
 /** How long a target that has broken off a channel may take to say why. */
 const VERDICT_MS = 1_000;

@@ -1,0 +1,150 @@
+import { DESCRIPTORS_CROSS_THREADS, openFile, readAt } from '#files';
+import { canPost, isSharedBuffer } from '../util/bytes.ts';
+import { bytesOfView, givenMethods, givenPath, integer, refuse } from '../util/checks.ts';
+import type { ImageBlock, ImageReader } from '../image/mapped-ram/reader.ts';
+import { BlockContent } from '../image/mapped-ram/read-ahead.ts';
+import type { SourceDescriptor } from './page-sources.ts';
+
+/** A user's own pages: read once per round, in any order, in pieces of whole pages. */
+export interface PageSource {
+  /** Bytes; read behind it gives zeros. */
+  readonly byteLength: number;
+  /** Fills `into` with what is at byte `offset`. */
+  read(offset: number, into: Uint8Array): void | Promise<void>;
+}
+
+/**
+ * A memory to send. Shared memory goes out from where it is; other memory is copied into the slots
+ * by this thread. A view is of bytes, whatever its type.
+ */
+export type BlockSource =
+  | WebAssembly.Memory
+  | SharedArrayBuffer
+  | ArrayBuffer
+  | ArrayBufferView
+  | { readonly path: string }
+  | PageSource;
+
+export interface OutgoingBlock {
+  /** The RAM block's name: 1 to 255 bytes of UTF-8. */
+  id: string;
+  source: BlockSource;
+}
+
+/** A block that is ready to be sent. */
+export interface OpenBlock {
+  readonly id: string;
+  /** Bytes of content; what is missing to a whole page is zero. */
+  readonly byteLength: number;
+  readonly descriptor: SourceDescriptor;
+  /** Which pages there are, one bit each; without it, all. */
+  readonly bitmap?: Uint8Array;
+  /** Fills `into` with what is at byte `offset`, zeros behind the end. */
+  read(offset: number, into: Uint8Array): void | Promise<void>;
+  /** Of a file: throws MultifdError ERR_IO if it has changed since it was opened. */
+  verify?(): Promise<void>;
+  close(): void | Promise<void>;
+}
+
+const SOURCES =
+  'a WebAssembly.Memory, a SharedArrayBuffer, an ArrayBuffer, a view of either, { path }, or ' +
+  '{ byteLength, read }';
+
+/** @throws MultifdError ERR_OPTION for what is no source; ERR_IO for a file that can't be read. */
+export async function openBlock(
+  { id, source }: OutgoingBlock,
+  pageSize: number,
+): Promise<OpenBlock> {
+  if (source instanceof WebAssembly.Memory)
+    return memoryBlock(id, pageSize, () => new Uint8Array(source.buffer), source);
+  if (ArrayBuffer.isView(source)) return memoryBlock(id, pageSize, () => bytesOfView(source));
+  if (isSharedBuffer(source) || source instanceof ArrayBuffer)
+    return memoryBlock(id, pageSize, () => new Uint8Array(source));
+  const what = `the source of block ${JSON.stringify(id)}`;
+  if (typeof source !== 'object' || source === null) refuse(what, source, SOURCES);
+  if ('path' in source) return fileBlock(id, givenPath(`${what}, path`, source.path));
+  givenMethods(what, source, ['read'], SOURCES);
+  const byteLength = integer(`${what}, byteLength`, source.byteLength, 0, Number.MAX_SAFE_INTEGER);
+  return {
+    id,
+    byteLength,
+    descriptor: { kind: 'staged' },
+    async read(offset, into) {
+      const inside = Math.max(0, Math.min(into.length, byteLength - offset));
+      if (inside > 0) await source.read(offset, into.subarray(0, inside));
+      into.fill(0, inside);
+    },
+    close() {},
+  };
+}
+
+function memoryBlock(
+  id: string,
+  pageSize: number,
+  view: () => Uint8Array,
+  memory?: WebAssembly.Memory,
+): OpenBlock {
+  const { buffer, byteOffset, byteLength } = view();
+  // A length that is no page multiple has to be padded, so its last page can't go out from where it
+  // is. A memory can be posted even where its buffer can't.
+  const shared =
+    (memory !== undefined ? isSharedBuffer(buffer) : canPost(buffer)) &&
+    byteLength % pageSize === 0;
+  return {
+    id,
+    byteLength,
+    descriptor: shared
+      ? { kind: 'memory', shared: memory ?? (buffer as SharedArrayBuffer), byteOffset, byteLength }
+      : { kind: 'staged' },
+    read(offset, into) {
+      // A fresh view each time: growing a WebAssembly memory detaches the former one.
+      const bytes = view().subarray(offset, Math.min(byteLength, offset + into.length));
+      into.set(bytes);
+      into.fill(0, bytes.length);
+    },
+    close() {},
+  };
+}
+
+async function fileBlock(id: string, path: string): Promise<OpenBlock> {
+  const file = await openFile(path);
+  const { fd, name, size } = file;
+  return {
+    id,
+    byteLength: size,
+    descriptor: fileDescriptor({ fd, name, position: 0, length: size, sparse: false }),
+    read(offset, into) {
+      const inside = Math.max(0, Math.min(into.length, size - offset));
+      readAt(file, into.subarray(0, inside), offset);
+      into.fill(0, inside);
+    },
+    verify: () => file.verify(),
+    close: () => file.close(),
+  };
+}
+
+function fileDescriptor(file: Omit<SourceDescriptor & { kind: 'file' }, 'kind'>): SourceDescriptor {
+  return DESCRIPTORS_CROSS_THREADS ? { kind: 'file', ...file } : { kind: 'staged' };
+}
+
+/**
+ * A block of an image, without its zero pages. The image is the caller's to verify and to close.
+ */
+export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
+  const { id, usedLength: length, pagesOffset: position } = block;
+  const { fd, name } = image;
+  const content = new BlockContent(image, block, bitmap);
+  const descriptor: SourceDescriptor =
+    fd === undefined
+      ? { kind: 'staged' }
+      : fileDescriptor({ fd, name, position, length, sparse: true });
+  return {
+    id,
+    byteLength: length,
+    descriptor,
+    // Pages that are read here come with zeros for what is not present.
+    ...(descriptor.kind === 'file' && { bitmap }),
+    read: (offset, into) => content.read(offset, into),
+    close() {},
+  };
+}

@@ -1,0 +1,4 @@
+import { serveChannel } from '../../engine/serve.ts';
+import { createCopyChannel } from '../copy.ts';
+
+serveChannel(createCopyChannel);

@@ -1,0 +1,7 @@
+import { serveChannel } from '../../engine/serve.ts';
+import { createSendChannel } from '../send.ts';
+import { openOwn, type SendWorkerData } from '../send-launcher.ts';
+
+serveChannel<SendWorkerData>((context) =>
+  createSendChannel(context, openOwn(context.data, context.id)),
+);

@@ -1,0 +1,80 @@
+import { type Command, Option } from 'commander';
+import { record } from '../../recording/index.ts';
+import { reportStranger } from '../migrate.ts';
+import {
+  addForceOption,
+  addOutputOptions,
+  addPageSizeOption,
+  addTimeoutOption,
+  type OutputOptions,
+  wholeNumber,
+} from '../options.ts';
+import { runRecording } from '../recording-run.ts';
+import { addOriginOption, addTokenOption, tokenIn } from '../token.ts';
+
+interface RecordCommandOptions extends OutputOptions {
+  channels?: number;
+  pageSize?: number;
+  /** Milliseconds. */
+  timeout: number;
+  keep?: true;
+  force?: true;
+  tokenFile?: string;
+  origin?: string[];
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd record tcp:127.0.0.1:4444 vm.rec
+  $ multifd record unix:/run/target.sock vm.rec --keep    also if the migration fails
+  $ multifd inspect vm.rec
+  $ multifd replay vm.rec tcp:127.0.0.1:4445
+`;
+
+export function addRecord(program: Command): void {
+  const command = program
+    .command('record')
+    .summary('keep a migration as it comes')
+    .description(
+      'Listens for one migration, and keeps the bytes of each of its connections in a file ' +
+        'of its own, with times.',
+    )
+    .argument(
+      '<uri>',
+      'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH or ' +
+        'http://HOST:PORT/PATH',
+    )
+    .argument('<folder>', 'the recording to write')
+    .addOption(
+      new Option(
+        '--channels <n>',
+        'multifd channels that have to come (default: as many as come)',
+      ).argParser(wholeNumber),
+    )
+    .option('--keep', 'keep what came of a migration that fails or is cancelled');
+  addOriginOption(addTokenOption(addTimeoutOption(addPageSizeOption(command))));
+  addForceOption(command, 'a recording');
+  addOutputOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (uri: string, path: string, given: RecordCommandOptions) => {
+      const { json, quiet, tokenFile, origin, ...options } = given;
+      process.exitCode = await runRecording(
+        { ...(json && { json }), ...(quiet && { quiet }) },
+        'recording',
+        async ({ listening, ...surroundings }) => {
+          const token = await tokenIn(tokenFile);
+          const onStranger = reportStranger({ ...(quiet && { quiet }) });
+          const to = {
+            uri,
+            path,
+            onStranger,
+            ...(token !== undefined && { token }),
+            ...(origin !== undefined && { origins: origin }),
+          };
+          const incoming = await record({ ...options, ...surroundings, ...to });
+          listening(incoming.uri);
+          return incoming.completed;
+        },
+      );
+    });
+}

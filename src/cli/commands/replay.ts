@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { replay } from '../../recording/index.ts';
+import {
+  addCommitTimeoutOption,
+  addOutputOptions,
+  addTimeoutOption,
+  type OutputOptions,
+} from '../options.ts';
+import { runRecording } from '../recording-run.ts';
+import { addTokenOption, tokenIn } from '../token.ts';
+
+interface ReplayCommandOptions extends OutputOptions {
+  timing?: true;
+  tokenFile?: string;
+  /** Milliseconds. */
+  timeout: number;
+  /** Milliseconds. */
+  commitTimeout: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd replay vm.rec tcp:127.0.0.1:4445
+  $ multifd replay vm.rec unix:/run/target.sock --timing    as slowly as it came
+`;
+
+export function addReplay(program: Command): void {
+  const command = program
+    .command('replay')
+    .summary('play a recorded migration to a target')
+    .description(
+      'Sends the bytes of a recorded migration to a target that listens, each connection as ' +
+        'it came.',
+    )
+    .argument('<folder>', 'a recording')
+    .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH or http://HOST:PORT/PATH')
+    .option('--timing', 'send when it came, not as fast as the target takes it');
+  addOutputOptions(addTokenOption(addCommitTimeoutOption(addTimeoutOption(command))))
+    .addHelpText('after', EXAMPLES)
+    .action(
+      async (
+        path: string,
+        uri: string,
+        { json, quiet, tokenFile, ...options }: ReplayCommandOptions,
+      ) => {
+        process.exitCode = await runRecording(
+          { ...(json && { json }), ...(quiet && { quiet }) },
+          'replaying',
+          async ({ signal, onProgress }) => {
+            const token = await tokenIn(tokenFile);
+            return replay({
+              ...options,
+              signal,
+              onProgress,
+              uri,
+              path,
+              ...(token !== undefined && { token }),
+            });
+          },
+        );
+      },
+    );
+}

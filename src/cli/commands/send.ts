@@ -1,0 +1,122 @@
+import { type Command, Option } from 'commander';
+import { send, type ZeroPageDetection } from '../../migration/outgoing/index.ts';
+import { reportStranger, runMigration } from '../migrate.ts';
+import {
+  addCommitTimeoutOption,
+  addDeviceStateOption,
+  addEndOptions,
+  addForceOption,
+  addOffsetOption,
+  addOutputOptions,
+  byteCount,
+  type EndOptions,
+  wholeNumber,
+} from '../options.ts';
+import { describeSource } from '../source.ts';
+import { addTokenOption, tokenIn } from '../token.ts';
+import { addTlsOptions, type TlsOptions, tlsOf } from '../tls.ts';
+
+interface SendOptions extends EndOptions, TlsOptions {
+  listen?: true;
+  tokenFile?: string;
+  /** With the token for the server of the source's URL. */
+  imageTokenFile?: string;
+  tlsHostname?: string;
+  tlsPskUsername?: string;
+  zlibLevel: number;
+  zstdLevel: number;
+  zeroPageDetection: ZeroPageDetection;
+  /** Milliseconds. */
+  commitTimeout: number;
+  /** Bytes per second. */
+  maxBandwidth: number;
+  /** Bytes. */
+  offset: number;
+}
+
+const EXAMPLES = `
+Examples:
+  $ multifd send disk.img tcp:192.0.2.7:4444 --channels 4
+  $ multifd send guest.mapped unix:/run/target.sock --compression zstd
+  $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
+  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
+  $ multifd send disk.img wss://edge.example.com/vm --token-file token
+  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
+                                                    a target connects, such as a page
+  $ multifd send https://images.example.com/guest.mapped tcp:192.0.2.7:4444
+  $ multifd send disk.img file:disk.mapped          write an image without a target
+`;
+
+export function addSend(program: Command): void {
+  const command = program
+    .command('send')
+    .summary('send a file or an image to a target')
+    .description(
+      'Sends a mapped-ram image, or any other file as one RAM block named after it, to a ' +
+        'target that listens.',
+    )
+    .argument('<source>', 'a mapped-ram image, its http: or https: URL, or any other file')
+    .argument(
+      '<uri>',
+      'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or ' +
+        'file:PATH[,offset=N] to write an image',
+    )
+    .option('--image-token-file <file>', "with the token for the server of the source's URL")
+    .option('--listen', 'listen at the URI, over ws: and http: with a token: the target connects');
+  addTokenOption(addCommitTimeoutOption(addEndOptions(command)))
+    .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
+    .addOption(new Option('--zstd-level <n>', '1 to 20').argParser(wholeNumber).default(1))
+    .addOption(
+      new Option(
+        '--zero-page-detection <where>',
+        'who looks for zero pages: nobody, the main thread, or the channels',
+      )
+        .choices(['none', 'legacy', 'multifd'])
+        .default('multifd'),
+    )
+    .addOption(
+      new Option('--max-bandwidth <bytes/s>', 'limit; 0 is none').argParser(byteCount).default(0),
+    );
+  addDeviceStateOption(command);
+  addTlsOptions(command, "the target's certificate")
+    .option(
+      '--tls-hostname <name>',
+      "what the target's certificate has to be for (default: the URI's host)",
+    )
+    .option('--tls-psk-username <name>', 'whose key of keys.psk to use (default: "qemu")');
+  addForceOption(addOffsetOption(command), 'the file of a file: URI');
+  addOutputOptions(command)
+    .addHelpText('after', EXAMPLES)
+    .action(async (source: string, uri: string, options: SendOptions) => {
+      const {
+        json,
+        quiet,
+        offset,
+        tlsCredsDir,
+        tlsVerifyPeer,
+        tlsHostname,
+        tlsPskUsername,
+        tokenFile,
+        imageTokenFile,
+        ...migration
+      } = options;
+      process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
+        const token = await tokenIn(tokenFile);
+        const imageToken = await tokenIn(imageTokenFile);
+        const way = {
+          uri,
+          onListening: view.listening,
+          onStranger: reportStranger(options),
+          ...(token !== undefined && { token }),
+          ...(imageToken !== undefined && { imageToken }),
+        };
+        return send({
+          ...(await describeSource(source, offset)),
+          ...migration,
+          ...surroundings,
+          ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),
+          ...way,
+        });
+      });
+    });
+}

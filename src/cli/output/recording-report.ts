@@ -1,0 +1,86 @@
+import type { RecordingReport } from '../../recording/index.ts';
+import { formatBytes, formatDuration, printable } from './format.ts';
+import { sectionTable } from './report.ts';
+import { formatTable } from './tables.ts';
+
+const SYNC_MODES = { 'per-round': 'per round', 'per-section': 'per section' } as const;
+
+/** What is in a recording. */
+export function recordingText(path: string, recording: RecordingReport): string {
+  const {
+    machine,
+    uuid,
+    capabilities,
+    pageSize,
+    compression,
+    syncMode,
+    syncs,
+    ramSections,
+    duration,
+    bytes,
+    problem,
+  } = recording;
+  const facts: [string, string][] = [
+    ['recording', path],
+    ['machine type', printable(machine)],
+    ['uuid', uuid ?? 'none'],
+    ['capabilities', capabilities.map(printable).join(', ') || 'none'],
+    ['page size', `${pageSize} bytes`],
+    ['compression', compression ?? 'unknown'],
+    ['return path', returnPath(recording)],
+    [
+      'syncs',
+      `${syncs} in ${ramSections} sections of ` +
+        `RAM${syncMode === null ? '' : `, ${SYNC_MODES[syncMode]}`}`,
+    ],
+    ['duration', duration === null ? 'unknown' : formatDuration(duration)],
+    ['size', `${bytes} bytes (${formatBytes(bytes)})`],
+    ['complete', problem === null ? 'yes' : `no: ${problem.code}: ${printable(problem.message)}`],
+  ];
+  return [
+    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
+    '',
+    channelTable(recording),
+    '',
+    blockTable(recording),
+    '',
+    sectionTable(recording),
+  ].join('\n');
+}
+
+function returnPath({ returnPath, answered }: RecordingReport): string {
+  if (!returnPath) return 'no';
+  return answered === null
+    ? 'yes, without a last answer'
+    : `yes, answered ${answered === 0 ? 'that all is well' : `with status ${answered}`}`;
+}
+
+function channelTable({ channels, mainBytes, blocks }: RecordingReport): string {
+  const rows = channels.map(({ id, packets, syncs, normal, zero, deviceState, bytes }) => [
+    `channel ${id}`,
+    packets,
+    syncs,
+    deviceState,
+    normal,
+    zero,
+    bytes,
+  ]);
+  const onMain = (key: 'mainNormal' | 'mainZero'): number =>
+    blocks.reduce((sum, block) => sum + block[key], 0);
+  const main = ['main', '', '', '', onMain('mainNormal'), onMain('mainZero'), mainBytes];
+  return formatTable(
+    ['connection', 'packets', 'syncs', 'device state', 'normal pages', 'zero pages', 'bytes'],
+    [...rows, main],
+  );
+}
+
+function blockTable({ blocks }: RecordingReport): string {
+  const rows = blocks.map(({ id, usedLength, normal, zero, mainNormal, mainZero, rounds }) => [
+    printable(id),
+    usedLength,
+    normal + mainNormal,
+    zero + mainZero,
+    rounds,
+  ]);
+  return formatTable(['block', 'used length', 'normal pages', 'zero pages', 'rounds'], rows);
+}

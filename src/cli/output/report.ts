@@ -1,0 +1,108 @@
+import type { ImageReport } from '../../image/index.ts';
+import type { MigrationStatistics } from '../../migration/statistics.ts';
+import { formatBytes, formatDuration, formatRate, printable } from './format.ts';
+import { formatTable } from './tables.ts';
+
+/** What a migration has done: by channel, in all, how long it took, and how fast it was. */
+export function migrationTable({
+  'total-time': totalTime,
+  'setup-time': setupTime,
+  ram,
+  channels,
+  blocks,
+}: MigrationStatistics): string {
+  const multifd = { packets: 0, normal: 0, duplicate: 0 };
+  for (const { packets, normal, duplicate } of channels) {
+    multifd.packets += packets;
+    multifd.normal += normal;
+    multifd.duplicate += duplicate;
+  }
+  const rows = channels.map(({ id, packets, bytes, normal, duplicate }) => [
+    `channel ${id}`,
+    packets,
+    formatBytes(bytes),
+    normal,
+    duplicate,
+  ]);
+  const main = [
+    'main',
+    '',
+    formatBytes(ram['precopy-bytes']),
+    ram.normal - multifd.normal,
+    ram.duplicate - multifd.duplicate,
+  ];
+  const total = ['total', multifd.packets, formatBytes(ram.transferred), ram.normal, ram.duplicate];
+  const memory = `${formatBytes(ram.total)} in ${blocks.length} ${blocks.length === 1 ? 'block' : 'blocks'}`;
+  const summary =
+    `${memory}, ${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ` +
+    `${formatRate(ram.mbps)}`;
+  return formatTable(
+    ['', 'packets', 'bytes', 'normal pages', 'zero pages'],
+    [...rows, main, total, [{ content: summary, colSpan: 5 }]],
+  );
+}
+
+/** What is in an image. */
+export function imageText(path: string, image: ImageReport): string {
+  const facts: [string, string][] = [
+    ['image', path],
+    ['machine type', printable(image.machine)],
+    ['uuid', image.uuid ?? 'none'],
+    ['capabilities', image.capabilities.map(printable).join(', ')],
+    ['page size', `${image.pageSize} bytes`],
+    ['file size', `${image.fileSize} bytes (${formatBytes(image.fileSize)})`],
+    [
+      'size on disk',
+      image.sizeOnDisk === null
+        ? 'not on a disk of this machine'
+        : `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`,
+    ],
+  ];
+  return [
+    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
+    '',
+    blockTable(image),
+    '',
+    sectionTable(image),
+  ].join('\n');
+}
+
+function blockTable({ blocks, totals }: ImageReport): string {
+  const rows = blocks.map(({ id, usedLength, length, pages, present, zero }) => [
+    printable(id),
+    length,
+    usedLength,
+    pages,
+    present,
+    zero,
+  ]);
+  const total = [
+    'total',
+    blocks.reduce((sum, { length }) => sum + length, 0),
+    totals.usedLength,
+    totals.pages,
+    totals.present,
+    totals.zero,
+  ];
+  return formatTable(
+    ['block', 'bytes', 'used length', 'pages', 'present', 'zero'],
+    [...rows, total],
+  );
+}
+
+/** The device sections of an image or a recording. */
+export function sectionTable({
+  sections,
+  tailBytes,
+}: Pick<ImageReport, 'sections' | 'tailBytes'>): string {
+  if (sections === null)
+    return `device sections: ${tailBytes} bytes that carry no description to tell them apart by`;
+  if (sections.length === 0) return 'device sections: none';
+  const rows = sections.map(({ idstr, instanceId, version, size }) => [
+    printable(idstr),
+    instanceId,
+    version,
+    size,
+  ]);
+  return formatTable(['device section', 'instance', 'version', 'bytes'], rows);
+}

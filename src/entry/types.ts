@@ -1,0 +1,20 @@
+/** The types of a migration, the same at every entry. */
+export type { ErrorCode, ErrorRecord } from '../util/errors.ts';
+export type { OutgoingOptions, ZeroPageDetection } from '../migration/outgoing/index.ts';
+export type { IncomingMigration, IncomingOptions } from '../migration/incoming/index.ts';
+export type { DeviceState } from '../blocks/payloads.ts';
+export type { PageSink } from '../blocks/page-targets.ts';
+export type { ImageStore } from '../image/sinks/store-sink.ts';
+export type { BlockSource, OutgoingBlock, PageSource } from '../blocks/sources.ts';
+export type { BlockTarget, BlockTargets, IncomingBlock } from '../blocks/targets.ts';
+export type { ConnectChannel, MigrationOptions, WorkerRole } from '../migration/options.ts';
+export type {
+  ChannelStatistics,
+  MigrationStatistics,
+  RamStatistics,
+} from '../migration/statistics.ts';
+export type { InboxOptions } from '../transport/connection-queue.ts';
+export type { Connectable } from '../transport/connection-like.ts';
+export type { StreamPair } from '../transport/stream-connection.ts';
+export type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
+export type { Compression } from '../compression/index.ts';

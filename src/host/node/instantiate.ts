@@ -1,1 +1,0 @@
-export { instantiate, instantiateSync } from '@assemblyscript/loader';

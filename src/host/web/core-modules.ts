@@ -1,1 +1,0 @@
-export { coreModule } from '../node/core-modules.ts';

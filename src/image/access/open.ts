@@ -1,0 +1,75 @@
+import { openFile } from '#files';
+import { afterwards } from '../../util/callbacks.ts';
+import { givenMethods, givenPath, integer, inWords } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { blobAccess } from './blob.ts';
+import { openUrl, type UrlOptions } from './http.ts';
+import type { RandomAccess } from '../../files/random-access.ts';
+
+/**
+ * Where an image is: a path, an `http(s)://` URL whose server answers range requests, a Blob or
+ * File, or random access of your own, which is closed in the end.
+ */
+export type ImageSource = string | URL | Blob | RandomAccess;
+
+const WEB = /^https?:\/\//i;
+
+/** Whether a text is a URL; else it is a path. */
+export function isWebAddress(source: string): boolean {
+  return WEB.test(source);
+}
+
+/**
+ * @throws MultifdError ERR_IO for a file; what openUrl throws for a URL; ERR_OPTION for anything
+ *   else.
+ */
+export async function openSource(
+  source: ImageSource,
+  options: UrlOptions = {},
+): Promise<RandomAccess> {
+  if (typeof source === 'string') {
+    if (!isWebAddress(source)) return openFile(givenPath('an image', source));
+    if (!URL.canParse(source)) throw new MultifdError('ERR_URI', `${inWords(source)} is no URL`);
+    return openUrl(new URL(source), options);
+  }
+  if (source instanceof URL) {
+    if (isWebAddress(source.href)) return openUrl(source, options);
+    throw new MultifdError(
+      'ERR_URI',
+      `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`,
+    );
+  }
+  return source instanceof Blob ? blobAccess(source) : callersAccess(source);
+}
+
+/**
+ * Access of the caller's own: what it does wrong is seen here. Closed when the outcome stands, it
+ * changes nothing by failing at that.
+ */
+function callersAccess(access: RandomAccess): RandomAccess {
+  givenMethods(
+    'an image',
+    access,
+    ['read', 'close'],
+    'a path, a URL, a Blob, or { name, size, read, close }',
+  );
+  const { fd, sizeOnDisk, verify } = access;
+  const name = typeof access.name === 'string' ? access.name : 'the image';
+  return {
+    name,
+    size: integer(`the size of ${name}`, access.size, 0, Number.MAX_SAFE_INTEGER),
+    ...(fd !== undefined && { fd: integer(`the fd of ${name}`, fd, 0, 2 ** 31 - 1) }),
+    ...(sizeOnDisk !== undefined && { sizeOnDisk: () => sizeOnDisk.call(access) }),
+    ...(verify !== undefined && { verify: async () => verify.call(access) }),
+    async read(offset, into) {
+      let count: number;
+      try {
+        count = await access.read(offset, into);
+      } catch (thrown) {
+        throw MultifdError.from(thrown, 'ERR_IO', { offset });
+      }
+      return integer(`what read() of ${name} gave`, count, 0, into.length);
+    },
+    close: () => afterwards(`close() of ${name}`, () => access.close()),
+  };
+}

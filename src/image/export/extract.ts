@@ -1,0 +1,161 @@
+import { observer } from '../../util/callbacks.ts';
+import { answering, givenPath, givenText } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { countBits } from '../mapped-ram/bitmap.ts';
+import { cpuNotes, cpuStates } from './cpu-notes.ts';
+import { devicesOf } from '../mapped-ram/devices.ts';
+import { coreHeader } from './elf-core.ts';
+import { FileOutput } from '../file-output.ts';
+import {
+  openImage,
+  type ImageBlock,
+  type ImageOptions,
+  type ImageReader,
+} from '../mapped-ram/reader.ts';
+import { io, writeFully } from '../../files/io.ts';
+import type { ImageSource } from '../access/open.ts';
+import { pcMemory } from './pc-memory.ts';
+import { readAhead } from '../mapped-ram/read-ahead.ts';
+
+export interface ExtractOptions extends ImageOptions {
+  /** Replace an output file that is there already; default false. */
+  force?: boolean;
+  /**
+   * Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in
+   * neither. An error of it is a warning.
+   */
+  onProgress?: (bytes: number, total: number) => void;
+}
+
+/**
+ * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
+ * holes where pages are zero.
+ *
+ * @returns the file's length in bytes.
+ * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
+ *   readBitmap throw.
+ */
+export async function extractBlock(
+  source: ImageSource,
+  blockId: string,
+  outPath: string,
+  options: ExtractOptions = {},
+): Promise<number> {
+  return withImage(source, outPath, options, async (image) => {
+    givenText('the id of a block', blockId);
+    const block = image.blocks.find(({ id }) => id === blockId);
+    if (block === undefined) throw noBlock(image, blockId);
+    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
+    return block.trueLength;
+  });
+}
+
+/** What a core file has; plain data. Bytes. */
+export interface CoreReport {
+  /** Of the whole file, holes included. */
+  bytes: number;
+  /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
+  cpus: number;
+  /** The RAM, by physical address. */
+  segments: Array<{ physicalAddress: number; bytes: number }>;
+}
+
+/**
+ * Writes all RAM of an x86 PC to an ELF core file, for debuggers, by its physical addresses and
+ * with the registers of each CPU. The file is complete or absent, with holes where pages are zero.
+ * Firmware is not in it, nor any device's memory; from 640 KiB to 1 MiB it has what the RAM holds
+ * there, even where the guest sees something else.
+ *
+ * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be
+ *   told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap
+ *   throw.
+ */
+export async function extractCore(
+  source: ImageSource,
+  outPath: string,
+  options: ExtractOptions = {},
+): Promise<CoreReport> {
+  return withImage(source, outPath, options, async (image) => {
+    const devices = await devicesOf(image);
+    const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
+    const cpus = cpuStates(devices ?? []) ?? [];
+    const header = coreHeader(cpuNotes(cpus), ranges);
+    await writeBlock(image, block, outPath, header, block.usedLength, options);
+    const segments = ranges.map(({ physicalAddress, length }) => ({
+      physicalAddress,
+      bytes: length,
+    }));
+    return { bytes: header.length + block.usedLength, cpus: cpus.length, segments };
+  });
+}
+
+function withImage<T>(
+  source: ImageSource,
+  outPath: string,
+  options: ExtractOptions,
+  use: (image: ImageReader) => Promise<T>,
+): Promise<T> {
+  return answering(async () => {
+    givenPath('where to write to', outPath);
+    const image = await openImage(source, options);
+    try {
+      return await use(image);
+    } finally {
+      await image.close();
+    }
+  });
+}
+
+/** Makes a file of `header`, and after it the block's first `length` bytes. */
+async function writeBlock(
+  image: ImageReader,
+  block: ImageBlock,
+  outPath: string,
+  header: Uint8Array,
+  length: number,
+  options: ExtractOptions,
+): Promise<void> {
+  const output = await FileOutput.create(outPath, { force: options.force ?? false });
+  try {
+    await writeFully(output.handle, header, 0);
+    await copyPages(image, block, output, header.length, options);
+    await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
+    await image.verify();
+    checkSignal(options.signal);
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+  await output.commit();
+}
+
+/** Copies what is not zero to `base` on in the output. */
+async function copyPages(
+  image: ImageReader,
+  block: ImageBlock,
+  output: FileOutput,
+  base: number,
+  { signal, onProgress }: ExtractOptions,
+): Promise<void> {
+  const told = observer('onProgress', onProgress);
+  const bitmap = await image.readBitmap(block);
+  const total = countBits(bitmap) * image.pageSize;
+  let copied = 0;
+  for await (const { offset, bytes } of readAhead(image, block, bitmap)) {
+    checkSignal(signal);
+    // The last page's padding is cut off afterwards, with the file's length.
+    await writeFully(output.handle, bytes, base + offset);
+    copied += bytes.length;
+    told(copied, total);
+  }
+}
+
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new MultifdError('ERR_CANCELLED', 'extracting was cancelled', { cause: signal.reason });
+}
+
+function noBlock(image: ImageReader, blockId: string): MultifdError {
+  const ids = image.blocks.map(({ id }) => id).join(', ');
+  return new MultifdError('ERR_NO_BLOCK', `the image has no block ${blockId}; it has ${ids}`);
+}

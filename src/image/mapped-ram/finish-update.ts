@@ -1,0 +1,116 @@
+import { open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { answering, givenPath } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { giveName } from '../file-output.ts';
+import { syncFolder } from '../../files/folder.ts';
+import { io, statIfThere } from '../../files/io.ts';
+import { applyRedo, readRedo, SET_ASIDE, SIDECAR, type Redo } from './redo.ts';
+import { stampOf, stampOnceNamed, type Stamp } from '../../files/stamp.ts';
+
+/** `.multifd-X` of an image that was set aside; X has been made of less than it is now. */
+const HIDDEN = /^(\.multifd-[0-9a-f-]+)\.image$/;
+
+/**
+ * Brings back an image whose update was cut off, by the end of the process, a power cut or a
+ * failure, while its name was absent: it is the new image then, complete, and on the disk. Of
+ * several updates that were cut off, the one that was begun last counts, whatever any clock says,
+ * and what the others left is removed. If an image is there under the name, it is left alone. Only
+ * for when nobody is updating the image any more.
+ *
+ * @returns the image's stamp; undefined if there was nothing to finish, or only something to clear
+ *   away.
+ * @throws MultifdError ERR_IO; ERR_EXISTS if the name is taken meanwhile; ERR_IMAGE if it can't be
+ *   told which of two updates was begun last. The hidden files stay then.
+ */
+export function finishImageUpdate(path: string): Promise<Stamp | undefined> {
+  return answering(() => finishUpdate(givenPath('path', path)));
+}
+
+async function finishUpdate(path: string): Promise<Stamp | undefined> {
+  const folder = dirname(path);
+  const left = await leftIn(folder);
+  const named = await statIfThere(path);
+  if (named !== undefined) {
+    // One with the same inode had its name back already, and was not rid of the hidden one.
+    const same = left.filter(({ ino, dev }) => ino === named.ino && dev === named.dev);
+    if (same.length > 0) await syncFolder(folder);
+    for (const one of same) await removeBoth(one);
+    return undefined;
+  }
+  const [last, ...others] = await updatesOf(basename(path), left);
+  if (last === undefined) return undefined;
+  if (last.redo.ordinal === others[0]?.redo.ordinal) {
+    throw new MultifdError(
+      'ERR_IMAGE',
+      `two updates of ${path} were cut off, and it can't be told which is the later: ` +
+        `${last.update} or ${others[0].update}; remove one`,
+    );
+  }
+  // The image may have lost its name in memory only: it must have lost it on the disk, too, before
+  // it is written to.
+  await syncFolder(folder);
+  const finished = await finish(path, last);
+  for (const one of [last, ...others]) await removeBoth(one);
+  return stampOnceNamed(path, finished);
+}
+
+interface Left {
+  aside: string;
+  update: string;
+  dev: bigint;
+  ino: bigint;
+}
+
+/** What updates of any image have left in the folder. */
+async function leftIn(folder: string): Promise<Left[]> {
+  const left: Left[] = [];
+  for (const name of await io(`look into ${folder}`, readdir(folder))) {
+    const hidden = HIDDEN.exec(name)?.[1];
+    if (hidden === undefined) continue;
+    const [aside, update] = [join(folder, hidden + SET_ASIDE), join(folder, hidden + SIDECAR)];
+    const [image, sidecar] = [await statIfThere(aside), await statIfThere(update)];
+    if (image?.isFile() && sidecar?.isFile())
+      left.push({ aside, update, dev: image.dev, ino: image.ino });
+  }
+  return left;
+}
+
+/**
+ * Those of an image, by its name in the folder, with a record that is whole; the last one first.
+ */
+async function updatesOf(
+  image: string,
+  left: readonly Left[],
+): Promise<Array<Left & { redo: Redo }>> {
+  const found: Array<Left & { redo: Redo }> = [];
+  for (const one of left) {
+    const sidecar = await io(`open ${one.update}`, open(one.update, 'r'));
+    const redo = await readRedo(sidecar).finally(() => sidecar.close());
+    if (redo?.image === image) found.push({ ...one, redo });
+  }
+  return found.sort((one, other) => other.redo.ordinal - one.redo.ordinal);
+}
+
+async function finish(
+  path: string,
+  { aside, update, redo }: Left & { redo: Redo },
+): Promise<Stamp> {
+  const sidecar = await io(`open ${update}`, open(update, 'r'));
+  try {
+    const image = await io(`open ${aside}`, open(aside, 'r+'));
+    try {
+      await applyRedo(sidecar, image, redo);
+      await giveName(aside, path);
+      return stampOf(await io(`look at ${path}`, image.stat({ bigint: true })));
+    } finally {
+      await image.close();
+    }
+  } finally {
+    await sidecar.close();
+  }
+}
+
+async function removeBoth({ aside, update }: Left): Promise<void> {
+  for (const path of [aside, update]) await rm(path, { force: true }).catch(() => undefined);
+}

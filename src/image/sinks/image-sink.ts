@@ -1,0 +1,67 @@
+import { DESCRIPTORS_CROSS_THREADS } from '#files';
+import { MultifdError } from '../../util/errors.ts';
+import { type ImagePlan, ImageWriter, type Stamp } from '../index.ts';
+import type { Configuration } from '../../stream/index.ts';
+import { withDeviceState } from '../../blocks/device-records.ts';
+import { cannotGrow } from './store-sink.ts';
+import type { IncomingSink } from '../../blocks/targets.ts';
+
+export interface ImageSinkOptions {
+  path: string;
+  /** Replace a file that is there. */
+  force: boolean;
+  pageSize: number;
+  /** Where the stream starts in the file (0). */
+  offset?: number;
+}
+
+/** {@link imageSink}'s. */
+export interface ImageSink extends IncomingSink {
+  /** What an update of the image knows it by; there once `commit` has resolved. */
+  readonly stamp: Stamp | undefined;
+}
+
+/**
+ * A sink that writes a mapped-ram image, which has its name only once it is complete and on the
+ * disk.
+ * @throws MultifdError ERR_EXISTS, ERR_IO.
+ */
+export async function imageSink({
+  path,
+  force,
+  pageSize,
+  offset = 0,
+}: ImageSinkOptions): Promise<ImageSink> {
+  const writer = await ImageWriter.create(path, { force, offset });
+  let configuration: Configuration | undefined;
+  let plan: ImagePlan | undefined;
+  let stamp: Stamp | undefined;
+  return {
+    reachable: DESCRIPTORS_CROSS_THREADS,
+    zeroed: false,
+    get stamp() {
+      return stamp;
+    },
+    configuration(announced) {
+      configuration = announced;
+    },
+    async blocks(blocks) {
+      if (configuration === undefined)
+        throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
+      plan = await writer.begin(configuration, blocks, pageSize);
+      return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
+    },
+    resize: cannotGrow,
+    // It may be long, so it is kept where it is going.
+    tail: (chunk) => writer.appendTail(chunk),
+    async commit({ deviceState, bitmaps }) {
+      await writer.writeBitmaps(bitmaps);
+      if (deviceState.length > 0) {
+        const tail = await writer.readTail();
+        await writer.replaceTail(withDeviceState(tail, deviceState, pageSize));
+      }
+      stamp = await writer.commit();
+    },
+    discard: () => writer.discard(),
+  };
+}

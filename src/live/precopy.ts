@@ -1,0 +1,255 @@
+import { MultifdError } from '../util/errors.ts';
+import { sleep } from '../util/timing.ts';
+import type { Course, CoursePlan, Sections } from '../migration/outgoing/rounds.ts';
+import type { Pump } from '../migration/outgoing/pipeline.ts';
+import type { Convergence } from './convergence.ts';
+import type { LiveMemory } from './guest-memory.ts';
+import type { CheckedGuest, CheckedLive } from './options.ts';
+import type { ScanPlan } from './scan/create.ts';
+import type { Extent, PassCount } from './scan/pass.ts';
+import type { Scanner } from './scan/scanner.ts';
+import type { LiveRecorder } from './statistics.ts';
+import type { Kept } from './tracking/create.ts';
+
+export interface RunOptions {
+  guest: CheckedGuest;
+  checked: CheckedLive;
+  recorder: LiveRecorder;
+  convergence: Convergence;
+  scan: ScanPlan;
+  /** What each block has, in pages, and what of that the target holds already. */
+  extents: readonly Extent[];
+  /** The guest goes on here once its memory has been read. */
+  goesOn: boolean;
+}
+
+/** One live migration's way: rounds while the guest works, the stop, and the last round. */
+export class Run implements CoursePlan, Course {
+  readonly clients: number;
+  readonly extraBytes: number;
+  readonly gently = true;
+  /** Whether the guest was asked to stop. */
+  stopped = false;
+  /** Whether a block has grown further than the target can follow. */
+  outgrown = false;
+  readonly #options: RunOptions;
+  readonly #extents: Extent[];
+  readonly #scanners: Scanner[] = [];
+  #pump: Pump | undefined;
+  #stoppedAt = 0;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#extents = [...options.extents];
+    this.clients = options.scan.clients;
+    this.extraBytes = options.scan.bytes;
+  }
+
+  begin(pump: Pump): Course {
+    this.#pump = pump;
+    this.#options.scan.start(pump, this.#scanners);
+    return this;
+  }
+
+  /**
+   * The target holds all pages already as what was kept of them says: only those that have changed
+   * since are sent.
+   */
+  trustAll(): void {
+    for (const [block, { pages }] of this.#extents.entries())
+      this.#extents[block] = { pages, known: pages };
+  }
+
+  async rounds(sections: Sections): Promise<void> {
+    const { guest } = this.#options;
+    for (;;) {
+      await guest.check();
+      await this.#grow(sections);
+      if (await this.#round(sections)) {
+        await sections.ready();
+        if (!this.#hasGrown()) break;
+      }
+    }
+    await this.#stop();
+    await guest.check();
+    await this.#grow(sections);
+  }
+
+  async last(carry: Parameters<Course['last']>[0]): Promise<void> {
+    const { guest } = this.#options;
+    const state = async (): Promise<void> => carry(guest.deviceState());
+    await Promise.all([this.#pass(false), state()]);
+  }
+
+  /** The guest's time of standing still ends here. */
+  async arrived(): Promise<void> {
+    const { goesOn, recorder } = this.#options;
+    recorder.downtime = performance.now() - this.#stoppedAt;
+    if (!goesOn) return;
+    this.stopped = false;
+    const stuck = await this.#goOn();
+    if (stuck !== undefined) throw stuck;
+  }
+
+  /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
+  async end(): Promise<Map<number, Kept>> {
+    const kept = new Map<number, Kept>();
+    for (const part of await Promise.all(
+      this.#scanners.splice(0).map((scanner) => scanner.end()),
+    )) {
+      for (const [block, own] of part) kept.set(block, merge(kept.get(block), own));
+    }
+    return kept;
+  }
+
+  /**
+   * Lets the guest go on as if nothing had been tried.
+   * @returns why it may not do so; never rejects.
+   */
+  async letGo(): Promise<MultifdError | undefined> {
+    return this.stopped ? this.#goOn() : this.#unthrottle();
+  }
+
+  async #goOn(): Promise<MultifdError | undefined> {
+    const { guest, checked } = this.#options;
+    // First of all: the program waits. One that never says that it goes on keeps the caller waiting
+    // for no longer than anything else may.
+    const stuck = await failureOf(
+      'resume() failed, so that the program may not run any more',
+      within(checked.timeout, guest.resume),
+    );
+    return stuck ?? (await this.#unthrottle());
+  }
+
+  async #unthrottle(): Promise<MultifdError | undefined> {
+    const { guest, recorder, checked } = this.#options;
+    if (recorder.throttled === 0 || guest.throttle === undefined) return undefined;
+    const { throttle } = guest;
+    return failureOf(
+      'throttle(0) failed, so that the program may stay slow',
+      within(checked.timeout, () => throttle(0)),
+    );
+  }
+
+  /** @returns whether it is time to stop the guest. */
+  async #round(sections: Sections): Promise<boolean> {
+    const { checked, recorder, convergence, guest } = this.#options;
+    const begun = performance.now();
+    let passed: { count: PassCount; active: number } | undefined;
+    await sections.round(async () => {
+      passed = await this.#pass(true);
+    });
+    const { count, active } = passed!;
+    const duration = performance.now() - begun;
+    const forecast = convergence.take({ count, duration, active });
+    const decision = convergence.decide(forecast);
+    recorder.rounds++;
+    recorder.lastRound = {
+      round: recorder.rounds,
+      scanned: count.scanned,
+      dirty: count.dirty,
+      sent: count.dirty - count.zero,
+      duration,
+      'dirty-pages-rate': forecast.dirtyRate,
+      'expected-downtime': forecast.expectedDowntime ?? null,
+    };
+    checked.onRound(recorder.lastRound);
+    if (decision === 'throttle') {
+      recorder.throttled = convergence.throttle;
+      await guest.throttle?.(convergence.throttle);
+    }
+    if (decision === 'give up' && checked.onMaxRounds === 'fail') {
+      const expected =
+        forecast.expectedDowntime === undefined
+          ? ''
+          : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
+      throw new MultifdError(
+        'ERR_NOT_CONVERGED',
+        `after ${recorder.rounds} rounds the program changes its memory as fast as it is ` +
+          `sent${expected}. Raise downtimeLimit, slow the program down, or stop it all the ` +
+          'same by onMaxRounds',
+      );
+    }
+    return decision === 'switch over' || decision === 'give up';
+  }
+
+  async #pass(live: boolean): Promise<{ count: PassCount; active: number }> {
+    const { convergence } = this.#options;
+    const results = await Promise.all(
+      this.#scanners.map((scanner) =>
+        scanner.pass({ extents: this.#extents, live, share: convergence.share }),
+      ),
+    );
+    if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
+    for (const [block, { pages }] of this.#extents.entries())
+      this.#extents[block] = { pages, known: pages };
+    const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
+    for (const result of results)
+      for (const key of ['scanned', 'dirty', 'zero'] as const) count[key] += result.count[key];
+    return { count, active: Math.max(...results.map(({ active }) => active)) };
+  }
+
+  #hasGrown(): boolean {
+    const { guest } = this.#options;
+    return guest.blocks.some(
+      ({ memory }, block) => lengthOf(memory) > this.#extents[block]!.pages * guest.pageSize,
+    );
+  }
+
+  /** Follows memory that has grown. @throws what the target can't follow. */
+  async #grow(sections: Sections): Promise<void> {
+    if (!this.#hasGrown()) return;
+    const { guest } = this.#options;
+    const lengths = guest.blocks.map(({ memory }) => lengthOf(memory));
+    this.outgrown = true;
+    await sections.resize(lengths);
+    this.outgrown = false;
+    for (const [block, { known }] of this.#extents.entries())
+      this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
+  }
+
+  async #stop(): Promise<void> {
+    const { guest } = this.#options;
+    this.stopped = true;
+    this.#stoppedAt = performance.now();
+    // A program that does not stop must not hold up a migration that has failed meanwhile.
+    await this.#pump!.engine.group.race(Promise.resolve(guest.stop()));
+  }
+}
+
+/** What became of a function of the caller's. */
+async function failureOf(what: string, work: Promise<void>): Promise<MultifdError | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (cause) {
+    const { code, message } = MultifdError.from(cause);
+    return new MultifdError(code, `${what}: ${message}`, { cause });
+  }
+}
+
+async function within(milliseconds: number, work: () => void | Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const late = sleep(milliseconds, over.signal).then(() => {
+    if (!over.signal.aborted)
+      throw new MultifdError(
+        'ERR_TIMEOUT',
+        `it has not come to its end within ${milliseconds / 1000} s`,
+      );
+  });
+  try {
+    await Promise.race([work(), late]);
+  } finally {
+    over.abort();
+  }
+}
+
+/** Bytes of a block as it is now. */
+export function lengthOf(memory: LiveMemory): number {
+  return memory instanceof WebAssembly.Memory ? memory.buffer.byteLength : memory.byteLength;
+}
+
+function merge(one: Kept | undefined, other: Kept): Kept {
+  if (one === undefined || one.method === 'bitmap' || other.method === 'bitmap') return other;
+  return { ...other, segments: new Map([...one.segments, ...other.segments]) };
+}

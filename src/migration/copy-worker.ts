@@ -1,4 +1,0 @@
-import { serveChannel } from '../engine/serve.ts';
-import { createCopyChannel } from './channel/copy-program.ts';
-
-serveChannel(createCopyChannel);

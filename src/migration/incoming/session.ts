@@ -1,0 +1,425 @@
+import { MultifdError } from '../../util/errors.ts';
+import {
+  ByteReader,
+  Command,
+  type MainStreamHandler,
+  parseMainStream,
+  type RamBlock,
+  returnMessage,
+} from '../../stream/index.ts';
+import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import { sleep, turn } from '../../util/timing.ts';
+import { LinkInput } from '../../transport/connection-input.ts';
+import type { Link } from '../../transport/connection.ts';
+import type { IncomingSink } from '../../blocks/targets.ts';
+import type { Recorder } from '../statistics.ts';
+import { Counter } from '../../blocks/batcher.ts';
+import { Watch } from '../watchdog.ts';
+import { type Connection, type Connections, GIVE_UP_MS } from './connections.ts';
+import { Landing } from './pipeline.ts';
+import type { CheckedIncoming } from './options.ts';
+
+/** While the target makes everything last, it tells the source this often that it is alive. */
+const ALIVE_MS = 1_000;
+
+/**
+ * Zero pages of the main channel that are kept while channels are missing: a source without multifd
+ * sends nothing else until it has a page with content.
+ */
+const MAX_AHEAD = 1 << 16;
+
+/**
+ * The incoming end over connections. The main channel is parsed in order; at each sync it waits for
+ * every channel, and each channel waits for it: no page of a round is applied before all of the
+ * round before.
+ */
+export class FromSource {
+  readonly #sink: IncomingSink;
+  readonly #checked: CheckedIncoming;
+  readonly #recorder: Recorder;
+  readonly #connections: Connections;
+  readonly #failed: Promise<never>;
+  #reject!: (error: MultifdError) => void;
+  #landing: Landing | undefined;
+  /**
+   * Resolves when the channels are at work, and what the main channel said before that has been
+   * done.
+   */
+  #landed: Promise<void> | undefined;
+  #hasLanded = false;
+  /** What the main channel has said since its block list, while there were no channels. */
+  readonly #ahead: ('sync' | { block: number; offset: number })[] = [];
+  #hasReturnPath = false;
+  #link: Link | undefined;
+  #input: LinkInput | undefined;
+  #unwatch = (): void => {};
+  #threads: ThreadStock | undefined;
+  #error: MultifdError | undefined;
+
+  constructor(
+    connections: Connections,
+    sink: IncomingSink,
+    checked: CheckedIncoming,
+    recorder: Recorder,
+  ) {
+    this.#connections = connections;
+    this.#sink = sink;
+    this.#checked = checked;
+    this.#recorder = recorder;
+    this.#failed = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    this.#failed.catch(() => {}); // whoever waits for it is told
+  }
+
+  /**
+   * @throws MultifdError: the first thing that went wrong. The sink is discarded then, and the
+   *   source told.
+   */
+  async run(): Promise<void> {
+    try {
+      if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
+      await this.#receive();
+      await this.#commit();
+      // Only now, with everything in place, does the source hear that it may let go.
+      await this.#tell();
+    } catch (thrown) {
+      this.#fail(MultifdError.from(thrown));
+      // Nobody may touch the sink any more once it is discarded.
+      await this.#landed?.catch(() => {});
+      await this.#landing?.receivers.group.join();
+      await this.#farewell();
+      await this.#sink.discard();
+      throw this.#error;
+    } finally {
+      this.#connections.destroy();
+      await this.#threads?.close();
+    }
+  }
+
+  /**
+   * While there is no source yet: threads take some ten milliseconds of a processor to start, which
+   * its own will want then.
+   */
+  #startThreads(): void {
+    this.#threads = new ThreadStock(
+      this.#checked.worker('receive'),
+      this.#checked.channels,
+      'multifd channel',
+    );
+  }
+
+  /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
+  #fail(error: MultifdError): void {
+    // The error that comes instead is heard of by the group's failure.
+    if (this.#landing?.receivers.group.failing) return;
+    this.#error ??= this.#explain(error);
+    this.#reject(this.#error);
+    this.#landing?.receivers.group.fail(error);
+    this.#connections.abandon(error);
+    this.#input?.stop();
+  }
+
+  async #receive(): Promise<void> {
+    const { signal, timeout, onProgress } = this.#checked;
+    const watch = new Watch({
+      signal,
+      timeout,
+      progress: () => (this.#recorder.started ? this.#recorder.transferred : undefined),
+      fail: (error) => this.#fail(error),
+      onLook: () => {
+        if (this.#recorder.started) onProgress(this.#recorder.snapshot());
+      },
+    });
+    void this.#connections.failure.then((error) => this.#fail(error));
+    try {
+      await this.#parse(await this.#connections.main);
+      await this.#landed;
+      // A second source, or one with more channels than agreed, has opened them by now: let what
+      // has arrived be seen.
+      await turn();
+      await turn();
+      await this.#demandOneSource();
+      await this.#landing!.receivers.finish();
+      this.#demandAllPackets();
+      this.#connections.close();
+    } finally {
+      watch.stop();
+    }
+    if (this.#error !== undefined) throw this.#error;
+    this.#recorder.end();
+  }
+
+  /**
+   * Two sources at once can each have got a place: the one that has lost its main channel gives up,
+   * and its other connections end. So where one was dropped, all channels have to stand some time
+   * after that.
+   */
+  async #demandOneSource(): Promise<void> {
+    const { rival } = this.#connections;
+    if (rival === undefined) return;
+    await this.#unlessFailed(sleep(rival + GIVE_UP_MS - performance.now()));
+    const { arena } = this.#landing!.receivers.group;
+    const ended = [...arena.channels.keys()].find((id) => arena.isSet(id, 'ENDED'));
+    if (ended === undefined) return;
+    throw new MultifdError(
+      'ERR_CHANNEL_COUNT',
+      'two main channels arrived, and this channel ended after one was dropped: two sources ' +
+        'at once?',
+      { channel: ended },
+    );
+  }
+
+  /**
+   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0; where a
+   * number is passed over, another one comes twice). So pages on a channel that is not here show:
+   * one that a proxy lost, or that was dropped because it came late, with an id out of range.
+   */
+  #demandAllPackets(): void {
+    const channels = this.#landing!.receivers.group.arena.channels;
+    const came = channels.reduce((sum, { counters }) => sum + counters[Counter.PACKETS]!, 0);
+    const numbers = Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!));
+    if (came >= numbers) return;
+    const { extra } = this.#connections;
+    throw (
+      extra ??
+      new MultifdError(
+        'ERR_CHANNEL_COUNT',
+        `${came} packets came on ${channels.length} channels, and the source has numbered ` +
+          `${numbers}: it has more channels; set the same number at both ends`,
+      )
+    );
+  }
+
+  /** A source that loses one of its connections gives up: the reason is what it had too much of. */
+  #explain(error: MultifdError): MultifdError {
+    const { extra } = this.#connections;
+    if (extra === undefined || (error.code !== 'ERR_PEER_CLOSED' && error.code !== 'ERR_TIMEOUT'))
+      return error;
+    return new MultifdError(
+      extra.code,
+      `${extra.message}; it was dropped, as all channels agreed on were there, and then: ` +
+        `${error.message}`,
+      { cause: error },
+    );
+  }
+
+  /** `work`, unless the migration fails before: it may be the caller's own, and never end. */
+  #unlessFailed<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#failed]);
+  }
+
+  async #commit(): Promise<void> {
+    const landing = this.#landing!;
+    const { signal } = this.#checked;
+    const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
+    const cancel = (): void =>
+      this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+    try {
+      const committed = Promise.resolve(
+        this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() }),
+      );
+      if (this.#sink.leavable) {
+        signal.addEventListener('abort', cancel);
+        if (signal.aborted) cancel();
+        await this.#unlessFailed(committed);
+        signal.removeEventListener('abort', cancel);
+      } else await committed;
+      if (this.#sink.start !== undefined) await this.#start(this.#sink);
+    } finally {
+      clearInterval(alive);
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  /**
+   * From here on there may be a program that runs, so that nothing but its own start fails the
+   * migration any more.
+   */
+  async #start(sink: IncomingSink): Promise<void> {
+    const link = this.#link!;
+    await this.#probe();
+    if (this.#checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (this.#error !== undefined) throw this.#error;
+    // Whoever has lost its target goes on at the source.
+    if (link.closed)
+      throw new MultifdError(
+        'ERR_PEER_CLOSED',
+        'the source has closed the connection before it could be told that all is well',
+        { channel: 'main' },
+      );
+    this.#unwatch();
+    await sink.start?.();
+  }
+
+  async #parse({ link, rest }: Connection): Promise<void> {
+    if (this.#error !== undefined) throw this.#error;
+    const { pageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
+    const input = new LinkInput(link, 'main', rest, 0, (bytes) => {
+      this.#recorder.mainBytes += bytes;
+    });
+    this.#link = link;
+    this.#input = input;
+    // While the channels are waited for nobody reads here, so nobody else would notice. (An end is
+    // none: the source may have said all it has to say.)
+    this.#unwatch = link.onBroken((cause) =>
+      this.#fail(
+        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
+          channel: 'main',
+          offset: input.offset,
+          cause,
+        }),
+      ),
+    );
+    const hasUuid = uuid.some((byte) => byte !== 0);
+    const options = { pageSize, maxBytes, maxTail, ...(hasUuid && { uuid }) };
+    await parseMainStream(new ByteReader(input), this.#handler(), options);
+  }
+
+  #handler(): MainStreamHandler {
+    return {
+      configuration: (configuration) => this.#sink.configuration(configuration),
+      command: ({ command, data }) => {
+        if (command === Command.OPEN_RETURN_PATH) {
+          this.#hasReturnPath = true;
+          // What comes is taken as it comes: there is nothing here that a source would have to wait
+          // for.
+          if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+        }
+        if (command === Command.PING)
+          this.#say({
+            type: 'pong',
+            value: new DataView(data.buffer, data.byteOffset).getUint32(0),
+          });
+      },
+      blocks: async (blocks) => {
+        this.#landed = this.#land(blocks);
+        this.#landed.catch((thrown: unknown) => this.#fail(MultifdError.from(thrown)));
+        // What comes next may tell why channels are missing.
+        if (this.#allChannels) await this.#landed;
+      },
+      resize: async (blocks) => {
+        await this.#landed;
+        await this.#unlessFailed(this.#landing!.resize(blocks, this.#sink));
+        if (this.#error !== undefined) throw this.#error;
+        this.#recorder.blocks = [...blocks];
+      },
+      zeroPage: (block, offset) => {
+        this.#recorder.mainDuplicate++;
+        if (this.#hasLanded) return this.#landing!.zeroPage(block, offset);
+        if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push({ block, offset });
+        return this.#landed!.then(() => this.#landing!.zeroPage(block, offset));
+      },
+      page: (block, offset, bytes) => {
+        this.#recorder.mainNormal++;
+        if (this.#hasLanded) return this.#landing!.page(block, offset, bytes);
+        if (this.#connections.present === 0) this.#connections.expectSoon(true);
+        return this.#landed!.then(() => this.#landing!.page(block, offset, bytes));
+      },
+      flush: async () => {
+        if (!this.#allChannels) this.#connections.expectSoon(false);
+        await this.#landed;
+        await this.#sync();
+      },
+      endOfSection: async (_, syncMode) => {
+        if (syncMode === 'per-round') return;
+        if (!this.#hasLanded && !this.#ahead.includes('sync')) {
+          // A source without multifd ends its section like this as well: its first page shows the
+          // difference.
+          if (!this.#allChannels) this.#connections.expectSoon(false);
+          return void this.#ahead.push('sync');
+        }
+        await this.#landed;
+        await this.#sync();
+      },
+      tail: async (chunk) => {
+        await this.#landed;
+        await this.#sink.tail(chunk);
+      },
+    };
+  }
+
+  get #allChannels(): boolean {
+    return this.#connections.present === this.#checked.channels;
+  }
+
+  /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
+  async #land(blocks: readonly RamBlock[]): Promise<void> {
+    const connections = await this.#connections.channels;
+    const landing = await this.#unlessFailed(
+      Landing.create(
+        blocks,
+        this.#sink,
+        connections,
+        this.#checked,
+        () => this.#threads ?? this.#checked.worker('receive'),
+      ),
+    );
+    if (this.#error !== undefined) throw this.#error;
+    this.#landing = landing;
+    this.#recorder.blocks = [...blocks];
+    this.#recorder.channels = landing.receivers.group.arena.channels.map(
+      ({ counters }) => counters,
+    );
+    void landing.receivers.group.failure.then((error) => this.#fail(error));
+    await landing.start();
+    this.#recorder.setUp();
+    for (const said of this.#ahead) {
+      if (said === 'sync') await this.#sync();
+      else await landing.zeroPage(said.block, said.offset);
+    }
+    this.#ahead.length = 0;
+    this.#hasLanded = true;
+  }
+
+  async #sync(): Promise<void> {
+    await this.#landing!.receivers.sync();
+    if (this.#recorder.syncs++ === 0) this.#connections.synced();
+  }
+
+  #say(message: Parameters<typeof returnMessage>[0]): void {
+    if (this.#hasReturnPath && this.#link?.writable)
+      // whoever reads is told
+      void this.#link.write([returnMessage(message)], () => {}).catch(() => {});
+  }
+
+  /** Tells the source that all is well, and notes whether that can have reached it. */
+  async #tell(): Promise<void> {
+    const link = this.#link!;
+    if (!this.#hasReturnPath) return;
+    if (this.#sink.start !== undefined) await this.#probe(); // that may have taken long
+    this.#recorder.confirmed =
+      link.writable &&
+      (await link
+        .write([returnMessage({ type: 'shut', status: 0 })], () => {})
+        .then(
+          () => true,
+          () => false,
+        ));
+    // A source that is gone resets the connection as soon as it gets that; it is told when the
+    // connection is ended.
+    await turn();
+    await turn();
+    await link.farewell(new Uint8Array(0), false);
+    if (link.broken !== undefined) this.#recorder.confirmed = false;
+  }
+
+  /**
+   * A source that had said all it had to say, and then gave up, is silent about that: only who
+   * writes to it is told, and TCP tells it at the next write.
+   */
+  async #probe(): Promise<void> {
+    for (let again = 0; again < 2; again++) {
+      this.#say({ type: 'pong', value: 0 });
+      await turn();
+      await turn();
+    }
+  }
+
+  /** Tells the source that it failed, if it asked to be told. */
+  async #farewell(): Promise<void> {
+    if (this.#hasReturnPath && this.#link !== undefined)
+      await this.#link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
+  }
+}

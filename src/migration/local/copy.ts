@@ -1,0 +1,135 @@
+import { READS_ASIDE } from '#files';
+import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
+import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { bitmapLength } from '../../stream/index.ts';
+import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
+import type { DeviceState } from '../../blocks/payloads.ts';
+import { targetCores } from '../../blocks/cores.ts';
+import { describeTargets, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
+import type { Cargo } from '../outgoing/content.ts';
+import type { CoursePlan } from '../outgoing/rounds.ts';
+import type { CheckedOutgoing } from '../outgoing/options.ts';
+import { piecesOf } from '../outgoing/device-state.ts';
+import { Pump } from '../outgoing/pipeline.ts';
+import type { Recorder } from '../statistics.ts';
+
+/**
+ * A migration without connections: into a mapped-ram image, or from one into memory. Channels work
+ * side by side, each page having its place.
+ * @throws MultifdError: the first thing that went wrong. The sink is discarded then.
+ */
+export async function copyToSink(
+  cargo: Cargo,
+  sink: IncomingSink,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+): Promise<void> {
+  recorder.start();
+  let threads: ThreadStock | undefined;
+  try {
+    const aside = READS_ASIDE && cargo.blocks.every(({ descriptor }) => descriptor.kind === 'file');
+    // They take as long to start as all that comes before their work.
+    if (sink.reachable && !checked.inline && !plan.gently && !aside)
+      threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
+    await sink.configuration(cargo.configuration);
+    const blocks = cargo.blocks.map(({ id }, index) => ({
+      id,
+      usedLength: cargo.usedLengths[index]!,
+    }));
+    const targets = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
+    // Files are read into memory by the runtime's own threads, where it has some, before any of
+    // ours would be there.
+    const inline =
+      checked.inline || !targets.every(isShareable) || (aside && targets.every(isMemory));
+    const targetModules = await targetCores(targets, checked.modules);
+    const pump = await Pump.create({
+      cargo,
+      // Zero pages leave no trace in a file: the only place to look for them is the channels.
+      checked: {
+        ...checked,
+        zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd',
+      },
+      recorder,
+      plan,
+      launcher: inline
+        ? inlineLauncher(createCopyChannel)
+        : workerLauncher(threads ?? checked.worker('copy')),
+      writesBitmaps: true,
+      channelData: (basics): CopyChannelData => ({
+        ...basics,
+        targets,
+        targetModules,
+        sources: cargo.blocks.map(({ descriptor }) => descriptor),
+      }),
+    });
+    const deviceState = await copyPages(pump, recorder, plan);
+    await cargo.verify?.();
+    const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
+      blocks.flatMap(({ usedLength }, index) =>
+        targets[index]!.kind === 'file'
+          ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)]
+          : [],
+      );
+    await sink.tail(cargo.tail);
+    if (checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
+    if (sink.start !== undefined && checked.signal.aborted)
+      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    await sink.start?.();
+  } catch (thrown) {
+    await sink.discard();
+    throw MultifdError.from(thrown);
+  } finally {
+    await threads?.close();
+  }
+}
+
+/** @returns the device state, which has no channel here. */
+async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Promise<DeviceState[]> {
+  const { engine } = pump;
+  const deviceState: DeviceState[] = [];
+  const watch = pump.watch(() => recorder.progress);
+  const sync = async (): Promise<void> => {
+    await engine.sync();
+    recorder.syncs++;
+  };
+  const copying = async (): Promise<void> => {
+    await engine.start(plan);
+    recorder.setUp();
+    const course = await plan.begin(pump);
+    await course.rounds({
+      async round(work) {
+        await work(() => {});
+        await sync();
+      },
+      async resize() {
+        throw new MultifdError(
+          'ERR_UNSUPPORTED',
+          'a block has grown, and the places of a file are fixed: start again',
+        );
+      },
+      async ready() {},
+    });
+    await course.last(async (states) => {
+      for await (const state of piecesOf(states, engine.group)) deviceState.push(state);
+    });
+    await sync();
+    await course.arrived?.();
+    await engine.finish();
+  };
+  const copied = copying();
+  try {
+    await engine.group.race(copied);
+  } catch (thrown) {
+    const error = MultifdError.from(thrown);
+    await engine.abort(error);
+    await copied.catch(() => {});
+    throw error;
+  } finally {
+    watch.stop();
+  }
+  return deviceState;
+}

@@ -1,0 +1,93 @@
+import { givenArray, givenObject, givenText, integer } from '../../util/checks.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { blockLengthFor, fileLengthRecord } from '../../image/mapped-ram/records.ts';
+import { buildTail, type Configuration } from '../../stream/index.ts';
+import { layOutShared, type SharedAreas } from '../../blocks/areas.ts';
+import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
+import type { OutgoingOptions } from './options.ts';
+
+/** All that an outgoing migration carries, opened. */
+export interface Cargo {
+  /** As a socket stream has it: without mapped-ram. */
+  configuration: Configuration;
+  blocks: readonly OpenBlock[];
+  /** By block: whole pages, in bytes. */
+  usedLengths: readonly number[];
+  /** What follows the RAM on the main channel, verbatim. */
+  tail: Uint8Array;
+  /**
+   * Of what is read from files: to be called once every page has been read, before anybody is told
+   * that all is there.
+   * @throws MultifdError ERR_IO if one has changed since it was opened.
+   */
+  verify?(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
+export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
+  if ((options.image === undefined) === (options.blocks === undefined))
+    throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
+  if (options.image === undefined) return blocksCargo(options, pageSize);
+  integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
+  // Images are read by those who have some.
+  const { imageCargo } = await import('./image-content.ts');
+  const given = {
+    ...(token !== undefined && { token }),
+    ...(maxDeviceState !== undefined && { maxDeviceState }),
+    ...(timeout !== undefined && { timeout }),
+    ...(signal && { signal }),
+  };
+  return imageCargo(image, { offset: imageOffset, ...given }, pageSize);
+}
+
+async function blocksCargo(
+  { blocks: given = [], machine = 'none' }: OutgoingOptions,
+  pageSize: number,
+): Promise<Cargo> {
+  const outgoing = givenArray('blocks', given, 'an array of { id, source }');
+  for (const block of outgoing)
+    givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
+  if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
+  if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length)
+    throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
+  const blocks: OpenBlock[] = [];
+  const close = async (): Promise<void> => {
+    for (const block of blocks) await block.close();
+  };
+  try {
+    for (const block of outgoing) blocks.push(await openBlock(block, pageSize));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const usedLengths = blocks.map(({ byteLength }) => blockLengthFor(byteLength, pageSize));
+  // Blocks have whole pages; a length that is not a multiple travels beside them.
+  const records = blocks.flatMap(({ byteLength }, index) =>
+    byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)],
+  );
+  const verify = async (): Promise<void> => {
+    for (const block of blocks) await block.verify?.();
+  };
+  const tail = buildTail(records, pageSize);
+  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail, verify, close };
+}
+
+/**
+ * The shared area for a cargo's blocks.
+ * @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then.
+ */
+export function cargoAreas(
+  { blocks, usedLengths }: Cargo,
+  pageSize: number,
+  writesBitmaps: boolean,
+): SharedAreas {
+  const areas = blocks.map(({ id, bitmap }, index) => ({
+    id,
+    usedLength: usedLengths[index]!,
+    bitmap: writesBitmaps || bitmap !== undefined,
+    changes: writesBitmaps,
+  }));
+  return layOutShared(areas, pageSize);
+}

@@ -1,0 +1,329 @@
+import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
+import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import type { WorkerModule } from '../../engine/threads/thread.ts';
+import { MultifdError } from '../../util/errors.ts';
+import {
+  blockEntry,
+  flushWord,
+  openReturnPath,
+  ping,
+  ramEnd,
+  ramPart,
+  ramResize,
+  ramSectionEnd,
+  ramStart,
+  streamHeader,
+  zeroPage,
+} from '../../stream/index.ts';
+import type { SendChannelData } from '../../channel/send.ts';
+import type { Recorder } from '../statistics.ts';
+import type { OutgoingLinks } from '../../transport/endpoint.ts';
+import type { Cargo } from './content.ts';
+import { sendChannels } from '../../channel/send-launcher.ts';
+import type { CoursePlan } from './rounds.ts';
+import { MainChannel } from './main-channel.ts';
+import type { CheckedOutgoing } from './options.ts';
+import { Pump } from './pipeline.ts';
+import { notInTime, ReturnPath } from './return-path.ts';
+
+/**
+ * A whole migration to a listening target:
+ *
+ * ```
+ * main     QEVM, CONFIGURATION, [OPEN_RETURN_PATH]
+ * channels initial packets
+ * main     START: the blocks, FLUSH               channels SYNC
+ * main     PART: [zero pages], FLUSH              channels pages, SYNC        once for each round
+ * main     END: FLUSH                             channels device state, SYNC
+ * main     tail, end of our half
+ * target   SHUT 0, once it has everything
+ * ```
+ *
+ * @throws MultifdError: the first thing that went wrong, at either end.
+ */
+export async function migrateToTarget(
+  links: OutgoingLinks,
+  cargo: Cargo,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+): Promise<void> {
+  const { inline, channels } = checked;
+  // They take longer to start than all that comes before their work.
+  const threads =
+    inline || plan.gently
+      ? undefined
+      : new ThreadStock(checked.worker('send'), channels, 'multifd channel');
+  try {
+    await migrate(
+      links,
+      cargo,
+      checked,
+      recorder,
+      plan,
+      inline ? undefined : (threads ?? checked.worker('send')),
+    );
+  } finally {
+    await threads?.close();
+  }
+}
+
+/** @param module of the channels' workers; undefined: they run in this thread. */
+async function migrate(
+  links: OutgoingLinks,
+  cargo: Cargo,
+  checked: CheckedOutgoing,
+  recorder: Recorder,
+  plan: CoursePlan,
+  module: WorkerModule | ThreadStock | undefined,
+): Promise<void> {
+  const { signal, compression, uuid, zlibLevel, zstdLevel, commitTimeout } = checked;
+  const link = await links.open('main', signal);
+  recorder.start();
+  const main = new MainChannel(link, (bytes) => {
+    recorder.mainBytes += bytes;
+  });
+  const returnPath = checked.returnPath ? new ReturnPath(link) : undefined;
+  // what the target says is not asked for, but must not fill up
+  if (returnPath === undefined) link.drain();
+  try {
+    const { launcher, connected } = sendChannels(links, checked.channels, module);
+    const pump = await Pump.create({
+      cargo,
+      checked,
+      recorder,
+      plan,
+      launcher,
+      writesBitmaps: false,
+      channelData: (basics): SendChannelData & { route: OutgoingLinks['route'] } => ({
+        ...basics,
+        route: links.route,
+        uuid,
+        compression,
+        zlibLevel,
+        zstdLevel,
+        sources: cargo.blocks.map(({ descriptor }) => descriptor),
+      }),
+    });
+    const { engine } = pump;
+    let streamed = false;
+    // What counts is what has moved: a target that says it is alive, and takes nothing, keeps
+    // nobody waiting.
+    const watch = pump.watch(
+      () => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0),
+    );
+    let overdue: ReturnType<typeof setTimeout> | undefined;
+    // A target that gives up says so, or just goes: either ends the migration at once.
+    const streaming = stream({
+      main,
+      returnPath,
+      connected,
+      pump,
+      cargo,
+      checked,
+      recorder,
+      plan,
+    }).then(() => {
+      streamed = true;
+      // Its signs of life say that it is at work on making all of it last, which may take it long,
+      // but not for ever: a guest may be standing still.
+      if (returnPath !== undefined)
+        overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
+    });
+    void returnPath?.verdict.then((error) => {
+      if (error === undefined) recorder.confirmed = true;
+      // it has said that it does not run
+      else if (error.code === 'ERR_REMOTE') recorder.confirmed = null;
+      if (error !== undefined) engine.group.fail(error);
+      else if (!streamed)
+        engine.group.fail(
+          new MultifdError(
+            'ERR_STREAM',
+            'the target said that it has everything before everything was sent',
+            { channel: 'main' },
+          ),
+        );
+    });
+    try {
+      await engine.group.race(streaming);
+      if (returnPath !== undefined) await engine.group.race(returnPath.verdict);
+      await engine.finish();
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      await engine.abort(error);
+      // Once everything is on its way the target's word counts, not what becomes of the
+      // connections: if it says that it has everything, it runs it.
+      const done = streamed && (await returnPath?.hasEverything()) === true;
+      const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
+      link.destroy();
+      await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
+      if (reason !== undefined) throw explained(reason, { checked, returnPath, recorder });
+    } finally {
+      clearTimeout(overdue);
+      watch.stop();
+    }
+  } finally {
+    link.destroy();
+  }
+}
+
+interface Circumstances {
+  checked: CheckedOutgoing;
+  returnPath: ReturnPath | undefined;
+  recorder: Recorder;
+}
+
+/**
+ * An error with what it may be due to, or what it leaves open, that can't be seen where it happens.
+ */
+function explained(
+  error: MultifdError,
+  { checked, returnPath, recorder }: Circumstances,
+): MultifdError {
+  const { code, channel, offset } = error;
+  const withHint = (hint: string): MultifdError =>
+    Object.assign(
+      MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
+      { cause: error },
+    );
+  if (recorder.confirmed === false)
+    return withHint(
+      'everything had been sent, so that the target may have it, and run it, all the same',
+    );
+  const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
+  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
+  // that come after.
+  if (
+    isClosed &&
+    typeof channel === 'number' &&
+    (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))
+  ) {
+    return withHint(
+      'a target drops what it has no use for: is multifd on there, and has it the ' +
+        `${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, ` +
+        `migrate_set_parameter multifd-channels ${checked.channels})`,
+    );
+  }
+  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0)
+    return withHint(
+      `a target that waits for more channels than the ${checked.channels} here looks the ` +
+        'same: set the same number at both ends',
+    );
+  return error;
+}
+
+interface Streaming {
+  main: MainChannel;
+  returnPath: ReturnPath | undefined;
+  connected: Promise<void>;
+  pump: Pump;
+  cargo: Cargo;
+  checked: CheckedOutgoing;
+  recorder: Recorder;
+  plan: CoursePlan;
+}
+
+async function stream({
+  main,
+  returnPath,
+  connected,
+  pump,
+  cargo,
+  checked,
+  recorder,
+  plan,
+}: Streaming): Promise<void> {
+  const { engine } = pump;
+  const { blocks, usedLengths, configuration, tail } = cargo;
+  const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
+
+  const perSection = flushesPerSection(configuration.machine);
+  // Once in each section: with older machine types its end stands for the flush.
+  const sync = async (): Promise<void> => {
+    await engine.sync();
+    if (!perSection) await main.put(flushWord());
+    recorder.syncs++;
+  };
+  const endSection = async (): Promise<void> => {
+    await main.put(ramSectionEnd());
+    await main.flush();
+  };
+
+  await main.put(streamHeader(configuration));
+  if (returnPath !== undefined) await main.put(openReturnPath());
+  await main.flush();
+  await engine.start(plan);
+  await engine.group.race(connected);
+  recorder.setUp();
+  const course = await plan.begin(pump);
+  void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
+
+  await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
+  // The target starts its channels with the block list, and stops them at the first flush. Before,
+  // it reads none of them: a carrier that buffers nothing could take no SYNC.
+  await main.flush();
+  await sync();
+  await endSection();
+
+  let last: number | undefined;
+  // Answered once the target has made room for what has grown.
+  let resizes = 0;
+  let followed: Promise<void> | undefined;
+  await course.rounds({
+    async round(work) {
+      await main.put(ramPart());
+      await work((block, offset) => {
+        const record = zeroPage(block === last ? undefined : blocks[block]!.id, offset);
+        last = block;
+        recorder.mainDuplicate++;
+        return main.put(record);
+      });
+      await sync();
+      await endSection();
+    },
+    async resize(lengths) {
+      if (perSection)
+        throw new MultifdError(
+          'ERR_UNSUPPORTED',
+          `a target of machine type ${configuration.machine} can't be told that a block has grown`,
+        );
+      const grown = blocks.map(({ id }, index) => ({ id, usedLength: lengths[index]! }));
+      // No page is on its way since the last round's sync, and none before this one.
+      await main.put(ramPart(), ramResize(grown, checked.pageSize));
+      await sync();
+      await main.put(ramSectionEnd());
+      if (returnPath !== undefined) {
+        resizes++;
+        followed = returnPath.pong(resizes);
+        await main.put(ping(resizes));
+      }
+      await main.flush();
+      recorder.blocks = grown;
+    },
+    async ready() {
+      await main.flush();
+      if (checked.switchoverAck) await returnPath?.acknowledged;
+      if (followed !== undefined) await engine.group.race(followed);
+    },
+  });
+
+  await main.put(ramEnd());
+  await course.last((states) => pump.sendDeviceState(states));
+  await sync();
+  // Before the target gets what lets it say that it has everything.
+  await cargo.verify?.();
+  await main.put(ramSectionEnd(), tail);
+  // From the last byte on the target may have everything, whatever becomes of its word.
+  if (returnPath !== undefined) recorder.confirmed = false;
+  await main.end();
+}
+
+/**
+ * Whether a target of this machine type expects a sync at the end of each section, and no
+ * MULTIFD_FLUSH: those before 8.1, whose names end in their version (QEMU's machine property
+ * multifd-flush-after-each-section).
+ */
+function flushesPerSection(machine: string): boolean {
+  const version = /-(\d+)\.(\d+)$/.exec(machine);
+  return version !== null && Number(version[1]) * 1000 + Number(version[2]) < 8001;
+}

@@ -1,0 +1,122 @@
+import { Section } from '../constants.ts';
+import { asCount, asList, asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
+
+/** A device section, found by its description. */
+export interface TailSection {
+  readonly idstr: string;
+  readonly instanceId: number;
+  readonly version: number;
+  readonly sectionId: number;
+  /** Position of the section's content in the tail. */
+  readonly offset: number;
+  /** Bytes of content, without header and footer. */
+  readonly size: number;
+}
+
+/** Told of what a description describes, in the order of the bytes. Offsets are the cursor's. */
+export interface ContentVisitor {
+  /** `count` elements of `size` bytes each; `count` is undefined for a field that is no array. */
+  field(field: Json, offset: number, size: number, count: number | undefined): void;
+  /** A subsection begins, with its header; gives who is told of its content. */
+  subsection(subsection: Json, offset: number): ContentVisitor;
+}
+
+/** Subsections and structs in one another; QEMU's own devices nest them eight deep. */
+const MAX_DEPTH = 16;
+
+/**
+ * Follows the sections of a tail by their description (QEMU's VMDESCRIPTION).
+ *
+ * @param bytes the tail up to and with its EOF mark.
+ * @returns one section per device, in the same order; undefined unless every section is where the
+ *   description says and the EOF mark follows the last one.
+ */
+export function walkSections(
+  bytes: Uint8Array,
+  devices: Iterable<Json>,
+): TailSection[] | undefined {
+  const cursor = new Cursor(bytes);
+  try {
+    const sections: TailSection[] = [];
+    for (const device of devices) sections.push(section(cursor, device));
+    cursor.expect(Section.EOF);
+    return cursor.atEnd ? sections : undefined;
+  } catch (error) {
+    if (error instanceof Mismatch) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether a tail that begins with `head` (269 bytes are enough) begins with the section that
+ * `device` describes.
+ */
+export function beginsWithSection(head: Uint8Array, device: Json): boolean {
+  try {
+    sectionHeader(new Cursor(head), device);
+    return true;
+  } catch (error) {
+    if (error instanceof Mismatch) return false;
+    throw error;
+  }
+}
+
+/**
+ * Follows the content of a section, struct or subsection by its description: its fields in order,
+ * each of `size` bytes, or `array_len` times that; then its subsections:
+ *
+ *     05 | u8 length, vmsd_name | be32 version | fields | subsections
+ *
+ * A struct's own fields are within its `size`; who wants them walks them with a cursor of its own.
+ *
+ * @param depth how many descriptions this one lies within.
+ * @throws Mismatch if the bytes are not what the description says, or it is nested beyond reason.
+ */
+export function walkContent(
+  cursor: Cursor,
+  description: Json,
+  depth = 0,
+  visitor?: ContentVisitor,
+): void {
+  if (depth > MAX_DEPTH) throw new Mismatch();
+  for (const entry of asList(description['fields'])) {
+    const field = asObject(entry);
+    const size = asCount(field['size']);
+    const count = field['array_len'] === undefined ? undefined : asCount(field['array_len']);
+    const offset = cursor.skip(size * (count ?? 1));
+    visitor?.field(field, offset, size, count);
+  }
+  for (const entry of asList(description['subsections'])) {
+    const subsection = asObject(entry);
+    const within = visitor?.subsection(subsection, cursor.position);
+    cursor.expect(Section.SUBSECTION);
+    if (cursor.name() !== subsection['vmsd_name'] || cursor.u32() !== subsection['version'])
+      throw new Mismatch();
+    walkContent(cursor, subsection, depth + 1, within);
+  }
+}
+
+function section(cursor: Cursor, device: Json): TailSection {
+  const header = sectionHeader(cursor, device);
+  const offset = cursor.position;
+  walkContent(cursor, device);
+  const size = cursor.position - offset;
+  cursor.expect(Section.FOOTER);
+  if (cursor.u32() !== header.sectionId) throw new Mismatch();
+  return { ...header, offset, size };
+}
+
+/**
+ * 04 | be32 section id | u8 length, idstr | be32 instance | be32 version. Devices of the oldest
+ * kind have no described version.
+ */
+function sectionHeader(cursor: Cursor, device: Json): Omit<TailSection, 'offset' | 'size'> {
+  cursor.expect(Section.FULL);
+  const sectionId = cursor.u32();
+  const idstr = cursor.name();
+  const instanceId = cursor.u32();
+  const version = cursor.u32();
+  const { name, instance_id: instance, version: described = version } = device;
+  if (idstr !== name || instanceId !== instance || version !== described) throw new Mismatch();
+  return { idstr, instanceId, version, sectionId };
+}

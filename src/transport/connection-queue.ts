@@ -1,0 +1,145 @@
+import { acceptUpgrade } from '#sockets';
+import { observer } from '../util/callbacks.ts';
+import { answering, givenObject, integer, refuse } from '../util/checks.ts';
+import { adviceOn, checkAdmission, refusalOf } from './adapters/admission.ts';
+import { METHOD, RESPONSE_HEADERS } from './adapters/http.ts';
+import { PROTOCOL } from './adapters/token.ts';
+import { type Connectable, linkOf } from './connection-like.ts';
+import type { Link } from './connection.ts';
+import { StreamLink } from './stream-connection.ts';
+import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
+
+export interface InboxOptions {
+  /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
+  token?: string;
+  /**
+   * Of which origins a page may come, as browsers send them, such as `https://example.com`, or `*`
+   * for any: without a token none but those, with one any, unless they are given too.
+   */
+  origins?: readonly string[];
+  /** Connections that nobody has taken yet, at a time (512). */
+  maxConnections?: number;
+  /** Milliseconds that a connection waits for a migration, or to open (600000). */
+  maxWait?: number;
+  /** Told of requests that were refused, and of connections that were dropped. */
+  onStranger?: (why: string) => void;
+}
+
+const MAX_CONNECTIONS = 512;
+/** The most that timers hold. */
+const MOST_MS = 2 ** 31 - 1;
+
+/**
+ * Takes connections that somebody else accepts, such as the handler of a server, for a migration
+ * that is given it instead of a URI. Connections that come before the migration wait.
+ */
+export class Inbox {
+  readonly #options: InboxOptions;
+  readonly #onStranger: (why: string) => void;
+  readonly #maxWait: number;
+  readonly #waiting: WaitingLinks;
+  #take: ((link: Link) => void) | undefined;
+  #closed = false;
+
+  /** @throws MultifdError ERR_OPTION. */
+  constructor(options: InboxOptions = {}) {
+    const {
+      token,
+      origins,
+      maxConnections = MAX_CONNECTIONS,
+      maxWait = MAX_WAIT_MS,
+      onStranger,
+    } = givenObject('options of an Inbox', options);
+    checkAdmission({ token, origins });
+    this.#onStranger = observer('onStranger', onStranger);
+    this.#options = options;
+    const most = integer('max connections', maxConnections, 1, 65536);
+    this.#maxWait = integer('max wait', maxWait, 1, MOST_MS);
+    const onDropped = ({ peer }: Link, why: string): void =>
+      this.#onStranger(`dropped a connection from ${peer}: ${why}`);
+    this.#waiting = new WaitingLinks({ most, maxWait: this.#maxWait, onDropped });
+  }
+
+  /**
+   * Takes a connection. One that is too much, or comes too late, is closed.
+   * @param peer who it is, for messages.
+   * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that
+   *   does not open.
+   */
+  add(connection: Connectable, peer?: string): Promise<void> {
+    return answering(() => this.#open(connection, peer));
+  }
+
+  /**
+   * For a handler of requests: a POST is a connection over its two bodies, an upgrade one over a
+   * WebSocket, where the runtime hands that to a handler. In workerd all requests of a migration
+   * have to come to the same Durable Object, for streams can't be used in another request's
+   * context.
+   * @returns the answer to give: 400, 401, 403, 405, 501 or 503 to what is no connection.
+   */
+  fetch(request: Request): Promise<Response> {
+    return answering(() => this.#fetch(request));
+  }
+
+  #fetch(request: Request): Response {
+    if (typeof request?.headers?.get !== 'function')
+      refuse('what fetch() takes', request, 'a Request');
+    const { headers } = request;
+    const peer = headers.get('cf-connecting-ip') ?? 'a client';
+    const protocols = headers.get('sec-websocket-protocol');
+    const origin = headers.get('origin');
+    const answer = (status: number, more: Record<string, string> = {}): Response => {
+      const refused = `refused a connection from ${peer} with status ${status}`;
+      this.#onStranger(refused + adviceOn(status, origin));
+      return new Response(null, { status, headers: more });
+    };
+    const authorization = headers.get('authorization');
+    const refusal = refusalOf({ authorization, protocols, origin }, this.#options);
+    if (refusal !== undefined) {
+      return answer(refusal, refusal === 401 ? { 'WWW-Authenticate': 'Bearer' } : {});
+    }
+    if (this.#full) return answer(503, { 'Retry-After': '1' });
+    if (headers.get('upgrade')?.toLowerCase() === 'websocket') {
+      const upgrade = acceptUpgrade(request, protocols?.includes(PROTOCOL) ? PROTOCOL : undefined);
+      if (upgrade === undefined) return answer(501);
+      // It opens once the answer has gone.
+      this.#open(upgrade.socket as unknown as WebSocket, peer).catch(() => {});
+      return upgrade.response;
+    }
+    if (request.method !== METHOD) return answer(405, { Allow: METHOD });
+    if (request.body === null) return answer(400);
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    this.#put(new StreamLink({ readable: request.body, writable }, peer));
+    return new Response(readable, { headers: RESPONSE_HEADERS });
+  }
+
+  /** Takes no more connections, and closes those that nobody has taken. */
+  close(): void {
+    this.#closed = true;
+    this.#take = undefined;
+    this.#waiting.close();
+  }
+
+  /** @internal Hands over those that have come, and all that come. @returns what ends that. */
+  attach(take: (link: Link) => void): () => void {
+    this.#take = take;
+    for (const link of this.#waiting.takeAll()) take(link);
+    return () => {
+      if (this.#take === take) this.#take = undefined;
+    };
+  }
+
+  get #full(): boolean {
+    return this.#closed || (this.#take === undefined && this.#waiting.full);
+  }
+
+  async #open(connection: Connectable, peer?: string): Promise<void> {
+    this.#put(await linkOf(connection, peer, this.#maxWait));
+  }
+
+  #put(link: Link): void {
+    if (this.#full) link.destroy();
+    else if (this.#take !== undefined) this.#take(link);
+    else this.#waiting.add(link);
+  }
+}

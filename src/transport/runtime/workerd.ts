@@ -1,0 +1,53 @@
+import { refusal } from '../adapters/http.ts';
+import { PROTOCOL } from '../adapters/token.ts';
+import type { WebSocketLike } from '../adapters/web-socket.ts';
+import { formatUri } from '../uri.ts';
+import type * as node from './node.ts';
+import { lacking } from '../../util/unsupported.ts';
+import { requestLink, requestsEnd, webSocketLink, within } from './web.ts';
+
+export {
+  descriptorOf,
+  descriptorOutput,
+  loadClientTls,
+  loadServerTls,
+  openDescriptor,
+  openDoor,
+} from './web.ts';
+
+/** workerd's WebSockets have to be accepted before they say anything. */
+type AcceptedSocket = WebSocketLike & { accept(): void };
+declare const WebSocketPair: new () => { 0: AcceptedSocket; 1: AcceptedSocket };
+
+export const dial: typeof node.dial = (uri, options) => {
+  if (uri.kind === 'http' && options.toSource) return requestsEnd();
+  if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
+  if (uri.kind !== 'ws')
+    return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
+  return within(uri, options, async (token) => {
+    // Only a request that asks for the upgrade itself can have headers.
+    const url = formatUri({ ...uri, kind: 'http' });
+    const headers = {
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Protocol': PROTOCOL,
+      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+    };
+    const response = (await fetch(url, { headers })) as Response & {
+      webSocket: AcceptedSocket | null;
+    };
+    if (response.webSocket === null) throw refusal(uri, response.status);
+    response.webSocket.accept();
+    return webSocketLink(response.webSocket, formatUri(uri));
+  });
+};
+
+export const acceptUpgrade: typeof node.acceptUpgrade = (_, protocol) => {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  const response = {
+    status: 101,
+    webSocket: client,
+    headers: protocol === undefined ? {} : { 'Sec-WebSocket-Protocol': protocol },
+  };
+  return { socket: server, response: new Response(null, response as ResponseInit) };
+};

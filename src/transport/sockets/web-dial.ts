@@ -1,0 +1,155 @@
+import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } from 'node:http';
+import { Agent as SecureAgent, request as secureRequest } from 'node:https';
+import { WebSocket } from 'ws';
+import { MultifdError } from '../../util/errors.ts';
+import { METHOD, refusal, requestHeaders, requestPair } from '../adapters/http.ts';
+import { PROTOCOL } from '../adapters/token.ts';
+import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
+import type { DialOptions } from '../listener.ts';
+import { StreamLink } from '../stream-connection.ts';
+import { formatUri, type WebUri } from '../uri.ts';
+import { clientContext, explainTls, isTlsError } from './tls.ts';
+import { webReadable, webWritable } from './web-streams.ts';
+
+/**
+ * One WebSocket, or one POST, to whoever listens there.
+ * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
+ */
+export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamLink> {
+  if (options.tls !== undefined && !uri.secure)
+    throw new MultifdError('ERR_OPTION', `TLS for ${formatUri(uri)}: use wss: or https:`);
+  if (options.tls?.kind === 'psk')
+    throw new MultifdError(
+      'ERR_OPTION',
+      'shared keys are for tcp: and unix:, wss: and https: have certificates',
+    );
+  return new Promise((resolve, reject) => {
+    const { timeout, signal, channel } = options;
+    let cut = (): void => {};
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const fail = (error: MultifdError): void => {
+      settle();
+      cut();
+      reject(error);
+    };
+    const onAbort = (): void =>
+      fail(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel }));
+    const timer = setTimeout(
+      () =>
+        fail(
+          new MultifdError(
+            'ERR_TIMEOUT',
+            `${formatUri(uri)} did not answer within ${timeout / 1000} s`,
+            { channel },
+          ),
+        ),
+      timeout,
+    );
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) return onAbort();
+    const attempt: Attempt = {
+      done(link) {
+        settle();
+        resolve(link);
+      },
+      failed: (cause) => fail(explained(uri, channel, cause)),
+    };
+    cut =
+      uri.kind === 'ws' ? openWebSocket(uri, options, attempt) : openRequest(uri, options, attempt);
+  });
+}
+
+function explained(uri: WebUri, channel: number | 'main', cause: Error): MultifdError {
+  if (cause instanceof MultifdError) return cause;
+  if (isTlsError(cause))
+    return new MultifdError('ERR_TLS', `no TLS with ${formatUri(uri)}: ${explainTls(cause)}`, {
+      channel,
+      cause,
+    });
+  return new MultifdError(
+    'ERR_CONNECT',
+    `${formatUri(uri)} can't be reached: ${cause.message}; is the other end listening?`,
+    { channel, cause },
+  );
+}
+
+interface Attempt {
+  done(link: StreamLink): void;
+  failed(cause: Error): void;
+}
+
+/** @returns what ends it. */
+function openWebSocket(
+  uri: WebUri,
+  { tls, token }: DialOptions,
+  { done, failed }: Attempt,
+): () => void {
+  const socket = new WebSocket(formatUri(uri), [PROTOCOL], {
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE,
+    ...requestOptions(uri, tls),
+    headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
+  });
+  socket.on('error', failed);
+  socket.on('unexpected-response', (request, response) => {
+    failed(refusal(uri, response.statusCode ?? 0));
+    request.destroy();
+  });
+  socket.once('open', () =>
+    done(new StreamLink(webSocketPair(socket as unknown as WebSocketLike), formatUri(uri))),
+  );
+  return () => socket.terminate();
+}
+
+/** @returns what ends it. */
+function openRequest(
+  uri: WebUri,
+  { tls, token }: DialOptions,
+  { done, failed }: Attempt,
+): () => void {
+  // Without keep-alive the end of the response would be the end of the request as well.
+  const agent = uri.secure
+    ? new SecureAgent({ keepAlive: true })
+    : new PlainAgent({ keepAlive: true });
+  const send = uri.secure ? secureRequest : plainRequest;
+  const request = send({
+    host: uri.host,
+    port: uri.port,
+    path: uri.path,
+    method: METHOD,
+    agent,
+    ...requestOptions(uri, tls),
+    headers: requestHeaders(token),
+  });
+  request.once('close', () => agent.destroy());
+  request.flushHeaders();
+  const response = new Promise<ReadableStream<Uint8Array>>((resolve, reject) => {
+    request.once('response', (answer: IncomingMessage) => {
+      if (answer.statusCode === 200) return resolve(webReadable(answer));
+      reject(refusal(uri, answer.statusCode ?? 0));
+      request.destroy();
+    });
+    request.once('error', reject);
+  });
+  response.catch(() => {}); // also of a request that never stood
+  const writable = webWritable(request);
+  request.once('error', failed);
+  request.once('socket', (socket) =>
+    socket.once(uri.secure ? 'secureConnect' : 'connect', () =>
+      done(
+        new StreamLink(
+          requestPair(writable, response, () => request.destroy()),
+          formatUri(uri),
+        ),
+      ),
+    ),
+  );
+  return () => request.destroy();
+}
+
+function requestOptions(uri: WebUri, tls: DialOptions['tls']): object {
+  return uri.secure && tls?.kind === 'x509' ? clientContext(tls) : {};
+}
