@@ -408,7 +408,9 @@ async function main() {
       install(join(staging, name), name, manifest, digests.get(name));
     };
     for (const name of stale) start(name);
-    await Promise.all(building.values());
+    // All of them, also if one fails: what is still at work would bring the folder back.
+    const ends = await Promise.allSettled(building.values());
+    for (const { reason } of ends) if (reason !== undefined) throw reason;
     for (const name of stale) installOnce(name);
     if (first && positionals.length === 0) removeStrays(manifest);
     writeFileSync(`${MANIFEST}.new`, JSON.stringify(manifest));

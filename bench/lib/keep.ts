@@ -4,7 +4,7 @@ import { chartOf } from './chart.ts';
 import type { PartResult } from './part.ts';
 
 /** What is written down: each part as it was measured last. */
-export interface Kept {
+export interface TrackerState {
   parts: PartResult[];
 }
 
@@ -25,7 +25,7 @@ export async function keep(
   const first = parts[0];
   await writeFile(
     file,
-    `${JSON.stringify({ parts } satisfies Kept, (_, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value), 1)}\n`,
+    `${JSON.stringify({ parts } satisfies TrackerState, (_, value: unknown) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value), 1)}\n`,
   );
   const caption =
     first === undefined
@@ -43,7 +43,7 @@ export async function keep(
 
 async function kept(file: string): Promise<PartResult[]> {
   try {
-    return (JSON.parse(await readFile(file, 'utf8')) as Kept).parts;
+    return (JSON.parse(await readFile(file, 'utf8')) as TrackerState).parts;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

@@ -18,7 +18,7 @@ export interface Leaving {
 }
 
 /** Where it goes to. */
-export interface Arriving {
+export interface AcceptQueue {
   room(block: IncomingBlock): WebAssembly.Memory;
   keep(state: { data: Uint8Array }): void;
   start(): void;
@@ -52,7 +52,7 @@ export async function openLeaving({ guest, mib, rate }: Measure): Promise<Leavin
   };
 }
 
-export async function openArriving({ guest, mib }: Measure): Promise<Arriving> {
+export async function openArriving({ guest, mib }: Measure): Promise<AcceptQueue> {
   if (guest === 'synthetic') return new EmptyMemory(mib);
   const home = await Home.open(await readModule());
   return {
@@ -72,7 +72,7 @@ export async function openArriving({ guest, mib }: Measure): Promise<Arriving> {
   };
 }
 
-class EmptyMemory implements Arriving {
+class EmptyMemory implements AcceptQueue {
   writer: Writer | undefined;
   readonly #memory: WebAssembly.Memory;
 

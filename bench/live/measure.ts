@@ -37,7 +37,7 @@ export interface Departure {
 }
 
 /** What a target's process says when all is done. */
-export interface Arrival {
+export interface ClassifiedConnection {
   /** When the guest's first turn ended. */
   first: number;
   /** What came, for comparison with what left. */
@@ -45,7 +45,9 @@ export interface Arrival {
   problems: string[];
 }
 
-export type TargetWord = { kind: 'listening'; uri: string } | { kind: 'arrived'; arrival: Arrival };
+export type TargetWord =
+  | { kind: 'listening'; uri: string }
+  | { kind: 'arrived'; arrival: ClassifiedConnection };
 
 /** Of both ends. */
 export const CHANNELS = 4;

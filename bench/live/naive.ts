@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import type { Arriving, Leaving } from './guests.ts';
+import type { AcceptQueue, Leaving } from './guests.ts';
 
 /** Lengths of the memory and of the other state. */
 const HEADER_BYTES = 16;
@@ -28,7 +28,7 @@ export async function moveNaively({ memory, writer, carry }: Leaving, uri: strin
 
 /** @returns where it waits, and when the program runs here. */
 export async function awaitNaively(
-  place: Arriving,
+  place: AcceptQueue,
 ): Promise<{ uri: string; completed: Promise<unknown> }> {
   const server = createServer({ noDelay: true });
   server.listen(0, '127.0.0.1');
@@ -42,7 +42,7 @@ export async function awaitNaively(
   return { uri: `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`, completed };
 }
 
-async function take(socket: Socket, place: Arriving): Promise<void> {
+async function take(socket: Socket, place: AcceptQueue): Promise<void> {
   let head = Buffer.alloc(0);
   let bytes: Uint8Array | undefined;
   let filled = 0;

@@ -1,5 +1,5 @@
 import { said, withChildren } from '../lib/child.ts';
-import type { Arrival, Departure, Measure, TargetWord } from './measure.ts';
+import type { ClassifiedConnection, Departure, Measure, TargetWord } from './measure.ts';
 
 /** One measurement. Milliseconds. */
 export interface Result {
@@ -46,7 +46,7 @@ export function measureOnce(measure: Measure): Promise<Result> {
   });
 }
 
-function check({ digest }: Departure, arrival: Arrival): void {
+function check({ digest }: Departure, arrival: ClassifiedConnection): void {
   if (digest !== arrival.digest) throw new Error('what came is not what left');
   if (arrival.problems.length > 0) throw new Error(arrival.problems.join('; '));
 }

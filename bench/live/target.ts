@@ -1,11 +1,11 @@
 /** The process that a program comes to. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { receive } from 'multifd';
-import { type Arriving, openArriving } from './guests.ts';
-import { type Arrival, CHANNELS, type Measure, type TargetWord } from './measure.ts';
+import { type AcceptQueue, openArriving } from './guests.ts';
+import { type ClassifiedConnection, CHANNELS, type Measure, type TargetWord } from './measure.ts';
 import { awaitNaively } from './naive.ts';
 
-async function wait(measure: Measure): Promise<Arrival> {
+async function wait(measure: Measure): Promise<ClassifiedConnection> {
   const place = await openArriving(measure);
   const { uri, completed } =
     measure.method === 'naive' ? await awaitNaively(place) : await awaitLive(place);
@@ -17,7 +17,7 @@ async function wait(measure: Measure): Promise<Arrival> {
   return { first: writer.firstCommit, digest: place.digest(), problems: place.problems() };
 }
 
-function awaitLive(place: Arriving): Promise<{ uri: string; completed: Promise<unknown> }> {
+function awaitLive(place: AcceptQueue): Promise<{ uri: string; completed: Promise<unknown> }> {
   return receive({
     uri: 'tcp:127.0.0.1:0',
     channels: CHANNELS,

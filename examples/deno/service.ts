@@ -7,7 +7,7 @@
  *     curl -X POST -H 'Authorization: Bearer secret'
  *     '127.0.0.1:8001/move?to=ws://127.0.0.1:8002/multifd'
  */
-import { Guest, Inbox, MultifdError, receive } from 'multifd';
+import { Guest, ConnectionQueue, MultifdError, receive } from 'multifd';
 
 const [port, mode] = Deno.args;
 const token = Deno.env.get('TOKEN');
@@ -29,7 +29,7 @@ const guest = new Guest({
   },
 });
 
-const inbox = new Inbox({ token });
+const inbox = new ConnectionQueue({ token });
 if (!serving) {
   await receive({
     inbox,

@@ -1,4 +1,4 @@
-import { Inbox, MultifdError, receive, send } from 'multifd/workerd';
+import { ConnectionQueue, MultifdError, receive, send } from 'multifd/workerd';
 import { discardArriving, HELD, imageIntake } from './image-intake.ts';
 import { serveImage } from './serve-image.ts';
 import { type ImageRecord, StoredImage } from './stored-image.ts';
@@ -26,7 +26,7 @@ export class ImageHolder {
   readonly #channels: number;
   #held: StoredImage | undefined;
   /** Of the migration that is on its way to here. */
-  #inbox: Inbox | undefined;
+  #inbox: ConnectionQueue | undefined;
 
   constructor(state: State, { CHANNELS }: Settings) {
     const { storage } = state;
@@ -55,7 +55,7 @@ export class ImageHolder {
   /** Takes a connection of a migration to here; the first one begins it. */
   async #receive(request: Request): Promise<Response> {
     if (this.#inbox === undefined) {
-      const inbox = new Inbox();
+      const inbox = new ConnectionQueue();
       this.#inbox = inbox;
       void this.#take(inbox).finally(() => {
         this.#inbox = undefined;
@@ -65,7 +65,7 @@ export class ImageHolder {
     return this.#inbox.fetch(request);
   }
 
-  async #take(inbox: Inbox): Promise<void> {
+  async #take(inbox: ConnectionQueue): Promise<void> {
     try {
       const { completed } = await receive({
         inbox,

@@ -6,7 +6,7 @@ import {
   type PagesInPlace,
   type PageSource,
   type PlaceOf,
-  type SourceDescriptor,
+  type BlockSourceSpec,
 } from './page-sources.ts';
 import type { PageTarget } from './page-targets.ts';
 import type { RamPayload } from './payloads.ts';
@@ -44,7 +44,7 @@ export class Batcher {
   constructor(
     { arena, scratch: at }: ChannelContext,
     { module, pageSize, areas }: ChannelBasics,
-    sources: readonly SourceDescriptor[],
+    sources: readonly BlockSourceSpec[],
   ) {
     const core = instantiateCoreSync(arena.handle.memory, module);
     const scratch = new Scratch(arena.buffer, at, pageSize);
@@ -65,13 +65,13 @@ export class Batcher {
     const { count, detect } = batch;
     if (batch.zero) return { normal: 0, zero: count, content: [], staged: false };
     const source = batch.staged ? undefined : this.#sources[batch.block];
-    const straight = placeOf !== undefined && source?.read !== undefined;
+    const direct = placeOf !== undefined && source?.read !== undefined;
     // What is known to be zero is neither loaded nor looked at.
     const known =
-      (detect || straight) && source?.markAbsent !== undefined
+      (detect || direct) && source?.markAbsent !== undefined
         ? this.#markAbsent(batch, source, count)
         : count;
-    if (straight) {
+    if (direct) {
       const runs = this.#runs(batch, known);
       for (let run = 0; run < runs; run++) {
         const offset = this.scratch.runOffset(run);

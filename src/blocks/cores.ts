@@ -1,6 +1,6 @@
 import { compileCore, coreKind, type CoreModules } from '../core/index.ts';
 import { canShare } from '../engine/group.ts';
-import type { TargetDescriptor } from './page-targets.ts';
+import type { BlockTargetSpec } from './page-targets.ts';
 
 /**
  * The core over a migration's arena, which is shared memory unless its channels run in this thread
@@ -16,7 +16,7 @@ export async function coreFor(modules: CoreModules, inline: boolean): Promise<We
  * @param given those that there are already.
  */
 export async function targetCores(
-  targets: readonly TargetDescriptor[],
+  targets: readonly BlockTargetSpec[],
   given: CoreModules,
 ): Promise<CoreModules> {
   const modules: CoreModules = {};

@@ -7,7 +7,7 @@ import type { RamPayload } from './payloads.ts';
 import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 
 /** How a channel gets at a block's pages. Structured-cloneable. */
-export type SourceDescriptor =
+export type BlockSourceSpec =
   /**
    * Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero
    * pages.
@@ -92,7 +92,7 @@ export interface SourceContext {
 
 /** @returns undefined for a block whose pages come staged. */
 export function createPageSource(
-  descriptor: SourceDescriptor,
+  descriptor: BlockSourceSpec,
   block: number,
   context: SourceContext,
 ): PageSource | undefined {
@@ -112,7 +112,7 @@ class MemorySource implements PageSource, PagesInPlace {
   readonly #zeros: ZeroPages;
 
   constructor(
-    { shared, byteOffset, byteLength }: SourceDescriptor & { kind: 'memory' },
+    { shared, byteOffset, byteLength }: BlockSourceSpec & { kind: 'memory' },
     context: SourceContext,
   ) {
     const memory = shared instanceof WebAssembly.Memory ? shared : undefined;
@@ -172,9 +172,9 @@ class MemorySource implements PageSource, PagesInPlace {
 /** A file that holds all of the block. */
 class FileSource implements PageSource {
   protected readonly context: SourceContext;
-  protected readonly file: SourceDescriptor & { kind: 'file' };
+  protected readonly file: BlockSourceSpec & { kind: 'file' };
 
-  constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext) {
+  constructor(file: BlockSourceSpec & { kind: 'file' }, context: SourceContext) {
     this.file = file;
     this.context = context;
   }
@@ -204,7 +204,7 @@ class SparseFileSource extends FileSource {
   readonly #present: number;
   readonly #gap = new Uint8Array(GAP_BYTES);
 
-  constructor(file: SourceDescriptor & { kind: 'file' }, context: SourceContext, present: number) {
+  constructor(file: BlockSourceSpec & { kind: 'file' }, context: SourceContext, present: number) {
     super(file, context);
     this.#present = present;
   }

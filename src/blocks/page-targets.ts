@@ -20,7 +20,7 @@ export interface PageSink {
  * How a channel gets a block's pages to where they belong. All but `sink`, and memory that is not
  * shared, can be posted to another thread.
  */
-export type TargetDescriptor =
+export type BlockTargetSpec =
   /**
    * From the memory's start on. It may grow between two rounds. `zeroed`: it was all zero before
    * anything came.
@@ -49,7 +49,7 @@ export interface PageTarget {
   /**
    * Pages are where they belong: whoever has read straight to there says so, if it is asked for.
    */
-  placed?(pages: PageList): void;
+  markWritten?(pages: PageList): void;
   /**
    * Stores pages.
    * @param content one piece that has them all, one behind the other, or a piece for each run of
@@ -80,11 +80,11 @@ export interface TargetContext {
  * exchanges between two rounds is the one that counts from then on.
  */
 export class PageTargets {
-  readonly #descriptors: readonly TargetDescriptor[];
+  readonly #descriptors: readonly BlockTargetSpec[];
   readonly #context: TargetContext;
-  readonly #made: { descriptor: TargetDescriptor; target: PageTarget }[] = [];
+  readonly #made: { descriptor: BlockTargetSpec; target: PageTarget }[] = [];
 
-  constructor(descriptors: readonly TargetDescriptor[], context: TargetContext) {
+  constructor(descriptors: readonly BlockTargetSpec[], context: TargetContext) {
     this.#descriptors = descriptors;
     this.#context = context;
   }
@@ -103,7 +103,7 @@ export class PageTargets {
 }
 
 function createPageTarget(
-  descriptor: TargetDescriptor,
+  descriptor: BlockTargetSpec,
   block: number,
   { core, modules, scratch, pageSize, arena, areas }: TargetContext,
 ): PageTarget {
@@ -240,7 +240,7 @@ function memoryTarget(
   };
   return {
     place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
-    ...(written !== undefined && { placed: (pages: PageList) => written.mark(pages) }),
+    ...(written !== undefined && { markWritten: (pages: PageList) => written.mark(pages) }),
     write(pages, content) {
       runs.eachWith(pages, content, (offset, bytes) =>
         reach(offset + bytes.length).set(bytes, offset),
@@ -253,7 +253,7 @@ function memoryTarget(
 }
 
 function fileTarget(
-  { fd, position }: TargetDescriptor & { kind: 'file' },
+  { fd, position }: BlockTargetSpec & { kind: 'file' },
   bitmap: number,
   core: CoreExports,
   pageSize: number,

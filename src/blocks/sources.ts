@@ -1,9 +1,7 @@
 import { DESCRIPTORS_CROSS_THREADS, openFile, readAt } from '#files';
 import { canPost, isSharedBuffer } from '../util/bytes.ts';
 import { bytesOfView, givenMethods, givenPath, integer, refuse } from '../util/checks.ts';
-import type { ImageBlock, ImageReader } from '../image/mapped-ram/reader.ts';
-import { BlockContent } from '../image/mapped-ram/read-ahead.ts';
-import type { SourceDescriptor } from './page-sources.ts';
+import type { BlockSourceSpec } from './page-sources.ts';
 
 /** A user's own pages: read once per round, in any order, in pieces of whole pages. */
 export interface PageSource {
@@ -36,7 +34,7 @@ export interface OpenBlock {
   readonly id: string;
   /** Bytes of content; what is missing to a whole page is zero. */
   readonly byteLength: number;
-  readonly descriptor: SourceDescriptor;
+  readonly descriptor: BlockSourceSpec;
   /** Which pages there are, one bit each; without it, all. */
   readonly bitmap?: Uint8Array;
   /** Fills `into` with what is at byte `offset`, zeros behind the end. */
@@ -123,28 +121,8 @@ async function fileBlock(id: string, path: string): Promise<OpenBlock> {
   };
 }
 
-function fileDescriptor(file: Omit<SourceDescriptor & { kind: 'file' }, 'kind'>): SourceDescriptor {
+export function fileDescriptor(
+  file: Omit<BlockSourceSpec & { kind: 'file' }, 'kind'>,
+): BlockSourceSpec {
   return DESCRIPTORS_CROSS_THREADS ? { kind: 'file', ...file } : { kind: 'staged' };
-}
-
-/**
- * A block of an image, without its zero pages. The image is the caller's to verify and to close.
- */
-export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
-  const { id, usedLength: length, pagesOffset: position } = block;
-  const { fd, name } = image;
-  const content = new BlockContent(image, block, bitmap);
-  const descriptor: SourceDescriptor =
-    fd === undefined
-      ? { kind: 'staged' }
-      : fileDescriptor({ fd, name, position, length, sparse: true });
-  return {
-    id,
-    byteLength: length,
-    descriptor,
-    // Pages that are read here come with zeros for what is not present.
-    ...(descriptor.kind === 'file' && { bitmap }),
-    read: (offset, into) => content.read(offset, into),
-    close() {},
-  };
 }

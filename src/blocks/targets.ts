@@ -4,7 +4,7 @@ import { givenMethods } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/growing-bytes.ts';
 import type { Configuration } from '../stream/index.ts';
-import type { PageSink, TargetDescriptor } from './page-targets.ts';
+import type { PageSink, BlockTargetSpec } from './page-targets.ts';
 import type { DeviceState } from './payloads.ts';
 import { ownRecords } from './device-records.ts';
 
@@ -140,11 +140,11 @@ export function memorySink(
  * @param zeroed whether those that are memory are all zero.
  * @throws MultifdError ERR_BLOCK_LENGTH when a target is too small, and is no memory that can grow.
  */
-export function describeTargets(
+export function targetSpecs(
   targets: readonly SinkTarget[],
   blocks: readonly IncomingBlock[],
   zeroed: boolean,
-): TargetDescriptor[] {
+): BlockTargetSpec[] {
   // A memory that grows may take its buffer from under another target: that one is looked at
   // afterwards.
   for (const [index, target] of targets.entries())
@@ -171,7 +171,7 @@ function describeTarget(
   target: SinkTarget,
   { id, usedLength }: IncomingBlock,
   zeroed: boolean,
-): TargetDescriptor {
+): BlockTargetSpec {
   if (target instanceof WebAssembly.Memory) return { kind: 'memory', memory: target, zeroed };
   if (isRegion(target)) return { kind: 'file', fd: target.fd, position: target.position };
   if (!isBytes(target)) return { kind: 'sink', sink: target };
@@ -220,17 +220,17 @@ function isSharedTarget(target: BlockTarget): boolean {
 /**
  * Bytes of a target, all that it may ever have, of which has to be noted which pages were written.
  */
-export function writtenBytes(descriptor: TargetDescriptor): number {
+export function writtenBytes(descriptor: BlockTargetSpec): number {
   if (descriptor.kind === 'memory') return descriptor.zeroed ? WASM_BYTES : 0;
   return descriptor.kind === 'bytes' && descriptor.zeroed ? viewOf(descriptor.span).length : 0;
 }
 
-export function isMemory({ kind }: TargetDescriptor): boolean {
+export function isMemory({ kind }: BlockTargetSpec): boolean {
   return kind === 'memory' || kind === 'bytes';
 }
 
 /** Whether a thread other than this one can reach the target. */
-export function isShareable(descriptor: TargetDescriptor): boolean {
+export function isShareable(descriptor: BlockTargetSpec): boolean {
   switch (descriptor.kind) {
     case 'file':
       return DESCRIPTORS_CROSS_THREADS;
@@ -248,8 +248,8 @@ export function isShareable(descriptor: TargetDescriptor): boolean {
  * describes.
  */
 export function reachesAll(
-  posted: TargetDescriptor,
-  grown: TargetDescriptor,
+  posted: BlockTargetSpec,
+  grown: BlockTargetSpec,
   { usedLength }: IncomingBlock,
 ): boolean {
   if (posted.kind === 'memory') return grown.kind === 'memory' && grown.memory === posted.memory;

@@ -3,13 +3,13 @@ import type { CoreModules } from '../core/index.ts';
 import type { ChannelContext, SendProgram } from '../engine/program.ts';
 import { bitmapAddress } from '../blocks/areas.ts';
 import { Batcher, type ChannelBasics, Counter } from '../blocks/batcher.ts';
-import type { SourceDescriptor } from '../blocks/page-sources.ts';
-import { PageTargets, type TargetDescriptor } from '../blocks/page-targets.ts';
+import type { BlockSourceSpec } from '../blocks/page-sources.ts';
+import { PageTargets, type BlockTargetSpec } from '../blocks/page-targets.ts';
 import { RAM, RamPayload } from '../blocks/payloads.ts';
 
 export interface CopyChannelData extends ChannelBasics {
-  sources: SourceDescriptor[];
-  targets: TargetDescriptor[];
+  sources: BlockSourceSpec[];
+  targets: BlockTargetSpec[];
   targetModules: CoreModules;
 }
 

@@ -1,22 +1,28 @@
-import { descriptorOf } from '#sockets';
+import { socketFdOf } from '#sockets';
 import { INITIAL_LENGTH } from '../core/index.ts';
 import { inlineLauncher, type Launcher, workerLauncher } from '../engine/launch.ts';
 import type { ChannelContext } from '../engine/program.ts';
-import type { ThreadStock } from '../engine/threads/prestarted.ts';
+import type { PrestartedWorkers } from '../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../engine/threads/thread.ts';
-import { pour } from '../transport/pipe.ts';
-import { LinkInput } from '../transport/connection-input.ts';
-import type { Descriptor } from '../transport/sockets/descriptor.ts';
+import { pipe } from '../transport/pipe.ts';
+import { ConnectionInput } from '../transport/connection-input.ts';
+import type { SocketFd } from '../transport/sockets/descriptor.ts';
 import { type PortData, portLauncher } from './relay.ts';
 import { createReceiveChannel, type ReceiveChannelData } from './receive.ts';
-import type { Connection } from '../migration/incoming/connections.ts';
+import type { Connection } from '../transport/connection.ts';
+
+/** A connection that has said what it is, and what was read of it beyond that. */
+export interface IdentifiedConnection {
+  connection: Connection;
+  rest: Uint8Array;
+}
 
 /**
  * How a channel in a thread of its own gets its connection: by its descriptor, or through a port to
  * its owner's thread. `rest`: what was read of it already.
  */
 export type ReceiveWorkerData = ReceiveChannelData &
-  ({ descriptor: Descriptor } | (PortData & { descriptor: undefined; rest: Uint8Array }));
+  ({ descriptor: SocketFd } | (PortData & { descriptor: undefined; rest: Uint8Array }));
 
 export interface ReceiveChannels {
   launcher: Launcher;
@@ -26,20 +32,22 @@ export interface ReceiveChannels {
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
 export function receiveChannels(
-  connections: readonly Connection[],
+  connections: readonly IdentifiedConnection[],
   data: ReceiveChannelData,
-  module: WorkerModule | ThreadStock | undefined,
+  module: WorkerModule | PrestartedWorkers | undefined,
 ): ReceiveChannels {
   if (module === undefined)
     return { launcher: inlineChannels(connections), data: connections.map(() => data) };
-  const descriptors = takeDescriptors(connections);
+  const descriptors = takeSocketFds(connections);
   if (descriptors !== undefined)
     return {
       launcher: workerLauncher(module),
       data: descriptors.map((descriptor) => ({ ...data, descriptor })),
     };
   return {
-    launcher: portLauncher(module, (channel, posted) => pour(connections[channel]!.link, posted)),
+    launcher: portLauncher(module, (channel, posted) =>
+      pipe(connections[channel]!.connection, posted),
+    ),
     data: connections.map(({ rest }) => ({
       ...data,
       descriptor: undefined,
@@ -51,22 +59,22 @@ export function receiveChannels(
 /**
  * Either all connections of a migration have one or none has: nothing was taken from those before.
  */
-function takeDescriptors(connections: readonly Connection[]): Descriptor[] | undefined {
-  const descriptors: Descriptor[] = [];
-  for (const [id, { link, rest }] of connections.entries()) {
-    const descriptor = descriptorOf(link, id, rest, INITIAL_LENGTH);
+function takeSocketFds(connections: readonly IdentifiedConnection[]): SocketFd[] | undefined {
+  const descriptors: SocketFd[] = [];
+  for (const [id, { connection, rest }] of connections.entries()) {
+    const descriptor = socketFdOf(connection, id, rest, INITIAL_LENGTH);
     if (descriptor === undefined) return undefined;
     descriptors.push(descriptor);
   }
   return descriptors;
 }
 
-function inlineChannels(connections: readonly Connection[]): Launcher {
+function inlineChannels(connections: readonly IdentifiedConnection[]): Launcher {
   return inlineLauncher((context: ChannelContext<ReceiveChannelData>) => {
-    const { link, rest } = connections[context.id]!;
+    const { connection, rest } = connections[context.id]!;
     return createReceiveChannel(
       context,
-      (onBytes) => new LinkInput(link, context.id, rest, INITIAL_LENGTH, onBytes),
+      (onBytes) => new ConnectionInput(connection, context.id, rest, INITIAL_LENGTH, onBytes),
     );
   });
 }

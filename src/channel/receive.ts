@@ -1,4 +1,3 @@
-import { createDecoder } from '#codecs';
 import {
   COMPRESSION,
   type CoreModules,
@@ -18,18 +17,19 @@ import {
   REFUSAL,
   VERSION,
 } from '../core/index.ts';
-import type { Compression } from '../compression/index.ts';
+import { createDecoder } from '#codecs';
+import { type Compression } from '../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../engine/program.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { Input } from '../transport/input.ts';
 import { BATCH_BYTES, Scratch } from '../blocks/areas.ts';
 import { type ChannelBasics, Counter } from '../blocks/batcher.ts';
-import { PageTargets, type TargetDescriptor } from '../blocks/page-targets.ts';
+import { PageTargets, type BlockTargetSpec } from '../blocks/page-targets.ts';
 import type { DeviceState } from '../blocks/payloads.ts';
 
 export interface ReceiveChannelData extends ChannelBasics {
   compression: Compression;
-  targets: TargetDescriptor[];
+  targets: BlockTargetSpec[];
   targetModules: CoreModules;
   /** Largest device-state payload taken, in bytes. */
   deviceStateLimit: number;
@@ -206,7 +206,7 @@ export async function createReceiveChannel(
         decoder === undefined
           ? fillInPlace(views)
           : unpack(bytes, (packed) => decoder.decodeInPlace!(packed, views));
-      return then(filled, () => target.placed?.({ offsets, count }));
+      return then(filled, () => target.markWritten?.({ offsets, count }));
     }
     const content = payload.subarray(0, count * pageSize);
     const filled =

@@ -1,21 +1,21 @@
 import { Arena } from '../engine/arena.ts';
 import type { LaunchedChannel, Launcher } from '../engine/launch.ts';
 import { workerLauncher } from '../engine/launch.ts';
-import type { ThreadStock } from '../engine/threads/prestarted.ts';
+import type { PrestartedWorkers } from '../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../engine/threads/thread.ts';
 import { MultifdError } from '../util/errors.ts';
 import { messagePortPair } from '../transport/adapters/message-port.ts';
-import type { Link } from '../transport/connection.ts';
-import { StreamLink } from '../transport/stream-connection.ts';
+import type { Connection } from '../transport/connection.ts';
+import { StreamConnection } from '../transport/stream-connection.ts';
 
 /** What a channel's thread gets instead of a connection that only the owner's thread can have. */
 export interface PortData {
-  link: MessagePort;
+  connection: MessagePort;
 }
 
 /** In the channel's thread: the connection at the other end of the port. */
-export function linkOfPort({ link }: PortData): Link {
-  return new StreamLink(messagePortPair(link), "the owner's thread");
+export function connectionOfPort({ connection }: PortData): Connection {
+  return new StreamConnection(messagePortPair(connection), "the owner's thread");
 }
 
 /**
@@ -27,14 +27,14 @@ export function linkOfPort({ link }: PortData): Link {
  */
 export type Carry = (
   channel: number,
-  posted: Link,
+  posted: Connection,
   signal: AbortSignal,
   cut: AbortSignal,
 ) => Promise<void>;
 
 /** Channels as workers, over connections that stay in this thread. */
-export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): Launcher {
-  const workers = workerLauncher(module, (data) => [(data as PortData).link]);
+export function portLauncher(module: WorkerModule | PrestartedWorkers, carry: Carry): Launcher {
+  const workers = workerLauncher(module, (data) => [(data as PortData).connection]);
   return {
     inline: false,
     launch(start, report): LaunchedChannel {
@@ -42,7 +42,7 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
       const { port1, port2 } = new MessageChannel();
       const { unfailed } = new Arena(start.arena);
       const opening = new AbortController();
-      const posted = new StreamLink(messagePortPair(port1), `channel ${id}`);
+      const posted = new StreamConnection(messagePortPair(port1), `channel ${id}`);
       const cutting = new AbortController();
       // The other end of the connection may say nothing any more, and not close it either.
       const cut = new Promise<void>((resolve) =>
@@ -60,7 +60,7 @@ export function portLauncher(module: WorkerModule | ThreadStock, carry: Carry): 
         cutting.abort();
       };
       const channel = workers.launch(
-        { ...start, data: { ...(start.data as object), link: port2 } satisfies PortData },
+        { ...start, data: { ...(start.data as object), connection: port2 } satisfies PortData },
         report,
       );
       return {

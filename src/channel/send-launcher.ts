@@ -1,11 +1,11 @@
 import { type Launcher, inlineLauncher, workerLauncher } from '../engine/launch.ts';
 import type { ChannelContext } from '../engine/program.ts';
-import type { ThreadStock } from '../engine/threads/prestarted.ts';
+import type { PrestartedWorkers } from '../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../engine/threads/thread.ts';
 import { join } from '../transport/pipe.ts';
-import { linkOfPort, type PortData, portLauncher } from './relay.ts';
+import { connectionOfPort, type PortData, portLauncher } from './relay.ts';
 import { createSendChannel, type OpenChannel, type SendChannelData } from './send.ts';
-import { dialRoute, type OutgoingLinks, type Route } from '../transport/endpoint.ts';
+import { dialRoute, type OutgoingEndpoint, type Route } from '../transport/endpoint.ts';
 
 /**
  * How a channel in a thread of its own gets its connection: it dials, or has a port to one in its
@@ -18,7 +18,7 @@ export type SendWorkerData = SendChannelData &
 export function openOwn(data: SendWorkerData, channel: number): OpenChannel {
   return data.route !== undefined
     ? (signal) => dialRoute(data.route, channel, signal)
-    : async () => linkOfPort(data);
+    : async () => connectionOfPort(data);
 }
 
 export interface SendChannels {
@@ -36,17 +36,17 @@ export interface SendChannels {
  * @param module of their workers; undefined: they run in this thread.
  */
 export function sendChannels(
-  links: OutgoingLinks,
+  connections: OutgoingEndpoint,
   channels: number,
-  module: WorkerModule | ThreadStock | undefined,
+  module: WorkerModule | PrestartedWorkers | undefined,
 ): SendChannels {
   if (module === undefined) {
     const launcher = inlineLauncher((context: ChannelContext<SendChannelData>) =>
-      createSendChannel(context, (signal) => links.open(context.id, signal)),
+      createSendChannel(context, (signal) => connections.open(context.id, signal)),
     );
     return { launcher, connected: Promise.resolve() };
   }
-  if (links.route !== undefined)
+  if (connections.route !== undefined)
     return { launcher: workerLauncher(module), connected: Promise.resolve() };
   let missing = channels;
   let resolve = (): void => {};
@@ -54,11 +54,11 @@ export function sendChannels(
     resolve = resolved;
   });
   const launcher = portLauncher(module, async (channel, posted, signal, cut) => {
-    const link = await links.open(channel, signal);
+    const connection = await connections.open(channel, signal);
     if (--missing === 0) resolve();
-    if (cut.aborted) return link.destroy();
-    cut.addEventListener('abort', () => link.destroy(), { once: true });
-    await join(posted, link);
+    if (cut.aborted) return connection.destroy();
+    cut.addEventListener('abort', () => connection.destroy(), { once: true });
+    await join(posted, connection);
   });
   return { launcher, connected };
 }

@@ -1,5 +1,4 @@
-import { createEncoder } from '#codecs';
-import { descriptorOutput } from '#sockets';
+import { fdOutput } from '#sockets';
 import { totalLength } from '../util/bytes.ts';
 import {
   COMPRESSION,
@@ -9,26 +8,27 @@ import {
   INITIAL_LENGTH,
   ramHeaderLength,
 } from '../core/index.ts';
-import type { CodecLevels, Compression } from '../compression/index.ts';
+import { createEncoder } from '#codecs';
+import { type CodecLevels, type Compression } from '../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../engine/program.ts';
 import type { Slot } from '../engine/slot.ts';
-import { LinkOutput } from '../transport/connection-output.ts';
-import type { Link } from '../transport/connection.ts';
+import { ConnectionOutput } from '../transport/connection-output.ts';
+import type { Connection } from '../transport/connection.ts';
 import type { Output } from '../transport/output.ts';
 import { blockIdAddress, PACKETS_AT_ONCE } from '../blocks/areas.ts';
 import { Batcher, type ChannelBasics, Counter } from '../blocks/batcher.ts';
-import type { SourceDescriptor } from '../blocks/page-sources.ts';
+import type { BlockSourceSpec } from '../blocks/page-sources.ts';
 import { DEVICE_STATE, DeviceStatePayload, RAM, RamPayload } from '../blocks/payloads.ts';
 
 export interface SendChannelData extends ChannelBasics, CodecLevels {
   /** 16 bytes. */
   uuid: Uint8Array;
   compression: Compression;
-  sources: SourceDescriptor[];
+  sources: BlockSourceSpec[];
 }
 
 /** Opens the channel's connection; `signal` fires when it is not wanted any more. */
-export type OpenChannel = (signal: AbortSignal) => Promise<Link>;
+export type OpenChannel = (signal: AbortSignal) => Promise<Connection>;
 
 /** A multifd channel, sending end: one connection, packets of RAM and of device state. */
 export async function createSendChannel(
@@ -52,7 +52,7 @@ export async function createSendChannel(
   let inSlot = false;
   let atOnce = 1;
   const stopping = new AbortController();
-  let link: Link | undefined;
+  let connection: Connection | undefined;
   let output: Output | undefined;
 
   const write = (views: Uint8Array[]): void | Promise<void> => output!.write(views);
@@ -145,11 +145,11 @@ export async function createSendChannel(
   return {
     kind: 'send',
     async open() {
-      link = await openChannel(stopping.signal);
+      connection = await openChannel(stopping.signal);
       const onBytes = (bytes: number): void => void (counters[Counter.BYTES]! += bytes);
       output =
-        (mayBlock ? descriptorOutput(link, id, arena, onBytes) : undefined) ??
-        new LinkOutput(link, id, onBytes);
+        (mayBlock ? fdOutput(connection, id, arena, onBytes) : undefined) ??
+        new ConnectionOutput(connection, id, onBytes);
       atOnce = output.gathers ? PACKETS_AT_ONCE : 1;
       scratch.bytes(scratch.info, uuid.length).set(uuid);
       core.fillInitial(scratch.header, scratch.info, id);
@@ -186,14 +186,14 @@ export async function createSendChannel(
       // is.
       if (!arena.unfailed()) {
         stopping.abort();
-        link?.destroy();
+        connection?.destroy();
       }
     },
     async close(failed) {
       encoder?.close();
-      if (link === undefined) return;
-      if (failed) link.destroy();
-      else await link.finish();
+      if (connection === undefined) return;
+      if (failed) connection.destroy();
+      else await connection.finish();
     },
   };
 }

@@ -1,5 +1,5 @@
 import { MultifdError } from '../util/errors.ts';
-import { type MigrationStatistics, Recorder } from '../migration/statistics.ts';
+import { type MigrationStatistics, StatisticsCollector } from '../migration/statistics.ts';
 import { printable } from './output/format.ts';
 import type { OutputOptions } from './options.ts';
 import { interruptible } from './run.ts';
@@ -20,7 +20,7 @@ export function reportStranger({ quiet }: OutputOptions): (why: string) => void 
 
 /** Statistics of a migration that has not begun. */
 export function noStatistics(pageSize: number): MigrationStatistics {
-  return new Recorder(pageSize).snapshot();
+  return new StatisticsCollector(pageSize).snapshot();
 }
 
 /**

@@ -14,7 +14,7 @@ import {
   State,
 } from './layout.ts';
 import { Mutex, Semaphore, type Words } from './semaphore.ts';
-import { Sleepers } from './sleepers.ts';
+import { PromiseWaiters } from './sleepers.ts';
 import { Slot } from './slot.ts';
 
 /**
@@ -24,7 +24,7 @@ export interface ArenaHandle {
   memory: WebAssembly.Memory;
   geometry: Geometry;
   /** Who waits, where all who do are tasks of one thread. */
-  sleepers?: Sleepers;
+  waiters?: PromiseWaiters;
 }
 
 /** The words of a channel that are 0 or 1. */
@@ -57,7 +57,7 @@ export class Arena {
   readonly slots: readonly Slot[];
 
   constructor(handle: ArenaHandle) {
-    const { memory, geometry, sleepers } = handle;
+    const { memory, geometry, waiters } = handle;
     const layout = layOut(geometry);
     // The arena is never grown, so the buffer stays.
     const buffer: ArrayBufferLike = memory.buffer;
@@ -66,11 +66,11 @@ export class Arena {
     this.layout = layout;
     this.buffer = buffer;
     this.words = words;
-    this.channelsReady = new Semaphore(words, EngineWord.CHANNELS_READY, sleepers);
-    this.sendLock = new Mutex(words, EngineWord.SEND_LOCK, sleepers);
+    this.channelsReady = new Semaphore(words, EngineWord.CHANNELS_READY, waiters);
+    this.sendLock = new Mutex(words, EngineWord.SEND_LOCK, waiters);
     this.channels = Array.from({ length: geometry.channels }, (_, id) => ({
-      sem: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM, sleepers),
-      semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC, sleepers),
+      sem: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM, waiters),
+      semSync: new Semaphore(words, layout.channel(id) / 4 + ChannelWord.SEM_SYNC, waiters),
       counters: new Float64Array(buffer, layout.channel(id) + COUNTERS_OFFSET, COUNTERS),
     }));
     this.slots = Array.from(
@@ -103,7 +103,7 @@ export class Arena {
     // Where no other thread can be, promises do for shared memory as well; in workerd those of
     // Atomics.waitAsync settle outside of every request, which never sees them.
     const alone = !shared || !hasThreads();
-    const arena = new Arena({ memory, geometry, ...(alone && { sleepers: new Sleepers() }) });
+    const arena = new Arena({ memory, geometry, ...(alone && { waiters: new PromiseWaiters() }) });
     for (let id = 0; id < geometry.channels; id++) arena.setChannelSlot(id, arena.slots[id]!);
     for (let n = 0; n < geometry.clients; n++)
       arena.setClientSlot(n, arena.slots[geometry.channels + n]!);
@@ -168,11 +168,11 @@ export class Arena {
       if (Atomics.compareExchange(this.words, EngineWord.STATE, state, to) !== state) continue;
       if (this.shared)
         Atomics.notify(this.words as Int32Array<SharedArrayBuffer>, EngineWord.STATE);
-      this.sendLock.rouse();
-      this.channelsReady.flood();
+      this.sendLock.wakeAll();
+      this.channelsReady.releaseAll();
       for (const { sem, semSync } of this.channels) {
-        sem.flood();
-        semSync.flood();
+        sem.releaseAll();
+        semSync.releaseAll();
       }
       return true;
     }

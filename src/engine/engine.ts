@@ -91,9 +91,9 @@ export class Engine {
    * @throws the first channel's error; {@link abort} then waits until nothing is left of the
    *   others.
    */
-  start(options: { gently?: boolean } = {}): Promise<void> {
+  start(options: { lowPriority?: boolean } = {}): Promise<void> {
     return answering(() =>
-      this.group.start(this.#channels, givenObject('start', options).gently ?? false),
+      this.group.start(this.#channels, givenObject('start', options).lowPriority ?? false),
     );
   }
 

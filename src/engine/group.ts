@@ -68,7 +68,7 @@ export class ChannelGroup {
    * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece
    *   of data a channel, or on a second call.
    */
-  async start(data: readonly unknown[], gently = false): Promise<void> {
+  async start(data: readonly unknown[], lowPriority = false): Promise<void> {
     const count = this.arena.channels.length;
     if (data.length !== count)
       throw new MultifdError(
@@ -81,7 +81,7 @@ export class ChannelGroup {
       if (this.error !== undefined) break;
       try {
         const channel = this.#launcher.launch(
-          { arena: this.arena.handle, id, data: own, gently },
+          { arena: this.arena.handle, id, data: own, lowPriority },
           (event) => this.#hear(id, event),
         );
         // A launcher may be anybody's: one whose channel is gone in a way of its own is waited for
@@ -93,7 +93,7 @@ export class ChannelGroup {
       } catch (thrown) {
         this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }));
       }
-      if (gently) await this.#isOpen(id + 1);
+      if (lowPriority) await this.#isOpen(id + 1);
     }
     await this.#isOpen(count);
   }
@@ -171,7 +171,7 @@ export class ChannelGroup {
     let patient = true;
     const overdue = setTimeout(() => {
       patient = false;
-      sendLock.rouse();
+      sendLock.wakeAll();
     }, GRACE_MS);
     const locked = await sendLock.lockAsync(() => patient);
     clearTimeout(overdue);

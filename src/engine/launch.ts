@@ -5,7 +5,7 @@ import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
 import type { ProgramFactory } from './program.ts';
-import { threadOf, type ThreadStock } from './threads/prestarted.ts';
+import { threadOf, type PrestartedWorkers } from './threads/prestarted.ts';
 import { begin, GRACE_MS, type WorkerModule } from './threads/thread.ts';
 
 /** A channel as its owner sees it, wherever it runs. */
@@ -35,7 +35,7 @@ export interface Launcher {
  * @param transferOf what of a channel's data is handed over to its thread, instead of copied.
  */
 export function workerLauncher(
-  module: WorkerModule | ThreadStock,
+  module: WorkerModule | PrestartedWorkers,
   transferOf: (data: unknown) => readonly object[] = () => [],
 ): Launcher {
   return {

@@ -7,7 +7,7 @@ export interface ChannelStart {
   id: number;
   data: unknown;
   /** The thread gives way to others. */
-  gently: boolean;
+  lowPriority: boolean;
 }
 
 /** Channel to owner. */

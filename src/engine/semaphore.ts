@@ -1,10 +1,10 @@
-import type { Sleepers } from './sleepers.ts';
+import type { PromiseWaiters } from './sleepers.ts';
 
 /**
  * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may
  * block (`wait`, `lock`) and from those that may not (`waitAsync`, `lockAsync`: a browser's main
  * thread, workerd, anything with an event loop to keep alive). In memory that is not shared only
- * the latter work, by {@link Sleepers}.
+ * the latter work, by {@link PromiseWaiters}.
  */
 
 /** The words of an arena. */
@@ -14,14 +14,14 @@ export type Words = Int32Array<ArrayBufferLike>;
  * Added to a semaphore when the engine ends or fails: more than there can ever be waiters, so that
  * none is left asleep.
  */
-const FLOOD = 1 << 20;
+const RELEASE_ALL = 1 << 20;
 
 /**
  * How often a word is looked at before a thread goes to sleep over it: for a few microseconds,
  * about what sleeping and being woken cost. Where payloads take no longer than that, a swap takes a
  * sixth of the time.
  */
-const LOOKS = 1000;
+const SPINS = 1000;
 
 /** Says whether a waiter may go on. Checked before each sleep and after each waking. */
 export type Alive = () => boolean;
@@ -29,31 +29,31 @@ export type Alive = () => boolean;
 export class Semaphore {
   readonly #words: Words;
   readonly #index: number;
-  readonly #sleepers: Sleepers | undefined;
+  readonly #waiters: PromiseWaiters | undefined;
 
   /**
    * @param index the word's index; its value is the count.
    * @param sleepers for words that are not shared.
    */
-  constructor(words: Words, index: number, sleepers?: Sleepers) {
+  constructor(words: Words, index: number, waiters?: PromiseWaiters) {
     this.#words = words;
     this.#index = index;
-    this.#sleepers = sleepers;
+    this.#waiters = waiters;
   }
 
   /** Publishes everything this thread wrote before to whoever takes the count. */
   post(): void {
     Atomics.add(this.#words, this.#index, 1);
-    wake(this.#words, this.#index, this.#sleepers, 1);
+    wake(this.#words, this.#index, this.#waiters, 1);
   }
 
   /**
    * Wakes every waiter, now and later: for an end or a failure that {@link Alive} reports from
    * before this call on.
    */
-  flood(): void {
-    Atomics.add(this.#words, this.#index, FLOOD);
-    wake(this.#words, this.#index, this.#sleepers);
+  releaseAll(): void {
+    Atomics.add(this.#words, this.#index, RELEASE_ALL);
+    wake(this.#words, this.#index, this.#waiters);
   }
 
   /** Takes one if there is one. @returns false as well when `alive` says no. */
@@ -84,7 +84,7 @@ export class Semaphore {
   async waitAsync(alive: Alive): Promise<boolean> {
     while (alive()) {
       if (this.#take()) return alive();
-      await change(this.#words, this.#index, 0, this.#sleepers);
+      await change(this.#words, this.#index, 0, this.#waiters);
     }
     return false;
   }
@@ -104,21 +104,26 @@ function change(
   words: Words,
   index: number,
   value: number,
-  sleepers: Sleepers | undefined,
+  waiters: PromiseWaiters | undefined,
 ): Promise<unknown> | undefined {
-  if (sleepers !== undefined) return words[index] === value ? sleepers.sleep(index) : undefined;
+  if (waiters !== undefined) return words[index] === value ? waiters.sleep(index) : undefined;
   const wait = Atomics.waitAsync(words as Int32Array<SharedArrayBuffer>, index, value);
   return wait.async ? wait.value : undefined;
 }
 
-function wake(words: Words, index: number, sleepers: Sleepers | undefined, count?: number): void {
-  if (sleepers === undefined) Atomics.notify(words as Int32Array<SharedArrayBuffer>, index, count);
-  else sleepers.wake(index, count);
+function wake(
+  words: Words,
+  index: number,
+  waiters: PromiseWaiters | undefined,
+  count?: number,
+): void {
+  if (waiters === undefined) Atomics.notify(words as Int32Array<SharedArrayBuffer>, index, count);
+  else waiters.wake(index, count);
 }
 
-/** Returns when the word is not `value` any more, or after {@link LOOKS} looks. */
+/** Returns when the word is not `value` any more, or after {@link SPINS} looks. */
 function lookOut(words: Words, index: number, value: number): void {
-  for (let look = 0; look < LOOKS && Atomics.load(words, index) === value; look++);
+  for (let look = 0; look < SPINS && Atomics.load(words, index) === value; look++);
 }
 
 /** Bits of a mutex's word. Either of the first two: somebody has it. */
@@ -137,13 +142,13 @@ const ROUSED = 4;
 export class Mutex {
   readonly #words: Words;
   readonly #index: number;
-  readonly #sleepers: Sleepers | undefined;
+  readonly #waiters: PromiseWaiters | undefined;
 
   /** @param sleepers for words that are not shared. */
-  constructor(words: Words, index: number, sleepers?: Sleepers) {
+  constructor(words: Words, index: number, waiters?: PromiseWaiters) {
     this.#words = words;
     this.#index = index;
-    this.#sleepers = sleepers;
+    this.#waiters = waiters;
   }
 
   /** Blocks until it has the lock (true) or `alive` says no (false). */
@@ -166,23 +171,23 @@ export class Mutex {
       const seen = this.#claim();
       if (seen === FREE) return true;
       if (!alive()) return false;
-      await change(this.#words, this.#index, seen, this.#sleepers);
+      await change(this.#words, this.#index, seen, this.#waiters);
     }
     return false;
   }
 
   unlock(): void {
     if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0)
-      wake(this.#words, this.#index, this.#sleepers, 1);
+      wake(this.#words, this.#index, this.#waiters, 1);
   }
 
   /**
    * Makes every waiter ask its `alive` again, which is for ever false from before the first such
    * call on.
    */
-  rouse(): void {
+  wakeAll(): void {
     Atomics.or(this.#words, this.#index, ROUSED);
-    wake(this.#words, this.#index, this.#sleepers);
+    wake(this.#words, this.#index, this.#waiters);
   }
 
   #tryLock(): boolean {

@@ -1,4 +1,4 @@
-import { giveWay, threadPort } from '#threads';
+import { lowerThreadPriority, threadPort } from '#threads';
 import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel, type RunningChannel } from './channel.ts';
@@ -21,8 +21,8 @@ export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
   port.onMessage((message) => {
     const order = message as ChannelOrder;
     if (order.kind === 'stop') return channel === undefined ? port.close() : channel.stop();
-    const { arena, id, data, gently } = order.start;
-    if (gently) giveWay();
+    const { arena, id, data, lowPriority } = order.start;
+    if (lowPriority) lowerThreadPriority();
     channel = runChannel(
       new Arena(arena),
       id,

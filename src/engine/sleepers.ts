@@ -3,7 +3,7 @@
  * one thread, so promises do: Atomics.waitAsync takes shared memory only, and some runtimes lack it
  * or can't use it.
  */
-export class Sleepers {
+export class PromiseWaiters {
   /** By word. */
   readonly #asleep = new Map<number, (() => void)[]>();
 

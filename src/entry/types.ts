@@ -13,8 +13,8 @@ export type {
   MigrationStatistics,
   RamStatistics,
 } from '../migration/statistics.ts';
-export type { InboxOptions } from '../transport/connection-queue.ts';
-export type { Connectable } from '../transport/connection-like.ts';
+export type { ConnectionQueueOptions } from '../transport/connection-queue.ts';
+export type { ConnectionLike } from '../transport/connection-like.ts';
 export type { StreamPair } from '../transport/stream-connection.ts';
 export type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 export type { Compression } from '../compression/index.ts';

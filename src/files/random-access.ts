@@ -1,5 +1,4 @@
 import { MultifdError } from '../util/errors.ts';
-import type { ByteSource } from '../stream/index.ts';
 
 /**
  * Bytes that can be read anywhere, in any order, by several reads at a time. All offsets and
@@ -78,7 +77,7 @@ async function attempt<T>(
 }
 
 /** Random access as the source of a ByteReader, whose positions are offsets. */
-export class AccessSource implements ByteSource {
+export class AccessSource {
   readonly #access: RandomAccess;
   #position: number;
 

@@ -3,11 +3,11 @@ import { answering, givenObject, givenPath, guarding } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/local/copy.ts';
-import type { Cargo } from '../migration/outgoing/content.ts';
-import { demandPlainFile, openLinks } from '../migration/outgoing/index.ts';
+import type { OutgoingContent } from '../migration/outgoing/content.ts';
+import { demandPlainFile, openEndpoint } from '../migration/outgoing/index.ts';
 import { migrateToTarget } from '../migration/outgoing/session.ts';
 import { buildTail } from '../stream/index.ts';
-import { checkWay } from '../transport/endpoint.ts';
+import { checkEndpoint } from '../transport/endpoint.ts';
 import { parseUri } from '../transport/uri.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
@@ -20,14 +20,18 @@ import {
   type LiveMigrationOptions,
   type SnapshotOptions,
 } from './options.ts';
-import { lengthOf, Run } from './precopy.ts';
+import { lengthOf, Precopy } from './precopy.ts';
 import { ScanPlan } from './scan/create.ts';
-import { LiveRecorder, type LiveStatistics } from './statistics.ts';
-import { type Kept, keepNothing } from './tracking/create.ts';
+import { LiveStatisticsCollector, type LiveStatistics } from './statistics.ts';
+import { type TrackerState, emptyTrackerState } from './tracking/create.ts';
 import { hashScratchBytes, type Lent } from './tracking/hash.ts';
 
 /** Takes a guest's pages and state to where they go. */
-type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
+type Way = (
+  content: OutgoingContent,
+  run: Precopy,
+  statistics: LiveStatisticsCollector,
+) => Promise<void>;
 
 /**
  * The last snapshot, and what was kept of each block's pages, by block number, when it was made;
@@ -36,14 +40,14 @@ type Way = (cargo: Cargo, run: Run, recorder: LiveRecorder) => Promise<void>;
 interface LastSnapshot {
   path: string;
   stamp: Stamp;
-  kept?: ReadonlyMap<number, Kept>;
+  kept?: ReadonlyMap<number, TrackerState>;
 }
 
-interface Journey {
+interface MigrateOptions {
   machine: string | undefined;
   checked: CheckedLive;
   /** The program goes on here. */
-  goesOn: boolean;
+  resumesHere: boolean;
   toFile: boolean;
 }
 
@@ -78,29 +82,29 @@ export class Guest {
 
   async #migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
-    checkWay(options);
+    checkEndpoint(options);
     const uri = options.uri === undefined ? undefined : parseUri(options.uri);
     const checked = checkLive(options, pageSize);
     const file = uri?.kind === 'file' ? uri : undefined;
     if (file !== undefined) demandPlainFile(options);
-    const links = file === undefined ? await openLinks(options, checked) : undefined;
+    const connections = file === undefined ? await openEndpoint(options, checked) : undefined;
     try {
       return await this.#carry(
-        { machine: options.machine, checked, goesOn: false, toFile: file !== undefined },
-        async (cargo, run, recorder) => {
-          if (links === undefined)
+        { machine: options.machine, checked, resumesHere: false, toFile: file !== undefined },
+        async (content, run, statistics) => {
+          if (connections === undefined)
             await copyToSink(
-              cargo,
+              content,
               await imageSink({ ...file!, force: checked.force, pageSize }),
               checked,
-              recorder,
+              statistics,
               run,
             );
-          else await migrateToTarget(links, cargo, checked, recorder, run);
+          else await migrateToTarget(connections, content, checked, statistics, run);
         },
       );
     } finally {
-      links?.close();
+      connections?.close();
     }
   }
 
@@ -124,20 +128,20 @@ export class Guest {
     // What is there is this guest's own: it may be replaced, also where it can't be updated.
     const own = before !== undefined && (await hasStamp(path, before.stamp));
     return this.#carry(
-      { machine, checked, goesOn: true, toFile: true },
-      async (cargo, run, recorder) => {
+      { machine, checked, resumesHere: true, toFile: true },
+      async (content, run, statistics) => {
         const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
         // What is kept goes on with the program: until this snapshot is complete it fits none.
         this.#last = own ? { path: name, stamp: before.stamp } : undefined;
-        const blocks = cargo.blocks.map(({ id }, index) => ({
+        const blocks = content.blocks.map(({ id }, index) => ({
           id,
-          usedLength: cargo.usedLengths[index]!,
+          usedLength: content.usedLengths[index]!,
         }));
         const update =
           last &&
           (await ImageUpdate.open(path, {
             stamp: last.stamp,
-            configuration: cargo.configuration,
+            configuration: content.configuration,
             blocks,
             pageSize,
           }));
@@ -147,10 +151,10 @@ export class Guest {
             : imageUpdateSink(update);
         if (update !== undefined) run.trustAll();
         await copyToSink(
-          update === undefined ? cargo : withBitmaps(cargo, update.bitmaps()),
+          update === undefined ? content : withBitmaps(content, update.bitmaps()),
           sink,
           checked,
-          recorder,
+          statistics,
           run,
         );
         this.#last = { path: name, stamp: sink.stamp!, kept: await run.end() };
@@ -159,7 +163,7 @@ export class Guest {
   }
 
   async #carry(
-    { machine = 'none', checked, goesOn, toFile }: Journey,
+    { machine = 'none', checked, resumesHere, toFile }: MigrateOptions,
     way: Way,
   ): Promise<LiveStatistics> {
     if (this.#busy)
@@ -168,29 +172,29 @@ export class Guest {
         'this guest is being moved already: wait for that to end',
       );
     this.#busy = true;
-    const recorder = new LiveRecorder(this.#options.pageSize);
+    const statistics = new LiveStatisticsCollector(this.#options.pageSize);
     try {
       for (;;) {
-        const { cargo, run } = await this.#prepare(machine, checked, goesOn, recorder);
-        if (await this.#try(() => way(cargo, run, recorder), run, toFile)) break;
+        const { content, run } = await this.#prepare(machine, checked, resumesHere, statistics);
+        if (await this.#try(() => way(content, run, statistics), run, toFile)) break;
       }
     } finally {
       this.#busy = false;
-      recorder.end();
-      checked.onProgress(recorder.snapshot());
+      statistics.end();
+      checked.onProgress(statistics.snapshot());
     }
-    return recorder.snapshot();
+    return statistics.snapshot();
   }
 
   /** @returns whether it was done; false when it has to begin anew. */
-  async #try(way: () => Promise<void>, run: Run, toFile: boolean): Promise<boolean> {
+  async #try(way: () => Promise<void>, run: Precopy, toFile: boolean): Promise<boolean> {
     try {
       await way();
       await run.end();
       return true;
     } catch (thrown) {
       // Before anything else that may take time: the program waits.
-      const stuck = await run.letGo();
+      const stuck = await run.resumeAfterFailure();
       await run.end();
       const error = MultifdError.from(thrown);
       if (stuck !== undefined) throw both(error, stuck);
@@ -203,18 +207,18 @@ export class Guest {
   async #prepare(
     machine: string,
     checked: CheckedLive,
-    goesOn: boolean,
-    recorder: LiveRecorder,
-  ): Promise<{ cargo: Cargo; run: Run }> {
+    resumesHere: boolean,
+    statistics: LiveStatisticsCollector,
+  ): Promise<{ content: OutgoingContent; run: Precopy }> {
     const guest = this.#options;
     const { blocks, pageSize, sliceMs, scanShare, scanThreads } = guest;
     const usedLengths = blocks.map(({ id, memory }) => wholePages(id, lengthOf(memory), pageSize));
     // Of use to an update of the last snapshot; whoever sends all pages overwrites it.
     const kept = blocks.map(
       ({ tracking = 'compare' }, index) =>
-        this.#last?.kept?.get(index) ?? keepNothing(tracking, pageSize),
+        this.#last?.kept?.get(index) ?? emptyTrackerState(tracking, pageSize),
     );
-    if (!goesOn) delete this.#last?.kept;
+    if (!resumesHere) delete this.#last?.kept;
     const scan = new ScanPlan({
       blocks: blocks.map(({ memory, scratch }, index) => ({
         index,
@@ -231,8 +235,8 @@ export class Guest {
       worker: () => checked.worker('scan'),
       sliceMs,
       maxBandwidth: checked.maxBandwidth,
-      transferred: () => recorder.transferred,
-      onScanned: (pages) => void (recorder.scanned += pages),
+      transferred: () => statistics.transferred,
+      onScanned: (pages) => void (statistics.scanned += pages),
     });
     const convergence = new Convergence({
       ...checked,
@@ -240,8 +244,16 @@ export class Guest {
       autoConverge: checked.autoConverge && guest.throttle !== undefined,
     });
     const extents = usedLengths.map((length) => ({ pages: length / pageSize, known: 0 }));
-    const run = new Run({ guest, checked, recorder, convergence, scan, extents, goesOn });
-    const cargo: Cargo = {
+    const run = new Precopy({
+      guest,
+      checked,
+      statistics,
+      convergence,
+      scan,
+      extents,
+      resumesHere,
+    });
+    const content: OutgoingContent = {
       configuration: { machine, capabilities: [] },
       blocks: blocks.map(({ id }, index) => ({
         id,
@@ -254,7 +266,7 @@ export class Guest {
       tail: buildTail([], pageSize),
       async close() {},
     };
-    return { cargo, run };
+    return { content, run };
   }
 }
 
@@ -269,10 +281,10 @@ function both(first: MultifdError, then: MultifdError): MultifdError {
 }
 
 /** Blocks of which an image has some pages already. */
-function withBitmaps(cargo: Cargo, bitmaps: readonly Uint8Array[]): Cargo {
+function withBitmaps(content: OutgoingContent, bitmaps: readonly Uint8Array[]): OutgoingContent {
   return {
-    ...cargo,
-    blocks: cargo.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })),
+    ...content,
+    blocks: content.blocks.map((block, index) => ({ ...block, bitmap: bitmaps[index]! })),
   };
 }
 

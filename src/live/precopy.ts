@@ -1,53 +1,53 @@
 import { MultifdError } from '../util/errors.ts';
 import { sleep } from '../util/timing.ts';
 import type { Course, CoursePlan, Sections } from '../migration/outgoing/rounds.ts';
-import type { Pump } from '../migration/outgoing/pipeline.ts';
+import type { SendPipeline } from '../migration/outgoing/pipeline.ts';
 import type { Convergence } from './convergence.ts';
 import type { LiveMemory } from './guest-memory.ts';
 import type { CheckedGuest, CheckedLive } from './options.ts';
 import type { ScanPlan } from './scan/create.ts';
 import type { Extent, PassCount } from './scan/pass.ts';
 import type { Scanner } from './scan/scanner.ts';
-import type { LiveRecorder } from './statistics.ts';
-import type { Kept } from './tracking/create.ts';
+import type { LiveStatisticsCollector } from './statistics.ts';
+import type { TrackerState } from './tracking/create.ts';
 
-export interface RunOptions {
+export interface PrecopyOptions {
   guest: CheckedGuest;
   checked: CheckedLive;
-  recorder: LiveRecorder;
+  statistics: LiveStatisticsCollector;
   convergence: Convergence;
   scan: ScanPlan;
   /** What each block has, in pages, and what of that the target holds already. */
   extents: readonly Extent[];
   /** The guest goes on here once its memory has been read. */
-  goesOn: boolean;
+  resumesHere: boolean;
 }
 
 /** One live migration's way: rounds while the guest works, the stop, and the last round. */
-export class Run implements CoursePlan, Course {
+export class Precopy implements CoursePlan, Course {
   readonly clients: number;
   readonly extraBytes: number;
-  readonly gently = true;
+  readonly lowPriority = true;
   /** Whether the guest was asked to stop. */
   stopped = false;
   /** Whether a block has grown further than the target can follow. */
   outgrown = false;
-  readonly #options: RunOptions;
+  readonly #options: PrecopyOptions;
   readonly #extents: Extent[];
   readonly #scanners: Scanner[] = [];
-  #pump: Pump | undefined;
+  #pipeline: SendPipeline | undefined;
   #stoppedAt = 0;
 
-  constructor(options: RunOptions) {
+  constructor(options: PrecopyOptions) {
     this.#options = options;
     this.#extents = [...options.extents];
     this.clients = options.scan.clients;
     this.extraBytes = options.scan.bytes;
   }
 
-  begin(pump: Pump): Course {
-    this.#pump = pump;
-    this.#options.scan.start(pump, this.#scanners);
+  begin(pipeline: SendPipeline): Course {
+    this.#pipeline = pipeline;
+    this.#options.scan.start(pipeline, this.#scanners);
     return this;
   }
 
@@ -83,17 +83,17 @@ export class Run implements CoursePlan, Course {
 
   /** The guest's time of standing still ends here. */
   async arrived(): Promise<void> {
-    const { goesOn, recorder } = this.#options;
-    recorder.downtime = performance.now() - this.#stoppedAt;
-    if (!goesOn) return;
+    const { resumesHere, statistics } = this.#options;
+    statistics.downtime = performance.now() - this.#stoppedAt;
+    if (!resumesHere) return;
     this.stopped = false;
     const stuck = await this.#goOn();
     if (stuck !== undefined) throw stuck;
   }
 
   /** Ends the scanners. @returns what they kept, by block number; of use only if all went well. */
-  async end(): Promise<Map<number, Kept>> {
-    const kept = new Map<number, Kept>();
+  async end(): Promise<Map<number, TrackerState>> {
+    const kept = new Map<number, TrackerState>();
     for (const part of await Promise.all(
       this.#scanners.splice(0).map((scanner) => scanner.end()),
     )) {
@@ -106,7 +106,7 @@ export class Run implements CoursePlan, Course {
    * Lets the guest go on as if nothing had been tried.
    * @returns why it may not do so; never rejects.
    */
-  async letGo(): Promise<MultifdError | undefined> {
+  async resumeAfterFailure(): Promise<MultifdError | undefined> {
     return this.stopped ? this.#goOn() : this.#unthrottle();
   }
 
@@ -122,8 +122,8 @@ export class Run implements CoursePlan, Course {
   }
 
   async #unthrottle(): Promise<MultifdError | undefined> {
-    const { guest, recorder, checked } = this.#options;
-    if (recorder.throttled === 0 || guest.throttle === undefined) return undefined;
+    const { guest, statistics, checked } = this.#options;
+    if (statistics.throttled === 0 || guest.throttle === undefined) return undefined;
     const { throttle } = guest;
     return failureOf(
       'throttle(0) failed, so that the program may stay slow',
@@ -133,7 +133,7 @@ export class Run implements CoursePlan, Course {
 
   /** @returns whether it is time to stop the guest. */
   async #round(sections: Sections): Promise<boolean> {
-    const { checked, recorder, convergence, guest } = this.#options;
+    const { checked, statistics, convergence, guest } = this.#options;
     const begun = performance.now();
     let passed: { count: PassCount; active: number } | undefined;
     await sections.round(async () => {
@@ -143,9 +143,9 @@ export class Run implements CoursePlan, Course {
     const duration = performance.now() - begun;
     const forecast = convergence.take({ count, duration, active });
     const decision = convergence.decide(forecast);
-    recorder.rounds++;
-    recorder.lastRound = {
-      round: recorder.rounds,
+    statistics.rounds++;
+    statistics.lastRound = {
+      round: statistics.rounds,
       scanned: count.scanned,
       dirty: count.dirty,
       sent: count.dirty - count.zero,
@@ -153,9 +153,9 @@ export class Run implements CoursePlan, Course {
       'dirty-pages-rate': forecast.dirtyRate,
       'expected-downtime': forecast.expectedDowntime ?? null,
     };
-    checked.onRound(recorder.lastRound);
+    checked.onRound(statistics.lastRound);
     if (decision === 'throttle') {
-      recorder.throttled = convergence.throttle;
+      statistics.throttled = convergence.throttle;
       await guest.throttle?.(convergence.throttle);
     }
     if (decision === 'give up' && checked.onMaxRounds === 'fail') {
@@ -165,7 +165,7 @@ export class Run implements CoursePlan, Course {
           : `: the rest would still take ${Math.round(forecast.expectedDowntime)} ms`;
       throw new MultifdError(
         'ERR_NOT_CONVERGED',
-        `after ${recorder.rounds} rounds the program changes its memory as fast as it is ` +
+        `after ${statistics.rounds} rounds the program changes its memory as fast as it is ` +
           `sent${expected}. Raise downtimeLimit, slow the program down, or stop it all the ` +
           'same by onMaxRounds',
       );
@@ -180,7 +180,8 @@ export class Run implements CoursePlan, Course {
         scanner.pass({ extents: this.#extents, live, share: convergence.share }),
       ),
     );
-    if (!this.#pump!.engine.group.arena.running()) throw await this.#pump!.engine.group.whyNot();
+    if (!this.#pipeline!.engine.group.arena.running())
+      throw await this.#pipeline!.engine.group.whyNot();
     for (const [block, { pages }] of this.#extents.entries())
       this.#extents[block] = { pages, known: pages };
     const count: PassCount = { scanned: 0, dirty: 0, zero: 0 };
@@ -213,7 +214,7 @@ export class Run implements CoursePlan, Course {
     this.stopped = true;
     this.#stoppedAt = performance.now();
     // A program that does not stop must not hold up a migration that has failed meanwhile.
-    await this.#pump!.engine.group.race(Promise.resolve(guest.stop()));
+    await this.#pipeline!.engine.group.race(Promise.resolve(guest.stop()));
   }
 }
 
@@ -249,7 +250,7 @@ export function lengthOf(memory: LiveMemory): number {
   return memory instanceof WebAssembly.Memory ? memory.buffer.byteLength : memory.byteLength;
 }
 
-function merge(one: Kept | undefined, other: Kept): Kept {
+function merge(one: TrackerState | undefined, other: TrackerState): TrackerState {
   if (one === undefined || one.method === 'bitmap' || other.method === 'bitmap') return other;
   return { ...other, segments: new Map([...one.segments, ...other.segments]) };
 }

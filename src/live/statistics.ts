@@ -1,4 +1,8 @@
-import { type MigrationStatistics, type RamStatistics, Recorder } from '../migration/statistics.ts';
+import {
+  type MigrationStatistics,
+  type RamStatistics,
+  StatisticsCollector,
+} from '../migration/statistics.ts';
 
 /** One round over a running guest's memory. Pages, where nothing else is said. */
 export interface Round {
@@ -38,7 +42,7 @@ export interface LiveStatistics extends MigrationStatistics {
 }
 
 /** What a live migration has done: rounds beside what every migration counts. */
-export class LiveRecorder extends Recorder {
+export class LiveStatisticsCollector extends StatisticsCollector {
   rounds = 0;
   /** Pages looked at. */
   scanned = 0;

@@ -3,7 +3,6 @@ import { observer } from '../util/callbacks.ts';
 import {
   givenBytes,
   givenFunction,
-  givenMethods,
   givenObject,
   givenSignal,
   integer,
@@ -16,8 +15,8 @@ import { hasThreads } from '#threads';
 import type { RunningWorker, WorkerModule } from '../engine/threads/thread.ts';
 import { MultifdError } from '../util/errors.ts';
 import { isPageSize } from '../stream/index.ts';
-import type { Connectable } from '../transport/connection-like.ts';
-import type { Inbox } from '../transport/connection-queue.ts';
+import type { ConnectionLike } from '../transport/connection-like.ts';
+import type { ConnectionQueue } from '../transport/connection-queue.ts';
 import type { MigrationStatistics } from './statistics.ts';
 
 /** The parts of a migration that run in threads of their own. */
@@ -58,7 +57,7 @@ export interface MigrationOptions {
    * Instead of `uri`: the connections that an inbox gets, with which somebody else's server is in
    * front of us.
    */
-  inbox?: Inbox;
+  inbox?: ConnectionQueue;
   /**
    * For ws: and http: URIs, the token that a client has to show, as `Authorization: Bearer` (none).
    * The same at both ends.
@@ -76,7 +75,7 @@ export interface MigrationOptions {
 }
 
 /** A connection that the caller makes for each channel, instead of `uri`. */
-export type ConnectChannel = (channel: number | 'main') => Connectable | Promise<Connectable>;
+export type ConnectChannel = (channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>;
 
 export interface CheckedOptions {
   channels: number;
@@ -137,11 +136,6 @@ function checkModules(modules: CoreModules = {}): CoreModules {
       refuse(`modules, ${kind}`, module, 'a WebAssembly.Module, as compileCore() gives it');
   }
   return modules;
-}
-
-/** An inbox, or nothing. @throws MultifdError ERR_OPTION. */
-export function checkInbox(inbox: Inbox | undefined): void {
-  if (inbox !== undefined) givenMethods('inbox', inbox, ['attach', 'add'], 'an Inbox');
 }
 
 function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOptions['worker'] {

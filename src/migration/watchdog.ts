@@ -1,6 +1,6 @@
 import { MultifdError } from '../util/errors.ts';
 
-export interface WatchOptions {
+export interface WatchdogOptions {
   signal: AbortSignal;
   /** Milliseconds without any change of `progress` after which `fail` is called. */
   timeout: number;
@@ -14,13 +14,13 @@ export interface WatchOptions {
 const LOOK_MS = 200;
 
 /** Looks after a migration from outside: cancels it, and fails it when nothing moves any more. */
-export class Watch {
-  readonly #options: WatchOptions;
+export class Watchdog {
+  readonly #options: WatchdogOptions;
   readonly #timer: ReturnType<typeof setInterval>;
   #seen: number | undefined;
   #since = 0;
 
-  constructor(options: WatchOptions) {
+  constructor(options: WatchdogOptions) {
     this.#options = options;
     options.signal.addEventListener('abort', this.#cancel);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);

@@ -1,14 +1,14 @@
-import { dial, loadClientTls, loadServerTls, openDoor } from '#sockets';
+import { dial, loadClientTls, loadServerTls, listen } from '#sockets';
 import { MultifdError } from '../util/errors.ts';
 import { observer } from '../util/callbacks.ts';
 import { answering, givenObject, integer } from '../util/checks.ts';
-import { Watch } from '../migration/watchdog.ts';
+import { Watchdog } from '../migration/watchdog.ts';
 import { checkAdmission } from '../transport/adapters/admission.ts';
-import type { Door } from '../transport/listener.ts';
+import type { Listener } from '../transport/listener.ts';
 import { join } from '../transport/pipe.ts';
-import type { Link } from '../transport/connection.ts';
+import type { Connection } from '../transport/connection.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
-import { formatUri, hostOf, type LinkUri, parseUri } from '../transport/uri.ts';
+import { formatUri, hostOf, type ConnectionUri, parseUri } from '../transport/uri.ts';
 import { MAX_WAIT_MS } from '../transport/waiting-links.ts';
 import { Pairing } from './pairing.ts';
 
@@ -58,7 +58,7 @@ export interface ProxyOptions {
    * Told of connections that were refused, dropped, closed, or could not be passed on. An error of
    * it is a warning.
    */
-  onStranger?: (why: string) => void;
+  onRejected?: (why: string) => void;
 }
 
 export interface ProxyStatistics {
@@ -92,9 +92,9 @@ export function proxy(options: ProxyOptions): Promise<Proxy> {
 
 async function open(options: ProxyOptions): Promise<Proxy> {
   const { rendezvous = false, token, toToken, tls, toTls } = options;
-  const onStranger = observer('onStranger', options.onStranger);
-  const from = linkUri(options.from);
-  const to = linkUri(options.to);
+  const onRejected = observer('onRejected', options.onRejected);
+  const from = connectionUri(options.from);
+  const to = connectionUri(options.to);
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
   const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
   const { origins, toOrigins } = options;
@@ -104,11 +104,11 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
   const closing = new AbortController();
   /** Of either side, those that are joined, and those that wait to be. */
-  const [atFrom, atTo] = [new Set<Link>(), new Set<Link>()];
+  const [atFrom, atTo] = [new Set<Connection>(), new Set<Connection>()];
   /** Those that are joined, and what their join comes to. */
-  const pairs = new Map<readonly [Link, Link], Promise<void>>();
+  const pairs = new Map<readonly [Connection, Connection], Promise<void>>();
 
-  const carry = (a: Link, b: Link): void => {
+  const carry = (a: Connection, b: Connection): void => {
     statistics.connections++;
     statistics.open++;
     const pair = [a, b] as const;
@@ -121,22 +121,22 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     pairs.set(pair, work);
   };
   /** @returns whether there is room for it. */
-  const admit = (link: Link, side: Set<Link>): boolean => {
+  const admit = (connection: Connection, side: Set<Connection>): boolean => {
     const room = !closing.signal.aborted && side.size < maxConnections;
-    if (room) side.add(link);
+    if (room) side.add(connection);
     else {
-      link.destroy();
-      onStranger(`dropped a connection from ${link.peer}: ${maxConnections} are open`);
+      connection.destroy();
+      onRejected(`dropped a connection from ${connection.peer}: ${maxConnections} are open`);
     }
     return room;
   };
-  const onDropped = (link: Link, why: string): void => {
-    atFrom.delete(link);
-    atTo.delete(link);
-    onStranger(`dropped a connection from ${link.peer}: ${why}`);
+  const onDropped = (connection: Connection, why: string): void => {
+    atFrom.delete(connection);
+    atTo.delete(connection);
+    onRejected(`dropped a connection from ${connection.peer}: ${why}`);
   };
   const pairing = new Pairing(carry, { most: maxConnections, maxWait, onDropped });
-  const watch = new Watch({
+  const watch = new Watchdog({
     signal: new AbortController().signal,
     timeout,
     progress: () => (pairs.size > 0 ? statistics.transferred + statistics.connections : undefined),
@@ -144,55 +144,57 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     fail({ message }) {
       const stuck = [...pairs.keys()].filter(([a, b]) => !a.closed || !b.closed);
       if (stuck.length === 0) return; // they are being seen off
-      for (const pair of stuck) for (const link of pair) link.destroy();
-      onStranger(`closed ${stuck.length} pairs of connections: ${message}`);
+      for (const pair of stuck) for (const connection of pair) connection.destroy();
+      onRejected(`closed ${stuck.length} pairs of connections: ${message}`);
     },
   });
 
-  const doorOptions = { timeout, maxConnections, onStranger };
-  const doors: Door[] = [];
+  const listenOptions = { timeout, maxConnections, onRejected };
+  const listeners: Listener[] = [];
   const close = (): void => {
     closing.abort();
     watch.stop();
-    for (const door of doors) door.close();
+    for (const listener of listeners) listener.close();
     pairing.close();
-    for (const link of [...atFrom, ...atTo]) link.destroy();
+    for (const connection of [...atFrom, ...atTo]) connection.destroy();
   };
   try {
     const here = { tls: tls && (await loadServerTls(tls)), token, origins };
     if (rendezvous) {
       const theirs = toTls && (await loadServerTls(toTls));
-      const left = (link: Link): void => void (admit(link, atFrom) && pairing.left(link));
-      const right = (link: Link): void => void (admit(link, atTo) && pairing.right(link));
+      const left = (connection: Connection): void =>
+        void (admit(connection, atFrom) && pairing.left(connection));
+      const right = (connection: Connection): void =>
+        void (admit(connection, atTo) && pairing.right(connection));
       const there = { tls: theirs, token: toToken, origins: toOrigins };
-      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink: left }));
-      doors.push(await openDoor(to, { ...doorOptions, ...there, onLink: right }));
+      listeners.push(await listen(from, { ...listenOptions, ...here, onConnection: left }));
+      listeners.push(await listen(to, { ...listenOptions, ...there, onConnection: right }));
     } else {
       const clientTls = toTls && (await loadClientTls(toTls, hostOf(to)));
-      const onLink = (link: Link): void => {
-        if (!admit(link, atFrom)) return;
+      const onConnection = (connection: Connection): void => {
+        if (!admit(connection, atFrom)) return;
         const how = { timeout, tls: clientTls, token: toToken, signal: closing.signal };
         dial(to, { ...how, channel: 'main' }).then(
           (other) => {
             if (closing.signal.aborted) return other.destroy();
             atTo.add(other);
-            carry(link, other);
+            carry(connection, other);
           },
           (error: Error) => {
-            link.destroy();
-            onDropped(link, error.message);
+            connection.destroy();
+            onDropped(connection, error.message);
           },
         );
       };
-      doors.push(await openDoor(from, { ...doorOptions, ...here, onLink }));
+      listeners.push(await listen(from, { ...listenOptions, ...here, onConnection }));
     }
   } catch (error) {
     close();
     throw error;
   }
   return {
-    uri: formatUri(doors[0]!.uri),
-    toUri: formatUri(doors[1]?.uri ?? to),
+    uri: formatUri(listeners[0]!.uri),
+    toUri: formatUri(listeners[1]?.uri ?? to),
     statistics,
     async close() {
       const work = [...pairs.values()];
@@ -202,7 +204,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   };
 }
 
-function linkUri(text: string | URL): LinkUri {
+function connectionUri(text: string | URL): ConnectionUri {
   const uri = parseUri(text);
   if (uri.kind === 'file')
     throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);

@@ -360,11 +360,11 @@ class Inspection {
 
   async #duration(): Promise<number | null> {
     let duration: number | null = null;
-    for (const connection of [
+    for (const identified of [
       'main',
       ...this.#recording.channels.keys(),
     ] satisfies ConnectionId[]) {
-      const file = await this.#recording.times(connection);
+      const file = await this.#recording.times(identified);
       if (file === undefined) continue;
       try {
         for await (const { milliseconds } of readTimes(file))

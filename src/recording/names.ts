@@ -21,12 +21,12 @@ const CHANNEL = /^channel-(0|[1-9]\d{0,2})$/;
 /** A connection: the main channel, or a multifd channel's id. */
 export type ConnectionId = number | 'main';
 
-export function dataName(connection: ConnectionId): string {
-  return connection === 'main' ? 'main' : `channel-${connection}`;
+export function dataName(identified: ConnectionId): string {
+  return identified === 'main' ? 'main' : `channel-${identified}`;
 }
 
-export function timesName(connection: ConnectionId): string {
-  return dataName(connection) + TIMES;
+export function timesName(identified: ConnectionId): string {
+  return dataName(identified) + TIMES;
 }
 
 /** The connection whose bytes a file of this name holds; undefined for any other file. */

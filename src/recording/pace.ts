@@ -36,16 +36,16 @@ export interface Clock {
  */
 export async function recordedPace(
   recording: Recording,
-  connection: ConnectionId,
+  identified: ConnectionId,
   size: number,
   clock: Clock,
 ): Promise<Pace> {
-  const file = await recording.times(connection);
+  const file = await recording.times(identified);
   if (file === undefined)
     throw new MultifdError(
       'ERR_RECORDING',
       `${recording.path} has no times: replay it without --timing`,
-      { channel: connection },
+      { channel: identified },
     );
   const lines = readTimes(file);
   let line: Arrived = { milliseconds: 0, bytes: 0 };

@@ -43,7 +43,7 @@ export interface RecordOptions extends RecordingRunOptions {
    */
   origins?: readonly string[];
   /** Told of connections that were dropped because they were no migration's. */
-  onStranger?: (why: string) => void;
+  onRejected?: (why: string) => void;
 }
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
@@ -65,10 +65,10 @@ export function checkRun({ path, timeout, signal, token, onProgress }: Recording
 
 /** Throws MultifdError ERR_OPTION. */
 export function checkRecord(options: RecordOptions) {
-  const { channels, pageSize, force = false, keep = false, origins, onStranger } = options;
+  const { channels, pageSize, force = false, keep = false, origins, onRejected } = options;
   checkAdmission({ token: options.token, origins });
   if (channels !== undefined) integer('channels', channels, 0, MAX_CHANNELS);
   if (pageSize !== undefined) checkPageSize(pageSize);
-  const told = observer('onStranger', onStranger);
-  return { ...checkRun(options), channels, pageSize, force, keep, origins, onStranger: told };
+  const told = observer('onRejected', onRejected);
+  return { ...checkRun(options), channels, pageSize, force, keep, origins, onRejected: told };
 }

@@ -9,7 +9,7 @@ import {
   missingChannels,
   Rival,
 } from '../migration/incoming/connections.ts';
-import { Watch } from '../migration/watchdog.ts';
+import { Watchdog } from '../migration/watchdog.ts';
 import {
   ByteReader,
   Command,
@@ -19,9 +19,9 @@ import {
   returnMessage,
 } from '../stream/index.ts';
 import { sleep, turn } from '../util/timing.ts';
-import { LinkInput } from '../transport/connection-input.ts';
-import type { Link } from '../transport/connection.ts';
-import type { Arrival } from '../transport/classify.ts';
+import { ConnectionInput } from '../transport/connection-input.ts';
+import type { Connection } from '../transport/connection.ts';
+import type { ClassifiedConnection } from '../transport/classify.ts';
 import { ChannelProgress } from './channel-progress.ts';
 import { FirstError } from './first-error.ts';
 import { type ConnectionId, RETURN_PATH } from './names.ts';
@@ -46,8 +46,8 @@ const ALIVE_MS = 1_000;
 
 /** A connection that is being recorded. */
 interface Recorded {
-  link: Link;
-  input: LinkInput;
+  connection: Connection;
+  input: ConnectionInput;
   /** Of a multifd channel: how far it has come. */
   progress: ChannelProgress | undefined;
   file: StreamFile | undefined;
@@ -77,7 +77,7 @@ export class RecordSession {
   readonly #traffic = new Traffic();
   readonly #connections = new Map<ConnectionId, Recorded>();
   /** Connections that are refused are closed with all others. */
-  readonly #refused: Link[] = [];
+  readonly #refused: Connection[] = [];
   readonly #first = new FirstError();
   readonly #streamed: Promise<void>;
   #endStream!: () => void;
@@ -117,18 +117,18 @@ export class RecordSession {
   }
 
   /** A connection came; until {@link run} ends, any number of them may. */
-  take(arrival: Arrival): void {
+  take(arrival: ClassifiedConnection): void {
     try {
       this.#open(arrival);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (this.#isStranger(error)) {
-        arrival.link.destroy();
-        return this.#checked.onStranger(
-          `dropped a connection from ${arrival.link.peer}: ${error.message}`,
+        arrival.connection.destroy();
+        return this.#checked.onRejected(
+          `dropped a connection from ${arrival.connection.peer}: ${error.message}`,
         );
       }
-      this.#refused.push(arrival.link);
+      this.#refused.push(arrival.connection);
       this.#first.fail(error);
     }
   }
@@ -156,7 +156,7 @@ export class RecordSession {
     return this.#traffic.snapshot();
   }
 
-  #open({ kind, link, read }: Arrival): void {
+  #open({ kind, connection, read }: ClassifiedConnection): void {
     const id = kind === 'main' ? 'main' : this.#checkInitial(read);
     if (this.#connections.has(id)) {
       if (id === 'main' && performance.now() < this.#openUntil) this.#rival = performance.now();
@@ -168,10 +168,12 @@ export class RecordSession {
     }
     if (this.#checked.channels === undefined && performance.now() >= this.#openUntil)
       throw new Rival('ERR_CHANNEL_COUNT', 'all connections are there', { channel: id });
-    const input = new LinkInput(link, id, read, 0, (bytes) => this.#traffic.add(id, bytes));
+    const input = new ConnectionInput(connection, id, read, 0, (bytes) =>
+      this.#traffic.add(id, bytes),
+    );
     this.#traffic.open(id);
     const recorded: Recorded = {
-      link,
+      connection,
       input,
       progress: id === 'main' ? undefined : new ChannelProgress(),
       file: undefined,
@@ -204,7 +206,7 @@ export class RecordSession {
   /** Everything has come and is kept: the main stream is complete, and all channels are. */
   async #finishWatched(stopListening: () => void): Promise<void> {
     const { signal, timeout, onProgress } = this.#checked;
-    const watch = new Watch({
+    const watch = new Watchdog({
       signal,
       timeout,
       progress: () =>
@@ -245,7 +247,7 @@ export class RecordSession {
     const main = this.#connections.get('main')!;
     const say = (message: Uint8Array): void => {
       // whoever reads is told
-      if (main.link.writable) void main.link.write([message], () => {}).catch(() => {});
+      if (main.connection.writable) void main.connection.write([message], () => {}).catch(() => {});
     };
     let release = (): void => {};
     this.#held = new Promise((resolve) => {
@@ -270,7 +272,7 @@ export class RecordSession {
       await this.#keepAnswer(shut);
       await this.#answers.sync();
       clearInterval(alive);
-      await main.link.farewell(shut, false);
+      await main.connection.closeWith(shut, false);
     } finally {
       clearInterval(alive);
       this.#held = undefined;
@@ -287,7 +289,7 @@ export class RecordSession {
   }
 
   async #drain(id: ConnectionId, recorded: Recorded): Promise<void> {
-    const { link, input, progress } = recorded;
+    const { connection, input, progress } = recorded;
     const file = await StreamFile.create(this.#folder, id);
     recorded.file = file;
     const append = async (chunk: Uint8Array): Promise<void> => {
@@ -303,7 +305,7 @@ export class RecordSession {
       return count;
     };
     try {
-      if (id === 'main') await this.#follow(link, read);
+      if (id === 'main') await this.#follow(connection, read);
       const chunk = new Uint8Array(CHUNK);
       while ((await read(chunk)) > 0);
     } finally {
@@ -313,7 +315,7 @@ export class RecordSession {
     }
     // What comes after the stream is recorded, but a source that has heard that all is well may end
     // its connections as it likes.
-    const { broken } = link;
+    const { broken } = connection;
     if (broken !== undefined && id !== 'main' && !this.#committed) {
       throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, {
         channel: id,
@@ -324,18 +326,21 @@ export class RecordSession {
   }
 
   /** Reads the main stream to its end, for what it asks, and notes that it has come. */
-  async #follow(link: Link, read: (into: Uint8Array) => Promise<number>): Promise<void> {
+  async #follow(
+    connection: Connection,
+    read: (into: Uint8Array) => Promise<number>,
+  ): Promise<void> {
     const { pageSize } = this.#checked;
     // Nothing is kept of blocks and device sections, so that they may have any length.
     const limits = { maxBytes: Number.MAX_SAFE_INTEGER, maxTail: Number.MAX_SAFE_INTEGER };
     const options = { ...limits, ...(pageSize !== undefined && { pageSize }) };
-    await parseMainStream(new ByteReader({ read }), this.#answering(link), options);
+    await parseMainStream(new ByteReader({ read }), this.#answering(connection), options);
     if (this.#first.error !== undefined) return;
     this.#hasStreamed = true;
     this.#endStream();
   }
 
-  #answering(link: Link): MainStreamHandler {
+  #answering(connection: Connection): MainStreamHandler {
     const sync = (): void => {
       if (this.#syncs++ > 0) return;
       this.#openUntil = performance.now() + GIVE_UP_MS;
@@ -355,7 +360,7 @@ export class RecordSession {
         });
         await this.#keepAnswer(pong);
         // whoever reads is told
-        if (link.writable) await link.write([pong], () => {}).catch(() => {});
+        if (connection.writable) await connection.write([pong], () => {}).catch(() => {});
       },
       blocks() {},
       resize() {},
@@ -480,7 +485,7 @@ export class RecordSession {
     await this.#drained();
     const main = this.#connections.get('main');
     if (main !== undefined && this.#answers !== undefined)
-      await main.link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
+      await main.connection.closeWith(returnMessage({ type: 'shut', status: 1 }), true);
     this.#hangUp();
     // The error that counts is there already; what could not be committed has been kept as it is.
     if (this.#committing) return;
@@ -493,8 +498,8 @@ export class RecordSession {
   }
 
   #hangUp(): void {
-    for (const { link } of this.#connections.values()) link.destroy();
-    for (const link of this.#refused) link.destroy();
+    for (const { connection } of this.#connections.values()) connection.destroy();
+    for (const connection of this.#refused) connection.destroy();
   }
 }
 

@@ -1,7 +1,11 @@
 import { answering, givenObject } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
-import { initialChecker, migrationReception } from '../migration/incoming/connections.ts';
-import { type IncomingLinks, incomingLinks, type IncomingWay } from '../transport/endpoint.ts';
+import { initialChecker, migrationClassifier } from '../migration/incoming/connections.ts';
+import {
+  type IncomingEndpoint,
+  openIncomingEndpoint,
+  type IncomingEndpointOptions,
+} from '../transport/endpoint.ts';
 import { parseUri } from '../transport/uri.ts';
 import { MAX_CHANNELS } from './names.ts';
 import { OutputFolder } from './output-folder.ts';
@@ -49,8 +53,8 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
   });
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
-  const { timeout, onStranger, token, origins, signal } = checked;
-  const way: IncomingWay = {
+  const { timeout, onRejected, token, origins, signal } = checked;
+  const way: IncomingEndpointOptions = {
     uri: options.uri,
     token,
     origins,
@@ -58,21 +62,21 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     dials: undefined,
     timeout,
     maxConnections: MAX_CONNECTIONS,
-    onStranger,
+    onRejected,
     signal,
   };
-  const reception = migrationReception(way, (arrival) => session.take(arrival));
-  let links: IncomingLinks;
+  const classifier = migrationClassifier(way, (arrival) => session.take(arrival));
+  let connections: IncomingEndpoint;
   try {
-    links = await incomingLinks(way, (link) => reception.take(link));
+    connections = await openIncomingEndpoint(way, (connection) => classifier.take(connection));
   } catch (error) {
     await folder.discard();
     throw error;
   }
   const completed = session.run(() => {
-    links.close();
-    reception.close();
+    connections.close();
+    classifier.close();
   });
   completed.catch(() => {}); // whoever looks at it is told
-  return { uri: links.uri, completed };
+  return { uri: connections.uri, completed };
 }

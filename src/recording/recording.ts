@@ -70,7 +70,7 @@ export interface Recording {
   /** By id, from 0 on. */
   readonly channels: readonly RecordedFile[];
   /** When the bytes of a connection came; undefined if that was not kept. The caller closes it. */
-  times(connection: ConnectionId): Promise<RecordedFile | undefined>;
+  times(identified: ConnectionId): Promise<RecordedFile | undefined>;
   /** What the source was answered; undefined if it did not ask. The caller closes it. */
   answers(): Promise<RecordedFile | undefined>;
   /**
@@ -129,7 +129,7 @@ export async function openRecording(path: string): Promise<Recording> {
       path,
       main,
       channels,
-      times: (connection) => openRecorded(path, timesName(connection)),
+      times: (identified) => openRecorded(path, timesName(identified)),
       answers: () => openRecorded(path, RETURN_PATH),
       async verify() {
         for (const file of opened) await file.verify();

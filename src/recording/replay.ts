@@ -2,11 +2,11 @@ import { answering, givenObject } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
-import { Watch } from '../migration/watchdog.ts';
+import { Watchdog } from '../migration/watchdog.ts';
 import { dial } from '#sockets';
-import { LinkOutput } from '../transport/connection-output.ts';
-import type { Link } from '../transport/connection.ts';
-import { type LinkUri, parseUri } from '../transport/uri.ts';
+import { ConnectionOutput } from '../transport/connection-output.ts';
+import type { Connection } from '../transport/connection.ts';
+import { type ConnectionUri, parseUri } from '../transport/uri.ts';
 import { FirstError } from './first-error.ts';
 import type { ConnectionId } from './names.ts';
 import { type Outline, readOutline } from './outline.ts';
@@ -73,20 +73,20 @@ type CheckedReplay = ReturnType<typeof checkRun> &
   Outline & { timing: boolean; commitTimeout: number };
 
 class ReplaySession {
-  readonly #uri: LinkUri;
+  readonly #uri: ConnectionUri;
   readonly #recording: Recording;
   readonly #checked: CheckedReplay;
   readonly #total: number;
   readonly #traffic: Traffic;
   readonly #first = new FirstError();
-  readonly #links: Link[] = [];
+  readonly #connections: Connection[] = [];
   readonly #pumps: Promise<unknown>[] = [];
   #sleeping = 0;
   #sent = false;
   #overdue: ReturnType<typeof setTimeout> | undefined;
   #returnPath: ReturnPath | undefined;
 
-  constructor(uri: LinkUri, recording: Recording, checked: CheckedReplay) {
+  constructor(uri: ConnectionUri, recording: Recording, checked: CheckedReplay) {
     this.#uri = uri;
     this.#recording = recording;
     this.#checked = checked;
@@ -96,7 +96,7 @@ class ReplaySession {
 
   async run(): Promise<RecordingStatistics> {
     const { signal, timeout, onProgress } = this.#checked;
-    const watch = new Watch({
+    const watch = new Watchdog({
       signal,
       timeout,
       // While the recording itself has a pause, nothing is expected to move. A target's signs of
@@ -113,14 +113,16 @@ class ReplaySession {
     try {
       await this.#first.race(this.#play());
       // A connection that is just cut has broken, to a target that records it.
-      await this.#first.race(Promise.all(this.#links.map((link) => link.finish())));
+      await this.#first.race(
+        Promise.all(this.#connections.map((connection) => connection.finish())),
+      );
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       throw (await this.#returnPath?.explain(error)) ?? error;
     } finally {
       clearTimeout(this.#overdue);
       watch.stop();
-      for (const link of this.#links) link.destroy();
+      for (const connection of this.#connections) connection.destroy();
       // They read the recording's files, which are closed next.
       await Promise.allSettled(this.#pumps);
       this.#traffic.end();
@@ -150,7 +152,7 @@ class ReplaySession {
     if (!complete) await verified();
     // A recording that was broken off may leave its target waiting on any connection: all of them
     // end.
-    for (const link of this.#links) link.end();
+    for (const connection of this.#connections) connection.end();
     this.#sent = true;
     if (this.#returnPath === undefined) return;
     this.#overdue = setTimeout(
@@ -161,18 +163,23 @@ class ReplaySession {
     if (error !== undefined) throw error;
   }
 
-  async #connect(channel: ConnectionId): Promise<LinkOutput> {
+  async #connect(channel: ConnectionId): Promise<ConnectionOutput> {
     const { timeout, token } = this.#checked;
-    const link = await dial(this.#uri, { timeout, token, signal: this.#first.signal, channel });
-    this.#links.push(link);
+    const connection = await dial(this.#uri, {
+      timeout,
+      token,
+      signal: this.#first.signal,
+      channel,
+    });
+    this.#connections.push(connection);
     if (this.#first.error !== undefined) {
-      link.destroy();
+      connection.destroy();
       throw this.#first.error;
     }
     this.#traffic.open(channel);
-    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(link));
-    else link.drain(); // what the target says is not asked for, but must not fill up
-    return new LinkOutput(link, channel, (bytes) => this.#traffic.add(channel, bytes));
+    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(connection));
+    else connection.drain(); // what the target says is not asked for, but must not fill up
+    return new ConnectionOutput(connection, channel, (bytes) => this.#traffic.add(channel, bytes));
   }
 
   /** A target that gives up says so, or just goes: either ends the replay at once. */
@@ -193,22 +200,22 @@ class ReplaySession {
   }
 
   #start(
-    connection: ConnectionId,
+    identified: ConnectionId,
     file: RecordedFile,
-    open: () => Promise<LinkOutput>,
+    open: () => Promise<ConnectionOutput>,
     beforeLast?: () => Promise<void>,
   ): Promise<void> {
-    const pump = this.#pump(connection, file, open, beforeLast);
-    pump.catch(this.#first.fail);
-    this.#pumps.push(pump);
-    return pump;
+    const pipeline = this.#pipeline(identified, file, open, beforeLast);
+    pipeline.catch(this.#first.fail);
+    this.#pumps.push(pipeline);
+    return pipeline;
   }
 
   /** @param beforeLast what the last byte waits for, once it has been read. */
-  async #pump(
-    connection: ConnectionId,
+  async #pipeline(
+    identified: ConnectionId,
     file: RecordedFile,
-    open: () => Promise<LinkOutput>,
+    open: () => Promise<ConnectionOutput>,
     beforeLast?: () => Promise<void>,
   ): Promise<void> {
     const clock: Clock = {
@@ -219,7 +226,7 @@ class ReplaySession {
       },
     };
     const pace: Pace = this.#checked.timing
-      ? await recordedPace(this.#recording, connection, file.size, clock)
+      ? await recordedPace(this.#recording, identified, file.size, clock)
       : noPace(file.size);
     try {
       // A connection that says nothing can keep a target from looking at any other: it stands when

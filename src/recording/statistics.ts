@@ -25,13 +25,13 @@ export class Traffic {
   }
 
   /** A connection stands; the first one starts the clock. */
-  open(connection: ConnectionId): void {
+  open(identified: ConnectionId): void {
     this.#started ??= performance.now();
-    this.#bytes.set(connection, 0);
+    this.#bytes.set(identified, 0);
   }
 
-  add(connection: ConnectionId, bytes: number): void {
-    this.#bytes.set(connection, this.#bytes.get(connection)! + bytes);
+  add(identified: ConnectionId, bytes: number): void {
+    this.#bytes.set(identified, this.#bytes.get(identified)! + bytes);
   }
 
   end(): void {

@@ -8,7 +8,7 @@ const TIMES_BUFFER = 16 * 1024;
 
 /** One connection on its way to the disk: its bytes, and when they came. One call at a time. */
 export class StreamFile {
-  readonly #connection: ConnectionId;
+  readonly #identified: ConnectionId;
   #data: FileHandle;
   #times: FileHandle;
   #bytes = 0;
@@ -17,18 +17,18 @@ export class StreamFile {
   /** The last time, whose line can still get more bytes. */
   #last: number | undefined;
 
-  private constructor(connection: ConnectionId, data: FileHandle, times: FileHandle) {
-    this.#connection = connection;
+  private constructor(identified: ConnectionId, data: FileHandle, times: FileHandle) {
+    this.#identified = identified;
     this.#data = data;
     this.#times = times;
   }
 
   /** @throws MultifdError ERR_IO. */
-  static async create(folder: OutputFolder, connection: ConnectionId): Promise<StreamFile> {
+  static async create(folder: OutputFolder, identified: ConnectionId): Promise<StreamFile> {
     return new StreamFile(
-      connection,
-      await folder.file(dataName(connection)),
-      await folder.file(timesName(connection)),
+      identified,
+      await folder.file(dataName(identified)),
+      await folder.file(timesName(identified)),
     );
   }
 
@@ -46,8 +46,8 @@ export class StreamFile {
 
   /** Goes on in a folder that has its name by now. @throws MultifdError ERR_IO. */
   async resume(folder: OutputFolder): Promise<void> {
-    this.#data = await folder.reopen(dataName(this.#connection));
-    this.#times = await folder.reopen(timesName(this.#connection));
+    this.#data = await folder.reopen(dataName(this.#identified));
+    this.#times = await folder.reopen(timesName(this.#identified));
   }
 
   /** Writes what was collected. Throws MultifdError ERR_IO. */

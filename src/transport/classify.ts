@@ -1,14 +1,18 @@
 import { concat } from '../util/bytes.ts';
 import type { ErrorCode } from '../util/errors.ts';
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 
 /**
  * What a connection turned out to be by its first bytes. `read` holds the bytes read so far, those
  * included.
  */
-export type Arrival = { kind: 'main' | 'multifd'; link: Link; read: Uint8Array };
+export type ClassifiedConnection = {
+  kind: 'main' | 'multifd';
+  connection: Connection;
+  read: Uint8Array;
+};
 
-export interface ReceptionOptions {
+export interface ClassifierOptions {
   /**
    * Milliseconds that a connection has for its first bytes, then it is dropped; infinite for those
    * that we have opened ourselves.
@@ -20,12 +24,12 @@ export interface ReceptionOptions {
   magics: { main: number; multifd: number };
   /** Bytes of a multifd channel's initial packet: it arrives when these are there. */
   initialBytes: number;
-  onArrival(arrival: Arrival): void;
+  onClassified(arrival: ClassifiedConnection): void;
   /**
    * A connection that was none of ours: told, and forgotten. `code` is what kind of fault that is
    * where each connection counts.
    */
-  onStranger?: ((why: string, code: ErrorCode) => void) | undefined;
+  onRejected?: ((why: string, code: ErrorCode) => void) | undefined;
 }
 
 const MAGIC_BYTES = 4;
@@ -36,61 +40,63 @@ const TLS_RECORD = 0x1603;
  * Takes the connections of one migration, which come in any order, and tells them apart. What is
  * none of them is dropped.
  */
-export class Reception {
-  readonly #options: ReceptionOptions;
-  readonly #unknown = new Set<Link>();
+export class ConnectionClassifier {
+  readonly #options: ClassifierOptions;
+  readonly #unknown = new Set<Connection>();
 
-  constructor(options: ReceptionOptions) {
+  constructor(options: ClassifierOptions) {
     this.#options = options;
   }
 
-  take(link: Link): void {
+  take(connection: Connection): void {
     const { timeout, maxUnknown } = this.#options;
     if (this.#unknown.size >= maxUnknown) {
-      link.destroy();
-      return this.#options.onStranger?.(
-        `dropped a connection from ${link.peer}: ${maxUnknown} others have not said yet what ` +
+      connection.destroy();
+      return this.#options.onRejected?.(
+        `dropped a connection from ${connection.peer}: ${maxUnknown} others have not said yet what ` +
           'they are',
         'ERR_CONNECT',
       );
     }
-    this.#unknown.add(link);
+    this.#unknown.add(connection);
     const late = `it did not say what it is within ${timeout / 1000} s`;
     const timer = Number.isFinite(timeout)
-      ? setTimeout(() => this.#drop(link, late, 'ERR_TIMEOUT'), timeout)
+      ? setTimeout(() => this.#drop(connection, late, 'ERR_TIMEOUT'), timeout)
       : undefined;
-    void this.#identify(link).finally(() => clearTimeout(timer));
+    void this.#identify(connection).finally(() => clearTimeout(timer));
   }
 
   /** Drops what has not said yet what it is; connections that arrived stay. */
   close(): void {
-    for (const link of this.#unknown) link.destroy();
+    for (const connection of this.#unknown) connection.destroy();
     this.#unknown.clear();
   }
 
-  async #identify(link: Link): Promise<void> {
+  async #identify(connection: Connection): Promise<void> {
     let read: Uint8Array = new Uint8Array(0);
     for (;;) {
-      const chunk = await link.read();
-      if (!this.#unknown.has(link)) return; // dropped meanwhile
+      const chunk = await connection.read();
+      if (!this.#unknown.has(connection)) return; // dropped meanwhile
       if (chunk === undefined)
         return this.#drop(
-          link,
-          `it ${link.broken === undefined && !link.closed ? 'ended' : 'was reset'} before it ` +
+          connection,
+          `it ${connection.broken === undefined && !connection.closed ? 'ended' : 'was reset'} before it ` +
             'said what it is',
           'ERR_PEER_CLOSED',
         );
       read = read.length === 0 ? chunk : concat([read, chunk]);
       const found = this.#look(read);
       if (found === undefined) continue;
-      if (typeof found === 'object') return this.#drop(link, found.wrong, found.code);
-      this.#unknown.delete(link);
-      return this.#options.onArrival({ kind: found, link, read });
+      if (typeof found === 'object') return this.#drop(connection, found.wrong, found.code);
+      this.#unknown.delete(connection);
+      return this.#options.onClassified({ kind: found, connection, read });
     }
   }
 
   /** @returns what it is, or what is wrong with it; undefined as long as it has not said enough. */
-  #look(read: Uint8Array): Arrival['kind'] | { wrong: string; code: ErrorCode } | undefined {
+  #look(
+    read: Uint8Array,
+  ): ClassifiedConnection['kind'] | { wrong: string; code: ErrorCode } | undefined {
     const { magics, initialBytes } = this.#options;
     if (read.length < MAGIC_BYTES) return undefined;
     const magic = new DataView(read.buffer, read.byteOffset).getUint32(0);
@@ -107,9 +113,9 @@ export class Reception {
     return read.length >= initialBytes ? 'multifd' : undefined;
   }
 
-  #drop(link: Link, why: string, code: ErrorCode): void {
-    if (!this.#unknown.delete(link)) return;
-    link.destroy();
-    this.#options.onStranger?.(`dropped a connection from ${link.peer}: ${why}`, code);
+  #drop(connection: Connection, why: string, code: ErrorCode): void {
+    if (!this.#unknown.delete(connection)) return;
+    connection.destroy();
+    this.#options.onRejected?.(`dropped a connection from ${connection.peer}: ${why}`, code);
   }
 }

@@ -1,13 +1,13 @@
 import { MultifdError } from '../util/errors.ts';
 import type { Input } from './input.ts';
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 
 /**
  * Reads a connection into memory that is there already: works for whatever carries it, at the price
  * of one copy.
  */
-export class LinkInput implements Input {
-  readonly #link: Link;
+export class ConnectionInput implements Input {
+  readonly #connection: Connection;
   readonly #channel: number | 'main';
   readonly #onBytes: (bytes: number) => void;
   #chunk: Uint8Array;
@@ -21,13 +21,13 @@ export class LinkInput implements Input {
    * @param offset where in the connection's stream the prefix begins.
    */
   constructor(
-    link: Link,
+    connection: Connection,
     channel: number | 'main',
     prefix: Uint8Array,
     offset: number,
     onBytes: (bytes: number) => void = () => {},
   ) {
-    this.#link = link;
+    this.#connection = connection;
     this.#channel = channel;
     this.#onBytes = onBytes;
     this.#chunk = prefix;
@@ -49,7 +49,7 @@ export class LinkInput implements Input {
       for (let at = 0; at < view.length; ) {
         const count = await this.read(at === 0 ? view : view.subarray(at));
         if (count === 0) {
-          if (!started && this.#link.broken === undefined) return false;
+          if (!started && this.#connection.broken === undefined) return false;
           if (this.#stopped) return false;
           throw this.#closed();
         }
@@ -64,7 +64,7 @@ export class LinkInput implements Input {
   async read(into: Uint8Array): Promise<number> {
     while (this.#chunk.length === 0) {
       if (this.#stopped || this.#ended) return 0;
-      const next = this.#link.read();
+      const next = this.#connection.read();
       const chunk = next instanceof Promise ? await this.#unlessStopped(next) : next;
       if (chunk === undefined) this.#ended = true;
       else this.#chunk = chunk;
@@ -86,7 +86,7 @@ export class LinkInput implements Input {
   }
 
   #closed(): MultifdError {
-    const { broken } = this.#link;
+    const { broken } = this.#connection;
     const why = broken === undefined ? '' : `: ${broken.message}`;
     return new MultifdError(
       broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED',

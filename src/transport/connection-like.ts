@@ -2,14 +2,14 @@ import { refuse } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { messagePortPair } from './adapters/message-port.ts';
 import { type WebSocketLike, webSocketPair } from './adapters/web-socket.ts';
-import type { Link } from './connection.ts';
-import { StreamLink, type StreamPair } from './stream-connection.ts';
+import type { Connection } from './connection.ts';
+import { StreamConnection, type StreamPair } from './stream-connection.ts';
 
 /**
  * What a connection can be made of, besides URIs: a pair of streams, one end of a MessageChannel, a
  * WebSocket that is open or opening.
  */
-export type Connectable = StreamPair | MessagePort | WebSocket;
+export type ConnectionLike = StreamPair | MessagePort | WebSocket;
 
 /**
  * A connection over something that the caller has.
@@ -17,21 +17,21 @@ export type Connectable = StreamPair | MessagePort | WebSocket;
  * @throws MultifdError ERR_OPTION for anything else; ERR_CONNECT for a WebSocket that does not
  *   open.
  */
-export async function linkOf(
-  connectable: Connectable,
+export async function toConnection(
+  connectionLike: ConnectionLike,
   peer = 'the caller',
   maxWait?: number,
-): Promise<Link> {
-  if (isPair(connectable)) return new StreamLink(unlocked(connectable), peer);
-  if (isWebSocket(connectable)) {
+): Promise<Connection> {
+  if (isStreamPair(connectionLike)) return new StreamConnection(unlocked(connectionLike), peer);
+  if (isWebSocket(connectionLike)) {
     // What it says may come in the same turn in which it opens.
-    const pair = webSocketPair(connectable);
-    await opened(connectable, peer, maxWait);
-    return new StreamLink(pair, peer);
+    const pair = webSocketPair(connectionLike);
+    await opened(connectionLike, peer, maxWait);
+    return new StreamConnection(pair, peer);
   }
-  if (typeof (connectable as Partial<MessagePort> | undefined)?.postMessage === 'function')
-    return new StreamLink(messagePortPair(connectable as MessagePort), peer);
-  return refuse('a connection', connectable, WAYS);
+  if (typeof (connectionLike as Partial<MessagePort> | undefined)?.postMessage === 'function')
+    return new StreamConnection(messagePortPair(connectionLike as MessagePort), peer);
+  return refuse('a connection', connectionLike, WAYS);
 }
 
 const WAYS =
@@ -48,21 +48,21 @@ function unlocked(pair: StreamPair): StreamPair {
   return free ? pair : refuse('a connection', pair, WAYS);
 }
 
-function isPair(connectable: Connectable): connectable is StreamPair {
+function isStreamPair(connectionLike: ConnectionLike): connectionLike is StreamPair {
   return (
-    typeof connectable === 'object' &&
-    connectable !== null &&
-    'readable' in connectable &&
-    'writable' in connectable
+    typeof connectionLike === 'object' &&
+    connectionLike !== null &&
+    'readable' in connectionLike &&
+    'writable' in connectionLike
   );
 }
 
-function isWebSocket(connectable: unknown): connectable is WebSocketLike {
+function isWebSocket(connectionLike: unknown): connectionLike is WebSocketLike {
   return (
-    typeof connectable === 'object' &&
-    connectable !== null &&
-    'binaryType' in connectable &&
-    'readyState' in connectable
+    typeof connectionLike === 'object' &&
+    connectionLike !== null &&
+    'binaryType' in connectionLike &&
+    'readyState' in connectionLike
   );
 }
 

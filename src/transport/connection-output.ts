@@ -1,18 +1,22 @@
 import { MultifdError } from '../util/errors.ts';
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { Output } from './output.ts';
 
 /** Writes to a connection, in order, each call resolved once the memory may be used again. */
-export class LinkOutput implements Output {
+export class ConnectionOutput implements Output {
   readonly gathers = false;
-  readonly #link: Link;
+  readonly #connection: Connection;
   readonly #channel: number | 'main';
   readonly #onBytes: (bytes: number) => void;
   #offset = 0;
 
   /** @param onBytes called with each piece's length as it leaves. */
-  constructor(link: Link, channel: number | 'main', onBytes: (bytes: number) => void = () => {}) {
-    this.#link = link;
+  constructor(
+    connection: Connection,
+    channel: number | 'main',
+    onBytes: (bytes: number) => void = () => {},
+  ) {
+    this.#connection = connection;
     this.#channel = channel;
     this.#onBytes = (bytes) => {
       this.#offset += bytes;
@@ -22,19 +26,19 @@ export class LinkOutput implements Output {
 
   /** @throws MultifdError ERR_PEER_CLOSED when the peer has gone. */
   write(views: readonly Uint8Array[]): Promise<void> {
-    if (!this.#link.writable) return Promise.reject(this.#closed());
-    return this.#link.write(views, this.#onBytes).catch(() => {
+    if (!this.#connection.writable) return Promise.reject(this.#closed());
+    return this.#connection.write(views, this.#onBytes).catch(() => {
       throw this.#closed();
     });
   }
 
   /** Says that nothing more comes; what the peer sends can still be read. */
   end(): void {
-    this.#link.end();
+    this.#connection.end();
   }
 
   #closed(): MultifdError {
-    const { broken } = this.#link;
+    const { broken } = this.#connection;
     const why = broken === undefined ? '' : `: ${broken.message}`;
     return new MultifdError(
       broken instanceof MultifdError ? broken.code : 'ERR_PEER_CLOSED',

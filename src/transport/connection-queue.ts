@@ -4,12 +4,12 @@ import { answering, givenObject, integer, refuse } from '../util/checks.ts';
 import { adviceOn, checkAdmission, refusalOf } from './adapters/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from './adapters/http.ts';
 import { PROTOCOL } from './adapters/token.ts';
-import { type Connectable, linkOf } from './connection-like.ts';
-import type { Link } from './connection.ts';
-import { StreamLink } from './stream-connection.ts';
+import { type ConnectionLike, toConnection } from './connection-like.ts';
+import type { Connection } from './connection.ts';
+import { StreamConnection } from './stream-connection.ts';
 import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
 
-export interface InboxOptions {
+export interface ConnectionQueueOptions {
   /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
   token?: string;
   /**
@@ -22,7 +22,7 @@ export interface InboxOptions {
   /** Milliseconds that a connection waits for a migration, or to open (600000). */
   maxWait?: number;
   /** Told of requests that were refused, and of connections that were dropped. */
-  onStranger?: (why: string) => void;
+  onRejected?: (why: string) => void;
 }
 
 const MAX_CONNECTIONS = 512;
@@ -33,30 +33,30 @@ const MOST_MS = 2 ** 31 - 1;
  * Takes connections that somebody else accepts, such as the handler of a server, for a migration
  * that is given it instead of a URI. Connections that come before the migration wait.
  */
-export class Inbox {
-  readonly #options: InboxOptions;
-  readonly #onStranger: (why: string) => void;
+export class ConnectionQueue {
+  readonly #options: ConnectionQueueOptions;
+  readonly #onRejected: (why: string) => void;
   readonly #maxWait: number;
   readonly #waiting: WaitingLinks;
-  #take: ((link: Link) => void) | undefined;
+  #take: ((connection: Connection) => void) | undefined;
   #closed = false;
 
   /** @throws MultifdError ERR_OPTION. */
-  constructor(options: InboxOptions = {}) {
+  constructor(options: ConnectionQueueOptions = {}) {
     const {
       token,
       origins,
       maxConnections = MAX_CONNECTIONS,
       maxWait = MAX_WAIT_MS,
-      onStranger,
+      onRejected,
     } = givenObject('options of an Inbox', options);
     checkAdmission({ token, origins });
-    this.#onStranger = observer('onStranger', onStranger);
+    this.#onRejected = observer('onRejected', onRejected);
     this.#options = options;
     const most = integer('max connections', maxConnections, 1, 65536);
     this.#maxWait = integer('max wait', maxWait, 1, MOST_MS);
-    const onDropped = ({ peer }: Link, why: string): void =>
-      this.#onStranger(`dropped a connection from ${peer}: ${why}`);
+    const onDropped = ({ peer }: Connection, why: string): void =>
+      this.#onRejected(`dropped a connection from ${peer}: ${why}`);
     this.#waiting = new WaitingLinks({ most, maxWait: this.#maxWait, onDropped });
   }
 
@@ -66,7 +66,7 @@ export class Inbox {
    * @throws MultifdError ERR_OPTION for what is no connection; ERR_CONNECT for a WebSocket that
    *   does not open.
    */
-  add(connection: Connectable, peer?: string): Promise<void> {
+  add(connection: ConnectionLike, peer?: string): Promise<void> {
     return answering(() => this.#open(connection, peer));
   }
 
@@ -90,7 +90,7 @@ export class Inbox {
     const origin = headers.get('origin');
     const answer = (status: number, more: Record<string, string> = {}): Response => {
       const refused = `refused a connection from ${peer} with status ${status}`;
-      this.#onStranger(refused + adviceOn(status, origin));
+      this.#onRejected(refused + adviceOn(status, origin));
       return new Response(null, { status, headers: more });
     };
     const authorization = headers.get('authorization');
@@ -109,7 +109,7 @@ export class Inbox {
     if (request.method !== METHOD) return answer(405, { Allow: METHOD });
     if (request.body === null) return answer(400);
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-    this.#put(new StreamLink({ readable: request.body, writable }, peer));
+    this.#put(new StreamConnection({ readable: request.body, writable }, peer));
     return new Response(readable, { headers: RESPONSE_HEADERS });
   }
 
@@ -121,9 +121,9 @@ export class Inbox {
   }
 
   /** @internal Hands over those that have come, and all that come. @returns what ends that. */
-  attach(take: (link: Link) => void): () => void {
+  attach(take: (connection: Connection) => void): () => void {
     this.#take = take;
-    for (const link of this.#waiting.takeAll()) take(link);
+    for (const connection of this.#waiting.takeAll()) take(connection);
     return () => {
       if (this.#take === take) this.#take = undefined;
     };
@@ -133,13 +133,13 @@ export class Inbox {
     return this.#closed || (this.#take === undefined && this.#waiting.full);
   }
 
-  async #open(connection: Connectable, peer?: string): Promise<void> {
-    this.#put(await linkOf(connection, peer, this.#maxWait));
+  async #open(connection: ConnectionLike, peer?: string): Promise<void> {
+    this.#put(await toConnection(connection, peer, this.#maxWait));
   }
 
-  #put(link: Link): void {
-    if (this.#full) link.destroy();
-    else if (this.#take !== undefined) this.#take(link);
-    else this.#waiting.add(link);
+  #put(connection: Connection): void {
+    if (this.#full) connection.destroy();
+    else if (this.#take !== undefined) this.#take(connection);
+    else this.#waiting.add(connection);
   }
 }

@@ -2,7 +2,7 @@
  * One connection, both ways, whatever carries it: a socket, a pair of streams, a WebSocket, an HTTP
  * request and its response. Bytes only: where a carrier has messages, their borders mean nothing.
  */
-export interface Link {
+export interface Connection {
   /** Who is at the other end, for messages. */
   readonly peer: string;
   /** Whether this process makes the TLS on it. */
@@ -49,7 +49,7 @@ export interface Link {
    * Says a last message and sees it off; the other end has said all that counts, or that does not
    * count any more (`failed`).
    */
-  farewell(message: Uint8Array, failed: boolean): Promise<void>;
+  closeWith(message: Uint8Array, failed: boolean): Promise<void>;
   /** Closes it now. */
   destroy(): void;
 }
@@ -58,13 +58,13 @@ export interface Link {
  * How long the last message may take to leave, and the other end to hang up, before a connection is
  * cut.
  */
-export const FAREWELL_MS = 1_000;
+export const CLOSE_MS = 1_000;
 
-/** Resolves when `work` has, or after {@link FAREWELL_MS}. */
+/** Resolves when `work` has, or after {@link CLOSE_MS}. */
 export async function soon(work: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, FAREWELL_MS);
+    timer = setTimeout(resolve, CLOSE_MS);
   });
   await Promise.race([work, late]);
   clearTimeout(timer);

@@ -1,29 +1,29 @@
-import { dial, loadClientTls, loadServerTls, openDoor } from '#sockets';
+import { dial, listen as listenAt, loadClientTls, loadServerTls } from '#sockets';
 import { warnOf } from '../util/callbacks.ts';
 import { MultifdError } from '../util/errors.ts';
-import { checkInbox } from '../migration/options.ts';
+import { givenMethods } from '../util/checks.ts';
 import { checkAdmission } from './adapters/admission.ts';
-import { type Connectable, linkOf } from './connection-like.ts';
-import type { Inbox } from './connection-queue.ts';
+import { type ConnectionLike, toConnection } from './connection-like.ts';
+import type { ConnectionQueue } from './connection-queue.ts';
 import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from './sockets/tls-credentials.ts';
-import { formatUri, hostOf, type LinkUri, parseUri, type UriLike } from './uri.ts';
+import { formatUri, hostOf, type ConnectionUri, parseUri, type UriLike } from './uri.ts';
 
 /** How the connections of a migration come about, at either end. */
 
 /** What a caller says of it. One of the first three. */
-export interface WayOptions {
+export interface EndpointOptions {
   uri?: UriLike | undefined;
-  inbox?: Inbox | undefined;
-  connect?: ((channel: number | 'main') => Connectable | Promise<Connectable>) | undefined;
+  inbox?: ConnectionQueue | undefined;
+  connect?: ((channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>) | undefined;
   token?: string | undefined;
   /** Of which origins a page may come to where we listen. */
   origins?: readonly string[] | undefined;
 }
 
 /** One of three. @throws MultifdError ERR_OPTION, ERR_URI. */
-export function checkWay({ uri, inbox, connect, token, origins }: WayOptions): void {
+export function checkEndpoint({ uri, inbox, connect, token, origins }: EndpointOptions): void {
   if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1)
     throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
   if (uri !== undefined) parseUri(uri);
@@ -31,23 +31,28 @@ export function checkWay({ uri, inbox, connect, token, origins }: WayOptions): v
   checkAdmission({ token, origins });
 }
 
+/** An inbox, or nothing. @throws MultifdError ERR_OPTION. */
+function checkInbox(inbox: ConnectionQueue | undefined): void {
+  if (inbox !== undefined) givenMethods('inbox', inbox, ['attach', 'add'], 'an Inbox');
+}
+
 /** Opens connections, one for each channel. */
-export type OpenLink = (channel: number | 'main', signal: AbortSignal) => Promise<Link>;
+export type OpenConnection = (channel: number | 'main', signal: AbortSignal) => Promise<Connection>;
 
 /** A source's connections. Those of the channels can be dialled by the channels' own threads. */
-export interface OutgoingLinks {
+export interface OutgoingEndpoint {
   /** Where the target has to connect to; undefined if it is not the one who does. */
   readonly uri: string | undefined;
   /** For whoever dials in another thread; undefined if nobody dials. */
   readonly route: Route | undefined;
-  readonly open: OpenLink;
+  readonly open: OpenConnection;
   /** Lets no more in, and closes those that nobody has taken. */
   close(): void;
 }
 
 /** Structured-cloneable. */
 export interface Route {
-  uri: LinkUri;
+  uri: ConnectionUri;
   tls: ClientTls | undefined;
   token: string | undefined;
   /** Milliseconds. */
@@ -59,13 +64,13 @@ export function dialRoute(
   { uri, ...options }: Route,
   channel: number | 'main',
   signal: AbortSignal,
-): Promise<Link> {
+): Promise<Connection> {
   return dial(uri, { ...options, channel, signal });
 }
 
 /** A channel that waits for a connection. */
 interface Wanted {
-  take(link: Link): void;
+  take(connection: Connection): void;
   fail(error: MultifdError): void;
 }
 
@@ -74,10 +79,10 @@ interface Wanted {
  * each what it is. Until all are there whoever comes first has a place; who comes after that is a
  * stranger. TLS or a token keeps others out.
  */
-class Arriving implements OutgoingLinks {
+class AcceptQueue implements OutgoingEndpoint {
   readonly route = undefined;
   readonly #channels: number;
-  readonly #onStranger: (why: string) => void;
+  readonly #onRejected: (why: string) => void;
   readonly #waiting: WaitingLinks;
   uri: string | undefined;
   #failure: MultifdError | undefined;
@@ -88,36 +93,36 @@ class Arriving implements OutgoingLinks {
   /** Those that are somebody's. */
   #taken = 0;
 
-  constructor(channels: number, onStranger: (why: string) => void) {
+  constructor(channels: number, onRejected: (why: string) => void) {
     this.#channels = channels;
-    this.#onStranger = onStranger;
+    this.#onRejected = onRejected;
     this.#waiting = new WaitingLinks({
       most: 1 + channels,
       maxWait: MAX_WAIT_MS,
-      onDropped: ({ peer }, why) => onStranger(`dropped a connection from ${peer}: ${why}`),
+      onDropped: ({ peer }, why) => onRejected(`dropped a connection from ${peer}: ${why}`),
     });
   }
 
-  readonly take = (link: Link): void => {
+  readonly take = (connection: Connection): void => {
     const wanted = this.#wanted.shift();
     if (wanted !== undefined) {
       this.#taken++;
-      return wanted.take(link);
+      return wanted.take(connection);
     }
-    if (this.#taken + this.#waiting.size <= this.#channels) return this.#waiting.add(link);
-    link.destroy();
-    this.#onStranger(
-      `dropped a connection from ${link.peer}: the main channel and all ${this.#channels} ` +
+    if (this.#taken + this.#waiting.size <= this.#channels) return this.#waiting.add(connection);
+    connection.destroy();
+    this.#onRejected(
+      `dropped a connection from ${connection.peer}: the main channel and all ${this.#channels} ` +
         'others are there',
     );
   };
 
-  readonly open: OpenLink = (channel, signal) => {
+  readonly open: OpenConnection = (channel, signal) => {
     if (this.#failure !== undefined) return Promise.reject(this.#tellFailure());
-    const link = this.#waiting.take();
-    if (link !== undefined) {
+    const connection = this.#waiting.take();
+    if (connection !== undefined) {
       this.#taken++;
-      return Promise.resolve(link);
+      return Promise.resolve(connection);
     }
     return new Promise((resolve, reject) => {
       const abort = (): void => {
@@ -131,7 +136,7 @@ class Arriving implements OutgoingLinks {
       };
       const settle = (): void => signal.removeEventListener('abort', abort);
       const wanted: Wanted = {
-        take: (link) => (settle(), resolve(link)),
+        take: (connection) => (settle(), resolve(connection)),
         fail: (error) => (settle(), reject(error)),
       };
       this.#wanted.push(wanted);
@@ -158,7 +163,7 @@ class Arriving implements OutgoingLinks {
   }
 }
 
-export interface OutgoingWay extends WayOptions {
+export interface OutgoingEndpointOptions extends EndpointOptions {
   /** We listen at `uri`, and the target connects. */
   listen: boolean;
   tls: OutgoingTls | undefined;
@@ -167,13 +172,13 @@ export interface OutgoingWay extends WayOptions {
   /** Milliseconds. */
   timeout: number;
   maxConnections: number;
-  onStranger: (why: string) => void;
+  onRejected: (why: string) => void;
   /** Told where we listen. If it fails, nobody can have come, and nobody will. */
   onListening: (uri: string) => void;
 }
 
 /** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function outgoingLinks({
+export async function openOutgoingEndpoint({
   uri,
   inbox,
   connect,
@@ -183,9 +188,9 @@ export async function outgoingLinks({
   channels,
   timeout,
   maxConnections,
-  onStranger,
+  onRejected,
   onListening,
-}: OutgoingWay): Promise<OutgoingLinks> {
+}: OutgoingEndpointOptions): Promise<OutgoingEndpoint> {
   if (connect !== undefined)
     return {
       uri: undefined,
@@ -194,7 +199,7 @@ export async function outgoingLinks({
       close() {},
     };
   if (inbox === undefined && !listen) {
-    const to = linkUri(uri!);
+    const to = connectionUri(uri!);
     const route: Route = {
       uri: to,
       tls: tls && (await loadClientTls(tls, hostOf(to))),
@@ -208,29 +213,29 @@ export async function outgoingLinks({
       close() {},
     };
   }
-  const arriving = new Arriving(channels, onStranger);
-  if (inbox !== undefined) arriving.shut = inbox.attach(arriving.take);
+  const queue = new AcceptQueue(channels, onRejected);
+  if (inbox !== undefined) queue.shut = inbox.attach(queue.take);
   else {
-    const at = linkUri(uri!);
+    const at = connectionUri(uri!);
     demandToken(at, token);
     const serverTls = tls && (await loadServerTls(tls));
-    const who = { tls: serverTls, token, maxConnections, onStranger };
-    const door = await openDoor(at, { ...who, timeout, onLink: arriving.take });
-    const listening = formatUri(door.uri);
-    arriving.uri = listening;
-    arriving.shut = () => door.close();
+    const who = { tls: serverTls, token, maxConnections, onRejected };
+    const listener = await listenAt(at, { ...who, timeout, onConnection: queue.take });
+    const listening = formatUri(listener.uri);
+    queue.uri = listening;
+    queue.shut = () => listener.close();
     // Not waited for: it may well wait for the migration itself.
     const tell = async (): Promise<void> => onListening(listening);
-    tell().catch((thrown: unknown) => arriving.fail(MultifdError.from(thrown)));
+    tell().catch((thrown: unknown) => queue.fail(MultifdError.from(thrown)));
   }
-  return arriving;
+  return queue;
 }
 
 /**
  * Whoever connects to a source gets its memory, and a page's requests go wherever it says.
  * @throws MultifdError ERR_OPTION.
  */
-function demandToken(uri: LinkUri, token: string | undefined): void {
+function demandToken(uri: ConnectionUri, token: string | undefined): void {
   if (token !== undefined || uri.kind === 'tcp' || uri.kind === 'unix') return;
   const why = `whoever connects to ${formatUri(uri)} gets the memory`;
   throw new MultifdError('ERR_OPTION', `${why}: give both ends a token (--token-file)`);
@@ -238,11 +243,11 @@ function demandToken(uri: LinkUri, token: string | undefined): void {
 
 /** A connection of the caller's, who may take his time, but not for ever. */
 function openBy(
-  connect: NonNullable<WayOptions['connect']>,
+  connect: NonNullable<EndpointOptions['connect']>,
   channel: number | 'main',
   timeout: number,
   signal: AbortSignal,
-): Promise<Link> {
+): Promise<Connection> {
   return new Promise((resolve, reject) => {
     let over = false;
     const end = (act: () => void): void => {
@@ -270,9 +275,9 @@ function openBy(
     );
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) return abort();
-    const opening = async (): Promise<Link> => linkOf(await connect(channel));
+    const opening = async (): Promise<Connection> => toConnection(await connect(channel));
     opening().then(
-      (link) => (over ? link.destroy() : end(() => resolve(link))),
+      (connection) => (over ? connection.destroy() : end(() => resolve(connection))),
       (error: unknown) => {
         if (!over) end(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
       },
@@ -280,20 +285,20 @@ function openBy(
   });
 }
 
-export interface IncomingWay extends WayOptions {
+export interface IncomingEndpointOptions extends EndpointOptions {
   /** A source listens at `uri`, and we connect, so many times. */
   dials: number | undefined;
   tls: IncomingTls | undefined;
   /** Milliseconds. */
   timeout: number;
   maxConnections: number;
-  onStranger: (why: string) => void;
+  onRejected: (why: string) => void;
   /** Ends connecting. */
   signal: AbortSignal;
 }
 
 /** A target's connections. */
-export interface IncomingLinks {
+export interface IncomingEndpoint {
   /** Where it listens, with the port it got; for others, how they come. */
   readonly uri: string;
   /** Lets no more in. */
@@ -304,37 +309,43 @@ export interface IncomingLinks {
  * @param take gets each connection.
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT.
  */
-export async function incomingLinks(
-  way: IncomingWay,
-  take: (link: Link) => void,
-): Promise<IncomingLinks> {
+export async function openIncomingEndpoint(
+  way: IncomingEndpointOptions,
+  take: (connection: Connection) => void,
+): Promise<IncomingEndpoint> {
   const { uri, inbox, token, origins, dials, tls } = way;
-  const { timeout, maxConnections, onStranger, signal } = way;
+  const { timeout, maxConnections, onRejected, signal } = way;
   if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
-  const at = linkUri(uri!);
+  const at = connectionUri(uri!);
   if (dials === undefined) {
     const serverTls = tls && (await loadServerTls(tls));
     const who = { tls: serverTls, token, origins };
-    const door = await openDoor(at, { ...who, timeout, maxConnections, onLink: take, onStranger });
-    return { uri: formatUri(door.uri), close: () => door.close() };
+    const listener = await listenAt(at, {
+      ...who,
+      timeout,
+      maxConnections,
+      onConnection: take,
+      onRejected,
+    });
+    return { uri: formatUri(listener.uri), close: () => listener.close() };
   }
   const clientTls = tls && (await loadClientTls(tls, hostOf(at)));
-  const links: Link[] = [];
+  const connections: Connection[] = [];
   try {
     // One after the other: our own sources take the first for the main channel.
     for (let n = 0; n < dials; n++)
-      links.push(
+      connections.push(
         await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal, toSource: true }),
       );
   } catch (error) {
-    for (const link of links) link.destroy();
+    for (const connection of connections) connection.destroy();
     throw error;
   }
-  for (const link of links) take(link);
+  for (const connection of connections) take(connection);
   return { uri: formatUri(at), close() {} };
 }
 
-function linkUri(uri: UriLike): LinkUri {
+function connectionUri(uri: UriLike): ConnectionUri {
   const parsed = parseUri(uri);
   if (parsed.kind === 'file') throw new MultifdError('ERR_URI', `${String(uri)} is no connection`);
   return parsed;

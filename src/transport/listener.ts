@@ -1,6 +1,6 @@
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { ClientTls, ServerTls } from './sockets/tls-credentials.ts';
-import type { LinkUri } from './uri.ts';
+import type { ConnectionUri } from './uri.ts';
 
 /** What it takes to open one connection. */
 export interface DialOptions {
@@ -20,7 +20,7 @@ export interface DialOptions {
 }
 
 /** What it takes to listen. */
-export interface DoorOptions {
+export interface ListenOptions {
   /** Milliseconds that a connection has for its handshakes. */
   timeout: number;
   /** Every connection has to be TLS; without it, plain. */
@@ -31,15 +31,15 @@ export interface DoorOptions {
   origins?: readonly string[] | undefined;
   /** Handshakes under way at a time. */
   maxConnections: number;
-  onLink(link: Link): void;
+  onConnection(connection: Connection): void;
   /** A connection that was none of ours: told, and forgotten. */
-  onStranger?: ((why: string) => void) | undefined;
+  onRejected?: ((why: string) => void) | undefined;
 }
 
 /** Something that listens. */
-export interface Door {
+export interface Listener {
   /** Where, with the port it got. */
-  readonly uri: LinkUri;
+  readonly uri: ConnectionUri;
   /** Lets nobody in any more; who is in stays. */
   close(): void;
 }

@@ -1,4 +1,4 @@
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 
 /**
  * Carries what comes on either connection to the other, without looking at it: an end becomes an
@@ -7,12 +7,12 @@ import type { Link } from './connection.ts';
  *   closed then.
  */
 export async function join(
-  a: Link,
-  b: Link,
+  a: Connection,
+  b: Connection,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
   await Promise.race([
-    Promise.all([pour(a, b, onBytes), pour(b, a, onBytes)]),
+    Promise.all([pipe(a, b, onBytes), pipe(b, a, onBytes)]),
     broken(a),
     broken(b),
   ]);
@@ -23,7 +23,7 @@ export async function join(
  * What has ended before it broke has said all it had to say: that is on its way to `to` still, and
  * is seen off.
  */
-async function leave(from: Link, to: Link): Promise<void> {
+async function leave(from: Connection, to: Connection): Promise<void> {
   if (from.ended) await to.finish();
   else to.destroy();
 }
@@ -34,9 +34,9 @@ async function leave(from: Link, to: Link): Promise<void> {
  * @returns resolves when `from` has ended or either has broken; never rejects. Both stay as they
  *   are but for that.
  */
-export async function pour(
-  from: Link,
-  to: Link,
+export async function pipe(
+  from: Connection,
+  to: Connection,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
   const carry = async (): Promise<void> => {
@@ -51,6 +51,6 @@ export async function pour(
   await Promise.race([carry().catch(() => {}), broken(to)]);
 }
 
-function broken(link: Link): Promise<void> {
-  return new Promise((resolve) => void link.onBroken(() => resolve()));
+function broken(connection: Connection): Promise<void> {
+  return new Promise((resolve) => void connection.onBroken(() => resolve()));
 }

@@ -1,6 +1,6 @@
 import { totalLength } from '../util/bytes.ts';
 import { MultifdError } from '../util/errors.ts';
-import { type Link, soon } from './connection.ts';
+import { type Connection, soon } from './connection.ts';
 
 /**
  * A connection as a pair of WHATWG streams of bytes: what every carrier but a socket is made into.
@@ -20,7 +20,7 @@ const PIECE = 1 << 18;
  * A pair of streams. What is written is copied: streams hand their chunks on, and not all of them
  * take shared memory.
  */
-export class StreamLink implements Link {
+export class StreamConnection implements Connection {
   readonly peer: string;
   readonly secure = false;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -126,7 +126,7 @@ export class StreamLink implements Link {
     this.destroy();
   }
 
-  async farewell(message: Uint8Array): Promise<void> {
+  async closeWith(message: Uint8Array): Promise<void> {
     if (!this.writable) return;
     await soon(
       this.write([message], () => {})

@@ -22,7 +22,7 @@ export type MigrationUri =
     };
 
 /** A URI with connections behind it. */
-export type LinkUri = Exclude<MigrationUri, { kind: 'file' }>;
+export type ConnectionUri = Exclude<MigrationUri, { kind: 'file' }>;
 export type WebUri = Extract<MigrationUri, { kind: 'ws' | 'http' }>;
 
 const FORMS =
@@ -118,6 +118,6 @@ export function formatUri(uri: MigrationUri): string {
 }
 
 /** The host that a certificate has to be for. */
-export function hostOf(uri: LinkUri): string | undefined {
+export function hostOf(uri: ConnectionUri): string | undefined {
   return uri.kind === 'unix' ? undefined : uri.host || '127.0.0.1';
 }

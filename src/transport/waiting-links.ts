@@ -1,4 +1,4 @@
-import type { Link } from './connection.ts';
+import type { Connection } from './connection.ts';
 
 export interface WaitingOptions {
   /** At a time. */
@@ -6,7 +6,7 @@ export interface WaitingOptions {
   /** Milliseconds that each may wait. */
   maxWait: number;
   /** Called with one that was dropped, and why; it is closed by then. */
-  onDropped(link: Link, why: string): void;
+  onDropped(connection: Connection, why: string): void;
 }
 
 /** Milliseconds that a connection may wait, where nobody says something else. */
@@ -21,7 +21,7 @@ export const MAX_WAIT_MS = 600_000;
 export class WaitingLinks {
   readonly #options: WaitingOptions;
   /** With what ends looking after each. */
-  readonly #waiting = new Map<Link, () => void>();
+  readonly #waiting = new Map<Connection, () => void>();
 
   constructor(options: WaitingOptions) {
     this.#options = options;
@@ -36,52 +36,52 @@ export class WaitingLinks {
   }
 
   /** Nothing may have been read of it, or be about to be. */
-  add(link: Link): void {
+  add(connection: Connection): void {
     const { maxWait } = this.#options;
     const late = `nobody took it within ${maxWait / 1000} s`;
-    const timer = setTimeout(() => this.#drop(link, late), maxWait);
+    const timer = setTimeout(() => this.#drop(connection, late), maxWait);
     // Whoever waits in vain is no reason to go on, where a runtime asks for one.
     (timer as { unref?: () => void }).unref?.();
     let forget = (): void => {};
-    this.#waiting.set(link, () => {
+    this.#waiting.set(connection, () => {
       clearTimeout(timer);
       forget();
     });
-    forget = link.onBroken(({ message }) => this.#drop(link, `it broke: ${message}`));
-    void link.arrives().then((something) => {
-      if (!something) this.#drop(link, 'it ended before it said anything');
+    forget = connection.onBroken(({ message }) => this.#drop(connection, `it broke: ${message}`));
+    void connection.arrives().then((something) => {
+      if (!something) this.#drop(connection, 'it ended before it said anything');
     });
   }
 
   /** The first of them: it is not looked after any more. */
-  take(): Link | undefined {
-    for (const link of this.#waiting.keys()) {
-      this.#release(link);
-      if (!link.closed) return link;
+  take(): Connection | undefined {
+    for (const connection of this.#waiting.keys()) {
+      this.#release(connection);
+      if (!connection.closed) return connection;
     }
     return undefined;
   }
 
-  takeAll(): Link[] {
-    const links = [...this.#waiting.keys()];
-    for (const link of links) this.#release(link);
-    return links.filter((link) => !link.closed);
+  takeAll(): Connection[] {
+    const connections = [...this.#waiting.keys()];
+    for (const connection of connections) this.#release(connection);
+    return connections.filter((connection) => !connection.closed);
   }
 
   /** Closes them all, without a word. */
   close(): void {
-    for (const link of this.takeAll()) link.destroy();
+    for (const connection of this.takeAll()) connection.destroy();
   }
 
-  #drop(link: Link, why: string): void {
-    if (!this.#release(link)) return;
-    link.destroy();
-    this.#options.onDropped(link, why);
+  #drop(connection: Connection, why: string): void {
+    if (!this.#release(connection)) return;
+    connection.destroy();
+    this.#options.onDropped(connection, why);
   }
 
   /** @returns whether it was still waiting. */
-  #release(link: Link): boolean {
-    this.#waiting.get(link)?.();
-    return this.#waiting.delete(link);
+  #release(connection: Connection): boolean {
+    this.#waiting.get(connection)?.();
+    return this.#waiting.delete(connection);
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import type { Kept } from '../../bench/lib/keep.ts';
+import type { TrackerState } from '../../bench/lib/keep.ts';
 import { temporaryFolder } from '../support/command.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -31,7 +31,7 @@ test('the bench measures every part, says so in a report, in a file and in a cha
 
   await bench('--only', 'core');
   const { stdout } = await bench('--only', 'migration,files,engine,growth');
-  const { parts } = JSON.parse(await readFile(join(out, 'bench.json'), 'utf8')) as Kept;
+  const { parts } = JSON.parse(await readFile(join(out, 'bench.json'), 'utf8')) as TrackerState;
   expect(parts.map(({ name }) => name)).toEqual(['migration', 'files', 'core', 'engine', 'growth']);
   for (const { title, series, leftOut, name } of parts) {
     expect(series.length).toBeGreaterThan(0);

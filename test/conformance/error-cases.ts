@@ -1,4 +1,4 @@
-import { Inbox, receive, send, type StreamPair } from 'multifd';
+import { ConnectionQueue, receive, send, type StreamPair } from 'multifd';
 import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
 import { check, equal, errorOf, fails } from './check.ts';
@@ -85,7 +85,7 @@ async function cancelled(io: Io): Promise<void> {
 
   const stop = new AbortController();
   const waiting = await receive({
-    inbox: new Inbox(),
+    inbox: new ConnectionQueue(),
     blocks: { heap: target },
     signal: stop.signal,
   });
@@ -114,7 +114,7 @@ async function meddled(
   change: (channel: number | 'main', pair: StreamPair) => StreamPair,
 ): Promise<string[]> {
   const { source, target } = pairOf('unshared');
-  const inbox = new Inbox();
+  const inbox = new ConnectionQueue();
   const incoming = await receive({ inbox, blocks: { heap: target } });
   const connect = (channel: number | 'main'): StreamPair => {
     const [ours, theirs] = streamPairs();
@@ -179,7 +179,7 @@ async function options(): Promise<void> {
     'two ways to the target',
   );
   await fails(
-    receive({ inbox: new Inbox(), blocks: { heap: target }, channels: 0 }),
+    receive({ inbox: new ConnectionQueue(), blocks: { heap: target }, channels: 0 }),
     'ERR_OPTION',
     'no channels',
   );
@@ -243,7 +243,7 @@ async function fileForSocket({ folder }: Io): Promise<void> {
 }
 
 async function inboxAnswers(): Promise<void> {
-  const inbox = new Inbox({ token: 'right' });
+  const inbox = new ConnectionQueue({ token: 'right' });
   const ask = async (init: RequestInit): Promise<number> =>
     (await inbox.fetch(new Request('http://localhost/', init))).status;
   const authorized = { Authorization: 'Bearer right' };

@@ -1,4 +1,4 @@
-import { Inbox, receive, send } from 'multifd';
+import { ConnectionQueue, receive, send } from 'multifd';
 import { instantiateCore } from 'multifd/core';
 import { Engine, workerLauncher } from 'multifd/engine';
 import type { Lack } from './case.ts';
@@ -90,7 +90,7 @@ export const LACKS: readonly Lack[] = [
     async refused() {
       await fails(send({ ...source(), uri: 'file:image' }), 'ERR_UNSUPPORTED', 'to write an image');
       await fails(
-        receive({ inbox: new Inbox(), image: 'image' }),
+        receive({ inbox: new ConnectionQueue(), image: 'image' }),
         'ERR_UNSUPPORTED',
         'to receive into an image',
       );
@@ -105,7 +105,7 @@ export const LACKS: readonly Lack[] = [
     capability: 'messagePort',
     async refused() {
       const { source: memory, target } = pairOf('unshared');
-      const inbox = new Inbox();
+      const inbox = new ConnectionQueue();
       const incoming = await receive({ inbox, blocks: { heap: target } });
       incoming.completed.catch(() => {});
       const connect = (): MessagePort => new MessageChannel().port1;

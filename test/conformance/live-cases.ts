@@ -24,7 +24,7 @@ export const LIVE_CASES: readonly Case[] = [
     run: (io) => changing(io, 'shared', 'compare'),
   },
   { capability: 'live', name: 'memory that grows', run: growing },
-  { capability: 'live', name: 'a program goes on here after a failure there', run: goesOn },
+  { capability: 'live', name: 'a program goes on here after a failure there', run: resumesHere },
   { capability: 'reactor', name: "memory, globals and the host's bytes", run: reactor },
 ];
 
@@ -82,7 +82,7 @@ async function growing(io: Io): Promise<void> {
   sameBytes(bytesOf(target), bytesOf(source), 'memory');
 }
 
-async function goesOn(io: Io): Promise<void> {
+async function resumesHere(io: Io): Promise<void> {
   const source = newMemory('unshared', 8);
   const writer = new Writer(source);
   const guest = new Guest({

@@ -1,5 +1,5 @@
 import {
-  Inbox,
+  ConnectionQueue,
   type IncomingMigration,
   type IncomingOptions,
   type OutgoingOptions,
@@ -46,7 +46,7 @@ export const STREAMS: Way = {
   capability: 'streams',
   name: 'pairs of streams',
   async open(target) {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     const connect = (): StreamPair => {
       const [source, other] = streamPairs();
       void inbox.add(other);
@@ -60,7 +60,7 @@ const MESSAGE_PORTS: Way = {
   capability: 'messagePort',
   name: 'MessagePorts',
   async open(target) {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     const connect = (): MessagePort => {
       const { port1, port2 } = new MessageChannel();
       void inbox.add(port2);
@@ -122,7 +122,7 @@ const OWN_AT_TARGET: Way = {
   needs: ['webSocketListen'],
   name: "the runtime's own WebSockets, of the target",
   async open(target) {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     const incoming = await receive({ ...target, inbox });
     // The class of the runtimes takes no headers: the token is one of the protocols.
     const protocols = ['multifd', `bearer.${btoa(TOKEN).replaceAll('=', '')}`];

@@ -201,7 +201,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
         const target = await receive({
           uri: 'tcp:127.0.0.1:0',
           blocks: { ram: new Uint8Array(PAGES * PAGE) },
-          onStranger: fail,
+          onRejected: fail,
         });
         await stranger(target.uri);
         await send({ uri: target.uri, blocks: [{ id: 'ram', source: filled() }] });
@@ -210,14 +210,14 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
         const recording = await record({
           uri: 'tcp:127.0.0.1:0',
           path: join(folder, 'recording'),
-          onStranger: fail,
+          onRejected: fail,
         });
         await stranger(recording.uri);
         const joined = await proxy({
           from: 'tcp:127.0.0.1:0',
           to: recording.uri,
           maxConnections: 5,
-          onStranger: fail,
+          onRejected: fail,
         });
         await send({ uri: joined.uri, blocks: [{ id: 'ram', source: filled() }] });
         await recording.completed;
@@ -232,7 +232,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
           listen: true,
           token: 'right',
           onListening: at,
-          onStranger: fail,
+          onRejected: fail,
           blocks: [{ id: 'ram', source: filled() }],
         });
         const uri = await listening;
@@ -246,7 +246,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
           })
         ).completed;
         await sent;
-        expect(await warned('onStranger')).toBe(4);
+        expect(await warned('onRejected')).toBe(4);
       }),
     ));
 

@@ -105,7 +105,7 @@ const outgoing = () => ({
   uri: 'tcp:127.0.0.1:1',
   listen: false,
   onListening() {},
-  onStranger() {},
+  onRejected() {},
   machine: 'none',
   zeroPageDetection: 'multifd',
   zlibLevel: 1,
@@ -180,7 +180,9 @@ const FUNCTIONS: Record<string, Called> = {
     call: multifd.send,
   },
   'send, by an inbox': {
-    args: () => [{ inbox: new multifd.Inbox(), signal, blocks: [{ id: 'ram', source: memory() }] }],
+    args: () => [
+      { inbox: new multifd.ConnectionQueue(), signal, blocks: [{ id: 'ram', source: memory() }] },
+    ],
     call: multifd.send,
   },
   receive: {
@@ -195,7 +197,7 @@ const FUNCTIONS: Record<string, Called> = {
         deviceStateLimit: 1,
         onDeviceState() {},
         start() {},
-        onStranger() {},
+        onRejected() {},
       },
     ],
     call: multifd.receive,
@@ -219,17 +221,17 @@ const FUNCTIONS: Record<string, Called> = {
     ],
     call: multifd.receive,
   },
-  Inbox: {
+  ConnectionQueue: {
     args: () => [{ token: 'token', maxConnections: 5 }],
-    call: (options: never) => new multifd.Inbox(options),
+    call: (options: never) => new multifd.ConnectionQueue(options),
   },
   'Inbox.add': {
     args: () => [{ readable: 1, writable: 2 }],
-    call: (connection: never) => new multifd.Inbox().add(connection),
+    call: (connection: never) => new multifd.ConnectionQueue().add(connection),
   },
   'Inbox.fetch': {
     args: () => [{ headers: 1 }],
-    call: (request: never) => new multifd.Inbox().fetch(request),
+    call: (request: never) => new multifd.ConnectionQueue().fetch(request),
   },
   Guest: { args: () => [guestOptions()], call: (options: never) => new multifd.Guest(options) },
   'Guest.migrate': { args: () => [live()], call: (options: never) => guest.migrate(options) },
@@ -273,7 +275,7 @@ const FUNCTIONS: Record<string, Called> = {
         toToken: 'b',
         maxConnections: 5,
         timeout: 500,
-        onStranger() {},
+        onRejected() {},
       },
     ],
     call: (options: never) => closing(multifd.proxy(options)),
@@ -302,7 +304,7 @@ const FUNCTIONS: Record<string, Called> = {
         pageSize: 4096,
         force: true,
         keep: false,
-        onStranger() {},
+        onRejected() {},
       },
     ],
     call: multifd.record,

@@ -96,11 +96,11 @@ describe(`a power cut at each operation, seed ${SEED}`, () => {
     ['the tail longer', longer, undefined],
     ['the tail shorter', shorter, undefined],
     ['where there are no links', longer, 'link'],
-  ])('of an update, %s', async (_what, after, lacking) => {
+  ])('of an update, %s', async (_what, after, unsupported) => {
     const { supply, update } = await toBeUpdated(after);
     const { cuts, error } = await supply.run(update, {
       ...options,
-      fails: (_, { name }) => name === lacking,
+      fails: (_, { name }) => name === unsupported,
     });
     expect(error).toBeUndefined();
     expect(await outcomesOf(cuts, { before, after })).toEqual(['absent', 'after', 'before']);

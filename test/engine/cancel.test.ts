@@ -19,7 +19,7 @@ const POINTS = Array.from({ length: ARRIVALS }, (_, n) => n + 1);
 const cancelled = new MultifdError('ERR_CANCELLED', 'the user has had enough');
 
 /** How far a run got. */
-interface Run {
+interface Precopy {
   /** Numbers of the payloads that were handed over. */
   sent: number[];
   /** Clients that were refused, and have their payload still. */
@@ -31,8 +31,8 @@ interface Run {
  * The whole life of an engine: set-up, two rounds, the end. The owner's client sends 4 payloads,
  * one in a thread 3.
  */
-async function live(engine: Engine): Promise<Run> {
-  const run: Run = { sent: [], refused: [] };
+async function live(engine: Engine): Promise<Precopy> {
+  const run: Precopy = { sent: [], refused: [] };
   const thread = clientThread(engine.client(1).handle, { first: 100, count: 3 });
   try {
     await engine.start();

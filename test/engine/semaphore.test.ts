@@ -34,7 +34,7 @@ describe.each(Object.keys(WAITS))('%s()', (name) => {
     expect(
       await wait(
         semaphore,
-        endingAt(1, () => semaphore.flood()),
+        endingAt(1, () => semaphore.releaseAll()),
       ),
     ).toBe(false);
   });
@@ -72,14 +72,14 @@ describe('a mutex', () => {
       for (const call of [1, 2, 3]) {
         const mutex = new Mutex(words(), 0);
         expect(mutex.lock(() => true)).toBe(true);
-        expect(await mutex.lockAsync(endingAt(call, () => mutex.rouse()))).toBe(false);
+        expect(await mutex.lockAsync(endingAt(call, () => mutex.wakeAll()))).toBe(false);
       }
     },
   );
 
   it('can still be taken once it has been roused, by whoever still wants to', async () => {
     const mutex = new Mutex(words(), 0);
-    mutex.rouse();
+    mutex.wakeAll();
     expect(mutex.lock(() => true)).toBe(true);
     const second = mutex.lockAsync(() => true);
     mutex.unlock();

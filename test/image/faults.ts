@@ -24,7 +24,7 @@ export interface Operation {
  * Called before each operation, which fails when it throws; what it returns is called once the
  * operation has succeeded.
  */
-export type Watch = (operation: Operation) => void | (() => void);
+export type Watchdog = (operation: Operation) => void | (() => void);
 
 export interface Watched {
   /** Told of everything that is opened. */
@@ -38,7 +38,7 @@ export interface Watched {
  * @returns what ends that.
  */
 export async function watchOperations(
-  watch: Watch,
+  watch: Watchdog,
   { opened, written }: Watched = {},
 ): Promise<() => void> {
   const restore: Array<() => void> = [];

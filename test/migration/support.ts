@@ -50,7 +50,7 @@ export async function errorOf(promise: Promise<unknown>): Promise<MultifdError> 
   return thrown as MultifdError;
 }
 
-export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onStranger'>> &
+export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onRejected'>> &
   Pick<IncomingOptions, 'blocks'>;
 
 export interface Outcome {
@@ -84,7 +84,7 @@ export function receiving(options: Incoming, script: SourceScript): Promise<Outc
       inline: true,
       ...image,
       ...options,
-      onStranger: (why) => strangers.push(why),
+      onRejected: (why) => strangers.push(why),
     });
     const peer = await script(incoming.uri);
     const statistics = await incoming.completed.catch(() => undefined);

@@ -305,7 +305,7 @@ describe('one connection too many is dropped and told, and the recording goes on
     const sent = messages();
     const strangers: string[] = [];
     const { left } = await recording(
-      { onStranger: (why) => strangers.push(why), ...(channels !== undefined && { channels }) },
+      { onRejected: (why) => strangers.push(why), ...(channels !== undefined && { channels }) },
       async (uri) => {
         const source = await Source.connect(uri, 2);
         source.main.put(...sent.main.slice(0, 2), command(2, Uint8Array.of(1, 2, 3, 4)));

@@ -53,8 +53,8 @@ function capabilityTable(places: ReadonlyMap<Place, PlaceResults>): string {
       places.get(place)?.results.filter((result) => result.capability === capability) ?? [];
     if (found.length === 0) return '—';
     if (found.some(({ outcome }) => outcome === 'failed')) return '**fails**';
-    const lacking = found.find(({ outcome }) => outcome === 'lacking');
-    return lacking === undefined ? 'yes' : `no (${note(lacking.detail ?? '')})`;
+    const unsupported = found.find(({ outcome }) => outcome === 'lacking');
+    return unsupported === undefined ? 'yes' : `no (${note(unsupported.detail ?? '')})`;
   };
   const rows = (Object.entries(CAPABILITIES) as [Capability, string][]).map(
     ([capability, text]) => [text, ...COLUMNS.map(([place]) => show(place, capability))],

@@ -73,7 +73,7 @@ describe('TLS with peers that do what they should not', () => {
       timeout,
       tls: of('server'),
       signal: abort.signal,
-      onStranger: (why) => strangers.push(why),
+      onRejected: (why) => strangers.push(why),
     });
     return { uri, completed, strangers, abort };
   }

@@ -216,7 +216,7 @@ describe.skipIf(!qemuAvailable() || !qemuAvailable('7.2'))('TLS with a real QEMU
             tls,
             timeout: TIMEOUT,
             signal: abort.signal,
-            onStranger: (why) => strangers.push(why),
+            onRejected: (why) => strangers.push(why),
           });
           const source = await start(ram, 'client', row);
           await source.command('migrate', { uri: incoming.uri });

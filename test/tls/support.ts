@@ -129,7 +129,7 @@ export function migrate({
       blocks: { ram: to },
       signal: abort.signal,
       start: () => void starts++,
-      onStranger: (why) => strangers.push(why),
+      onRejected: (why) => strangers.push(why),
       ...common,
       ...(target && { tls: target }),
     };

@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Inbox, proxy, receive, send } from 'multifd';
+import { ConnectionQueue, proxy, receive, send } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { errorOf, LAUNCHERS, leavingNothing, withFolder } from '../migration/support.ts';
@@ -28,7 +28,7 @@ async function listening(
   const strangers: string[] = [];
   const cancel = new AbortController();
   let look = (): void => {};
-  const onStranger = (why: string): void => {
+  const onRejected = (why: string): void => {
     strangers.push(why);
     look();
   };
@@ -37,7 +37,7 @@ async function listening(
     blocks: {},
     inline: true,
     signal: cancel.signal,
-    onStranger,
+    onRejected,
     ...options,
   });
   return {
@@ -214,7 +214,9 @@ describe('a token', () => {
         (await errorOf(proxy({ from: 'ws://127.0.0.1:0/', to: 'tcp:127.0.0.1:1', toToken: token })))
           .code,
       ).toBe('ERR_OPTION');
-      expect(() => new Inbox({ token })).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
+      expect(() => new ConnectionQueue({ token })).toThrow(
+        expect.objectContaining({ code: 'ERR_OPTION' }),
+      );
     }
   });
 
@@ -373,7 +375,7 @@ describe('strangers at a web door', () => {
         const drop = new Promise<void>((resolve) => {
           dropped = resolve;
         });
-        const onStranger = (why: string): void => {
+        const onRejected = (why: string): void => {
           if (strangers.push(why) === 2) dropped();
         };
         const sending = errorOf(
@@ -386,7 +388,7 @@ describe('strangers at a web door', () => {
             channels: 1,
             maxBandwidth: 1,
             signal: cancel.signal,
-            onStranger,
+            onRejected,
           }),
         );
         const uri = await where;

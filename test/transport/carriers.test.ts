@@ -1,4 +1,4 @@
-import { Inbox } from 'multifd';
+import { ConnectionQueue } from 'multifd';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { leavingNothing, withFolder } from '../migration/support.ts';
 import { Credentials } from '../tls/support.ts';
@@ -66,11 +66,11 @@ describe('a migration over', () => {
     const ends = makeEnds();
     for (const shape of SHAPES) {
       await leavingNothing(async () => {
-        const inbox = new Inbox();
+        const inbox = new ConnectionQueue();
         expectWhole(
           await move({ source: { connect: intoInbox(ends, inbox) }, target: { inbox } }, shape),
         );
-        const [theirs, ours] = [new Inbox(), new Inbox()];
+        const [theirs, ours] = [new ConnectionQueue(), new ConnectionQueue()];
         for (let connections = 0; connections < 3; connections++) {
           const [near, far] = await ends();
           await Promise.all([theirs.add(near), ours.add(far)]);

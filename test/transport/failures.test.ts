@@ -6,7 +6,7 @@ import {
   type Server,
   type Socket,
 } from 'node:net';
-import { Inbox, type OutgoingOptions, receive, send, type StreamPair } from 'multifd';
+import { ConnectionQueue, type OutgoingOptions, receive, send, type StreamPair } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { errorOf, LAUNCHERS, leavingNothing } from '../migration/support.ts';
@@ -215,7 +215,7 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
 
   it('MessagePorts: when the source is cancelled, and when the thread of the other end is gone', async () => {
     await leavingNothing(async () => {
-      const inbox = new Inbox();
+      const inbox = new ConnectionQueue();
       const cancel = new AbortController();
       const ports: MessagePort[] = [];
       const connectPort = async (): Promise<MessagePort> => {
@@ -298,7 +298,7 @@ describe('a target over WebSockets', () => {
   });
 
   it('gives up a WebSocket that can not be told to wait once 64 MiB of it have not been read', async () => {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     const cancel = new AbortController();
     const incoming = await receive({
       inbox,

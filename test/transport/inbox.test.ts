@@ -1,4 +1,4 @@
-import { Inbox, receive, send, type StreamPair } from 'multifd';
+import { ConnectionQueue, receive, send, type StreamPair } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { errorOf, LAUNCHERS, leavingNothing } from '../migration/support.ts';
 import { content, expectWhole, intoInbox, move, streamEnds, streamPairs } from './support.ts';
@@ -24,7 +24,7 @@ function post(headers: Record<string, string> = {}): {
 describe.each(LAUNCHERS)('an inbox, $name', ({ inline }) => {
   it('takes POSTs, of which each is a connection', async () => {
     await leavingNothing(async () => {
-      const inbox = new Inbox({ token: 'secret' });
+      const inbox = new ConnectionQueue({ token: 'secret' });
       const connect = async (): Promise<StreamPair> => {
         const { request, answered } = post({ Authorization: 'Bearer secret' });
         const response = await inbox.fetch(request);
@@ -46,7 +46,7 @@ describe.each(LAUNCHERS)('an inbox, $name', ({ inline }) => {
       'after the other',
     async () => {
       await leavingNothing(async () => {
-        const inbox = new Inbox();
+        const inbox = new ConnectionQueue();
         const near: StreamPair[] = [];
         for (let connections = 0; connections < 3; connections++) {
           const [ours, theirs] = streamPairs();
@@ -72,7 +72,7 @@ describe.each(LAUNCHERS)('an inbox, $name', ({ inline }) => {
 
 describe('an inbox', () => {
   it('answers what is no connection with a status', async () => {
-    const inbox = new Inbox({ token: 'secret', maxConnections: 1 });
+    const inbox = new ConnectionQueue({ token: 'secret', maxConnections: 1 });
     const authorization = { Authorization: 'Bearer secret' };
     const statusOf = async (request: Request): Promise<number> =>
       (await inbox.fetch(request)).status;
@@ -95,7 +95,7 @@ describe('an inbox', () => {
   });
 
   it('has room again when somebody who waited has given up', async () => {
-    const inbox = new Inbox({ maxConnections: 1 });
+    const inbox = new ConnectionQueue({ maxConnections: 1 });
     const first = post();
     const { writable } = first.answered(await inbox.fetch(first.request));
     expect((await inbox.fetch(post().request)).status).toBe(503);
@@ -106,7 +106,7 @@ describe('an inbox', () => {
   });
 
   it('that is closed closes who waits in it, and who comes later', async () => {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     const [ours, theirs] = streamPairs();
     await inbox.add(theirs);
     inbox.close();
@@ -123,7 +123,7 @@ describe('an inbox', () => {
   });
 
   it('takes nothing that is no connection, and one way only is given', async () => {
-    const inbox = new Inbox();
+    const inbox = new ConnectionQueue();
     for (const wrong of [undefined, null, 7, 'tcp:', {}, { readable: new ReadableStream() }])
       expect((await errorOf(inbox.add(wrong as never))).code).toBe('ERR_OPTION');
     const blocks = [{ id: 'ram', source: content(LENGTH) }];

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { Guest, Inbox, proxy, type ProxyOptions, receive, record, send } from 'multifd';
+import { Guest, ConnectionQueue, proxy, type ProxyOptions, receive, record, send } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { errorOf, leavingNothing, withFolder } from '../migration/support.ts';
 import { errorsOf, run, start, temporaryFolder } from '../support/command.ts';
@@ -35,7 +35,7 @@ function statusOf(uri: string, kind: Kind, headers: Headers): Promise<number> {
     ...(kind === 'POST'
       ? { 'Content-Length': '4' }
       : {
-          Connection: 'Upgrade',
+          IdentifiedConnection: 'Upgrade',
           Upgrade: 'websocket',
           'Sec-WebSocket-Version': '13',
           'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
@@ -62,10 +62,10 @@ const asker =
 
 async function proxying(who: Partial<ProxyOptions>, at: 'uri' | 'toUri'): Promise<Answering> {
   const strangers: string[] = [];
-  const onStranger = (why: string): void => void strangers.push(why);
+  const onRejected = (why: string): void => void strangers.push(why);
   const [web, socket] = ['ws://127.0.0.1:0/', 'tcp:127.0.0.1:0'];
   const ends = at === 'uri' ? { from: web, to: socket } : { from: socket, to: web };
-  const between = await proxy({ ...ends, rendezvous: true, onStranger, ...who });
+  const between = await proxy({ ...ends, rendezvous: true, onRejected, ...who });
   return { ask: asker(between[at]), strangers, close: between.close };
 }
 
@@ -74,8 +74,8 @@ const TAKERS: Record<string, (who: Who, folder: string) => Promise<Answering>> =
   async receive(who) {
     const strangers: string[] = [];
     const cancel = new AbortController();
-    const onStranger = (why: string): void => void strangers.push(why);
-    const common = { inline: true, signal: cancel.signal, onStranger, ...who };
+    const onRejected = (why: string): void => void strangers.push(why);
+    const common = { inline: true, signal: cancel.signal, onRejected, ...who };
     const incoming = await receive({ uri: 'ws://127.0.0.1:0/', blocks: {}, ...common });
     const close = (): Promise<unknown> => (cancel.abort(), errorOf(incoming.completed));
     return { ask: asker(incoming.uri), strangers, close };
@@ -83,9 +83,9 @@ const TAKERS: Record<string, (who: Who, folder: string) => Promise<Answering>> =
   async record(who, folder) {
     const strangers: string[] = [];
     const cancel = new AbortController();
-    const onStranger = (why: string): void => void strangers.push(why);
+    const onRejected = (why: string): void => void strangers.push(why);
     const path = join(folder, 'recording');
-    const common = { path, signal: cancel.signal, onStranger, ...who };
+    const common = { path, signal: cancel.signal, onRejected, ...who };
     const incoming = await record({ uri: 'http://127.0.0.1:0/', ...common });
     const close = (): Promise<unknown> => (cancel.abort(), errorOf(incoming.completed));
     return { ask: asker(incoming.uri), strangers, close };
@@ -95,7 +95,7 @@ const TAKERS: Record<string, (who: Who, folder: string) => Promise<Answering>> =
     proxying({ ...(token && { toToken: token }), ...(origins && { toOrigins: origins }) }, 'toUri'),
   async inbox(who) {
     const strangers: string[] = [];
-    const inbox = new Inbox({ ...who, onStranger: (why) => void strangers.push(why) });
+    const inbox = new ConnectionQueue({ ...who, onRejected: (why) => void strangers.push(why) });
     return {
       strangers,
       async ask(kind, headers) {

@@ -29,8 +29,8 @@ class Between {
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
       const target = `tcp:127.0.0.1:${(server.address() as AddressInfo).port}`;
-      const onStranger = (why: string): void => void between.strangers.push(why);
-      const inner = { from: 'tcp:127.0.0.1:0', to: target, onStranger, ...options };
+      const onRejected = (why: string): void => void between.strangers.push(why);
+      const inner = { from: 'tcp:127.0.0.1:0', to: target, onRejected, ...options };
       // Over WebSockets in the middle: the same of connections that are no sockets.
       const middle = { from: 'ws://127.0.0.1:0/', to: target };
       const web = kind === 'ws' ? await proxy(middle) : undefined;
@@ -103,8 +103,8 @@ describe('a proxy', () => {
       const into = { blocks: { ram: target }, inline: true };
       const incoming = await receive({ uri: 'tcp:127.0.0.1:0', ...into });
       const strangers: string[] = [];
-      const onStranger = (why: string): void => void strangers.push(why);
-      const options = { timeout: 1_500, onStranger };
+      const onRejected = (why: string): void => void strangers.push(why);
+      const options = { timeout: 1_500, onRejected };
       const between = await proxy({ from: 'ws://127.0.0.1:0/', to: incoming.uri, ...options });
       const blocks = [{ id: 'ram', source }];
       await send({ uri: between.uri, blocks, inline: true, maxBandwidth: 300_000 });
@@ -117,9 +117,9 @@ describe('a proxy', () => {
   it('that has nobody is left alone, and takes who comes after the time-out', async () => {
     await leavingNothing(async () => {
       const strangers: string[] = [];
-      const onStranger = (why: string): void => void strangers.push(why);
+      const onRejected = (why: string): void => void strangers.push(why);
       const ends = { from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', rendezvous: true };
-      const between = await proxy({ ...ends, timeout: 300, onStranger });
+      const between = await proxy({ ...ends, timeout: 300, onRejected });
       // One that waits for its counterpart is not looked at: it has a limit of its own.
       const left = connect(portOf(between.uri), '127.0.0.1').on('error', () => {});
       await new Promise((resolve) => setTimeout(resolve, 900));

@@ -168,7 +168,7 @@ describe('a proxy', () => {
       const nobody = await proxy({
         from: 'ws://127.0.0.1:0/',
         to: 'tcp:127.0.0.1:1',
-        onStranger: (why) => strangers.push(why),
+        onRejected: (why) => strangers.push(why),
       });
       const moved = await move(
         { source: { uri: nobody.uri }, target: { uri: 'tcp:127.0.0.1:0' } },
@@ -185,11 +185,11 @@ describe('a proxy', () => {
       const both = new Promise<void>((resolve) => {
         dropped = resolve;
       });
-      const onStranger = (why: string): void => {
+      const onRejected = (why: string): void => {
         if (full.push(why) === 2) dropped();
       };
       const ends = { from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', rendezvous: true };
-      const small = await proxy({ ...ends, maxConnections: 1, onStranger });
+      const small = await proxy({ ...ends, maxConnections: 1, onRejected });
       const sockets = Array.from({ length: 3 }, () =>
         connect(portOf(small.uri), '127.0.0.1')
           .on('error', () => {})

@@ -8,8 +8,8 @@ import {
 } from 'node:net';
 import {
   type Compression,
-  type Connectable,
-  Inbox,
+  type ConnectionLike,
+  ConnectionQueue,
   type IncomingOptions,
   type MigrationStatistics,
   type OutgoingOptions,
@@ -44,7 +44,7 @@ export function streamPairs(): [StreamPair, StreamPair] {
 }
 
 /** Two ends of a connection in this process. */
-export type MakeEnds = () => Promise<[Connectable, Connectable]>;
+export type MakeEnds = () => Promise<[ConnectionLike, ConnectionLike]>;
 
 export const streamEnds: MakeEnds = async () => streamPairs();
 
@@ -75,7 +75,7 @@ export class SocketServer {
 
   /** The runtime's own WebSocket where it has one, and the server's end. */
   readonly ends: MakeEnds = () => {
-    const made = this.#last.then(async (): Promise<[Connectable, Connectable]> => {
+    const made = this.#last.then(async (): Promise<[ConnectionLike, ConnectionLike]> => {
       const accepted = new Promise<WebSocket>(
         (resolve) => void this.#sockets.once('connection', resolve),
       );
@@ -94,7 +94,7 @@ export class SocketServer {
 }
 
 /** A source's `connect` whose other ends go into the target's inbox. */
-export function intoInbox(ends: MakeEnds, inbox: Inbox): Connect {
+export function intoInbox(ends: MakeEnds, inbox: ConnectionQueue): Connect {
   return async () => {
     const [near, far] = await ends();
     await inbox.add(far);
@@ -151,8 +151,8 @@ export async function move(
   const from = content(length);
   const to = new Uint8Array(new SharedArrayBuffer(length));
   const strangers: string[] = [];
-  const onStranger = (why: string): void => void strangers.push(why);
-  const common = { inline, compression, channels, timeout, onStranger };
+  const onRejected = (why: string): void => void strangers.push(why);
+  const common = { inline, compression, channels, timeout, onRejected };
   const give = new AbortController();
   const blocks = [{ id: 'ram', source: from }];
   const { signal = give.signal } = target;

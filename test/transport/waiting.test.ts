@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { Inbox, proxy, type ProxyOptions, receive, send } from 'multifd';
+import { ConnectionQueue, proxy, type ProxyOptions, receive, send } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { errorOf, leavingNothing, withFolder } from '../migration/support.ts';
@@ -122,7 +122,7 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
     withFolder((folder) =>
       leavingNothing(async () => {
         const strangers = new Strangers();
-        const options = { maxConnections: 2, onStranger: strangers.tell };
+        const options = { maxConnections: 2, onRejected: strangers.tell };
         const at = place === 'unix:' ? `unix:${join(folder, 'socket')}` : place;
         const { here, there, close } = await meeting(at, side, options);
         for (let passed = 1; passed <= 5; passed++) {
@@ -145,7 +145,7 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
   it('one that has said all it has to say, and ended its half, is waited for', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const options = { onStranger: strangers.tell };
+      const options = { onRejected: strangers.tell };
       const { here, there, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const near = await dial(here);
       near.end('all that I have to say');
@@ -164,7 +164,7 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
   it('nobody is waited for without end', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const options = { maxWait: 100, onStranger: strangers.tell };
+      const options = { maxWait: 100, onRejected: strangers.tell };
       const { here, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const silent = await dial(here);
       const said = await dial(here);
@@ -182,7 +182,7 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
   it('who waits takes no place of the other side', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const options = { maxConnections: 2, onStranger: strangers.tell };
+      const options = { maxConnections: 2, onRejected: strangers.tell };
       const { here, there, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const waiting = [await dial(here), await dial(here)];
       const third = await dial(here);
@@ -204,7 +204,9 @@ describe('a proxy', () => {
     const ends = { from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', rendezvous: true };
     for (const maxWait of [0, -1, 1.5, 2 ** 31, Number.NaN]) {
       expect((await errorOf(proxy({ ...ends, maxWait }))).code).toBe('ERR_OPTION');
-      expect(() => new Inbox({ maxWait })).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }));
+      expect(() => new ConnectionQueue({ maxWait })).toThrow(
+        expect.objectContaining({ code: 'ERR_OPTION' }),
+      );
     }
   });
 });
@@ -213,7 +215,7 @@ describe('an inbox', () => {
   it('has room again when one that waited has ended without a byte', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const inbox = new Inbox({ maxConnections: 1, onStranger: strangers.tell });
+      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: strangers.tell });
       for (let passed = 1; passed <= 3; passed++) {
         const [ours, theirs] = streamPairs();
         await inbox.add(theirs, 'a passer-by');
@@ -233,7 +235,7 @@ describe('an inbox', () => {
   it('keeps one that has said all it has to say, and hands it over as it is', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const inbox = new Inbox({ maxConnections: 1, onStranger: strangers.tell });
+      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: strangers.tell });
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       const writer = ours.writable.getWriter();
@@ -242,8 +244,8 @@ describe('an inbox', () => {
       const cancel = new AbortController();
       const { signal } = cancel;
       const seen = new Strangers();
-      const onStranger = seen.tell;
-      const incoming = await receive({ inbox, blocks: {}, inline: true, signal, onStranger });
+      const onRejected = seen.tell;
+      const incoming = await receive({ inbox, blocks: {}, inline: true, signal, onRejected });
       const why = 'its first bytes are not those of a migration';
       expect(await seen.until(1)).toEqual([expect.stringContaining(why)]);
       cancel.abort();
@@ -255,7 +257,11 @@ describe('an inbox', () => {
   it('keeps nobody without end', async () => {
     await leavingNothing(async () => {
       const strangers = new Strangers();
-      const inbox = new Inbox({ maxConnections: 1, maxWait: 50, onStranger: strangers.tell });
+      const inbox = new ConnectionQueue({
+        maxConnections: 1,
+        maxWait: 50,
+        onRejected: strangers.tell,
+      });
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       const late = 'nobody took it within 0.05 s';
@@ -278,7 +284,7 @@ describe('an inbox', () => {
 
   it('serves a migration after one that came and went', async () => {
     await leavingNothing(async () => {
-      const inbox = new Inbox();
+      const inbox = new ConnectionQueue();
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       await ours.writable.close();
@@ -309,7 +315,7 @@ describe('a source that listens', () => {
             maxConnections: 1,
             maxBandwidth: 1,
             signal: cancel.signal,
-            onStranger: strangers.tell,
+            onRejected: strangers.tell,
           }),
         );
         const uri = await where;

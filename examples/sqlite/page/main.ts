@@ -2,7 +2,7 @@
 import { byId } from '../../browser/page/dom.ts';
 import { bytes, count } from '../../browser/page/format.ts';
 import { post } from '../../browser/page/server.ts';
-import type { Arrival, Report, Request } from './messages.ts';
+import type { ClassifiedConnection, Report, Request } from './messages.ts';
 import {
   showActivity,
   showAnswer,
@@ -15,7 +15,7 @@ import {
 class DatabasePage {
   readonly #worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   #place: 'away' | 'here' = 'away';
-  #arrival: Arrival | undefined;
+  #arrival: ClassifiedConnection | undefined;
 
   constructor() {
     this.#worker.addEventListener('message', ({ data }: MessageEvent<Report>) => this.#hear(data));

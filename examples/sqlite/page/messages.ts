@@ -9,7 +9,7 @@ export type Request =
   | { kind: 'verify' }
   | { kind: 'ask'; sql: string };
 
-export interface Arrival {
+export interface ClassifiedConnection {
   /**
    * The number of the last transaction that came along, and when it was committed at the source, by
    * the clock of all processes.
@@ -32,7 +32,7 @@ export interface Activity {
 /** What the worker says. */
 export type Report =
   | { kind: 'moving'; transferred: number; total: number }
-  | { kind: 'arrived'; arrival: Arrival }
+  | { kind: 'arrived'; arrival: ClassifiedConnection }
   | { kind: 'activity'; activity: Activity }
   | { kind: 'left'; committed: number }
   | { kind: 'failed'; message: string }

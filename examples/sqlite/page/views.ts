@@ -2,7 +2,7 @@ import { byId, make } from '../../browser/page/dom.ts';
 import { bytes, count, seconds } from '../../browser/page/format.ts';
 import type { Check } from '../ledger.ts';
 import type { Answer } from '../query.ts';
-import type { Activity, Arrival } from './messages.ts';
+import type { Activity, ClassifiedConnection } from './messages.ts';
 
 export type State = 'busy' | 'done' | 'failed';
 
@@ -16,7 +16,7 @@ function showNumber(name: string, value: string): void {
   byId(`number-${name}`, HTMLElement).textContent = value;
 }
 
-export function showArrival({ committed, accounts, memory }: Arrival): void {
+export function showArrival({ committed, accounts, memory }: ClassifiedConnection): void {
   showNumber('arrived', count(committed));
   showNumber('accounts', count(accounts));
   showNumber('memory', bytes(memory));
@@ -25,7 +25,7 @@ export function showArrival({ committed, accounts, memory }: Arrival): void {
 
 export function showActivity(
   { committed, perSecond, firstCommit }: Activity,
-  arrival: Arrival | undefined,
+  arrival: ClassifiedConnection | undefined,
 ): void {
   showNumber('rate', count(Math.round(perSecond)));
   showNumber('committed', count(committed));

@@ -107,6 +107,6 @@ async function optionsOf(options: ProxyCommandOptions): Promise<Omit<ProxyOption
     ...(toOrigin !== undefined && { toOrigins: toOrigin }),
     ...(tlsCredsDir !== undefined && { tls: { credsDir: tlsCredsDir } }),
     ...(toTlsCredsDir !== undefined && { toTls: { credsDir: toTlsCredsDir } }),
-    onStranger: reportStranger(options),
+    onRejected: reportStranger(options),
   };
 }

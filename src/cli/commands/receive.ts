@@ -72,8 +72,8 @@ export function addReceive(program: Command): void {
           ...(token !== undefined && { token }),
           ...(origin !== undefined && { origins: origin }),
         };
-        const onStranger = reportStranger(options);
-        const to = { uri, image, maxBytes: maxSize, onStranger };
+        const onRejected = reportStranger(options);
+        const to = { uri, image, maxBytes: maxSize, onRejected };
         const incoming = await receive({ ...migration, ...surroundings, ...who, ...to });
         if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);
         return incoming.completed;

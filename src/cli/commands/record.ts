@@ -63,11 +63,11 @@ export function addRecord(program: Command): void {
         'recording',
         async ({ listening, ...surroundings }) => {
           const token = await tokenIn(tokenFile);
-          const onStranger = reportStranger({ ...(quiet && { quiet }) });
+          const onRejected = reportStranger({ ...(quiet && { quiet }) });
           const to = {
             uri,
             path,
-            onStranger,
+            onRejected,
             ...(token !== undefined && { token }),
             ...(origin !== undefined && { origins: origin }),
           };

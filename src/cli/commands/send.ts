@@ -106,7 +106,7 @@ export function addSend(program: Command): void {
         const way = {
           uri,
           onListening: view.listening,
-          onStranger: reportStranger(options),
+          onRejected: reportStranger(options),
           ...(token !== undefined && { token }),
           ...(imageToken !== undefined && { imageToken }),
         };

@@ -78,7 +78,7 @@ export function threadPort(): ThreadPort | undefined {
  * elsewhere it would be the whole process, so nothing happens. There is no way back without
  * privileges.
  */
-export function giveWay(): void {
+export function lowerThreadPriority(): void {
   if (process.platform !== 'linux') return;
   try {
     setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);

@@ -14,7 +14,7 @@ interface Waiting {
  * Threads that are started before there is work for them, while something else is waited for. They
  * take some ten milliseconds to start.
  */
-export class ThreadStock {
+export class PrestartedWorkers {
   readonly #module: URL | (() => RunningWorker);
   readonly #waiting: Waiting[] = [];
 
@@ -74,8 +74,8 @@ export class ThreadStock {
 
 /** Starts a thread, or takes one that has been started. */
 export function threadOf(
-  module: URL | (() => RunningWorker) | ThreadStock,
+  module: URL | (() => RunningWorker) | PrestartedWorkers,
   options: ThreadOptions,
 ): Thread {
-  return module instanceof ThreadStock ? module.take(options) : startThread(module, options);
+  return module instanceof PrestartedWorkers ? module.take(options) : startThread(module, options);
 }

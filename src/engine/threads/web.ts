@@ -87,4 +87,4 @@ export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => 
 };
 
 /** Browsers have no priorities of threads. */
-export const giveWay: typeof node.giveWay = () => {};
+export const lowerThreadPriority: typeof node.lowerThreadPriority = () => {};

@@ -10,4 +10,4 @@ export const startThread: typeof node.startThread = () => {
 
 export const threadPort: typeof node.threadPort = () => undefined;
 
-export const giveWay: typeof node.giveWay = () => {};
+export const lowerThreadPriority: typeof node.lowerThreadPriority = () => {};

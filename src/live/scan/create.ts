@@ -1,5 +1,5 @@
 import type { WorkerModule } from '../../engine/threads/thread.ts';
-import { FIRST_CLIENT, type Pump } from '../../migration/outgoing/pipeline.ts';
+import { FIRST_CLIENT, type SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import type { CoreModules } from '../../core/index.ts';
 import { reachesThreads } from '../guest-memory.ts';
 import { hashArenaBytes, hashScratchBytes, type Lent } from '../tracking/hash.ts';
@@ -52,14 +52,14 @@ export class ScanPlan {
    * @param scanners get one each, also before an error.
    * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
    */
-  start(pump: Pump, scanners: Scanner[]): void {
+  start(pipeline: SendPipeline, scanners: Scanner[]): void {
     const { modules, pageSize, worker, sliceMs, maxBandwidth, transferred, onScanned } =
       this.#options;
     let client = FIRST_CLIENT;
-    let hashAddress = pump.extra;
+    let hashAddress = pipeline.extra;
     const common = (blocks: readonly ScannedBlock[]) => {
       const own = {
-        pump,
+        pipeline,
         blocks,
         modules,
         pageSize,

@@ -2,7 +2,7 @@ import type { ErrorRecord } from '../../util/errors.ts';
 import type { ArenaHandle } from '../../engine/arena.ts';
 import type { CoreModules } from '../../core/index.ts';
 import type { PostedMemory } from '../guest-memory.ts';
-import type { Kept } from '../tracking/create.ts';
+import type { TrackerState } from '../tracking/create.ts';
 import type { Lent } from '../tracking/hash.ts';
 import type { Extent, PassCount } from './pass.ts';
 
@@ -16,7 +16,12 @@ export interface ScanStart {
   /** Its share of the segments. */
   part: number;
   parts: number;
-  blocks: readonly { index: number; memory: PostedMemory; kept: Kept; scratch: Lent | undefined }[];
+  blocks: readonly {
+    index: number;
+    memory: PostedMemory;
+    kept: TrackerState;
+    scratch: Lent | undefined;
+  }[];
   /** Address in the arena of what hashes need. */
   hashAddress: number;
   /** Bytes per second, for this thread (0: no limit). */
@@ -31,5 +36,5 @@ export type ScanOrder =
 export type ScanEvent =
   /** @param active milliseconds of work. */
   | { kind: 'passed'; count: PassCount; active: number }
-  | { kind: 'ended'; kept: readonly Kept[] }
+  | { kind: 'ended'; kept: readonly TrackerState[] }
   | { kind: 'failed'; error: ErrorRecord };

@@ -1,7 +1,7 @@
 import type { CoreModules } from '../../core/index.ts';
 import type { Extent, PassCount } from './pass.ts';
 import type { LiveMemory } from '../guest-memory.ts';
-import type { Kept } from '../tracking/create.ts';
+import type { TrackerState } from '../tracking/create.ts';
 import type { Lent } from '../tracking/hash.ts';
 
 /** A block that a scanner is to look at. */
@@ -9,7 +9,7 @@ export interface ScannedBlock {
   /** Its number in the migration's block list. */
   index: number;
   memory: LiveMemory;
-  kept: Kept;
+  kept: TrackerState;
   /** Bytes of the memory that its owner has lent. */
   scratch: Lent | undefined;
 }
@@ -40,7 +40,7 @@ export interface Scanner {
    * @returns what is kept of its blocks, by block number; only right after a pass that has ended
    *   well.
    */
-  end(): Promise<ReadonlyMap<number, Kept>>;
+  end(): Promise<ReadonlyMap<number, TrackerState>>;
 }
 
 export interface ScannerOptions {

@@ -1,8 +1,8 @@
 import { instantiateCoreSync } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
-import type { Pump } from '../../migration/outgoing/pipeline.ts';
+import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { GuestMemory } from '../guest-memory.ts';
-import { createTracker, type Kept } from '../tracking/create.ts';
+import { createTracker, type TrackerState } from '../tracking/create.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
 import { Batches, capacityOf } from './batches.ts';
 import { pass, type TrackedBlock } from './pass.ts';
@@ -16,7 +16,7 @@ import { Slices } from './slices.ts';
 const FINAL_SLICE_MS = 10;
 
 export interface ThreadScannerOptions extends ScannerOptions {
-  pump: Pump;
+  pipeline: SendPipeline;
   transferred: () => number;
   sliceMs: number;
 }
@@ -31,10 +31,10 @@ export class ThreadScanner implements Scanner {
 
   /** @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked. */
   constructor(options: ThreadScannerOptions) {
-    const { pump, blocks, modules, pageSize, clients, hashAddress } = options;
-    const { engine, bandwidth } = pump;
+    const { pipeline, blocks, modules, pageSize, clients, hashAddress } = options;
+    const { engine, bandwidth } = pipeline;
     const { arena } = engine.group;
-    const core = instantiateCoreSync(arena.handle.memory, pump.module);
+    const core = instantiateCoreSync(arena.handle.memory, pipeline.module);
     this.#options = options;
     this.#kept = blocks;
     this.#blocks = blocks.map(({ index, memory, kept, scratch }, n) => {
@@ -60,7 +60,7 @@ export class ThreadScanner implements Scanner {
   }
 
   async pass({ extents, live, share }: PassOrder): Promise<PassResult> {
-    const { pump, pageSize, transferred, sliceMs, onScanned } = this.#options;
+    const { pipeline, pageSize, transferred, sliceMs, onScanned } = this.#options;
     const slices = live ? new Slices(sliceMs, share) : new Slices(FINAL_SLICE_MS, 1);
     const count = await pass({
       blocks: this.#blocks,
@@ -69,8 +69,8 @@ export class ThreadScanner implements Scanner {
       normal: this.#normal,
       zero: this.#zero,
       slices,
-      allow: () => (live ? pump.bandwidth.wait(transferred()) : undefined),
-      alive: pump.engine.group.arena.running,
+      allow: () => (live ? pipeline.bandwidth.wait(transferred()) : undefined),
+      alive: pipeline.engine.group.arena.running,
       onScanned,
       part: 0,
       parts: 1,
@@ -78,7 +78,7 @@ export class ThreadScanner implements Scanner {
     return { count, active: slices.worked + slices.waited };
   }
 
-  async end(): Promise<ReadonlyMap<number, Kept>> {
+  async end(): Promise<ReadonlyMap<number, TrackerState>> {
     return new Map(this.#kept.map(({ index, kept }) => [index, kept]));
   }
 }

@@ -2,14 +2,14 @@ import { startThread } from '#threads';
 import { MultifdError } from '../../util/errors.ts';
 import { GRACE_MS } from '../../engine/threads/thread.ts';
 import { begin, type Thread, type WorkerModule } from '../../engine/threads/thread.ts';
-import type { Pump } from '../../migration/outgoing/pipeline.ts';
+import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { posted } from '../guest-memory.ts';
-import type { Kept } from '../tracking/create.ts';
+import type { TrackerState } from '../tracking/create.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
 import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.ts';
 
 export interface WorkerScannerOptions extends ScannerOptions {
-  pump: Pump;
+  pipeline: SendPipeline;
   module: WorkerModule;
   part: number;
   parts: number;
@@ -18,7 +18,7 @@ export interface WorkerScannerOptions extends ScannerOptions {
 
 /** Looks at shared memory in a thread of its own. */
 export class WorkerScanner implements Scanner {
-  readonly #pump: Pump;
+  readonly #pipeline: SendPipeline;
   readonly #thread: Thread;
   readonly #gone: Promise<void>;
   readonly #numbers: readonly number[];
@@ -29,7 +29,7 @@ export class WorkerScanner implements Scanner {
   #answer: ((event: ScanEvent) => void) | undefined;
 
   constructor({
-    pump,
+    pipeline,
     module,
     part,
     parts,
@@ -41,10 +41,10 @@ export class WorkerScanner implements Scanner {
     maxBandwidth,
     onScanned,
   }: WorkerScannerOptions) {
-    const { arena } = pump.engine.group;
+    const { arena } = pipeline.engine.group;
     const start: ScanStart = {
       arena: arena.handle,
-      modules: { ...modules, shared: pump.module },
+      modules: { ...modules, shared: pipeline.module },
       pageSize,
       clients,
       part,
@@ -58,18 +58,19 @@ export class WorkerScanner implements Scanner {
       hashAddress,
       maxBandwidth,
     };
-    this.#pump = pump;
+    this.#pipeline = pipeline;
     this.#numbers = blocks.map(({ index }) => index);
     this.#onScanned = onScanned;
     this.#part = part;
     this.#parts = parts;
     const died = (why: unknown): void =>
-      pump.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
+      pipeline.engine.group.fail(MultifdError.from(why, 'ERR_ENGINE'));
     this.#thread = startThread(module, {
       name: `multifd scan ${part}`,
       onMessage: (message) => {
         const event = message as ScanEvent;
-        if (event.kind === 'failed') pump.engine.group.fail(MultifdError.fromRecord(event.error));
+        if (event.kind === 'failed')
+          pipeline.engine.group.fail(MultifdError.fromRecord(event.error));
         else this.#answer?.(event);
       },
       onError: died,
@@ -94,7 +95,7 @@ export class WorkerScanner implements Scanner {
     return event;
   }
 
-  async end(): Promise<ReadonlyMap<number, Kept>> {
+  async end(): Promise<ReadonlyMap<number, TrackerState>> {
     this.#ending = true;
     // A thread that is still in a pass, since the engine has failed, ends that first.
     const overdue = setTimeout(() => this.#thread.terminate(), GRACE_MS);
@@ -119,12 +120,12 @@ export class WorkerScanner implements Scanner {
       this.#answer = resolve;
     });
     this.#thread.post(order);
-    return this.#pump.engine.group.race(answered);
+    return this.#pipeline.engine.group.race(answered);
   }
 }
 
 /** Without the segments that other threads have kept. */
-function ownPart(kept: Kept, part: number, parts: number): Kept {
+function ownPart(kept: TrackerState, part: number, parts: number): TrackerState {
   if (kept.method === 'bitmap') return kept;
   return {
     ...kept,

@@ -9,7 +9,7 @@ import type { Segments, Tracker } from './tracker.ts';
  * What is kept of a block between looks at it, from one migration to the next.
  * Structured-cloneable, but for a caller's own dirty log.
  */
-export type Kept =
+export type TrackerState =
   | { method: 'compare'; segments: Segments }
   | { method: 'hash'; segments: Segments; key: Uint8Array }
   | { method: 'bitmap'; log: DirtyBitmap };
@@ -25,7 +25,10 @@ function randomBytes(length: number): Uint8Array {
 }
 
 /** For a block of which nothing was sent yet. */
-export function keepNothing(tracking: 'compare' | 'hash' | DirtyBitmap, pageSize: number): Kept {
+export function emptyTrackerState(
+  tracking: 'compare' | 'hash' | DirtyBitmap,
+  pageSize: number,
+): TrackerState {
   if (tracking === 'compare') return { method: 'compare', segments: new Map() };
   if (tracking === 'hash')
     return { method: 'hash', segments: new Map(), key: randomBytes(hashKeyLength(pageSize)) };
@@ -34,7 +37,7 @@ export function keepNothing(tracking: 'compare' | 'hash' | DirtyBitmap, pageSize
 
 /** @throws MultifdError ERR_OPTION for a memory that can't be tracked like this. */
 export function createTracker(
-  kept: Kept,
+  kept: TrackerState,
   memory: GuestMemory,
   pageSize: number,
   scratch: Lent | undefined,

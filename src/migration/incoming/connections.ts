@@ -1,15 +1,14 @@
 import { INITIAL, INITIAL_LENGTH, instantiateCore, MAGIC, packetError } from '../../core/index.ts';
 import { type ErrorCode, MultifdError } from '../../util/errors.ts';
 import { STREAM_MAGIC } from '../../stream/index.ts';
-import type { Link } from '../../transport/connection.ts';
-import { type Arrival, Reception } from '../../transport/classify.ts';
-import { type IncomingLinks, incomingLinks, type IncomingWay } from '../../transport/endpoint.ts';
-
-/** A connection that has said what it is, and what was read of it beyond that. */
-export interface Connection {
-  link: Link;
-  rest: Uint8Array;
-}
+import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
+import type { Connection } from '../../transport/connection.ts';
+import { type ClassifiedConnection, ConnectionClassifier } from '../../transport/classify.ts';
+import {
+  type IncomingEndpoint,
+  openIncomingEndpoint,
+  type IncomingEndpointOptions,
+} from '../../transport/endpoint.ts';
 
 export interface ConnectionsOptions {
   channels: number;
@@ -78,49 +77,55 @@ export class Connections {
   /**
    * The main channel. Rejects with the first wrong connection, and when it does not come in time.
    */
-  readonly main: Promise<Connection>;
+  readonly main: Promise<IdentifiedConnection>;
   /** All multifd channels, by id; rejects likewise. */
-  readonly channels: Promise<Connection[]>;
+  readonly channels: Promise<IdentifiedConnection[]>;
   /** Resolves with the first wrong connection's error, unless all are there before. */
   readonly failure: Promise<MultifdError>;
-  readonly #links: IncomingLinks;
-  readonly #reception: Reception;
-  readonly #gathering: Gathering;
+  readonly #connections: IncomingEndpoint;
+  readonly #classifier: ConnectionClassifier;
+  readonly #set: ConnectionSet;
 
-  private constructor(links: IncomingLinks, reception: Reception, gathering: Gathering) {
-    this.uri = links.uri;
-    this.main = gathering.main;
-    this.channels = gathering.channels;
-    this.failure = gathering.failure;
-    this.#links = links;
-    this.#reception = reception;
-    this.#gathering = gathering;
+  private constructor(
+    connections: IncomingEndpoint,
+    classifier: ConnectionClassifier,
+    set: ConnectionSet,
+  ) {
+    this.uri = connections.uri;
+    this.main = set.main;
+    this.channels = set.channels;
+    this.failure = set.failure;
+    this.#connections = connections;
+    this.#classifier = classifier;
+    this.#set = set;
   }
 
-  /** @throws MultifdError ERR_LISTEN, and what else {@link incomingLinks} throws. */
-  static async open(way: IncomingWay, options: ConnectionsOptions): Promise<Connections> {
+  /** @throws MultifdError ERR_LISTEN, and what else {@link openIncomingEndpoint} throws. */
+  static async open(
+    way: IncomingEndpointOptions,
+    options: ConnectionsOptions,
+  ): Promise<Connections> {
     const checkInitial = await initialChecker(options);
-    const gathering = new Gathering(options, checkInitial, way);
-    const onStranger = (why: string, code: ErrorCode): void =>
-      gathering.drop(why, new MultifdError(code, why));
-    const reception = migrationReception({ ...way, onStranger }, (arrival) =>
-      gathering.take(arrival),
+    const set = new ConnectionSet(options, checkInitial, way);
+    const onRejected = (why: string, code: ErrorCode): void =>
+      set.drop(why, new MultifdError(code, why));
+    const classifier = migrationClassifier({ ...way, onRejected }, (arrival) => set.take(arrival));
+    const connections = await openIncomingEndpoint(
+      { ...way, onRejected: way.onRejected },
+      (connection) => classifier.take(connection),
     );
-    const links = await incomingLinks({ ...way, onStranger: way.onStranger }, (link) =>
-      reception.take(link),
-    );
-    if (way.dials !== undefined) gathering.expect(options.timeout, 'connecting');
-    return new Connections(links, reception, gathering);
+    if (way.dials !== undefined) set.expect(options.timeout, 'connecting');
+    return new Connections(connections, classifier, set);
   }
 
   /** How many multifd channels are there. */
   get present(): number {
-    return this.#gathering.present;
+    return this.#set.present;
   }
 
   /** A channel beyond those agreed on, which was dropped because all of them were there. */
   get extra(): MultifdError | undefined {
-    return this.#gathering.extra;
+    return this.#set.extra;
   }
 
   /**
@@ -128,7 +133,7 @@ export class Connections {
    * are here; by `performance.now()`.
    */
   get rival(): number | undefined {
-    return this.#gathering.rival;
+    return this.#set.rival;
   }
 
   /**
@@ -138,57 +143,57 @@ export class Connections {
    */
   expectSoon(pages: boolean): void {
     const { milliseconds, event } = pages ? FIRST_PAGE : FIRST_SYNC;
-    this.#gathering.expect(milliseconds, event);
+    this.#set.expect(milliseconds, event);
   }
 
   /** The first sync is over: all connections of the source have come, or do so very soon. */
   synced(): void {
-    this.#gathering.openUntil = performance.now() + GIVE_UP_MS;
+    this.#set.openUntil = performance.now() + GIVE_UP_MS;
   }
 
   /** Makes whoever waits for a connection wait no longer. */
   abandon(error: MultifdError): void {
-    this.#gathering.reject(error);
+    this.#set.reject(error);
   }
 
   /** Stops listening: who comes now belongs to no migration that is still under way. */
   close(): void {
-    this.#links.close();
-    this.#reception.close();
+    this.#connections.close();
+    this.#classifier.close();
   }
 
   /** Stops listening, and closes every connection. */
   destroy(): void {
     this.close();
-    this.#gathering.destroy();
+    this.#set.destroy();
   }
 }
 
-type ReceptionWay = Pick<IncomingWay, 'timeout' | 'dials' | 'maxConnections'> & {
-  onStranger: (why: string, code: ErrorCode) => void;
+type ReceptionWay = Pick<IncomingEndpointOptions, 'timeout' | 'dials' | 'maxConnections'> & {
+  onRejected: (why: string, code: ErrorCode) => void;
 };
 
 /** Tells a migration's connections apart. */
-export function migrationReception(
-  { timeout, dials, maxConnections, onStranger }: ReceptionWay,
-  onArrival: (arrival: Arrival) => void,
-): Reception {
-  return new Reception({
+export function migrationClassifier(
+  { timeout, dials, maxConnections, onRejected }: ReceptionWay,
+  onClassified: (arrival: ClassifiedConnection) => void,
+): ConnectionClassifier {
+  return new ConnectionClassifier({
     // Whoever we have connected to begins when it likes, within the time for all of them together.
     timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
     maxUnknown: Math.max(maxConnections, dials ?? 0),
     magics: { main: STREAM_MAGIC, multifd: MAGIC },
     initialBytes: INITIAL_LENGTH,
-    onArrival,
-    onStranger,
+    onClassified,
+    onRejected,
   });
 }
 
 export type InitialChecker = (packet: Uint8Array) => number;
 
-class Gathering {
-  readonly main: Promise<Connection>;
-  readonly channels: Promise<Connection[]>;
+class ConnectionSet {
+  readonly main: Promise<IdentifiedConnection>;
+  readonly channels: Promise<IdentifiedConnection[]>;
   readonly failure: Promise<MultifdError>;
   /** See {@link Connections.extra}. */
   extra: MultifdError | undefined;
@@ -198,17 +203,17 @@ class Gathering {
   rival: number | undefined;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
-  readonly #way: Pick<IncomingWay, 'dials' | 'onStranger'>;
-  readonly #found: (Connection | undefined)[];
-  readonly #links = new Set<Link>();
+  readonly #way: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
+  readonly #found: (IdentifiedConnection | undefined)[];
+  readonly #connections = new Set<Connection>();
   #hasMain = false;
   #begun = false;
   #settled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer is due, by `performance.now()`. */
   #due = Number.POSITIVE_INFINITY;
-  #resolveMain!: (connection: Connection) => void;
-  #resolveChannels!: (connections: Connection[]) => void;
+  #resolveMain!: (identified: IdentifiedConnection) => void;
+  #resolveChannels!: (connections: IdentifiedConnection[]) => void;
   #resolveFailure!: (error: MultifdError) => void;
   #rejectMain!: (error: MultifdError) => void;
   #rejectChannels!: (error: MultifdError) => void;
@@ -216,12 +221,12 @@ class Gathering {
   constructor(
     options: ConnectionsOptions,
     checkInitial: InitialChecker,
-    way: Pick<IncomingWay, 'dials' | 'onStranger'>,
+    way: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>,
   ) {
     this.#options = options;
     this.#checkInitial = checkInitial;
     this.#way = way;
-    this.#found = new Array<Connection | undefined>(options.channels).fill(undefined);
+    this.#found = new Array<IdentifiedConnection | undefined>(options.channels).fill(undefined);
     this.main = new Promise((resolve, reject) => {
       this.#resolveMain = resolve;
       this.#rejectMain = reject;
@@ -239,15 +244,15 @@ class Gathering {
   }
 
   get present(): number {
-    return this.#found.filter((connection) => connection !== undefined).length;
+    return this.#found.filter((identified) => identified !== undefined).length;
   }
 
   get #complete(): boolean {
     return this.#hasMain && this.present === this.#found.length;
   }
 
-  take(arrival: Arrival): void {
-    this.#links.add(arrival.link);
+  take(arrival: ClassifiedConnection): void {
+    this.#connections.add(arrival.connection);
     try {
       if (arrival.kind === 'main') this.#takeMain(arrival);
       else this.#takeChannel(arrival);
@@ -258,7 +263,7 @@ class Gathering {
 
   /** A connection was dropped, which only counts where there are just as many as we have made. */
   drop(why: string, error: MultifdError): void {
-    if (this.#way.dials === undefined) this.#way.onStranger(why);
+    if (this.#way.dials === undefined) this.#way.onRejected(why);
     else this.reject(error);
   }
 
@@ -279,10 +284,10 @@ class Gathering {
 
   destroy(): void {
     this.#settle();
-    for (const link of this.#links) link.destroy();
+    for (const connection of this.#connections) connection.destroy();
   }
 
-  #takeMain({ link, read }: Arrival): void {
+  #takeMain({ connection, read }: ClassifiedConnection): void {
     if (this.#hasMain) {
       // All connections of a source are there before its first sync.
       if (performance.now() < this.openUntil) this.rival = performance.now();
@@ -292,34 +297,34 @@ class Gathering {
     }
     this.#hasMain = true;
     this.#begin();
-    this.#resolveMain({ link, rest: read });
+    this.#resolveMain({ connection, rest: read });
     if (this.#complete) this.#settle();
   }
 
-  #takeChannel({ link, read }: Arrival): void {
+  #takeChannel({ connection, read }: ClassifiedConnection): void {
     const id = this.#checkInitial(read);
     if (this.#found[id] !== undefined)
       throw new Rival('ERR_CHANNEL_ID', `channel ${id} arrived twice`, {
         channel: id,
         offset: INITIAL.id,
       });
-    this.#found[id] = { link, rest: read.slice(INITIAL_LENGTH) };
+    this.#found[id] = { connection, rest: read.slice(INITIAL_LENGTH) };
     this.#begin();
-    const all = this.#found.filter((connection) => connection !== undefined);
+    const all = this.#found.filter((identified) => identified !== undefined);
     if (all.length === this.#found.length) this.#resolveChannels(all);
     if (this.#complete) this.#settle();
   }
 
-  #refuse({ link }: Arrival, error: MultifdError): void {
+  #refuse({ connection }: ClassifiedConnection, error: MultifdError): void {
     if (!(error instanceof Rival)) {
       const isExtra = error.code === 'ERR_CHANNEL_ID';
       if (!this.#complete || (isExtra && performance.now() < this.openUntil))
         return this.reject(error);
       if (isExtra) this.extra ??= error;
     }
-    this.#links.delete(link);
-    link.destroy();
-    this.drop(`dropped a connection from ${link.peer}: ${error.message}`, error);
+    this.#connections.delete(connection);
+    connection.destroy();
+    this.drop(`dropped a connection from ${connection.peer}: ${error.message}`, error);
   }
 
   #begin(): void {

@@ -1,10 +1,10 @@
 import { answering, givenObject } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { formatUri, parseUri } from '../../transport/uri.ts';
-import { type MigrationStatistics, Recorder } from '../statistics.ts';
-import { checkWay, type IncomingWay } from '../../transport/endpoint.ts';
+import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
+import { checkEndpoint, type IncomingEndpointOptions } from '../../transport/endpoint.ts';
 import { Connections } from './connections.ts';
-import { FromSource } from './session.ts';
+import { IncomingSession } from './session.ts';
 import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
 
 export type { IncomingOptions } from './options.ts';
@@ -32,11 +32,11 @@ export function receive(options: IncomingOptions): Promise<IncomingMigration> {
 
 async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {
   const { token, origins } = options;
-  checkWay({ uri: options.uri, inbox: options.inbox, token, origins });
+  checkEndpoint({ uri: options.uri, inbox: options.inbox, token, origins });
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkIncoming(options);
-  const recorder = new Recorder(checked.pageSize);
-  if (uri?.kind !== 'file') return listenFor(options, checked, recorder);
+  const statistics = new StatisticsCollector(checked.pageSize);
+  if (uri?.kind !== 'file') return listenFor(options, checked, statistics);
   if (options.tls !== undefined)
     throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
   if (options.connect)
@@ -46,9 +46,9 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
     );
   const { loadImage } = await import('../local/load-image.ts');
   const completed = report(
-    loadImage(uri.path, uri.offset, options, checked, recorder),
+    loadImage(uri.path, uri.offset, options, checked, statistics),
     checked,
-    recorder,
+    statistics,
   );
   completed.catch(() => {}); // whoever looks at it is told
   return { uri: formatUri(uri), completed };
@@ -57,13 +57,13 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
 async function listenFor(
   options: IncomingOptions,
   checked: CheckedIncoming,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
 ): Promise<IncomingMigration> {
-  const { channels, uuid, timeout, maxConnections, onStranger, signal } = checked;
+  const { channels, uuid, timeout, maxConnections, onRejected, signal } = checked;
   const { uri, inbox, token, origins, tls, connect = false } = options;
   const dials = connect ? 1 + channels : undefined;
-  const who = { token, origins, tls, maxConnections, onStranger };
-  const way: IncomingWay = { uri, inbox, ...who, dials, timeout, signal };
+  const who = { token, origins, tls, maxConnections, onRejected };
+  const way: IncomingEndpointOptions = { uri, inbox, ...who, dials, timeout, signal };
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
@@ -71,16 +71,16 @@ async function listenFor(
       channels,
       uuid,
       timeout,
-      onFirst: () => recorder.start(),
+      onFirst: () => statistics.start(),
     });
   } catch (error) {
     await sink.discard();
     throw error;
   }
   const completed = report(
-    new FromSource(connections, sink, checked, recorder).run(),
+    new IncomingSession(connections, sink, checked, statistics).run(),
     checked,
-    recorder,
+    statistics,
   );
   completed.catch(() => {});
   return { uri: connections.uri, completed };
@@ -89,15 +89,15 @@ async function listenFor(
 async function report(
   work: Promise<void>,
   { onProgress }: CheckedIncoming,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
 ): Promise<MigrationStatistics> {
   try {
     await work;
   } catch (thrown) {
     throw MultifdError.from(thrown);
   } finally {
-    recorder.end();
-    onProgress(recorder.snapshot());
+    statistics.end();
+    onProgress(statistics.snapshot());
   }
-  return recorder.snapshot();
+  return statistics.snapshot();
 }

@@ -63,14 +63,14 @@ export interface IncomingOptions extends MigrationOptions {
    * Told of connections that were dropped because they were no migration's, and of those that
    * failed their TLS handshake. An error of it is a warning.
    */
-  onStranger?: (why: string) => void;
+  onRejected?: (why: string) => void;
 }
 
 export interface CheckedIncoming extends CheckedOptions {
   maxBytes: number;
   deviceStateLimit: number;
   maxDeviceState: number;
-  onStranger: (why: string) => void;
+  onRejected: (why: string) => void;
 }
 
 const TIB = 2 ** 40;
@@ -95,7 +95,7 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
       2 ** 31,
     ),
     maxDeviceState: integer('max device state', maxDeviceState, 1, 2 ** 32),
-    onStranger: observer('onStranger', options.onStranger),
+    onRejected: observer('onRejected', options.onRejected),
   };
 }
 

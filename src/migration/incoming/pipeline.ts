@@ -5,7 +5,7 @@ import {
   instantiateCoreSync,
 } from '../../core/index.ts';
 import { Receivers } from '../../engine/receivers.ts';
-import type { ThreadStock } from '../../engine/threads/prestarted.ts';
+import type { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../../engine/threads/thread.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
@@ -17,12 +17,12 @@ import {
   scratchBytes,
   type SharedAreas,
 } from '../../blocks/areas.ts';
-import { PageTargets, type TargetDescriptor } from '../../blocks/page-targets.ts';
+import { PageTargets, type BlockTargetSpec } from '../../blocks/page-targets.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { ReceiveChannelData } from '../../channel/receive.ts';
 import { coreFor, targetCores } from '../../blocks/cores.ts';
 import {
-  describeTargets,
+  targetSpecs,
   type IncomingBlock,
   type IncomingSink,
   isShareable,
@@ -30,7 +30,7 @@ import {
   writtenBytes,
 } from '../../blocks/targets.ts';
 import { receiveChannels } from '../../channel/receive-launcher.ts';
-import type { Connection } from './connections.ts';
+import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import type { CheckedIncoming } from './options.ts';
 
 /** What it takes to keep a DEVICE_STATE packet beside its data: its name, and the objects. */
@@ -40,14 +40,14 @@ const KEPT_WITH_PACKET = 512;
  * Where an incoming migration's pages land, once its blocks are known: the channels, and this
  * thread's own way to the same targets.
  */
-export class Landing {
+export class ReceivePipeline {
   readonly receivers: Receivers;
   /** What came in DEVICE_STATE packets; complete once the receivers have finished. */
   readonly deviceState: DeviceState[] = [];
   #blocks: readonly IncomingBlock[];
   readonly #areas: SharedAreas;
   /** Those of channels in this thread are the same list; workers have copies. */
-  readonly #descriptors: TargetDescriptor[];
+  readonly #descriptors: BlockTargetSpec[];
   readonly #targets: PageTargets;
   readonly #scratch: Scratch;
   readonly #offset: DataView;
@@ -58,11 +58,11 @@ export class Landing {
 
   private constructor(
     blocks: readonly IncomingBlock[],
-    descriptors: TargetDescriptor[],
-    connections: readonly Connection[],
+    descriptors: BlockTargetSpec[],
+    connections: readonly IdentifiedConnection[],
     cores: Pick<ReceiveChannelData, 'module' | 'targetModules'>,
     checked: CheckedIncoming,
-    threads: () => WorkerModule | ThreadStock,
+    threads: () => WorkerModule | PrestartedWorkers,
     inline: boolean,
   ) {
     const { pageSize, compression, deviceStateLimit, maxDeviceState } = checked;
@@ -122,17 +122,17 @@ export class Landing {
   static async create(
     blocks: readonly IncomingBlock[],
     sink: IncomingSink,
-    connections: readonly Connection[],
+    connections: readonly IdentifiedConnection[],
     checked: CheckedIncoming,
-    threads: () => WorkerModule | ThreadStock,
-  ): Promise<Landing> {
-    const descriptors = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
+    threads: () => WorkerModule | PrestartedWorkers,
+  ): Promise<ReceivePipeline> {
+    const descriptors = targetSpecs(await sink.blocks(blocks), blocks, sink.zeroed);
     const inline = checked.inline || !descriptors.every(isShareable);
     const cores = {
       module: await coreFor(checked.modules, inline),
       targetModules: await targetCores(descriptors, checked.modules),
     };
-    return new Landing(blocks, descriptors, connections, cores, checked, threads, inline);
+    return new ReceivePipeline(blocks, descriptors, connections, cores, checked, threads, inline);
   }
 
   /** Starts the channels. */
@@ -155,7 +155,7 @@ export class Landing {
     if (grown.length === 0) return;
     const list = grown.map((index) => blocks[index]!);
     // What has another target now brings along what came so far.
-    const descriptors = describeTargets(await sink.resize(list), list, false);
+    const descriptors = targetSpecs(await sink.resize(list), list, false);
     for (const [n, descriptor] of descriptors.entries())
       this.#exchange(grown[n]!, descriptor, list[n]!);
     const { arena } = this.receivers.group;
@@ -171,7 +171,7 @@ export class Landing {
     this.#blocks = blocks;
   }
 
-  #exchange(index: number, descriptor: TargetDescriptor, block: IncomingBlock): void {
+  #exchange(index: number, descriptor: BlockTargetSpec, block: IncomingBlock): void {
     if (this.receivers.group.inline) this.#descriptors[index] = descriptor;
     else if (!reachesAll(this.#descriptors[index]!, descriptor, block)) {
       throw new MultifdError(

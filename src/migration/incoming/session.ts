@@ -7,16 +7,17 @@ import {
   type RamBlock,
   returnMessage,
 } from '../../stream/index.ts';
-import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import { sleep, turn } from '../../util/timing.ts';
-import { LinkInput } from '../../transport/connection-input.ts';
-import type { Link } from '../../transport/connection.ts';
+import { ConnectionInput } from '../../transport/connection-input.ts';
+import type { Connection } from '../../transport/connection.ts';
 import type { IncomingSink } from '../../blocks/targets.ts';
-import type { Recorder } from '../statistics.ts';
+import type { StatisticsCollector } from '../statistics.ts';
 import { Counter } from '../../blocks/batcher.ts';
-import { Watch } from '../watchdog.ts';
-import { type Connection, type Connections, GIVE_UP_MS } from './connections.ts';
-import { Landing } from './pipeline.ts';
+import { Watchdog } from '../watchdog.ts';
+import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
+import { type Connections, GIVE_UP_MS } from './connections.ts';
+import { ReceivePipeline } from './pipeline.ts';
 import type { CheckedIncoming } from './options.ts';
 
 /** While the target makes everything last, it tells the source this often that it is alive. */
@@ -33,14 +34,14 @@ const MAX_AHEAD = 1 << 16;
  * every channel, and each channel waits for it: no page of a round is applied before all of the
  * round before.
  */
-export class FromSource {
+export class IncomingSession {
   readonly #sink: IncomingSink;
   readonly #checked: CheckedIncoming;
-  readonly #recorder: Recorder;
+  readonly #statistics: StatisticsCollector;
   readonly #connections: Connections;
   readonly #failed: Promise<never>;
   #reject!: (error: MultifdError) => void;
-  #landing: Landing | undefined;
+  #pipeline: ReceivePipeline | undefined;
   /**
    * Resolves when the channels are at work, and what the main channel said before that has been
    * done.
@@ -50,22 +51,22 @@ export class FromSource {
   /** What the main channel has said since its block list, while there were no channels. */
   readonly #ahead: ('sync' | { block: number; offset: number })[] = [];
   #hasReturnPath = false;
-  #link: Link | undefined;
-  #input: LinkInput | undefined;
+  #connection: Connection | undefined;
+  #input: ConnectionInput | undefined;
   #unwatch = (): void => {};
-  #threads: ThreadStock | undefined;
+  #threads: PrestartedWorkers | undefined;
   #error: MultifdError | undefined;
 
   constructor(
     connections: Connections,
     sink: IncomingSink,
     checked: CheckedIncoming,
-    recorder: Recorder,
+    statistics: StatisticsCollector,
   ) {
     this.#connections = connections;
     this.#sink = sink;
     this.#checked = checked;
-    this.#recorder = recorder;
+    this.#statistics = statistics;
     this.#failed = new Promise((_, reject) => {
       this.#reject = reject;
     });
@@ -87,8 +88,8 @@ export class FromSource {
       this.#fail(MultifdError.from(thrown));
       // Nobody may touch the sink any more once it is discarded.
       await this.#landed?.catch(() => {});
-      await this.#landing?.receivers.group.join();
-      await this.#farewell();
+      await this.#pipeline?.receivers.group.join();
+      await this.#closeWith();
       await this.#sink.discard();
       throw this.#error;
     } finally {
@@ -102,7 +103,7 @@ export class FromSource {
    * its own will want then.
    */
   #startThreads(): void {
-    this.#threads = new ThreadStock(
+    this.#threads = new PrestartedWorkers(
       this.#checked.worker('receive'),
       this.#checked.channels,
       'multifd channel',
@@ -112,23 +113,23 @@ export class FromSource {
   /** Ends every wait, so that {@link #receive} ends. The first error is the one that counts. */
   #fail(error: MultifdError): void {
     // The error that comes instead is heard of by the group's failure.
-    if (this.#landing?.receivers.group.failing) return;
+    if (this.#pipeline?.receivers.group.failing) return;
     this.#error ??= this.#explain(error);
     this.#reject(this.#error);
-    this.#landing?.receivers.group.fail(error);
+    this.#pipeline?.receivers.group.fail(error);
     this.#connections.abandon(error);
     this.#input?.stop();
   }
 
   async #receive(): Promise<void> {
     const { signal, timeout, onProgress } = this.#checked;
-    const watch = new Watch({
+    const watch = new Watchdog({
       signal,
       timeout,
-      progress: () => (this.#recorder.started ? this.#recorder.transferred : undefined),
+      progress: () => (this.#statistics.started ? this.#statistics.transferred : undefined),
       fail: (error) => this.#fail(error),
       onLook: () => {
-        if (this.#recorder.started) onProgress(this.#recorder.snapshot());
+        if (this.#statistics.started) onProgress(this.#statistics.snapshot());
       },
     });
     void this.#connections.failure.then((error) => this.#fail(error));
@@ -140,14 +141,14 @@ export class FromSource {
       await turn();
       await turn();
       await this.#demandOneSource();
-      await this.#landing!.receivers.finish();
+      await this.#pipeline!.receivers.finish();
       this.#demandAllPackets();
       this.#connections.close();
     } finally {
       watch.stop();
     }
     if (this.#error !== undefined) throw this.#error;
-    this.#recorder.end();
+    this.#statistics.end();
   }
 
   /**
@@ -159,7 +160,7 @@ export class FromSource {
     const { rival } = this.#connections;
     if (rival === undefined) return;
     await this.#unlessFailed(sleep(rival + GIVE_UP_MS - performance.now()));
-    const { arena } = this.#landing!.receivers.group;
+    const { arena } = this.#pipeline!.receivers.group;
     const ended = [...arena.channels.keys()].find((id) => arena.isSet(id, 'ENDED'));
     if (ended === undefined) return;
     throw new MultifdError(
@@ -176,7 +177,7 @@ export class FromSource {
    * one that a proxy lost, or that was dropped because it came late, with an id out of range.
    */
   #demandAllPackets(): void {
-    const channels = this.#landing!.receivers.group.arena.channels;
+    const channels = this.#pipeline!.receivers.group.arena.channels;
     const came = channels.reduce((sum, { counters }) => sum + counters[Counter.PACKETS]!, 0);
     const numbers = Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!));
     if (came >= numbers) return;
@@ -210,14 +211,14 @@ export class FromSource {
   }
 
   async #commit(): Promise<void> {
-    const landing = this.#landing!;
+    const pipeline = this.#pipeline!;
     const { signal } = this.#checked;
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
     const cancel = (): void =>
       this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
     try {
       const committed = Promise.resolve(
-        this.#sink.commit({ deviceState: landing.deviceState, bitmaps: landing.bitmaps() }),
+        this.#sink.commit({ deviceState: pipeline.deviceState, bitmaps: pipeline.bitmaps() }),
       );
       if (this.#sink.leavable) {
         signal.addEventListener('abort', cancel);
@@ -237,13 +238,13 @@ export class FromSource {
    * migration any more.
    */
   async #start(sink: IncomingSink): Promise<void> {
-    const link = this.#link!;
+    const connection = this.#connection!;
     await this.#probe();
     if (this.#checked.signal.aborted)
       throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
     // Whoever has lost its target goes on at the source.
-    if (link.closed)
+    if (connection.closed)
       throw new MultifdError(
         'ERR_PEER_CLOSED',
         'the source has closed the connection before it could be told that all is well',
@@ -253,17 +254,17 @@ export class FromSource {
     await sink.start?.();
   }
 
-  async #parse({ link, rest }: Connection): Promise<void> {
+  async #parse({ connection, rest }: IdentifiedConnection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     const { pageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
-    const input = new LinkInput(link, 'main', rest, 0, (bytes) => {
-      this.#recorder.mainBytes += bytes;
+    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
+      this.#statistics.mainBytes += bytes;
     });
-    this.#link = link;
+    this.#connection = connection;
     this.#input = input;
     // While the channels are waited for nobody reads here, so nobody else would notice. (An end is
     // none: the source may have said all it has to say.)
-    this.#unwatch = link.onBroken((cause) =>
+    this.#unwatch = connection.onBroken((cause) =>
       this.#fail(
         new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
           channel: 'main',
@@ -301,21 +302,21 @@ export class FromSource {
       },
       resize: async (blocks) => {
         await this.#landed;
-        await this.#unlessFailed(this.#landing!.resize(blocks, this.#sink));
+        await this.#unlessFailed(this.#pipeline!.resize(blocks, this.#sink));
         if (this.#error !== undefined) throw this.#error;
-        this.#recorder.blocks = [...blocks];
+        this.#statistics.blocks = [...blocks];
       },
       zeroPage: (block, offset) => {
-        this.#recorder.mainDuplicate++;
-        if (this.#hasLanded) return this.#landing!.zeroPage(block, offset);
+        this.#statistics.mainDuplicate++;
+        if (this.#hasLanded) return this.#pipeline!.zeroPage(block, offset);
         if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push({ block, offset });
-        return this.#landed!.then(() => this.#landing!.zeroPage(block, offset));
+        return this.#landed!.then(() => this.#pipeline!.zeroPage(block, offset));
       },
       page: (block, offset, bytes) => {
-        this.#recorder.mainNormal++;
-        if (this.#hasLanded) return this.#landing!.page(block, offset, bytes);
+        this.#statistics.mainNormal++;
+        if (this.#hasLanded) return this.#pipeline!.page(block, offset, bytes);
         if (this.#connections.present === 0) this.#connections.expectSoon(true);
-        return this.#landed!.then(() => this.#landing!.page(block, offset, bytes));
+        return this.#landed!.then(() => this.#pipeline!.page(block, offset, bytes));
       },
       flush: async () => {
         if (!this.#allChannels) this.#connections.expectSoon(false);
@@ -347,8 +348,8 @@ export class FromSource {
   /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
   async #land(blocks: readonly RamBlock[]): Promise<void> {
     const connections = await this.#connections.channels;
-    const landing = await this.#unlessFailed(
-      Landing.create(
+    const pipeline = await this.#unlessFailed(
+      ReceivePipeline.create(
         blocks,
         this.#sink,
         connections,
@@ -357,41 +358,41 @@ export class FromSource {
       ),
     );
     if (this.#error !== undefined) throw this.#error;
-    this.#landing = landing;
-    this.#recorder.blocks = [...blocks];
-    this.#recorder.channels = landing.receivers.group.arena.channels.map(
+    this.#pipeline = pipeline;
+    this.#statistics.blocks = [...blocks];
+    this.#statistics.channels = pipeline.receivers.group.arena.channels.map(
       ({ counters }) => counters,
     );
-    void landing.receivers.group.failure.then((error) => this.#fail(error));
-    await landing.start();
-    this.#recorder.setUp();
+    void pipeline.receivers.group.failure.then((error) => this.#fail(error));
+    await pipeline.start();
+    this.#statistics.setUp();
     for (const said of this.#ahead) {
       if (said === 'sync') await this.#sync();
-      else await landing.zeroPage(said.block, said.offset);
+      else await pipeline.zeroPage(said.block, said.offset);
     }
     this.#ahead.length = 0;
     this.#hasLanded = true;
   }
 
   async #sync(): Promise<void> {
-    await this.#landing!.receivers.sync();
-    if (this.#recorder.syncs++ === 0) this.#connections.synced();
+    await this.#pipeline!.receivers.sync();
+    if (this.#statistics.syncs++ === 0) this.#connections.synced();
   }
 
   #say(message: Parameters<typeof returnMessage>[0]): void {
-    if (this.#hasReturnPath && this.#link?.writable)
+    if (this.#hasReturnPath && this.#connection?.writable)
       // whoever reads is told
-      void this.#link.write([returnMessage(message)], () => {}).catch(() => {});
+      void this.#connection.write([returnMessage(message)], () => {}).catch(() => {});
   }
 
   /** Tells the source that all is well, and notes whether that can have reached it. */
   async #tell(): Promise<void> {
-    const link = this.#link!;
+    const connection = this.#connection!;
     if (!this.#hasReturnPath) return;
     if (this.#sink.start !== undefined) await this.#probe(); // that may have taken long
-    this.#recorder.confirmed =
-      link.writable &&
-      (await link
+    this.#statistics.confirmed =
+      connection.writable &&
+      (await connection
         .write([returnMessage({ type: 'shut', status: 0 })], () => {})
         .then(
           () => true,
@@ -401,8 +402,8 @@ export class FromSource {
     // connection is ended.
     await turn();
     await turn();
-    await link.farewell(new Uint8Array(0), false);
-    if (link.broken !== undefined) this.#recorder.confirmed = false;
+    await connection.closeWith(new Uint8Array(0), false);
+    if (connection.broken !== undefined) this.#statistics.confirmed = false;
   }
 
   /**
@@ -418,8 +419,8 @@ export class FromSource {
   }
 
   /** Tells the source that it failed, if it asked to be told. */
-  async #farewell(): Promise<void> {
-    if (this.#hasReturnPath && this.#link !== undefined)
-      await this.#link.farewell(returnMessage({ type: 'shut', status: 1 }), true);
+  async #closeWith(): Promise<void> {
+    if (this.#hasReturnPath && this.#connection !== undefined)
+      await this.#connection.closeWith(returnMessage({ type: 'shut', status: 1 }), true);
   }
 }

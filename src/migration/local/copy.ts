@@ -1,18 +1,18 @@
 import { READS_ASIDE } from '#files';
 import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
-import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import { targetCores } from '../../blocks/cores.ts';
-import { describeTargets, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
-import type { Cargo } from '../outgoing/content.ts';
+import { targetSpecs, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
+import type { OutgoingContent } from '../outgoing/content.ts';
 import type { CoursePlan } from '../outgoing/rounds.ts';
 import type { CheckedOutgoing } from '../outgoing/options.ts';
 import { piecesOf } from '../outgoing/device-state.ts';
-import { Pump } from '../outgoing/pipeline.ts';
-import type { Recorder } from '../statistics.ts';
+import { SendPipeline } from '../outgoing/pipeline.ts';
+import type { StatisticsCollector } from '../statistics.ts';
 
 /**
  * A migration without connections: into a mapped-ram image, or from one into memory. Channels work
@@ -20,38 +20,39 @@ import type { Recorder } from '../statistics.ts';
  * @throws MultifdError: the first thing that went wrong. The sink is discarded then.
  */
 export async function copyToSink(
-  cargo: Cargo,
+  content: OutgoingContent,
   sink: IncomingSink,
   checked: CheckedOutgoing,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
   plan: CoursePlan,
 ): Promise<void> {
-  recorder.start();
-  let threads: ThreadStock | undefined;
+  statistics.start();
+  let threads: PrestartedWorkers | undefined;
   try {
-    const aside = READS_ASIDE && cargo.blocks.every(({ descriptor }) => descriptor.kind === 'file');
+    const aside =
+      READS_ASIDE && content.blocks.every(({ descriptor }) => descriptor.kind === 'file');
     // They take as long to start as all that comes before their work.
-    if (sink.reachable && !checked.inline && !plan.gently && !aside)
-      threads = new ThreadStock(checked.worker('copy'), checked.channels, 'multifd channel');
-    await sink.configuration(cargo.configuration);
-    const blocks = cargo.blocks.map(({ id }, index) => ({
+    if (sink.reachable && !checked.inline && !plan.lowPriority && !aside)
+      threads = new PrestartedWorkers(checked.worker('copy'), checked.channels, 'multifd channel');
+    await sink.configuration(content.configuration);
+    const blocks = content.blocks.map(({ id }, index) => ({
       id,
-      usedLength: cargo.usedLengths[index]!,
+      usedLength: content.usedLengths[index]!,
     }));
-    const targets = describeTargets(await sink.blocks(blocks), blocks, sink.zeroed);
+    const targets = targetSpecs(await sink.blocks(blocks), blocks, sink.zeroed);
     // Files are read into memory by the runtime's own threads, where it has some, before any of
     // ours would be there.
     const inline =
       checked.inline || !targets.every(isShareable) || (aside && targets.every(isMemory));
     const targetModules = await targetCores(targets, checked.modules);
-    const pump = await Pump.create({
-      cargo,
+    const pipeline = await SendPipeline.create({
+      content,
       // Zero pages leave no trace in a file: the only place to look for them is the channels.
       checked: {
         ...checked,
         zeroPageDetection: checked.zeroPageDetection === 'none' ? 'none' : 'multifd',
       },
-      recorder,
+      statistics,
       plan,
       launcher: inline
         ? inlineLauncher(createCopyChannel)
@@ -61,18 +62,18 @@ export async function copyToSink(
         ...basics,
         targets,
         targetModules,
-        sources: cargo.blocks.map(({ descriptor }) => descriptor),
+        sources: content.blocks.map(({ descriptor }) => descriptor),
       }),
     });
-    const deviceState = await copyPages(pump, recorder, plan);
-    await cargo.verify?.();
+    const deviceState = await copyPages(pipeline, statistics, plan);
+    await content.verify?.();
     const bitmaps = (of: 'bitmaps' | 'changes'): Uint8Array[] =>
       blocks.flatMap(({ usedLength }, index) =>
         targets[index]!.kind === 'file'
-          ? [pump.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)]
+          ? [pipeline.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)]
           : [],
       );
-    await sink.tail(cargo.tail);
+    await sink.tail(content.tail);
     if (checked.signal.aborted)
       throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
@@ -88,18 +89,22 @@ export async function copyToSink(
 }
 
 /** @returns the device state, which has no channel here. */
-async function copyPages(pump: Pump, recorder: Recorder, plan: CoursePlan): Promise<DeviceState[]> {
-  const { engine } = pump;
+async function copyPages(
+  pipeline: SendPipeline,
+  statistics: StatisticsCollector,
+  plan: CoursePlan,
+): Promise<DeviceState[]> {
+  const { engine } = pipeline;
   const deviceState: DeviceState[] = [];
-  const watch = pump.watch(() => recorder.progress);
+  const watch = pipeline.watch(() => statistics.progress);
   const sync = async (): Promise<void> => {
     await engine.sync();
-    recorder.syncs++;
+    statistics.syncs++;
   };
   const copying = async (): Promise<void> => {
     await engine.start(plan);
-    recorder.setUp();
-    const course = await plan.begin(pump);
+    statistics.setUp();
+    const course = await plan.begin(pipeline);
     await course.rounds({
       async round(work) {
         await work(() => {});

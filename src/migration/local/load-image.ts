@@ -1,9 +1,9 @@
 import { MultifdError } from '../../util/errors.ts';
 import { copyToSink } from './copy.ts';
-import { onceOver } from '../outgoing/rounds.ts';
-import { imageCargo } from '../outgoing/image-content.ts';
+import { singlePass } from '../outgoing/rounds.ts';
+import { imageContent } from '../outgoing/image-content.ts';
 import { checkOutgoing } from '../outgoing/options.ts';
-import type { Recorder } from '../statistics.ts';
+import type { StatisticsCollector } from '../statistics.ts';
 import { type CheckedIncoming, type IncomingOptions, openSink } from '../incoming/options.ts';
 
 /** Fills the sink from an image, without a source. */
@@ -12,7 +12,7 @@ export async function loadImage(
   offset: number,
   options: IncomingOptions,
   checked: CheckedIncoming,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
 ): Promise<void> {
   const { createWorker } = options;
   const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
@@ -27,22 +27,22 @@ export async function loadImage(
     ...(createWorker && { createWorker }),
   });
   const { maxDeviceState } = checked;
-  const cargo = await imageCargo(path, { offset, maxDeviceState }, pageSize);
+  const content = await imageContent(path, { offset, maxDeviceState }, pageSize);
   try {
-    if (cargo.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
+    if (content.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
       throw new MultifdError(
         'ERR_BLOCK_LENGTH',
         `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`,
       );
     }
     await copyToSink(
-      cargo,
+      content,
       await openSink(options, checked.pageSize),
       outgoing,
-      recorder,
-      onceOver([]),
+      statistics,
+      singlePass([]),
     );
   } finally {
-    await cargo.close();
+    await content.close();
   }
 }

@@ -7,7 +7,7 @@ import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
 import type { OutgoingOptions } from './options.ts';
 
 /** All that an outgoing migration carries, opened. */
-export interface Cargo {
+export interface OutgoingContent {
   /** As a socket stream has it: without mapped-ram. */
   configuration: Configuration;
   blocks: readonly OpenBlock[];
@@ -25,27 +25,30 @@ export interface Cargo {
 }
 
 /** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
-export async function loadCargo(options: OutgoingOptions, pageSize: number): Promise<Cargo> {
+export async function openContent(
+  options: OutgoingOptions,
+  pageSize: number,
+): Promise<OutgoingContent> {
   if ((options.image === undefined) === (options.blocks === undefined))
     throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  if (options.image === undefined) return blocksCargo(options, pageSize);
+  if (options.image === undefined) return blocksContent(options, pageSize);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Images are read by those who have some.
-  const { imageCargo } = await import('./image-content.ts');
+  const { imageContent } = await import('./image-content.ts');
   const given = {
     ...(token !== undefined && { token }),
     ...(maxDeviceState !== undefined && { maxDeviceState }),
     ...(timeout !== undefined && { timeout }),
     ...(signal && { signal }),
   };
-  return imageCargo(image, { offset: imageOffset, ...given }, pageSize);
+  return imageContent(image, { offset: imageOffset, ...given }, pageSize);
 }
 
-async function blocksCargo(
+async function blocksContent(
   { blocks: given = [], machine = 'none' }: OutgoingOptions,
   pageSize: number,
-): Promise<Cargo> {
+): Promise<OutgoingContent> {
   const outgoing = givenArray('blocks', given, 'an array of { id, source }');
   for (const block of outgoing)
     givenText('the id of a block', givenObject('a block', block, '{ id, source }').id);
@@ -78,8 +81,8 @@ async function blocksCargo(
  * The shared area for a cargo's blocks.
  * @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then.
  */
-export function cargoAreas(
-  { blocks, usedLengths }: Cargo,
+export function contentAreas(
+  { blocks, usedLengths }: OutgoingContent,
   pageSize: number,
   writesBitmaps: boolean,
 ): SharedAreas {

@@ -2,17 +2,18 @@ import { MultifdError } from '../../util/errors.ts';
 import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
 import type { ImageSource } from '../../image/access/open.ts';
 import { MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
-import { imageBlock, type OpenBlock } from '../../blocks/sources.ts';
-import type { Cargo } from './content.ts';
+import type { OpenBlock } from '../../blocks/sources.ts';
+import { imageBlock } from '../../image/mapped-ram/block.ts';
+import type { OutgoingContent } from './content.ts';
 
 /**
  * @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw.
  */
-export async function imageCargo(
+export async function imageContent(
   source: ImageSource,
   options: ImageOptions,
   pageSize: number,
-): Promise<Cargo> {
+): Promise<OutgoingContent> {
   const image = await openImage(source, options);
   try {
     if (image.pageSize !== pageSize)

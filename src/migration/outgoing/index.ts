@@ -3,14 +3,18 @@ import { observer } from '../../util/callbacks.ts';
 import { answering, givenObject } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { parseUri } from '../../transport/uri.ts';
-import { type MigrationStatistics, Recorder } from '../statistics.ts';
-import { checkWay, type OutgoingLinks, outgoingLinks } from '../../transport/endpoint.ts';
-import { loadCargo } from './content.ts';
-import { onceOver } from './rounds.ts';
+import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
+import {
+  checkEndpoint,
+  type OutgoingEndpoint,
+  openOutgoingEndpoint,
+} from '../../transport/endpoint.ts';
+import { openContent } from './content.ts';
+import { singlePass } from './rounds.ts';
 import {
   type CheckedOutgoing,
   checkOutgoing,
-  type LinkOptions,
+  type EndpointChoice,
   type OutgoingOptions,
 } from './options.ts';
 import { migrateToTarget } from './session.ts';
@@ -31,48 +35,48 @@ export function send(options: OutgoingOptions): Promise<MigrationStatistics> {
 }
 
 async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistics> {
-  checkWay(options);
+  checkEndpoint(options);
   const uri = options.uri === undefined ? undefined : parseUri(options.uri);
   const checked = checkOutgoing(options);
   const file = uri?.kind === 'file' ? uri : undefined;
   if (file !== undefined) demandPlainFile(options);
-  const links = file === undefined ? await openLinks(options, checked) : undefined;
-  const recorder = new Recorder(checked.pageSize);
-  const plan = onceOver(options.deviceState ?? []);
+  const connections = file === undefined ? await openEndpoint(options, checked) : undefined;
+  const statistics = new StatisticsCollector(checked.pageSize);
+  const plan = singlePass(options.deviceState ?? []);
   try {
-    const cargo = await loadCargo(options, checked.pageSize);
+    const content = await openContent(options, checked.pageSize);
     try {
-      if (links === undefined)
+      if (connections === undefined)
         await (await import('../local/copy.ts')).copyToSink(
-          cargo,
+          content,
           await imageSink({ ...file!, force: checked.force, pageSize: checked.pageSize }),
           checked,
-          recorder,
+          statistics,
           plan,
         );
-      else await migrateToTarget(links, cargo, checked, recorder, plan);
+      else await migrateToTarget(connections, content, checked, statistics, plan);
     } finally {
-      recorder.end();
-      checked.onProgress(recorder.snapshot());
-      await cargo.close();
+      statistics.end();
+      checked.onProgress(statistics.snapshot());
+      await content.close();
     }
   } finally {
-    links?.close();
+    connections?.close();
   }
-  return recorder.snapshot();
+  return statistics.snapshot();
 }
 
 /**
  * The connections of a source, by what its caller says of them.
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
  */
-export async function openLinks(
-  options: LinkOptions,
+export async function openEndpoint(
+  options: EndpointChoice,
   { channels, timeout, maxConnections }: CheckedOutgoing,
-): Promise<OutgoingLinks> {
+): Promise<OutgoingEndpoint> {
   const { uri, inbox, connect, token, tls, listen = false, onListening = () => {} } = options;
-  const onStranger = observer('onStranger', options.onStranger);
-  return outgoingLinks({
+  const onRejected = observer('onRejected', options.onRejected);
+  return openOutgoingEndpoint({
     uri,
     inbox,
     connect,
@@ -82,7 +86,7 @@ export async function openLinks(
     channels,
     timeout,
     maxConnections,
-    onStranger,
+    onRejected,
     onListening,
   });
 }

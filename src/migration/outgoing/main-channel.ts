@@ -1,18 +1,18 @@
 import { concat } from '../../util/bytes.ts';
-import { LinkOutput } from '../../transport/connection-output.ts';
-import type { Link } from '../../transport/connection.ts';
+import { ConnectionOutput } from '../../transport/connection-output.ts';
+import type { Connection } from '../../transport/connection.ts';
 
 const BUFFER_BYTES = 64 * 1024;
 
 /** The main channel's outgoing half: small records, collected and written together. */
 export class MainChannel {
-  readonly #output: LinkOutput;
+  readonly #output: ConnectionOutput;
   #pieces: Uint8Array[] = [];
   #bytes = 0;
 
   /** @param onBytes called with each piece's length as it leaves. */
-  constructor(link: Link, onBytes: (bytes: number) => void) {
-    this.#output = new LinkOutput(link, 'main', onBytes);
+  constructor(connection: Connection, onBytes: (bytes: number) => void) {
+    this.#output = new ConnectionOutput(connection, 'main', onBytes);
   }
 
   /** Takes a record; undefined unless the buffer had to be written. */

@@ -37,7 +37,7 @@ export interface OutgoingOptions extends MigrationOptions {
   /**
    * With `listen`: told of connections that were refused or dropped. An error of it is a warning.
    */
-  onStranger?: (why: string) => void;
+  onRejected?: (why: string) => void;
   /** The memories to send, or `image`. */
   blocks?: readonly OutgoingBlock[];
   /**
@@ -82,9 +82,9 @@ export interface OutgoingOptions extends MigrationOptions {
 }
 
 /** How the connections come about. */
-export type LinkOptions = Pick<
+export type EndpointChoice = Pick<
   OutgoingOptions,
-  'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls' | 'onListening' | 'onStranger'
+  'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls' | 'onListening' | 'onRejected'
 >;
 
 export interface CheckedOutgoing extends CheckedOptions {

@@ -12,11 +12,11 @@ import {
 } from '../../blocks/areas.ts';
 import type { ChannelBasics } from '../../blocks/batcher.ts';
 import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../../blocks/payloads.ts';
-import type { Recorder } from '../statistics.ts';
+import type { StatisticsCollector } from '../statistics.ts';
 import { coreFor } from '../../blocks/cores.ts';
-import { Watch } from '../watchdog.ts';
+import { Watchdog } from '../watchdog.ts';
 import { Bandwidth } from './bandwidth.ts';
-import { type Cargo, cargoAreas } from './content.ts';
+import { type OutgoingContent, contentAreas } from './content.ts';
 import type { CoursePlan, ZeroPageTaker } from './rounds.ts';
 import { piecesOf } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
@@ -27,10 +27,10 @@ import { sendAllPages } from './all-pages.ts';
 const DEVICE_CLIENT = 0;
 export const FIRST_CLIENT = 1;
 
-export interface PumpOptions {
-  cargo: Cargo;
+export interface SendPipelineOptions {
+  content: OutgoingContent;
   checked: CheckedOutgoing;
-  recorder: Recorder;
+  statistics: StatisticsCollector;
   launcher: Launcher;
   /** Whether the channels write an image, whose bitmaps are kept in the arena. */
   writesBitmaps: boolean;
@@ -43,13 +43,13 @@ export interface PumpOptions {
  * The part that every outgoing migration has, whether to a target or to a file: an engine, with
  * clients for RAM and one for device state.
  */
-export class Pump {
+export class SendPipeline {
   readonly engine: Engine;
   readonly areas: SharedAreas;
   readonly bandwidth: Bandwidth;
   /** The build of the core that the arena needs. */
   readonly module: WebAssembly.Module;
-  readonly #options: PumpOptions;
+  readonly #options: SendPipelineOptions;
   readonly #core: CoreExports;
   readonly #devices: Client;
 
@@ -57,7 +57,7 @@ export class Pump {
     engine: Engine,
     areas: SharedAreas,
     module: WebAssembly.Module,
-    options: PumpOptions,
+    options: SendPipelineOptions,
   ) {
     const { checked } = options;
     this.engine = engine;
@@ -72,11 +72,11 @@ export class Pump {
   }
 
   /** Lays the memory out; starts nothing. */
-  static async create(options: PumpOptions): Promise<Pump> {
-    const { cargo, checked, recorder, launcher, writesBitmaps, channelData, plan } = options;
+  static async create(options: SendPipelineOptions): Promise<SendPipeline> {
+    const { content, checked, statistics, launcher, writesBitmaps, channelData, plan } = options;
     const { pageSize, channels } = checked;
     const module = await coreFor(checked.modules, launcher.inline);
-    const areas = cargoAreas(cargo, pageSize, writesBitmaps);
+    const areas = contentAreas(content, pageSize, writesBitmaps);
     const data = channelData({ module, pageSize, areas });
     const engine = new Engine({
       launcher,
@@ -88,33 +88,33 @@ export class Pump {
     });
     const { arena } = engine.group;
     const table = blockTable(
-      cargo.blocks.map(({ id }, index) => ({ id, usedLength: cargo.usedLengths[index]! })),
+      content.blocks.map(({ id }, index) => ({ id, usedLength: content.usedLengths[index]! })),
     );
     const shared = new Uint8Array(arena.buffer);
     shared.set(table, arena.layout.shared);
-    for (const [index, { bitmap }] of cargo.blocks.entries()) {
+    for (const [index, { bitmap }] of content.blocks.entries()) {
       if (bitmap !== undefined) shared.set(bitmap, bitmapAddress(arena, areas, index)!);
     }
-    recorder.blocks = cargo.blocks.map(({ id }, index) => ({
+    statistics.blocks = content.blocks.map(({ id }, index) => ({
       id,
-      usedLength: cargo.usedLengths[index]!,
+      usedLength: content.usedLengths[index]!,
     }));
-    recorder.channels = arena.channels.map(({ counters }) => counters);
-    return new Pump(engine, areas, module, options);
+    statistics.channels = arena.channels.map(({ counters }) => counters);
+    return new SendPipeline(engine, areas, module, options);
   }
 
   /**
    * Watches over it until `stop` of what it returns: cancels it on the caller's signal, fails it
    * when nothing moves.
    */
-  watch(progress: () => number): Watch {
-    const { checked, recorder } = this.#options;
-    return new Watch({
+  watch(progress: () => number): Watchdog {
+    const { checked, statistics } = this.#options;
+    return new Watchdog({
       signal: checked.signal,
       timeout: checked.timeout,
       progress: () => (this.bandwidth.waiting ? undefined : progress()),
       fail: (error) => this.engine.group.fail(error),
-      onLook: () => checked.onProgress(recorder.snapshot()),
+      onLook: () => checked.onProgress(statistics.snapshot()),
     });
   }
 
@@ -124,23 +124,23 @@ export class Pump {
    * @throws the engine's error.
    */
   async sendPages(zeroPage: ZeroPageTaker): Promise<void> {
-    const { cargo, checked, recorder } = this.#options;
+    const { content, checked, statistics } = this.#options;
     const { arena } = this.engine.group;
     const ram = new RamClient({
       client: this.engine.client(FIRST_CLIENT),
       pageSize: checked.pageSize,
       bandwidth: this.bandwidth,
-      transferred: () => recorder.transferred,
+      transferred: () => statistics.transferred,
       detect: checked.zeroPageDetection === 'multifd',
       rangePages: (left) => rangePages(left, checked),
-      pages: cargo.usedLengths.reduce((sum, length) => sum + length, 0) / checked.pageSize,
-      staged: cargo.blocks.map(
+      pages: content.usedLengths.reduce((sum, length) => sum + length, 0) / checked.pageSize,
+      staged: content.blocks.map(
         ({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged',
       ),
     });
     const sent = await sendAllPages({
-      blocks: cargo.blocks,
-      usedLengths: cargo.usedLengths,
+      blocks: content.blocks,
+      usedLengths: content.usedLengths,
       pageSize: checked.pageSize,
       ram,
       arena,

@@ -1,7 +1,7 @@
 import { MultifdError } from '../../util/errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
-import { LinkInput } from '../../transport/connection-input.ts';
-import type { Link } from '../../transport/connection.ts';
+import { ConnectionInput } from '../../transport/connection-input.ts';
+import type { Connection } from '../../transport/connection.ts';
 
 /** How long a target that has broken off a channel may take to say why. */
 const VERDICT_MS = 1_000;
@@ -19,21 +19,21 @@ export class ReturnPath {
    * sent.
    */
   messages = 0;
-  readonly #link: Link;
-  readonly #input: LinkInput;
+  readonly #connection: Connection;
+  readonly #input: ConnectionInput;
   #acknowledge!: () => void;
   /** PONGs that are waited for, by value. */
   readonly #pongs = new Map<number, () => void>();
 
-  constructor(link: Link) {
-    this.#link = link;
+  constructor(connection: Connection) {
+    this.#connection = connection;
     let refuse!: (error: MultifdError) => void;
     this.acknowledged = new Promise((resolve, reject) => {
       this.#acknowledge = resolve;
       refuse = reject;
     });
     this.acknowledged.catch(() => {}); // nobody has to be waiting for it
-    this.#input = new LinkInput(link, 'main', new Uint8Array(0), 0);
+    this.#input = new ConnectionInput(connection, 'main', new Uint8Array(0), 0);
     this.verdict = this.#read().catch((thrown: unknown) =>
       MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }),
     );
@@ -103,7 +103,7 @@ export class ReturnPath {
   }
 
   #closed(offset: number): MultifdError {
-    const { broken, secure } = this.#link;
+    const { broken, secure } = this.#connection;
     if (broken instanceof MultifdError)
       return new MultifdError(broken.code, broken.message, {
         channel: 'main',

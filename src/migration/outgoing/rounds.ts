@@ -1,5 +1,5 @@
 import type { DeviceState } from '../../blocks/payloads.ts';
-import type { Pump } from './pipeline.ts';
+import type { SendPipeline } from './pipeline.ts';
 
 /**
  * Takes a zero page that this thread has found, where those go on the main channel.
@@ -42,24 +42,24 @@ export interface Course {
 export interface CoursePlan {
   /** How many of the engine's clients it needs, numbered from {@link FIRST_CLIENT} on. */
   clients: number;
-  /** Bytes that it needs in the arena, at {@link Pump.extra}. */
+  /** Bytes that it needs in the arena, at {@link SendPipeline.extra}. */
   extraBytes: number;
   /** There is a program in this thread, which is not to be kept from its work. */
-  gently: boolean;
-  begin(pump: Pump): Course | Promise<Course>;
+  lowPriority: boolean;
+  begin(pipeline: SendPipeline): Course | Promise<Course>;
 }
 
 /** Of memory that nobody changes: every page once. */
-export function onceOver(
+export function singlePass(
   deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>,
 ): CoursePlan {
   return {
     clients: 1,
     extraBytes: 0,
-    gently: false,
-    begin: (pump) => ({
+    lowPriority: false,
+    begin: (pipeline) => ({
       async rounds(sections) {
-        await sections.round((zeroPage) => pump.sendPages(zeroPage));
+        await sections.round((zeroPage) => pipeline.sendPages(zeroPage));
         await sections.ready();
       },
       last: (carry) => carry(deviceState),

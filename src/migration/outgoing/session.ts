@@ -1,5 +1,5 @@
 import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
-import { ThreadStock } from '../../engine/threads/prestarted.ts';
+import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../../engine/threads/thread.ts';
 import { MultifdError } from '../../util/errors.ts';
 import {
@@ -16,14 +16,14 @@ import {
   zeroPage,
 } from '../../stream/index.ts';
 import type { SendChannelData } from '../../channel/send.ts';
-import type { Recorder } from '../statistics.ts';
-import type { OutgoingLinks } from '../../transport/endpoint.ts';
-import type { Cargo } from './content.ts';
+import type { StatisticsCollector } from '../statistics.ts';
+import type { OutgoingEndpoint } from '../../transport/endpoint.ts';
+import type { OutgoingContent } from './content.ts';
 import { sendChannels } from '../../channel/send-launcher.ts';
 import type { CoursePlan } from './rounds.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
-import { Pump } from './pipeline.ts';
+import { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
 
 /**
@@ -42,24 +42,24 @@ import { notInTime, ReturnPath } from './return-path.ts';
  * @throws MultifdError: the first thing that went wrong, at either end.
  */
 export async function migrateToTarget(
-  links: OutgoingLinks,
-  cargo: Cargo,
+  connections: OutgoingEndpoint,
+  content: OutgoingContent,
   checked: CheckedOutgoing,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
   plan: CoursePlan,
 ): Promise<void> {
   const { inline, channels } = checked;
   // They take longer to start than all that comes before their work.
   const threads =
-    inline || plan.gently
+    inline || plan.lowPriority
       ? undefined
-      : new ThreadStock(checked.worker('send'), channels, 'multifd channel');
+      : new PrestartedWorkers(checked.worker('send'), channels, 'multifd channel');
   try {
     await migrate(
-      links,
-      cargo,
+      connections,
+      content,
       checked,
-      recorder,
+      statistics,
       plan,
       inline ? undefined : (threads ?? checked.worker('send')),
     );
@@ -70,47 +70,47 @@ export async function migrateToTarget(
 
 /** @param module of the channels' workers; undefined: they run in this thread. */
 async function migrate(
-  links: OutgoingLinks,
-  cargo: Cargo,
+  connections: OutgoingEndpoint,
+  content: OutgoingContent,
   checked: CheckedOutgoing,
-  recorder: Recorder,
+  statistics: StatisticsCollector,
   plan: CoursePlan,
-  module: WorkerModule | ThreadStock | undefined,
+  module: WorkerModule | PrestartedWorkers | undefined,
 ): Promise<void> {
   const { signal, compression, uuid, zlibLevel, zstdLevel, commitTimeout } = checked;
-  const link = await links.open('main', signal);
-  recorder.start();
-  const main = new MainChannel(link, (bytes) => {
-    recorder.mainBytes += bytes;
+  const connection = await connections.open('main', signal);
+  statistics.start();
+  const main = new MainChannel(connection, (bytes) => {
+    statistics.mainBytes += bytes;
   });
-  const returnPath = checked.returnPath ? new ReturnPath(link) : undefined;
+  const returnPath = checked.returnPath ? new ReturnPath(connection) : undefined;
   // what the target says is not asked for, but must not fill up
-  if (returnPath === undefined) link.drain();
+  if (returnPath === undefined) connection.drain();
   try {
-    const { launcher, connected } = sendChannels(links, checked.channels, module);
-    const pump = await Pump.create({
-      cargo,
+    const { launcher, connected } = sendChannels(connections, checked.channels, module);
+    const pipeline = await SendPipeline.create({
+      content,
       checked,
-      recorder,
+      statistics,
       plan,
       launcher,
       writesBitmaps: false,
-      channelData: (basics): SendChannelData & { route: OutgoingLinks['route'] } => ({
+      channelData: (basics): SendChannelData & { route: OutgoingEndpoint['route'] } => ({
         ...basics,
-        route: links.route,
+        route: connections.route,
         uuid,
         compression,
         zlibLevel,
         zstdLevel,
-        sources: cargo.blocks.map(({ descriptor }) => descriptor),
+        sources: content.blocks.map(({ descriptor }) => descriptor),
       }),
     });
-    const { engine } = pump;
+    const { engine } = pipeline;
     let streamed = false;
     // What counts is what has moved: a target that says it is alive, and takes nothing, keeps
     // nobody waiting.
-    const watch = pump.watch(
-      () => recorder.progress + (streamed ? (returnPath?.messages ?? 0) : 0),
+    const watch = pipeline.watch(
+      () => statistics.progress + (streamed ? (returnPath?.messages ?? 0) : 0),
     );
     let overdue: ReturnType<typeof setTimeout> | undefined;
     // A target that gives up says so, or just goes: either ends the migration at once.
@@ -118,10 +118,10 @@ async function migrate(
       main,
       returnPath,
       connected,
-      pump,
-      cargo,
+      pipeline,
+      content,
       checked,
-      recorder,
+      statistics,
       plan,
     }).then(() => {
       streamed = true;
@@ -131,9 +131,9 @@ async function migrate(
         overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
     });
     void returnPath?.verdict.then((error) => {
-      if (error === undefined) recorder.confirmed = true;
+      if (error === undefined) statistics.confirmed = true;
       // it has said that it does not run
-      else if (error.code === 'ERR_REMOTE') recorder.confirmed = null;
+      else if (error.code === 'ERR_REMOTE') statistics.confirmed = null;
       if (error !== undefined) engine.group.fail(error);
       else if (!streamed)
         engine.group.fail(
@@ -155,22 +155,22 @@ async function migrate(
       // connections: if it says that it has everything, it runs it.
       const done = streamed && (await returnPath?.hasEverything()) === true;
       const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
-      link.destroy();
+      connection.destroy();
       await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
-      if (reason !== undefined) throw explained(reason, { checked, returnPath, recorder });
+      if (reason !== undefined) throw explained(reason, { checked, returnPath, statistics });
     } finally {
       clearTimeout(overdue);
       watch.stop();
     }
   } finally {
-    link.destroy();
+    connection.destroy();
   }
 }
 
 interface Circumstances {
   checked: CheckedOutgoing;
   returnPath: ReturnPath | undefined;
-  recorder: Recorder;
+  statistics: StatisticsCollector;
 }
 
 /**
@@ -178,7 +178,7 @@ interface Circumstances {
  */
 function explained(
   error: MultifdError,
-  { checked, returnPath, recorder }: Circumstances,
+  { checked, returnPath, statistics }: Circumstances,
 ): MultifdError {
   const { code, channel, offset } = error;
   const withHint = (hint: string): MultifdError =>
@@ -186,7 +186,7 @@ function explained(
       MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
       { cause: error },
     );
-  if (recorder.confirmed === false)
+  if (statistics.confirmed === false)
     return withHint(
       'everything had been sent, so that the target may have it, and run it, all the same',
     );
@@ -216,10 +216,10 @@ interface Streaming {
   main: MainChannel;
   returnPath: ReturnPath | undefined;
   connected: Promise<void>;
-  pump: Pump;
-  cargo: Cargo;
+  pipeline: SendPipeline;
+  content: OutgoingContent;
   checked: CheckedOutgoing;
-  recorder: Recorder;
+  statistics: StatisticsCollector;
   plan: CoursePlan;
 }
 
@@ -227,14 +227,14 @@ async function stream({
   main,
   returnPath,
   connected,
-  pump,
-  cargo,
+  pipeline,
+  content,
   checked,
-  recorder,
+  statistics,
   plan,
 }: Streaming): Promise<void> {
-  const { engine } = pump;
-  const { blocks, usedLengths, configuration, tail } = cargo;
+  const { engine } = pipeline;
+  const { blocks, usedLengths, configuration, tail } = content;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
 
   const perSection = flushesPerSection(configuration.machine);
@@ -242,7 +242,7 @@ async function stream({
   const sync = async (): Promise<void> => {
     await engine.sync();
     if (!perSection) await main.put(flushWord());
-    recorder.syncs++;
+    statistics.syncs++;
   };
   const endSection = async (): Promise<void> => {
     await main.put(ramSectionEnd());
@@ -254,8 +254,8 @@ async function stream({
   await main.flush();
   await engine.start(plan);
   await engine.group.race(connected);
-  recorder.setUp();
-  const course = await plan.begin(pump);
+  statistics.setUp();
+  const course = await plan.begin(pipeline);
   void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
 
   await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
@@ -275,7 +275,7 @@ async function stream({
       await work((block, offset) => {
         const record = zeroPage(block === last ? undefined : blocks[block]!.id, offset);
         last = block;
-        recorder.mainDuplicate++;
+        statistics.mainDuplicate++;
         return main.put(record);
       });
       await sync();
@@ -298,7 +298,7 @@ async function stream({
         await main.put(ping(resizes));
       }
       await main.flush();
-      recorder.blocks = grown;
+      statistics.blocks = grown;
     },
     async ready() {
       await main.flush();
@@ -308,13 +308,13 @@ async function stream({
   });
 
   await main.put(ramEnd());
-  await course.last((states) => pump.sendDeviceState(states));
+  await course.last((states) => pipeline.sendDeviceState(states));
   await sync();
   // Before the target gets what lets it say that it has everything.
-  await cargo.verify?.();
+  await content.verify?.();
   await main.put(ramSectionEnd(), tail);
   // From the last byte on the target may have everything, whatever becomes of its word.
-  if (returnPath !== undefined) recorder.confirmed = false;
+  if (returnPath !== undefined) statistics.confirmed = false;
   await main.end();
 }
 

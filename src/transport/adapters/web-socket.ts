@@ -1,5 +1,5 @@
 import { sleep } from '../../util/timing.ts';
-import { FAREWELL_MS } from '../connection.ts';
+import { CLOSE_MS } from '../connection.ts';
 import type { StreamPair } from '../stream-connection.ts';
 
 /**
@@ -69,7 +69,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
   const close = (code?: number): void => {
     socket.close(code);
     if (socket.terminate !== undefined)
-      patience ??= setTimeout(() => socket.terminate?.(), FAREWELL_MS);
+      patience ??= setTimeout(() => socket.terminate?.(), CLOSE_MS);
   };
   const hangUp = (): void => {
     if (theirs && ours && !over) close(NORMAL);

@@ -1,15 +1,14 @@
-import { type DialOptions, type Door, type DoorOptions } from '../listener.ts';
+import { type DialOptions, type Listener, type ListenOptions } from '../listener.ts';
 import { type WebSocketLike } from '../adapters/web-socket.ts';
-import { type Link } from '../connection.ts';
+import { type Connection } from '../connection.ts';
 import { connectSocket } from '../sockets/connect.ts';
-import { type Descriptor } from '../sockets/descriptor.ts';
+import { type SocketFd } from '../sockets/descriptor.ts';
 import { listenForSockets } from '../sockets/listen.ts';
-import { SocketLink } from '../sockets/socket-connection.ts';
-import { type LinkUri } from '../uri.ts';
-import { type Arena } from '../../engine/arena.ts';
+import { SocketConnection } from '../sockets/socket-connection.ts';
+import { type ConnectionUri } from '../uri.ts';
 import { type Input } from '../input.ts';
-import { DescriptorInput } from '../sockets/descriptor-input.ts';
-import { DescriptorOutput } from '../sockets/descriptor-output.ts';
+import { FdInput } from '../sockets/descriptor-input.ts';
+import { FdOutput } from '../sockets/descriptor-output.ts';
 import { type Output } from '../output.ts';
 
 export { loadClientTls, loadServerTls } from '../sockets/tls-credentials.ts';
@@ -25,14 +24,14 @@ const webListen = (): Promise<typeof import('../sockets/web-listen.ts')> =>
  * One connection to whoever listens there.
  * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
-export async function dial(uri: LinkUri, options: DialOptions): Promise<Link> {
+export async function dial(uri: ConnectionUri, options: DialOptions): Promise<Connection> {
   return uri.kind === 'tcp' || uri.kind === 'unix'
     ? connectSocket(uri, options)
     : (await webDial()).dialWeb(uri, options);
 }
 
 /** Listens. @throws MultifdError ERR_LISTEN. */
-export async function openDoor(uri: LinkUri, options: DoorOptions): Promise<Door> {
+export async function listen(uri: ConnectionUri, options: ListenOptions): Promise<Listener> {
   return uri.kind === 'tcp' || uri.kind === 'unix'
     ? listenForSockets(uri, options)
     : (await webListen()).listenForWeb(uri, options);
@@ -43,13 +42,15 @@ export async function openDoor(uri: LinkUri, options: DoorOptions): Promise<Door
  * give.
  * @throws MultifdError ERR_PEER_CLOSED when the connection has been reset meanwhile.
  */
-export function descriptorOf(
-  link: Link,
+export function socketFdOf(
+  connection: Connection,
   channel: number,
   prefix: Uint8Array,
   offset: number,
-): Descriptor | undefined {
-  return link instanceof SocketLink ? link.takeDescriptor(channel, prefix, offset) : undefined;
+): SocketFd | undefined {
+  return connection instanceof SocketConnection
+    ? connection.takeSocketFd(channel, prefix, offset)
+    : undefined;
 }
 
 interface DenoUpgrade {
@@ -73,38 +74,47 @@ export function acceptUpgrade(
 
 /** Connections by their descriptors, in threads that may block. */
 
+/** What a thread that reads or writes a descriptor asks for between two calls: an engine's arena. */
+export interface FdThread {
+  /** Whether the engine works still. */
+  running(): boolean;
+  /** Whether it has not failed; it may have ended. */
+  unfailed(): boolean;
+  sleepWhileRunning(milliseconds: number): void;
+}
+
 /** Reads one. */
-export function openDescriptor(
-  descriptor: Descriptor,
+export function fdInput(
+  descriptor: SocketFd,
   channel: number,
-  arena: Arena,
+  thread: FdThread,
   onBytes: (bytes: number) => void,
 ): Input {
-  return new DescriptorInput(
+  return new FdInput(
     descriptor,
     channel,
-    arena.running,
-    (milliseconds) => arena.sleepWhileRunning(milliseconds),
+    thread.running,
+    (milliseconds) => thread.sleepWhileRunning(milliseconds),
     onBytes,
   );
 }
 
 /** Writes this thread's own one; undefined where it has none to use. */
-export function descriptorOutput(
-  link: Link,
+export function fdOutput(
+  connection: Connection,
   channel: number,
-  arena: Arena,
+  thread: FdThread,
   onBytes: (bytes: number) => void,
 ): Output | undefined {
-  const fd = link instanceof SocketLink ? link.writableDescriptor : undefined;
+  const fd = connection instanceof SocketConnection ? connection.writableFd : undefined;
   return fd === undefined
     ? undefined
-    : new DescriptorOutput(
-        link,
+    : new FdOutput(
+        connection,
         fd,
         channel,
-        arena.unfailed,
-        (milliseconds) => arena.sleepWhileRunning(milliseconds),
+        thread.unfailed,
+        (milliseconds) => thread.sleepWhileRunning(milliseconds),
         onBytes,
       );
 }

@@ -5,17 +5,17 @@ import { protocolsFor } from '../adapters/token.ts';
 import { type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import { opened } from '../connection-like.ts';
 import { type DialOptions } from '../listener.ts';
-import { type Link } from '../connection.ts';
-import { StreamLink } from '../stream-connection.ts';
+import { type Connection } from '../connection.ts';
+import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../uri.ts';
-import { lacking } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/unsupported.ts';
 
 export const loadClientTls: typeof node.loadClientTls = async () =>
-  lacking('TLS credentials of our own');
+  unsupported('TLS credentials of our own');
 export const loadServerTls: typeof node.loadServerTls = async () =>
-  lacking('TLS credentials of our own');
-export const openDoor: typeof node.openDoor = async () => lacking('ports to listen on');
-export const descriptorOf: typeof node.descriptorOf = () => undefined;
+  unsupported('TLS credentials of our own');
+export const listen: typeof node.listen = async () => unsupported('ports to listen on');
+export const socketFdOf: typeof node.socketFdOf = () => undefined;
 export const acceptUpgrade: typeof node.acceptUpgrade = () => undefined;
 
 export const dial: typeof node.dial = (uri, options) => {
@@ -28,7 +28,7 @@ export const dial: typeof node.dial = (uri, options) => {
     );
   if (uri.kind === 'http' && options.toSource) return requestsEnd();
   if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
-  return lacking(uri.kind === 'tcp' ? 'TCP sockets' : 'Unix sockets');
+  return unsupported(uri.kind === 'tcp' ? 'TCP sockets' : 'Unix sockets');
 };
 
 /** A page's request is sent before its response is read; workerd's ends with its response. */
@@ -40,12 +40,12 @@ export function requestsEnd(): never {
   );
 }
 
-export async function webSocketLink(socket: WebSocketLike, peer: string): Promise<Link> {
+export async function webSocketLink(socket: WebSocketLike, peer: string): Promise<Connection> {
   await opened(socket, peer);
-  return new StreamLink(webSocketPair(socket), peer);
+  return new StreamConnection(webSocketPair(socket), peer);
 }
 
-export function requestLink(uri: WebUri, token: string | undefined): Link {
+export function requestLink(uri: WebUri, token: string | undefined): Connection {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   // `duplex` is no part of the DOM's types yet; it is demanded for bodies that are streams.
   const unwanted = new AbortController();
@@ -70,7 +70,7 @@ export function requestLink(uri: WebUri, token: string | undefined): Link {
       );
     },
   );
-  return new StreamLink(
+  return new StreamConnection(
     requestPair(writable, answer, () => unwanted.abort()),
     formatUri(uri),
   );
@@ -80,9 +80,9 @@ export function requestLink(uri: WebUri, token: string | undefined): Link {
 export function within(
   uri: WebUri,
   { timeout, signal, channel, tls, token }: DialOptions,
-  open: (token: string | undefined) => Promise<Link>,
-): Promise<Link> {
-  if (tls !== undefined) return lacking('TLS credentials of our own');
+  open: (token: string | undefined) => Promise<Connection>,
+): Promise<Connection> {
+  if (tls !== undefined) return unsupported('TLS credentials of our own');
   return new Promise((resolve, reject) => {
     let given = false;
     const give = (act: () => void): void => {
@@ -111,7 +111,7 @@ export function within(
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) return onAbort();
     open(token).then(
-      (link) => (given ? link.destroy() : give(() => resolve(link))),
+      (connection) => (given ? connection.destroy() : give(() => resolve(connection))),
       (error: unknown) => {
         if (!given) give(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
       },
@@ -119,6 +119,6 @@ export function within(
   });
 }
 
-export const openDescriptor: typeof node.openDescriptor = () => lacking('descriptors');
+export const fdInput: typeof node.fdInput = () => unsupported('descriptors');
 
-export const descriptorOutput: typeof node.descriptorOutput = () => undefined;
+export const fdOutput: typeof node.fdOutput = () => undefined;

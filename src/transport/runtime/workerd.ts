@@ -3,16 +3,16 @@ import { PROTOCOL } from '../adapters/token.ts';
 import type { WebSocketLike } from '../adapters/web-socket.ts';
 import { formatUri } from '../uri.ts';
 import type * as node from './node.ts';
-import { lacking } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/unsupported.ts';
 import { requestLink, requestsEnd, webSocketLink, within } from './web.ts';
 
 export {
-  descriptorOf,
-  descriptorOutput,
+  fdInput,
+  fdOutput,
+  listen,
   loadClientTls,
   loadServerTls,
-  openDescriptor,
-  openDoor,
+  socketFdOf,
 } from './web.ts';
 
 /** workerd's WebSockets have to be accepted before they say anything. */
@@ -23,7 +23,7 @@ export const dial: typeof node.dial = (uri, options) => {
   if (uri.kind === 'http' && options.toSource) return requestsEnd();
   if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
   if (uri.kind !== 'ws')
-    return lacking(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
+    return unsupported(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
   return within(uri, options, async (token) => {
     // Only a request that asks for the upgrade itself can have headers.
     const url = formatUri({ ...uri, kind: 'http' });

@@ -1,9 +1,9 @@
 import { connect as netConnect, type Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
 import type { DialOptions } from '../listener.ts';
-import { formatUri, type LinkUri } from '../uri.ts';
+import { formatUri, type ConnectionUri } from '../uri.ts';
 import { checkSocketPath } from '../node/socket-file.ts';
-import { SocketLink } from './socket-connection.ts';
+import { SocketConnection } from './socket-connection.ts';
 import { breakOnError, explainTls, startTls } from './tls.ts';
 
 /**
@@ -11,9 +11,9 @@ import { breakOnError, explainTls, startTls } from './tls.ts';
  * @throws MultifdError ERR_CONNECT, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
 export function connectSocket(
-  uri: Extract<LinkUri, { kind: 'tcp' | 'unix' }>,
+  uri: Extract<ConnectionUri, { kind: 'tcp' | 'unix' }>,
   { timeout, signal, channel, tls }: DialOptions,
-): Promise<SocketLink> {
+): Promise<SocketConnection> {
   if (uri.kind === 'unix') {
     try {
       checkSocketPath(uri.path);
@@ -62,7 +62,7 @@ export function connectSocket(
     };
     const done = (socket: Socket): void => {
       settle();
-      resolve(new SocketLink(socket));
+      resolve(new SocketConnection(socket));
     };
     raw.once('error', onError);
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -2,7 +2,7 @@ import { readvSync } from 'node:fs';
 import { totalLength } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
 import type { Input } from '../input.ts';
-import type { Descriptor } from './descriptor.ts';
+import type { SocketFd } from './descriptor.ts';
 import { behind, isNotNow, MAX_VIEWS } from '../../util/views.ts';
 
 /**
@@ -19,7 +19,7 @@ const LONGEST_SLEEP_MS = 8;
  */
 const AHEAD = 2048;
 
-export class DescriptorInput implements Input {
+export class FdInput implements Input {
   readonly #fd: number;
   readonly #channel: number;
   readonly #alive: () => boolean;
@@ -35,7 +35,7 @@ export class DescriptorInput implements Input {
    * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
    */
   constructor(
-    { fd, prefix, offset }: Descriptor,
+    { fd, prefix, offset }: SocketFd,
     channel: number,
     alive: () => boolean,
     sleep: (milliseconds: number) => void,

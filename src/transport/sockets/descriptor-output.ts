@@ -1,6 +1,6 @@
 import { writevSync } from 'node:fs';
 import { MultifdError } from '../../util/errors.ts';
-import type { Link } from '../connection.ts';
+import type { Connection } from '../connection.ts';
 import type { Output } from '../output.ts';
 import { behind, isNotNow, MAX_VIEWS } from '../../util/views.ts';
 
@@ -18,9 +18,9 @@ const LONGEST_SLEEP_MS = 8;
  * descriptor can't become another file's meanwhile. It is non-blocking: a write that would block
  * sleeps on the arena's state word, so that a failure ends it at once.
  */
-export class DescriptorOutput implements Output {
+export class FdOutput implements Output {
   readonly gathers = true;
-  readonly #link: Link;
+  readonly #connection: Connection;
   readonly #fd: number;
   readonly #channel: number;
   readonly #alive: () => boolean;
@@ -34,14 +34,14 @@ export class DescriptorOutput implements Output {
    * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
    */
   constructor(
-    link: Link,
+    connection: Connection,
     fd: number,
     channel: number,
     alive: () => boolean,
     sleep: (milliseconds: number) => void,
     onBytes: (bytes: number) => void,
   ) {
-    this.#link = link;
+    this.#connection = connection;
     this.#fd = fd;
     this.#channel = channel;
     this.#alive = alive;
@@ -51,7 +51,7 @@ export class DescriptorOutput implements Output {
 
   write(views: readonly Uint8Array[]): void {
     // Asked once: what closes it is in this thread, and has no turn before this returns.
-    if (!this.#link.writable) throw this.#closed(this.#link.broken);
+    if (!this.#connection.writable) throw this.#closed(this.#connection.broken);
     let sleep = FIRST_SLEEP_MS;
     for (let rest = views; rest.length > 0; ) {
       const count = this.#attempt(rest);

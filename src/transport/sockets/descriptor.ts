@@ -13,7 +13,7 @@ import { isNode } from '../../util/runtime.ts';
  * descriptor is non-blocking: a read that would block sleeps on the arena's state word, so that an
  * end or a failure wakes it at once.
  */
-export interface Descriptor {
+export interface SocketFd {
   fd: number;
   /** Bytes that the accepting thread had read already, but not used. */
   prefix: Uint8Array;
@@ -38,12 +38,12 @@ interface SocketHandle {
  * @param prefix bytes read from the socket before, but not used.
  * @param offset where in the connection's stream the prefix begins.
  */
-export function takeDescriptor(
+export function takeSocketFd(
   socket: Socket,
   channel: number,
   prefix: Uint8Array,
   offset: number,
-): Descriptor | undefined {
+): SocketFd | undefined {
   if (socket.destroyed) {
     throw new MultifdError(
       'ERR_PEER_CLOSED',
@@ -68,7 +68,7 @@ export function takeDescriptor(
  * A connection's descriptor, for its own thread to write; undefined where the runtime has none to
  * give, or not all of what was written has left.
  */
-export function writableDescriptor(socket: Socket): number | undefined {
+export function writableFd(socket: Socket): number | undefined {
   return socket.writableLength === 0 ? handleOf(socket)?.fd : undefined;
 }
 

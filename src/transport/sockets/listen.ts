@@ -1,20 +1,20 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
-import type { Door, DoorOptions } from '../listener.ts';
-import { formatUri, type LinkUri } from '../uri.ts';
+import type { Listener, ListenOptions } from '../listener.ts';
+import { formatUri, type ConnectionUri } from '../uri.ts';
 import { listenAtPath } from '../node/socket-file.ts';
-import { SocketLink } from './socket-connection.ts';
+import { SocketConnection } from './socket-connection.ts';
 import { acceptTls } from './tls.ts';
 import type { ServerTls } from './tls-credentials.ts';
 
-type SocketUri = Extract<LinkUri, { kind: 'tcp' | 'unix' }>;
+type SocketUri = Extract<ConnectionUri, { kind: 'tcp' | 'unix' }>;
 
 /** Listens for sockets. @throws MultifdError ERR_LISTEN. */
-export async function listenForSockets(uri: SocketUri, options: DoorOptions): Promise<Door> {
+export async function listenForSockets(uri: SocketUri, options: ListenOptions): Promise<Listener> {
   /** For each handshake under way: ends it without a word. */
   const handshakes = new Set<() => void>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    if (options.tls === undefined) options.onLink(new SocketLink(socket));
+    if (options.tls === undefined) options.onConnection(new SocketConnection(socket));
     else void secure(socket, options.tls, handshakes, options);
   });
   let removeName = (): void => {};
@@ -31,7 +31,7 @@ export async function listenForSockets(uri: SocketUri, options: DoorOptions): Pr
   }
   // Such as too many open files when a connection comes: that one is lost, and listening goes on.
   server.on('error', (error) =>
-    options.onStranger?.(`could not take a connection: ${error.message}`),
+    options.onRejected?.(`could not take a connection: ${error.message}`),
   );
   return {
     uri: uri.kind === 'tcp' ? { ...uri, port: (server.address() as AddressInfo).port } : uri,
@@ -65,7 +65,7 @@ async function secure(
   raw: Socket,
   tls: ServerTls,
   handshakes: Set<() => void>,
-  { timeout, maxConnections, onLink, onStranger }: DoorOptions,
+  { timeout, maxConnections, onConnection, onRejected }: ListenOptions,
 ): Promise<void> {
   const from = raw.remoteAddress ?? 'a local process';
   let abandoned = false;
@@ -77,16 +77,16 @@ async function secure(
   try {
     if (handshakes.size >= maxConnections) {
       abandon();
-      return onStranger?.(
+      return onRejected?.(
         `dropped a connection from ${from}: ${maxConnections} others have not said yet what ` +
           'they are',
       );
     }
     handshakes.add(abandon);
     const socket = await acceptTls(raw, tls, timeout);
-    if (!abandoned) onLink(new SocketLink(socket));
+    if (!abandoned) onConnection(new SocketConnection(socket));
   } catch (thrown) {
-    if (!abandoned) onStranger?.(`dropped a connection from ${from}: ${(thrown as Error).message}`);
+    if (!abandoned) onRejected?.(`dropped a connection from ${from}: ${(thrown as Error).message}`);
   } finally {
     handshakes.delete(abandon);
   }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
-import { FAREWELL_MS, type Link } from '../connection.ts';
-import { type Descriptor, takeDescriptor, writableDescriptor } from './descriptor.ts';
+import { CLOSE_MS, type Connection } from '../connection.ts';
+import { type SocketFd, takeSocketFd, writableFd } from './descriptor.ts';
 import { explainTls, isTlsRefusal } from './tls.ts';
 
 /**
@@ -11,7 +11,7 @@ import { explainTls, isTlsRefusal } from './tls.ts';
 const PIECE = 1 << 18;
 
 /** A TCP or Unix socket, or TLS on one. */
-export class SocketLink implements Link {
+export class SocketConnection implements Connection {
   readonly peer: string;
   readonly secure: boolean;
   readonly #socket: Socket;
@@ -105,19 +105,19 @@ export class SocketLink implements Link {
    * Gives the connection to a thread that reads its descriptor: nothing is read here any more.
    * @returns undefined where the runtime has none to give.
    */
-  takeDescriptor(channel: number, prefix: Uint8Array, offset: number): Descriptor | undefined {
+  takeSocketFd(channel: number, prefix: Uint8Array, offset: number): SocketFd | undefined {
     if (this.#listening)
       for (const event of ['readable', 'end', 'close', 'error'])
         this.#socket.off(event, this.#look);
     this.#listening = false;
-    return takeDescriptor(this.#socket, channel, prefix, offset);
+    return takeSocketFd(this.#socket, channel, prefix, offset);
   }
 
   /**
    * The descriptor, for this thread to write past the stream; undefined where there is none to use.
    */
-  get writableDescriptor(): number | undefined {
-    return writableDescriptor(this.#socket);
+  get writableFd(): number | undefined {
+    return writableFd(this.#socket);
   }
 
   write(views: readonly Uint8Array[], onBytes: (bytes: number) => void): Promise<void> {
@@ -179,16 +179,16 @@ export class SocketLink implements Link {
       // What a TLS target says on its own account (session tickets) is read, to nowhere: closed
       // with bytes unread, the connection would be reset, and what is still on its way to the
       // target lost.
-      timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+      timer = setTimeout(() => socket.destroy(), CLOSE_MS);
       socket.resume().end();
     });
   }
 
-  async farewell(message: Uint8Array, failed: boolean): Promise<void> {
+  async closeWith(message: Uint8Array, failed: boolean): Promise<void> {
     const socket = this.#socket;
     if (!socket.writable) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, FAREWELL_MS);
+      const timer = setTimeout(resolve, CLOSE_MS);
       const left = (): void => {
         clearTimeout(timer);
         resolve();

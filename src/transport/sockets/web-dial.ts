@@ -6,7 +6,7 @@ import { METHOD, refusal, requestHeaders, requestPair } from '../adapters/http.t
 import { PROTOCOL } from '../adapters/token.ts';
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import type { DialOptions } from '../listener.ts';
-import { StreamLink } from '../stream-connection.ts';
+import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../uri.ts';
 import { clientContext, explainTls, isTlsError } from './tls.ts';
 import { webReadable, webWritable } from './web-streams.ts';
@@ -15,7 +15,7 @@ import { webReadable, webWritable } from './web-streams.ts';
  * One WebSocket, or one POST, to whoever listens there.
  * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
-export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamLink> {
+export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamConnection> {
   if (options.tls !== undefined && !uri.secure)
     throw new MultifdError('ERR_OPTION', `TLS for ${formatUri(uri)}: use wss: or https:`);
   if (options.tls?.kind === 'psk')
@@ -51,9 +51,9 @@ export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamLink> 
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) return onAbort();
     const attempt: Attempt = {
-      done(link) {
+      done(connection) {
         settle();
-        resolve(link);
+        resolve(connection);
       },
       failed: (cause) => fail(explained(uri, channel, cause)),
     };
@@ -77,7 +77,7 @@ function explained(uri: WebUri, channel: number | 'main', cause: Error): Multifd
 }
 
 interface Attempt {
-  done(link: StreamLink): void;
+  done(connection: StreamConnection): void;
   failed(cause: Error): void;
 }
 
@@ -99,7 +99,7 @@ function openWebSocket(
     request.destroy();
   });
   socket.once('open', () =>
-    done(new StreamLink(webSocketPair(socket as unknown as WebSocketLike), formatUri(uri))),
+    done(new StreamConnection(webSocketPair(socket as unknown as WebSocketLike), formatUri(uri))),
   );
   return () => socket.terminate();
 }
@@ -140,7 +140,7 @@ function openRequest(
   request.once('socket', (socket) =>
     socket.once(uri.secure ? 'secureConnect' : 'connect', () =>
       done(
-        new StreamLink(
+        new StreamConnection(
           requestPair(writable, response, () => request.destroy()),
           formatUri(uri),
         ),

@@ -16,9 +16,9 @@ import { adviceOn, refusalOf } from '../adapters/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from '../adapters/http.ts';
 import { PROTOCOL } from '../adapters/token.ts';
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
-import type { Door, DoorOptions } from '../listener.ts';
-import { FAREWELL_MS } from '../connection.ts';
-import { StreamLink } from '../stream-connection.ts';
+import type { Listener, ListenOptions } from '../listener.ts';
+import { CLOSE_MS } from '../connection.ts';
+import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../uri.ts';
 import { listen } from './listen.ts';
 import { explainTls, notAuthorized, serverContext } from './tls.ts';
@@ -28,8 +28,8 @@ import { webReadable, webWritable } from './web-streams.ts';
  * Listens for WebSockets and for POSTs, on one port and one path: a source may come by either.
  * @throws MultifdError ERR_LISTEN; ERR_OPTION for `wss:` and `https:` without certificates.
  */
-export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<Door> {
-  const { onLink, onStranger } = options;
+export async function listenForWeb(uri: WebUri, options: ListenOptions): Promise<Listener> {
+  const { onConnection, onRejected } = options;
   /** Connections that have asked for nothing yet, or for what was refused. */
   const unknown = new Map<string, Socket>();
   const pathname = uri.path.split('?')[0]!;
@@ -47,7 +47,7 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
   const told = (request: IncomingMessage, status: number): void => {
     const refused = `refused a connection from ${from(request)} with status ${status}`;
     const advice = adviceOn(status, request.headers.origin);
-    onStranger?.(`${refused} (${STATUS_CODES[status]})${advice}`);
+    onRejected?.(`${refused} (${STATUS_CODES[status]})${advice}`);
   };
 
   const server = createServer(uri, options, (request, response) => {
@@ -61,8 +61,8 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     unknown.delete(nameOf(request.socket));
     response.writeHead(200, RESPONSE_HEADERS);
     response.flushHeaders();
-    onLink(
-      new StreamLink(
+    onConnection(
+      new StreamConnection(
         { readable: webReadable(request), writable: webWritable(response) },
         from(request),
       ),
@@ -87,17 +87,19 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
     }
     unknown.delete(nameOf(request.socket));
     sockets.handleUpgrade(request, socket, head, (webSocket) =>
-      onLink(new StreamLink(webSocketPair(webSocket as unknown as WebSocketLike), from(request))),
+      onConnection(
+        new StreamConnection(webSocketPair(webSocket as unknown as WebSocketLike), from(request)),
+      ),
     );
   });
   sockets.on('wsClientError', (error: Error, socket: Duplex, request: IncomingMessage) => {
-    onStranger?.(`dropped a connection from ${from(request)}: ${error.message}`);
+    onRejected?.(`dropped a connection from ${from(request)}: ${error.message}`);
     refuseUpgrade(socket, 400);
   });
   server.on('clientError', (error: Error, socket: Socket) => {
     // In the middle of a body, whoever reads it is told.
     if (unknown.has(nameOf(socket)))
-      onStranger?.(
+      onRejected?.(
         `dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`,
       );
     socket.destroy(error);
@@ -105,16 +107,16 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
   server.on('secureConnection', (socket: TLSSocket) => {
     const unwanted = notAuthorized(socket, options.tls!);
     if (unwanted === undefined) return;
-    onStranger?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${unwanted}`);
+    onRejected?.(`dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${unwanted}`);
     socket.destroy();
   });
   server.on('tlsClientError', (error: Error) =>
-    onStranger?.(`dropped a connection: ${explainTls(error)}`),
+    onRejected?.(`dropped a connection: ${explainTls(error)}`),
   );
   server.on('connection', (socket: Socket) => {
     const name = nameOf(socket);
     if (unknown.size >= options.maxConnections) {
-      onStranger?.(
+      onRejected?.(
         `dropped a connection from ${socket.remoteAddress ?? 'a client'}: ` +
           `${options.maxConnections} others have not said yet what they are`,
       );
@@ -132,7 +134,7 @@ export async function listenForWeb(uri: WebUri, options: DoorOptions): Promise<D
       { cause },
     );
   }
-  server.on('error', (error) => onStranger?.(`could not take a connection: ${error.message}`));
+  server.on('error', (error) => onRejected?.(`could not take a connection: ${error.message}`));
   return {
     uri: { ...uri, port: (server.address() as AddressInfo).port },
     close() {
@@ -168,13 +170,13 @@ function refuseUpgrade(socket: Duplex, status: number): void {
  * whoever has it hangs up, or is cut off.
  */
 function linger(socket: Duplex): void {
-  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
+  const timer = setTimeout(() => socket.destroy(), CLOSE_MS);
   socket.once('close', () => clearTimeout(timer));
 }
 
 function createServer(
   uri: WebUri,
-  { tls, timeout }: DoorOptions,
+  { tls, timeout }: ListenOptions,
   listener: RequestListener,
 ): Server {
   // A migration is one request, for as long as it takes; only its head has to come in time.

@@ -37,7 +37,7 @@ function calls(folder: string): ReadonlyArray<readonly [string, Call, Options]> 
   };
   const snapshot = { path: `${path}/x`, channels: 1, inline: true, timeout: 100 };
   const ways = { from: `unix:${path}/s`, to: `unix:${path}/t`, timeout: 100, maxConnections: 9 };
-  const { Guest, Inbox, receive, send, record, replay, proxy, planImage } = multifd;
+  const { Guest, ConnectionQueue, receive, send, record, replay, proxy, planImage } = multifd;
   return [
     ['send', send, { ...sending, ...levels }],
     ['receive', receive, { ...receiving, deviceStateLimit: 100, zeroed: true, force: false }],
@@ -45,7 +45,7 @@ function calls(folder: string): ReadonlyArray<readonly [string, Call, Options]> 
     ['replay', replay, run],
     ['proxy', proxy, ways],
     ['Guest', (options) => new Guest(options), live],
-    ['Inbox', (options) => new Inbox(options), { token: 'x', maxConnections: 9 }],
+    ['Inbox', (options) => new ConnectionQueue(options), { token: 'x', maxConnections: 9 }],
     ['snapshot', (options) => new Guest(guest).snapshot(options), snapshot],
     ['migrate', (options) => new Guest(guest).migrate(options), { ...end, uri: `unix:${path}/s` }],
     ['plan', planImage, plan],

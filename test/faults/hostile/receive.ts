@@ -108,7 +108,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
     ...sink.options,
     uri,
     signal: idle.signal,
-    onStranger: (why) => void strangers.push(why),
+    onRejected: (why) => void strangers.push(why),
     channels: sent.channels.length,
     compression: sent.compression,
     // What is sound has all the time that it needs on a busy machine.

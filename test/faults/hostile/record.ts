@@ -19,7 +19,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const strangers: string[] = [];
   const incoming = await record({
     signal: idle.signal,
-    onStranger: (why) => void strangers.push(why),
+    onRejected: (why) => void strangers.push(why),
     uri: random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0',
     path: join(out, 'rec'),
     timeout: script.sound ? 10_000 : 120,

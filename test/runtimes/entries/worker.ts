@@ -1,4 +1,4 @@
-import { Inbox } from 'multifd';
+import { ConnectionQueue } from 'multifd';
 import type { Capability } from '../../conformance/capabilities.ts';
 import { conformance } from '../../conformance/suite.ts';
 import { runSource, runTarget } from './memory-ends.ts';
@@ -38,7 +38,7 @@ export default {
  * begins, and answers when it has ended.
  */
 export class Target {
-  readonly #inbox = new Inbox({ token: 'right' });
+  readonly #inbox = new ConnectionQueue({ token: 'right' });
 
   async fetch(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
