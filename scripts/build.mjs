@@ -43,7 +43,8 @@ const CHANNEL_WORKERS = {
 };
 const WORKERS = { ...CHANNEL_WORKERS, 'scan-worker': 'src/live/scan/worker.ts' };
 const PAGE_CODECS = {
-  codecs: 'src/compression/script.ts',
+  'codecs/zlib': 'src/compression/codecs/zlib.web.ts',
+  'codecs/zstd': 'src/compression/codecs/zstd.web.ts',
 };
 
 const common = {

@@ -17,8 +17,7 @@ import {
   REFUSAL,
   VERSION,
 } from '../core/index.ts';
-import { createDecoder } from '#codecs';
-import { type Compression } from '../compression/index.ts';
+import { type Compression, createDecoder } from '../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../engine/program.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { Input } from '../transport/input.ts';

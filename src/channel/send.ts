@@ -8,8 +8,7 @@ import {
   INITIAL_LENGTH,
   ramHeaderLength,
 } from '../core/index.ts';
-import { createEncoder } from '#codecs';
-import { type CodecLevels, type Compression } from '../compression/index.ts';
+import { type CodecLevels, type Compression, createEncoder } from '../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../engine/program.ts';
 import type { Slot } from '../engine/slot.ts';
 import { ConnectionOutput } from '../transport/connection-output.ts';

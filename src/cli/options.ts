@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { COMPRESSIONS, type Compression } from '../compression/index.ts';
+import { checkCompression, COMPRESSIONS, type Compression } from '../compression/index.ts';
 import { DEFAULT_MAX_TAIL } from '../stream/index.ts';
 
 /** How a command speaks. */
@@ -28,6 +28,14 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+function compressionMethod(text: string): Compression {
+  try {
+    return checkCompression(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
 /** Bytes, with QEMU's suffixes for powers of 1024. */
 export function byteCount(text: string): number {
   const parts = /^(\d+)([KMGT]?)$/i.exec(text);
@@ -52,8 +60,8 @@ export function addEndOptions(command: Command): Command {
         .default(2),
     )
     .addOption(
-      new Option('--compression <method>', 'the same at both ends')
-        .choices(COMPRESSIONS)
+      new Option('--compression <method>', `${COMPRESSIONS.join(', ')}; the same at both ends`)
+        .argParser(compressionMethod)
         .default('none'),
     )
     .option('--uuid <uuid>', "the VM's uuid; the same at both ends")

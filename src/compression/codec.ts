@@ -1,8 +1,3 @@
-/** How a packet's pages are compressed, as QEMU's `multifd-compression` names it. */
-export type Compression = 'none' | 'zlib' | 'zstd';
-
-export const COMPRESSIONS: readonly Compression[] = ['none', 'zlib', 'zstd'];
-
 /**
  * One channel's outgoing stream, for the whole migration: flushed after each packet, never ended.
  */
@@ -43,4 +38,14 @@ export interface CodecLevels {
   zlibLevel: number;
   /** 1 to 20, as QEMU allows; its default is 1. */
   zstdLevel: number;
+}
+
+/** One compression method on one kind of runtime. */
+export interface Codec {
+  /**
+   * @param ownThread whether the channel has a thread of its own.
+   * @throws MultifdError ERR_CODEC when this runtime can't encode it there.
+   */
+  encoder(levels: CodecLevels, ownThread: boolean): Encoder | Promise<Encoder>;
+  decoder(ownThread: boolean): Decoder | Promise<Decoder>;
 }

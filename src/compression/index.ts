@@ -1,7 +1,11 @@
+export type { Codec, CodecLevels, Decoder, Encoder } from './codec.ts';
 export {
+  checkCompression,
   COMPRESSIONS,
-  type CodecLevels,
+  createDecoder,
+  createEncoder,
+  METHODS,
   type Compression,
-  type Decoder,
-  type Encoder,
-} from './codec.ts';
+  type MethodName,
+  type MethodRow,
+} from './methods.ts';

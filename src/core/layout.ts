@@ -24,6 +24,7 @@ export const ID_LENGTH = 256;
 export const FLAG_SYNC = 1 << 0;
 /** Bits 1 to 5 of the flags are a value of {@link COMPRESSION}. */
 export const COMPRESSION_SHIFT = 1;
+export const COMPRESSION_MASK = 0x1f;
 /** The packet is a device-state packet, not a RAM packet. */
 export const FLAG_DEVICE_STATE = 1 << 6;
 

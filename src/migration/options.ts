@@ -10,7 +10,7 @@ import {
   refuse,
 } from '../util/checks.ts';
 import type { CoreModules } from '../core/index.ts';
-import { COMPRESSIONS, type Compression } from '../compression/index.ts';
+import { checkCompression, type Compression } from '../compression/index.ts';
 import { hasThreads } from '#threads';
 import type { RunningWorker, WorkerModule } from '../engine/threads/thread.ts';
 import { MultifdError } from '../util/errors.ts';
@@ -94,16 +94,11 @@ export interface CheckedOptions {
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkOptions(options: MigrationOptions): CheckedOptions {
-  const { compression = 'none', pageSize = 4096 } = options;
-  if (!COMPRESSIONS.includes(compression))
-    throw new MultifdError(
-      'ERR_OPTION',
-      `compression ${inWords(compression)}: give ${COMPRESSIONS.join(', ')}`,
-    );
+  const { pageSize = 4096 } = options;
   checkPageSize(pageSize);
   return {
     channels: integer('channels', options.channels ?? 2, 1, 255),
-    compression,
+    compression: checkCompression(options.compression ?? 'none'),
     uuid: parseUuid(options.uuid),
     switchoverAck: options.switchoverAck ?? false,
     pageSize,

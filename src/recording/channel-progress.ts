@@ -1,4 +1,5 @@
 import {
+  COMPRESSION_MASK,
   COMPRESSION_SHIFT,
   DEVICE_STATE,
   DEVICE_STATE_LENGTH,
@@ -11,8 +12,6 @@ import {
   RAM,
   ramHeaderLength,
 } from '../core/index.ts';
-
-const COMPRESSION_MASK = 0x1f;
 
 /**
  * How far a multifd channel has come, by the headers of its packets as they go by: whether it has

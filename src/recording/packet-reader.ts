@@ -1,6 +1,7 @@
 import {
   blockTable,
   COMPRESSION,
+  COMPRESSION_MASK,
   COMPRESSION_SHIFT,
   DEVICE_STATE_INFO,
   DEVICE_STATE_LENGTH,
@@ -31,15 +32,7 @@ interface PacketReport {
   zero: number;
 }
 
-const METHODS: readonly (keyof typeof COMPRESSION)[] = [
-  'none',
-  'zlib',
-  'zstd',
-  'qpl',
-  'uadk',
-  'qatzip',
-];
-const COMPRESSION_MASK = 0x1f;
+const METHOD_NAMES = Object.keys(COMPRESSION) as (keyof typeof COMPRESSION)[];
 /** A packet's header is checked in here, whatever the page size; then what the core says of it. */
 const HEADER_AT = 0;
 const INFO_AT = 2048;
@@ -119,7 +112,7 @@ export class PacketChecker {
       0;
     // Nobody has agreed on a compression with us: the first packet's is that of all.
     const method = (flags >>> COMPRESSION_SHIFT) & COMPRESSION_MASK;
-    const seen = METHODS.find((name) => COMPRESSION[name] === method);
+    const seen = METHOD_NAMES.find((name) => COMPRESSION[name] === method);
     const expected = this.#compression ?? (hasPages ? seen : 'none');
     if (expected === undefined)
       throw new MultifdError('ERR_COMPRESSION', `flags: the compression ${method} is not known`, {

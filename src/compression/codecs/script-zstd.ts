@@ -1,6 +1,6 @@
 import { Decompress } from 'fzstd';
-import { MultifdError } from '../util/errors.ts';
-import type { Decoder } from './codec.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { Decoder } from '../codec.ts';
 import { FRAME_HEADER_LENGTH } from './zstd-frame.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
-import { MultifdError } from '../util/errors.ts';
-import type { Decoder, Encoder } from './codec.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { Decoder, Encoder } from '../codec.ts';
 import { directDecoder, directEncoder, isDirect } from './node-handle.ts';
 
 /**

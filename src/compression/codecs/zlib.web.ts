@@ -1,35 +1,15 @@
 import { Deflate, Inflate, Z_BUF_ERROR, Z_SYNC_FLUSH } from 'pako';
-import { MultifdError } from '../util/errors.ts';
-import type { CodecLevels, Compression, Decoder, Encoder } from './codec.ts';
-import { scriptZstdDecoder } from './script-zstd.ts';
-import { wasmZstdEncoder } from './wasm-zstd.ts';
-import { strictZstdDecoder } from './zstd-frame.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { Codec, Decoder, Encoder } from '../codec.ts';
 
-/** Codecs in JavaScript and WebAssembly, for runtimes without node:zlib. */
+/** zlib in JavaScript, for runtimes without node:zlib. */
+export const codec: Codec = {
+  encoder: ({ zlibLevel }) => zlibEncoder(zlibLevel),
+  decoder: () => zlibDecoder(),
+};
 
+/** Bytes per piece of output. */
 const CHUNK = 1 << 17;
-
-/**
- * @throws MultifdError ERR_CODEC for zstd outside a channel's own thread: the library holds one
- *   stream per realm.
- */
-export async function createEncoder(
-  compression: Exclude<Compression, 'none'>,
-  { zlibLevel, zstdLevel }: CodecLevels,
-  ownThread: boolean,
-): Promise<Encoder> {
-  if (compression === 'zlib') return zlibEncoder(zlibLevel);
-  if (!ownThread)
-    throw new MultifdError(
-      'ERR_CODEC',
-      'zstd can be encoded in workers only here: let the channels be workers, or use zlib',
-    );
-  return wasmZstdEncoder(zstdLevel);
-}
-
-export async function createDecoder(compression: Exclude<Compression, 'none'>): Promise<Decoder> {
-  return compression === 'zlib' ? zlibDecoder() : strictZstdDecoder(scriptZstdDecoder());
-}
 
 function zlibEncoder(level: number): Encoder {
   const stream = new Deflate({ level: level as 1, chunkSize: CHUNK });

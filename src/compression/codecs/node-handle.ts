@@ -1,8 +1,8 @@
 import type { Transform } from 'node:stream';
-import { totalLength } from '../util/bytes.ts';
-import { MultifdError } from '../util/errors.ts';
-import { isNode } from '../util/runtime.ts';
-import type { Decoder, Encoder } from './codec.ts';
+import { totalLength } from '../../util/bytes.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { isNode } from '../../util/runtime.ts';
+import type { Decoder, Encoder } from '../codec.ts';
 
 /**
  * The same native codecs, without their streams: for channels that have a thread of their own and

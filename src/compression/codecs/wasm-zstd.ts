@@ -1,5 +1,5 @@
 import { Zstd } from '@hpcc-js/wasm-zstd';
-import type { Encoder } from './codec.ts';
+import type { Encoder } from '../codec.ts';
 
 /**
  * zstd encoding for runtimes without a native one. The WASM build of libzstd holds one stream per

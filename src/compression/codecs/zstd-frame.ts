@@ -1,6 +1,6 @@
-import { totalLength } from '../util/bytes.ts';
-import { MultifdError } from '../util/errors.ts';
-import type { Decoder } from './codec.ts';
+import { totalLength } from '../../util/bytes.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { Decoder } from '../codec.ts';
 
 /**
  * What a channel's zstd stream may look like (RFC 8878): one frame for the whole migration, whose
