@@ -1,7 +1,7 @@
 import { readAside, readAt } from '#files';
 import type { CoreExports } from '../core/index.ts';
 import type { Arena } from '../engine/arena.ts';
-import { MAX_VIEWS } from '../util/views.ts';
+import { MAX_VIEWS } from '../util/bytes.ts';
 import { bitmapAddress, type Scratch, type SharedAreas } from './areas.ts';
 import type { RamPayload } from './payloads.ts';
 import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';

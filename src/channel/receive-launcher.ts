@@ -5,7 +5,7 @@ import type { ChannelContext } from '../engine/program.ts';
 import type { PrestartedWorkers } from '../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../engine/threads/thread.ts';
 import { pipe } from '../transport/pipe.ts';
-import { ConnectionInput } from '../transport/connection-input.ts';
+import { ConnectionInput } from '../transport/connection-io.ts';
 import type { SocketFd } from '../transport/sockets/descriptor.ts';
 import { type PortData, portLauncher } from './relay.ts';
 import { createReceiveChannel, type ReceiveChannelData } from './receive.ts';

@@ -20,7 +20,7 @@ import {
 import { type Compression, createDecoder } from '../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../engine/program.ts';
 import { MultifdError } from '../util/errors.ts';
-import type { Input } from '../transport/input.ts';
+import type { Input } from '../transport/connection.ts';
 import { BATCH_BYTES, Scratch } from '../blocks/areas.ts';
 import { type ChannelBasics, Counter } from '../blocks/batcher.ts';
 import { PageTargets, type BlockTargetSpec } from '../blocks/page-targets.ts';

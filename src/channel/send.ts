@@ -11,9 +11,9 @@ import {
 import { type CodecLevels, type Compression, createEncoder } from '../compression/index.ts';
 import type { ChannelContext, SendProgram } from '../engine/program.ts';
 import type { Slot } from '../engine/slot.ts';
-import { ConnectionOutput } from '../transport/connection-output.ts';
-import type { Connection } from '../transport/connection.ts';
-import type { Output } from '../transport/output.ts';
+import { ConnectionOutput } from '../transport/connection-io.ts';
+import type { Connection, Output } from '../transport/connection.ts';
+
 import { blockIdAddress, PACKETS_AT_ONCE } from '../blocks/areas.ts';
 import { Batcher, type ChannelBasics, Counter } from '../blocks/batcher.ts';
 import type { BlockSourceSpec } from '../blocks/page-sources.ts';

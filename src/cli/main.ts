@@ -4,13 +4,13 @@ import { Command, CommanderError } from 'commander';
 import { MultifdError } from '../util/errors.ts';
 import { addExtract } from './commands/extract.ts';
 import { addInspect } from './commands/inspect.ts';
-import { printResult } from './output/json.ts';
-import { noStatistics } from './migrate.ts';
+import { printResult } from './output/format.ts';
+import { noStatistics, printError, statusOf } from './run.ts';
 import { addProxy } from './commands/proxy.ts';
 import { addReceive } from './commands/receive.ts';
 import { addRecord } from './commands/record.ts';
 import { addReplay } from './commands/replay.ts';
-import { printError, statusOf } from './run.ts';
+
 import { addSend } from './commands/send.ts';
 
 const EXAMPLES = `

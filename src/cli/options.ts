@@ -1,6 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { checkCompression, COMPRESSIONS, type Compression } from '../compression/index.ts';
 import { DEFAULT_MAX_TAIL } from '../stream/index.ts';
+import { basename } from 'node:path';
+import { MultifdError } from '../util/errors.ts';
+import { isImage, isWebAddress } from '../image/index.ts';
+import type { OutgoingOptions } from '../migration/outgoing/index.ts';
+import { readText } from '#files';
 
 /** How a command speaks. */
 export interface OutputOptions {
@@ -129,5 +134,124 @@ export function addOffsetOption(command: Command): Command {
     new Option('--offset <bytes>', 'where the image starts in the file')
       .argParser(byteCount)
       .default(0),
+  );
+}
+
+/**
+ * What a SOURCE is sent as: a mapped-ram image as itself, which is all that a URL can be; any other
+ * file as one RAM block named after it.
+ * @param offset in bytes; above 0 there has to be an image in the file, from there on.
+ * @throws MultifdError ERR_IO for what is no regular file, or can't be read.
+ */
+export async function describeSource(
+  path: string,
+  offset: number,
+): Promise<Pick<OutgoingOptions, 'image' | 'imageOffset' | 'blocks'>> {
+  // What is not here is not looked at twice: what a server has is an image, or an error.
+  if (isWebAddress(path) || offset > 0) return { image: path, imageOffset: offset };
+  if (await looksLikeImage(path)) return { image: path };
+  return { blocks: [{ id: basename(path), source: { path } }] };
+}
+
+/**
+ * A file may begin with an image's magic by chance: where nothing like a stream follows it, it is a
+ * file like any other.
+ */
+async function looksLikeImage(path: string): Promise<boolean> {
+  try {
+    return await isImage(path);
+  } catch (thrown) {
+    const error = MultifdError.from(thrown);
+    if (error.code === 'ERR_IO') throw error;
+    return false;
+  }
+}
+
+/**
+ * A token is read from a file, for what is said in a command is there for everybody on the machine
+ * to see.
+ */
+export function addTokenOption(command: Command): Command {
+  return command.option(
+    '--token-file <file>',
+    'with the token that a client shows over ws: and http:; the same at both ends',
+  );
+}
+
+/** For commands that listen for a source, or for anybody. */
+export function addOriginOption(command: Command, name = '--origin', where = 'here'): Command {
+  const what = `whose pages may connect ${where} over ws: and http:, as in https://example.com`;
+  const how = '* is any; give it again for more (default: with a token any, without none)';
+  return command.addOption(new Option(`${name} <origin>`, `${what}; ${how}`).argParser(collect));
+}
+
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** @throws MultifdError ERR_IO. */
+export async function tokenIn(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  return (await readText(file)).trim();
+}
+
+/** For commands that only read an image. */
+export function addImageTokenOption(command: Command): Command {
+  return command.option('--token-file <file>', "with the token for the server of an image's URL");
+}
+
+/** The TLS options that both ends have. */
+export interface TlsOptions {
+  tlsCredsDir?: string;
+  tlsVerifyPeer?: 'on' | 'off';
+}
+
+/** What the library takes for TLS at both ends; an option that was not given is left out. */
+type Tls<More> = {
+  tls?: { credsDir: string; verifyPeer?: boolean } & {
+    [Key in keyof More]?: Exclude<More[Key], undefined>;
+  };
+};
+
+/** @param what what is verified, for the help. */
+export function addTlsOptions(command: Command, what: string): Command {
+  return command
+    .option(
+      '--tls-creds-dir <folder>',
+      "use TLS, with a folder of certificates by QEMU's file names, or with keys.psk",
+    )
+    .addOption(
+      new Option(
+        '--tls-verify-peer <on|off>',
+        `whether ${what} has to verify (default: "on")`,
+      ).choices(['on', 'off']),
+    );
+}
+
+/**
+ * The library's TLS options from the command's.
+ * @param more those that only this end has, undefined where they were not given.
+ * @throws MultifdError ERR_OPTION for any of them without the folder, which would leave the
+ *   connections plain.
+ */
+export function tlsOf<More extends object>(
+  { tlsCredsDir: credsDir, tlsVerifyPeer }: TlsOptions,
+  more: More,
+): Tls<More> {
+  const given = Object.fromEntries(
+    Object.entries(more).filter(([, value]) => value !== undefined),
+  ) as { [Key in keyof More]?: Exclude<More[Key], undefined> };
+  if (credsDir !== undefined)
+    return {
+      tls: {
+        ...given,
+        credsDir,
+        ...(tlsVerifyPeer !== undefined && { verifyPeer: tlsVerifyPeer === 'on' }),
+      },
+    };
+  if (tlsVerifyPeer === undefined && Object.keys(given).length === 0) return {};
+  throw new MultifdError(
+    'ERR_OPTION',
+    'TLS options without --tls-creds-dir: give the folder with the credentials too',
   );
 }

@@ -1,5 +1,17 @@
 import { MultifdError } from '../util/errors.ts';
-import { printable } from './output/format.ts';
+import {
+  printable,
+  formatBytes,
+  formatDuration,
+  formatRate,
+  printJson,
+  printResult,
+  formatTable,
+} from './output/format.ts';
+import { type MigrationStatistics, StatisticsCollector } from '../migration/statistics.ts';
+import type { OutputOptions } from './options.ts';
+import { createView, type View, progressBar } from './output/progress.ts';
+import type { RecordingStatistics } from '../recording/index.ts';
 
 /** What a shell reports for a process that a signal ended. */
 const STATUS_AFTER: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 };
@@ -63,4 +75,122 @@ export function statusOf({ code }: MultifdError, reason?: unknown): number {
 
 export function printError({ code, message }: MultifdError): void {
   process.stderr.write(`multifd: ${code}: ${printable(message)}\n`);
+}
+
+/** What a migration gets from the command that runs it. */
+export interface Surroundings {
+  signal: AbortSignal;
+  onProgress: (statistics: MigrationStatistics) => void;
+}
+
+/** Tells of connections that were refused or dropped. */
+export function reportStranger({ quiet }: OutputOptions): (why: string) => void {
+  return (why) => {
+    if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
+  };
+}
+
+/** Statistics of a migration that has not begun. */
+export function noStatistics(pageSize: number): MigrationStatistics {
+  return new StatisticsCollector(pageSize).snapshot();
+}
+
+/**
+ * Runs one end of a migration and shows it.
+ * @param verb what the progress bar says is being done.
+ * @returns the exit status.
+ */
+export async function runMigration(
+  options: OutputOptions & { pageSize: number },
+  verb: string,
+  migrate: (surroundings: Surroundings, view: View) => Promise<MigrationStatistics>,
+): Promise<number> {
+  const view = createView(options, verb);
+  let latest = noStatistics(options.pageSize);
+  const onProgress = (statistics: MigrationStatistics): void => {
+    latest = statistics;
+    // A receiver may wait for hours before there is anything to tell.
+    if (statistics.blocks.length > 0) view.progress(statistics);
+  };
+  return interruptible(async (signal) => {
+    try {
+      const statistics = await migrate({ signal, onProgress }, view);
+      view.ended(statistics);
+      // Complete here all the same: exit status 0.
+      if (statistics.confirmed === false)
+        process.stderr.write(
+          'multifd: warning: complete, but the source was gone before it could be told: it ' +
+            'may take the migration for failed, and go on\n',
+        );
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      view.ended(latest, error);
+      throw error;
+    }
+  });
+}
+
+/** What recording and replaying get from the command that runs them. */
+interface RecordingSurroundings {
+  signal: AbortSignal;
+  onProgress: (statistics: RecordingStatistics) => void;
+  /** To be called with where it listens, if it does. */
+  listening: (uri: string) => void;
+}
+
+const NOTHING: RecordingStatistics = {
+  'total-time': 0,
+  transferred: 0,
+  total: 0,
+  'precopy-bytes': 0,
+  channels: [],
+};
+
+/**
+ * Records or replays, and shows it as a migration is shown.
+ * @param verb what the progress bar says is being done.
+ * @returns the exit status.
+ */
+export async function runRecording(
+  { json, quiet }: OutputOptions,
+  verb: string,
+  work: (surroundings: RecordingSurroundings) => Promise<RecordingStatistics>,
+): Promise<number> {
+  const bar = progressBar(verb);
+  let latest = NOTHING;
+  const onProgress = (statistics: RecordingStatistics): void => {
+    latest = statistics;
+    if (json) printJson({ event: 'progress', ...statistics });
+    else if (!quiet) bar.update(statistics.transferred, statistics.total, rate(statistics));
+  };
+  const listening = (uri: string): void => {
+    if (json) printJson({ event: 'listening', uri });
+    else if (!quiet) process.stderr.write(`listening on ${printable(uri)}\n`);
+  };
+  return interruptible(async (signal) => {
+    try {
+      const statistics = await work({ signal, onProgress, listening }).finally(() => bar.stop());
+      if (json) printResult(statistics);
+      else if (!quiet) process.stdout.write(`${trafficTable(statistics)}\n`);
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      if (json) printResult(latest, error);
+      throw error;
+    }
+  });
+}
+
+/** Megabits per second. */
+function rate({ 'total-time': milliseconds, transferred }: RecordingStatistics): number {
+  return milliseconds === 0 ? 0 : (transferred * 8) / 1000 / milliseconds;
+}
+
+function trafficTable(statistics: RecordingStatistics): string {
+  const { 'total-time': totalTime, transferred, 'precopy-bytes': main, channels } = statistics;
+  const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
+  const summary = `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ${formatRate(rate(statistics))}`;
+  return formatTable(
+    ['', 'bytes'],
+    [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]],
+  );
 }

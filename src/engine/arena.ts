@@ -13,8 +13,8 @@ import {
   layOut,
   State,
 } from './layout.ts';
-import { Mutex, Semaphore, type Words } from './semaphore.ts';
-import { PromiseWaiters } from './sleepers.ts';
+import { Mutex, Semaphore, type Words, PromiseWaiters } from './semaphore.ts';
+
 import { Slot } from './slot.ts';
 
 /**

@@ -1,8 +1,14 @@
 import { MultifdError } from '../util/errors.ts';
 import type { Arena } from './arena.ts';
 import { State } from './layout.ts';
-import type { ChannelEvent } from './messages.ts';
-import type { ChannelContext, ProgramFactory, ReceiveProgram, SendProgram } from './program.ts';
+import type {
+  ChannelEvent,
+  ChannelContext,
+  ProgramFactory,
+  ReceiveProgram,
+  SendProgram,
+} from './program.ts';
+
 import type { Semaphore } from './semaphore.ts';
 
 /** A channel at work in this thread. */

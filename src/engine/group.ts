@@ -2,7 +2,7 @@ import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
 import type { LaunchedChannel, Launcher } from './launch.ts';
-import type { ChannelEvent } from './messages.ts';
+import type { ChannelEvent } from './program.ts';
 import type { Semaphore } from './semaphore.ts';
 import { GRACE_MS } from './threads/thread.ts';
 

@@ -3,8 +3,8 @@ import { givenArray } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
-import type { ChannelEvent, ChannelOrder, ChannelStart } from './messages.ts';
-import type { ProgramFactory } from './program.ts';
+import type { ChannelEvent, ChannelOrder, ChannelStart, ProgramFactory } from './program.ts';
+
 import { threadOf, type PrestartedWorkers } from './threads/prestarted.ts';
 import { begin, GRACE_MS, type WorkerModule } from './threads/thread.ts';
 

@@ -1,5 +1,8 @@
-import type { Arena } from './arena.ts';
+import { Arena, type ArenaHandle } from './arena.ts';
 import type { Slot } from './slot.ts';
+import { lowerThreadPriority, threadPort } from '#threads';
+import { MultifdError, type ErrorRecord } from '../util/errors.ts';
+import { runChannel, type RunningChannel } from './channel.ts';
 
 /** What a channel's program is told about the channel it runs in. */
 export interface ChannelContext<Data = unknown> {
@@ -70,3 +73,56 @@ export interface ReceiveProgram extends Program {
 export type ProgramFactory<Data = unknown> = (
   context: ChannelContext<Data>,
 ) => SendProgram | ReceiveProgram | Promise<SendProgram | ReceiveProgram>;
+
+/**
+ * The whole of a channel's worker module: `serveChannel(createProgram)`. To be called once, at the
+ * top of a module that the owner names to {@link workerLauncher}.
+ * @throws MultifdError ERR_ENGINE when this is not such a worker.
+ */
+export function serveChannel<Data>(factory: ProgramFactory<Data>): void {
+  const port = threadPort();
+  if (port === undefined)
+    throw new MultifdError(
+      'ERR_ENGINE',
+      'serveChannel() runs in a channel worker: start it with workerLauncher()',
+    );
+  let channel: RunningChannel | undefined;
+  port.onMessage((message) => {
+    const order = message as ChannelOrder;
+    if (order.kind === 'stop') return channel === undefined ? port.close() : channel.stop();
+    const { arena, id, data, lowPriority } = order.start;
+    if (lowPriority) lowerThreadPriority();
+    channel = runChannel(
+      new Arena(arena),
+      id,
+      data,
+      { ownThread: true, mayBlock: port.mayBlock },
+      factory as ProgramFactory,
+      (event) => port.post(event),
+    );
+    // With the port closed and the program's handles gone, nothing keeps the thread.
+    void channel.closed.then(() => port.close());
+  });
+}
+
+/** What a worker gets to start with. */
+export interface ChannelStart {
+  arena: ArenaHandle;
+  id: number;
+  data: unknown;
+  /** The thread gives way to others. */
+  lowPriority: boolean;
+}
+
+/** Channel to owner. */
+export type ChannelEvent =
+  | { kind: 'open' }
+  | { kind: 'value'; value: unknown }
+  | { kind: 'failed'; error: ErrorRecord }
+  | { kind: 'closed' };
+
+/**
+ * Owner to channel. The first one starts it; `stop`: make what you wait for end, or end if there is
+ * nothing yet.
+ */
+export type ChannelOrder = { kind: 'start'; start: ChannelStart } | { kind: 'stop' };

@@ -1,5 +1,3 @@
-import type { PromiseWaiters } from './sleepers.ts';
-
 /**
  * Waiting on shared words: a counting semaphore and a mutex, each usable from threads that may
  * block (`wait`, `lock`) and from those that may not (`waitAsync`, `lockAsync`: a browser's main
@@ -202,5 +200,32 @@ export class Mutex {
   #claim(): number {
     const seen = Atomics.or(this.#words, this.#index, WANTED);
     return (seen & (HELD | WANTED)) === 0 ? FREE : seen | WANTED;
+  }
+}
+
+/**
+ * Waiting in memory that no other thread sees. Whoever waits there and whoever wakes are tasks of
+ * one thread, so promises do: Atomics.waitAsync takes shared memory only, and some runtimes lack it
+ * or can't use it.
+ */
+export class PromiseWaiters {
+  /** By word. */
+  readonly #asleep = new Map<number, (() => void)[]>();
+
+  /** Resolves at the next {@link wake} that gets to it. */
+  sleep(word: number): Promise<void> {
+    return new Promise((resolve) => {
+      const others = this.#asleep.get(word);
+      if (others === undefined) this.#asleep.set(word, [resolve]);
+      else others.push(resolve);
+    });
+  }
+
+  /** Wakes those who have slept longest, at most `count`. */
+  wake(word: number, count = Number.POSITIVE_INFINITY): void {
+    const asleep = this.#asleep.get(word);
+    if (asleep === undefined) return;
+    for (const resolve of asleep.splice(0, count)) resolve();
+    if (asleep.length === 0) this.#asleep.delete(word);
   }
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncFolder } from './folder.ts';
+import { syncFolder } from './io.ts';
 import { isOver, OWNER, ownerOfThis } from './owner.ts';
 
 /**

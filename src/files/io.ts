@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import { lstat, type FileHandle } from 'node:fs/promises';
+import { lstat, type FileHandle, open } from 'node:fs/promises';
 import { MultifdError } from '../util/errors.ts';
 
 /** Waits for a file operation; a failure becomes ERR_IO, with `what` saying what was tried. */
@@ -66,5 +66,40 @@ export async function writeFully(
       handle.write(bytes, written, bytes.length - written, position + written),
     );
     written += bytesWritten;
+  }
+}
+
+/**
+ * What fsync says of a folder where the file system syncs none: there is no such operation for it.
+ */
+const NOT_FOR_FOLDERS = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP'];
+/** What Windows says of opening a folder as a file, and of flushing one. */
+const NOT_ON_WINDOWS = ['EISDIR', 'EPERM'];
+
+/**
+ * Puts the names in a folder on the disk: those that were given, and that those taken away are
+ * gone. A file's own sync does not.
+ *
+ * Where folders can't be synced at all there is nothing to wait for, and nothing is: on Windows,
+ * which has no such call for them, and on file systems (some network ones) whose fsync of a folder
+ * is EINVAL or ENOTSUP. What a power cut leaves there is up to them.
+ *
+ * @throws MultifdError ERR_IO for anything else: a folder that may not be read can't be synced
+ *   either, and a disk that fails has to be heard of.
+ */
+export async function syncFolder(path: string): Promise<void> {
+  const what = `write the names in ${path} to the disk`;
+  try {
+    const folder = await open(path, 'r');
+    try {
+      await folder.sync().catch((error: unknown) => {
+        if (!NOT_FOR_FOLDERS.includes(systemCode(error) ?? '')) throw error;
+      });
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    if (process.platform === 'win32' && NOT_ON_WINDOWS.includes(systemCode(error) ?? '')) return;
+    await io(what, Promise.reject(error as Error));
   }
 }

@@ -1,11 +1,11 @@
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { MultifdError } from '../util/errors.ts';
-import { syncFolder } from '../files/folder.ts';
+import { syncFolder, io, statIfThere, systemCode } from '../files/io.ts';
 import { hiddenBeside, HiddenName, removeLeftOver } from '../files/hidden.ts';
-import { io, statIfThere, systemCode } from '../files/io.ts';
+
 import { SET_ASIDE, SIDECAR } from './mapped-ram/redo.ts';
-import { type Stamp, stampOf, stampOnceNamed } from '../files/stamp.ts';
+import { type Stamp, stampOf, stampOnceNamed } from '../files/local-file.ts';
 
 /** Permission bits: memory can hold anything secret, so what is made of it is its owner's alone. */
 const OWNER_ONLY = 0o600;

@@ -12,7 +12,7 @@ export {
 export type { ImageSource } from './access/open.ts';
 export type { RandomAccess } from '../files/random-access.ts';
 export { inspectImage, type BlockReport, type ImageReport } from './mapped-ram/inspect.ts';
-export { inspectDevices, type InspectDevicesOptions } from './mapped-ram/devices.ts';
+export { inspectDevices, type InspectDevicesOptions } from './mapped-ram/inspect.ts';
 export { planImage, type ImagePlan, type PlannedBlock } from './mapped-ram/layout.ts';
 export { countBits, runsOf, type PageRun } from './mapped-ram/bitmap.ts';
 export {

@@ -21,9 +21,9 @@ import {
   type SnapshotOptions,
 } from './options.ts';
 import { lengthOf, Precopy } from './precopy.ts';
-import { ScanPlan } from './scan/create.ts';
+import { ScanPlan } from './scan/scanner.ts';
 import { LiveStatisticsCollector, type LiveStatistics } from './statistics.ts';
-import { type TrackerState, emptyTrackerState } from './tracking/create.ts';
+import { type TrackerState, emptyTrackerState } from './tracking/tracker.ts';
 import { hashScratchBytes, type Lent } from './tracking/hash.ts';
 
 /** Takes a guest's pages and state to where they go. */

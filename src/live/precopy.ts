@@ -5,11 +5,11 @@ import type { SendPipeline } from '../migration/outgoing/pipeline.ts';
 import type { Convergence } from './convergence.ts';
 import type { LiveMemory } from './guest-memory.ts';
 import type { CheckedGuest, CheckedLive } from './options.ts';
-import type { ScanPlan } from './scan/create.ts';
+import type { ScanPlan, Scanner } from './scan/scanner.ts';
 import type { Extent, PassCount } from './scan/pass.ts';
-import type { Scanner } from './scan/scanner.ts';
+
 import type { LiveStatisticsCollector } from './statistics.ts';
-import type { TrackerState } from './tracking/create.ts';
+import type { TrackerState } from './tracking/tracker.ts';
 
 export interface PrecopyOptions {
   guest: CheckedGuest;

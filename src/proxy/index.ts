@@ -9,8 +9,7 @@ import { join } from '../transport/pipe.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 import { formatUri, hostOf, type ConnectionUri, parseUri } from '../transport/uri.ts';
-import { MAX_WAIT_MS } from '../transport/waiting-links.ts';
-import { Pairing } from './pairing.ts';
+import { MAX_WAIT_MS, WaitingLinks, type WaitingOptions } from '../transport/connection-queue.ts';
 
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
@@ -209,4 +208,35 @@ function connectionUri(text: string | URL): ConnectionUri {
   if (uri.kind === 'file')
     throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);
   return uri;
+}
+
+/** Pairs the connections of two sides in the order in which they come. */
+export class Pairing {
+  readonly #pair: (left: Connection, right: Connection) => void;
+  readonly #left: WaitingLinks;
+  readonly #right: WaitingLinks;
+
+  /** @param waiting of either side: those that the other has none for yet. */
+  constructor(pair: (left: Connection, right: Connection) => void, waiting: WaitingOptions) {
+    this.#pair = pair;
+    this.#left = new WaitingLinks(waiting);
+    this.#right = new WaitingLinks(waiting);
+  }
+
+  left(connection: Connection): void {
+    const other = this.#right.take();
+    if (other === undefined) this.#left.add(connection);
+    else this.#pair(connection, other);
+  }
+
+  right(connection: Connection): void {
+    const other = this.#left.take();
+    if (other === undefined) this.#right.add(connection);
+    else this.#pair(other, connection);
+  }
+
+  close(): void {
+    this.#left.close();
+    this.#right.close();
+  }
 }

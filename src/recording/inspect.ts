@@ -2,7 +2,7 @@ import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
 import { answering, givenObject, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
 import { MultifdError } from '../util/errors.ts';
-import { GrowingBytes } from '../util/growing-bytes.ts';
+import { GrowingBytes } from '../util/bytes.ts';
 import { formatUuid } from '../image/index.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
 import {
@@ -18,11 +18,17 @@ import {
   readTail,
   type SyncMode,
 } from '../stream/index.ts';
-import { type ConnectionId, MAX_CHANNELS } from './names.ts';
+import {
+  type ConnectionId,
+  MAX_CHANNELS,
+  openRecording,
+  type RecordedFile,
+  type Recording,
+} from './recording.ts';
 import { PacketChecker, PacketReader } from './packet-reader.ts';
-import { openRecording, type RecordedFile, type Recording } from './recording.ts';
+
 import type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
-import { readTimes } from './times.ts';
+import { readTimes } from './stream-file.ts';
 
 export interface InspectRecordingOptions {
   /** The source's bytes per page (4096, or what its configuration says). */

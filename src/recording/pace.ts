@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MultifdError } from '../util/errors.ts';
-import type { ConnectionId } from './names.ts';
-import type { Recording } from './recording.ts';
-import { type Arrived, readTimes } from './times.ts';
+import type { ConnectionId, Recording } from './recording.ts';
+
+import { type Arrived, readTimes } from './stream-file.ts';
 
 /** How far into a connection's bytes it is time for. */
 export interface Pace {

@@ -19,15 +19,15 @@ import {
   returnMessage,
 } from '../stream/index.ts';
 import { sleep, turn } from '../util/timing.ts';
-import { ConnectionInput } from '../transport/connection-input.ts';
+import { ConnectionInput } from '../transport/connection-io.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { ClassifiedConnection } from '../transport/classify.ts';
 import { ChannelProgress } from './channel-progress.ts';
 import { FirstError } from './first-error.ts';
-import { type ConnectionId, RETURN_PATH } from './names.ts';
+import { type ConnectionId, RETURN_PATH } from './recording.ts';
 import type { OutputFolder } from './output-folder.ts';
-import type { checkRecord } from './record-options.ts';
-import { type RecordingStatistics, Traffic } from './statistics.ts';
+import type { checkRecord } from './record.ts';
+import { type RecordingStatistics, Traffic } from './report.ts';
 import { StreamFile } from './stream-file.ts';
 
 /** Bytes of a multifd channel that are read and written at a time. */

@@ -10,7 +10,7 @@ import {
   statIfThere,
   syncFolder,
 } from '../image/index.ts';
-import { isOwnName } from './names.ts';
+import { isOwnName } from './recording.ts';
 
 /**
  * The suffixes of hidden folders: one that is being filled; one that is whole and about to replace

@@ -4,16 +4,21 @@ import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watchdog } from '../migration/watchdog.ts';
 import { dial } from '#sockets';
-import { ConnectionOutput } from '../transport/connection-output.ts';
+import { ConnectionOutput } from '../transport/connection-io.ts';
 import type { Connection } from '../transport/connection.ts';
 import { type ConnectionUri, parseUri } from '../transport/uri.ts';
 import { FirstError } from './first-error.ts';
-import type { ConnectionId } from './names.ts';
+import {
+  type ConnectionId,
+  openRecording,
+  type RecordedFile,
+  type Recording,
+} from './recording.ts';
 import { type Outline, readOutline } from './outline.ts';
 import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
-import { checkRun, type RecordingRunOptions } from './record-options.ts';
-import { openRecording, type RecordedFile, type Recording } from './recording.ts';
-import { type RecordingStatistics, Traffic } from './statistics.ts';
+import { checkRun, type RecordingRunOptions } from './record.ts';
+
+import { type RecordingStatistics, Traffic } from './report.ts';
 
 export interface ReplayOptions extends RecordingRunOptions {
   /**

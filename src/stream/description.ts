@@ -1,4 +1,4 @@
-import { asObject, type Json, Mismatch } from './device-state/tail-cursor.ts';
+import { asObject, type Json, Mismatch } from './device-state/tail-walk.ts';
 
 /**
  * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array

@@ -49,5 +49,5 @@ export {
   type DeviceReport,
   type DeviceSubsection,
 } from './device-state/device-fields.ts';
-export { selectDevices } from './device-state/device-names.ts';
+export { selectDevices } from './device-state/device-sections.ts';
 export { TailScanner, type VmDescription } from './device-state/tail-scanner.ts';

@@ -69,3 +69,35 @@ export async function soon(work: Promise<unknown>): Promise<void> {
   await Promise.race([work, late]);
   clearTimeout(timer);
 }
+
+/**
+ * Reading a connection into memory that is there already. Two kinds with one contract: a socket's
+ * stream, for any runtime, and a raw descriptor, for worker threads (see descriptor-input.ts).
+ */
+export interface Input {
+  /** Bytes read so far: the offset in the connection's stream. */
+  readonly offset: number;
+  /**
+   * Fills every view, in order.
+   * @returns false when the stream ended, or reading was stopped, before the first byte.
+   * @throws MultifdError ERR_PEER_CLOSED when the stream ends after the first byte, or the
+   *   connection was reset.
+   */
+  fill(views: readonly Uint8Array[]): boolean | Promise<boolean>;
+  /** Makes a fill that is waiting, and all later ones, return false. */
+  stop(): void;
+}
+
+/**
+ * Writing a connection, in order. Two kinds with one contract: see link-output.ts and
+ * node/descriptor-output.ts.
+ */
+export interface Output {
+  /** Many packets at once cost it less than one by one, and no memory. */
+  readonly gathers: boolean;
+  /**
+   * Resolves, or returns, once the memory may be used again.
+   * @throws MultifdError ERR_PEER_CLOSED when the peer has gone.
+   */
+  write(views: readonly Uint8Array[]): void | Promise<void>;
+}

@@ -4,8 +4,8 @@ import { MultifdError } from '../util/errors.ts';
 import { givenMethods } from '../util/checks.ts';
 import { checkAdmission } from './adapters/admission.ts';
 import { type ConnectionLike, toConnection } from './connection-like.ts';
-import type { ConnectionQueue } from './connection-queue.ts';
-import { MAX_WAIT_MS, WaitingLinks } from './waiting-links.ts';
+import { type ConnectionQueue, MAX_WAIT_MS, WaitingLinks } from './connection-queue.ts';
+
 import type { Connection } from './connection.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from './sockets/tls-credentials.ts';
 import { formatUri, hostOf, type ConnectionUri, parseUri, type UriLike } from './uri.ts';

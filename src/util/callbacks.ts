@@ -1,4 +1,4 @@
-import { warn } from './warn.ts';
+import { warn } from './runtime.ts';
 import { givenFunction, refuse } from './checks.ts';
 import { MultifdError } from './errors.ts';
 

@@ -1,4 +1,4 @@
-import { serveChannel } from '../../engine/serve.ts';
+import { serveChannel } from '../../engine/program.ts';
 import { createCopyChannel } from '../copy.ts';
 
 serveChannel(createCopyChannel);

@@ -1,7 +1,7 @@
 import { fdInput } from '#sockets';
 import { INITIAL_LENGTH } from '../../core/index.ts';
-import { serveChannel } from '../../engine/serve.ts';
-import { ConnectionInput } from '../../transport/connection-input.ts';
+import { serveChannel } from '../../engine/program.ts';
+import { ConnectionInput } from '../../transport/connection-io.ts';
 import { connectionOfPort } from '../relay.ts';
 import { createReceiveChannel } from '../receive.ts';
 import type { ReceiveWorkerData } from '../receive-launcher.ts';

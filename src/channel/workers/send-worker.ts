@@ -1,4 +1,4 @@
-import { serveChannel } from '../../engine/serve.ts';
+import { serveChannel } from '../../engine/program.ts';
 import { createSendChannel } from '../send.ts';
 import { openOwn, type SendWorkerData } from '../send-launcher.ts';
 

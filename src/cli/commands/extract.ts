@@ -6,18 +6,19 @@ import {
   type CoreReport,
   type ExtractOptions,
 } from '../../image/index.ts';
-import { formatBytes, printable } from '../output/format.ts';
-import { printResult } from '../output/json.ts';
+import { formatBytes, printable, printResult } from '../output/format.ts';
+
 import {
   addDeviceStateOption,
   addForceOption,
   addOffsetOption,
   addOutputOptions,
   type OutputOptions,
+  addImageTokenOption,
+  tokenIn,
 } from '../options.ts';
 import { progressBar } from '../output/progress.ts';
 import { interruptible } from '../run.ts';
-import { addImageTokenOption, tokenIn } from '../token.ts';
 
 const FORMATS = ['raw', 'elf'] as const;
 

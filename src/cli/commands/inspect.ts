@@ -8,12 +8,17 @@ import {
   inspectRecording,
 } from '../../recording/index.ts';
 import { deviceText } from '../output/device-text.ts';
-import { printDevices, printJson, printResult } from '../output/json.ts';
-import { addDeviceStateOption, addOffsetOption, addPageSizeOption } from '../options.ts';
+import { printDevices, printJson, printResult } from '../output/format.ts';
+import {
+  addDeviceStateOption,
+  addOffsetOption,
+  addPageSizeOption,
+  addImageTokenOption,
+  tokenIn,
+} from '../options.ts';
 import { recordingText } from '../output/recording-report.ts';
 import { imageText } from '../output/report.ts';
 import { printError, statusOf } from '../run.ts';
-import { addImageTokenOption, tokenIn } from '../token.ts';
 
 interface InspectOptions {
   json?: true;

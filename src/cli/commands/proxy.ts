@@ -1,16 +1,16 @@
 import { type Command, Option } from 'commander';
 import { proxy, type ProxyOptions } from '../../proxy/index.ts';
-import { printJson } from '../output/json.ts';
-import { reportStranger } from '../migrate.ts';
+import { printJson } from '../output/format.ts';
+import { reportStranger, interruptible } from '../run.ts';
 import {
   addOutputOptions,
   addTimeoutOption,
   type OutputOptions,
   seconds,
   wholeNumber,
+  addOriginOption,
+  tokenIn,
 } from '../options.ts';
-import { interruptible } from '../run.ts';
-import { addOriginOption, tokenIn } from '../token.ts';
 
 interface ProxyCommandOptions extends OutputOptions {
   rendezvous?: true;

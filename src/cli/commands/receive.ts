@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { receive } from '../../migration/incoming/index.ts';
-import { reportStranger, runMigration } from '../migrate.ts';
+import { reportStranger, runMigration } from '../run.ts';
 import {
   addDeviceStateOption,
   addEndOptions,
@@ -8,9 +8,13 @@ import {
   addOutputOptions,
   byteCount,
   type EndOptions,
+  addOriginOption,
+  addTokenOption,
+  tokenIn,
+  addTlsOptions,
+  type TlsOptions,
+  tlsOf,
 } from '../options.ts';
-import { addOriginOption, addTokenOption, tokenIn } from '../token.ts';
-import { addTlsOptions, type TlsOptions, tlsOf } from '../tls.ts';
 
 interface ReceiveOptions extends EndOptions, TlsOptions {
   connect?: true;

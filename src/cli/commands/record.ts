@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { record } from '../../recording/index.ts';
-import { reportStranger } from '../migrate.ts';
+import { reportStranger, runRecording } from '../run.ts';
 import {
   addForceOption,
   addOutputOptions,
@@ -8,9 +8,10 @@ import {
   addTimeoutOption,
   type OutputOptions,
   wholeNumber,
+  addOriginOption,
+  addTokenOption,
+  tokenIn,
 } from '../options.ts';
-import { runRecording } from '../recording-run.ts';
-import { addOriginOption, addTokenOption, tokenIn } from '../token.ts';
 
 interface RecordCommandOptions extends OutputOptions {
   channels?: number;

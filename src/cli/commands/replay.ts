@@ -5,9 +5,10 @@ import {
   addOutputOptions,
   addTimeoutOption,
   type OutputOptions,
+  addTokenOption,
+  tokenIn,
 } from '../options.ts';
-import { runRecording } from '../recording-run.ts';
-import { addTokenOption, tokenIn } from '../token.ts';
+import { runRecording } from '../run.ts';
 
 interface ReplayCommandOptions extends OutputOptions {
   timing?: true;

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../../migration/outgoing/index.ts';
-import { reportStranger, runMigration } from '../migrate.ts';
+import { reportStranger, runMigration } from '../run.ts';
 import {
   addCommitTimeoutOption,
   addDeviceStateOption,
@@ -11,10 +11,13 @@ import {
   byteCount,
   type EndOptions,
   wholeNumber,
+  describeSource,
+  addTokenOption,
+  tokenIn,
+  addTlsOptions,
+  type TlsOptions,
+  tlsOf,
 } from '../options.ts';
-import { describeSource } from '../source.ts';
-import { addTokenOption, tokenIn } from '../token.ts';
-import { addTlsOptions, type TlsOptions, tlsOf } from '../tls.ts';
 
 interface SendOptions extends EndOptions, TlsOptions {
   listen?: true;

@@ -1,3 +1,7 @@
+import Table from 'cli-table3';
+import type { MultifdError } from '../../util/errors.ts';
+import type { DeviceReport } from '../../stream/index.ts';
+
 /** Numbers and names as people read them. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
@@ -27,4 +31,76 @@ export function printable(text: string): string {
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
+}
+
+/** One line of JSON Lines on stdout. */
+export function printJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** The last line of a command: how it ended, `content`, and why if it did not complete. */
+export function printResult(content: object, error?: MultifdError): void {
+  printJson({ event: eventOf(error), ...content, ...(error && { error: error.toRecord() }) });
+}
+
+function eventOf(error: MultifdError | undefined): 'completed' | 'failed' | 'cancelled' {
+  if (error === undefined) return 'completed';
+  return error.code === 'ERR_CANCELLED' ? 'cancelled' : 'failed';
+}
+
+/**
+ * One object, `{"devices":[...]}`, written device by device; the devices are null if they cannot be
+ * told apart.
+ */
+export function printDevices(devices: readonly DeviceReport[] | null): void {
+  if (devices === null) return printJson({ devices });
+  process.stdout.write('{"devices":[');
+  devices.forEach((device, index) =>
+    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)),
+  );
+  process.stdout.write(']}\n');
+}
+
+/** What JSON has no form for: 64-bit integers as decimal strings, also small ones; bytes as hex. */
+function asPlainData(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return String(value);
+  return value instanceof Uint8Array
+    ? Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')
+    : value;
+}
+
+export type Cell = string | number | { content: string; colSpan: number };
+
+/** On no terminal: columns, and nothing that a log or `grep` would stumble over. */
+const NO_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
+
+/** A table for stdout; the first column holds names, the others numbers. */
+export function formatTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const table = new Table({
+    head: [...head],
+    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+    // Colours would reach files and pipes as well.
+    style: process.stdout.isTTY
+      ? { head: [], border: [], compact: true }
+      : { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
+    ...(!process.stdout.isTTY && { chars: NO_LINES }),
+  });
+  table.push(...rows.map((row) => [...row]));
+  return table.toString().replace(/ +$/gm, '');
 }

@@ -1,7 +1,6 @@
 import type { RecordingReport } from '../../recording/index.ts';
-import { formatBytes, formatDuration, printable } from './format.ts';
+import { formatBytes, formatDuration, printable, formatTable } from './format.ts';
 import { sectionTable } from './report.ts';
-import { formatTable } from './tables.ts';
 
 const SYNC_MODES = { 'per-round': 'per round', 'per-section': 'per section' } as const;
 

@@ -1,7 +1,6 @@
 import type { ImageReport } from '../../image/index.ts';
 import type { MigrationStatistics } from '../../migration/statistics.ts';
-import { formatBytes, formatDuration, formatRate, printable } from './format.ts';
-import { formatTable } from './tables.ts';
+import { formatBytes, formatDuration, formatRate, printable, formatTable } from './format.ts';
 
 /** What a migration has done: by channel, in all, how long it took, and how fast it was. */
 export function migrationTable({

@@ -1,5 +1,5 @@
 import { startThread } from '#threads';
-import type { ChannelOrder } from '../messages.ts';
+import type { ChannelOrder } from '../program.ts';
 import { GRACE_MS, type RunningWorker, type Thread, type ThreadOptions } from './thread.ts';
 
 /** A thread that has nobody yet: what it says, and how it fails, waits for who takes it. */

@@ -1,7 +1,7 @@
 import { readSync, readv, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isNode } from '../../util/runtime.ts';
-import { behind } from '../../util/views.ts';
+import { behind } from '../../util/bytes.ts';
 import { becameShorter, ioFailure } from '../local-file.ts';
 
 export { ifThere, type LocalFile, openFile, openRegular, readText } from '../local-file.ts';

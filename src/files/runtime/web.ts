@@ -1,5 +1,5 @@
 import type * as node from './node.ts';
-import { unsupported } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/runtime.ts';
 
 export const readAt: typeof node.readAt = () => unsupported('files');
 export const READS_ASIDE: typeof node.READS_ASIDE = false;

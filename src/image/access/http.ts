@@ -1,5 +1,5 @@
 import { MultifdError } from '../../util/errors.ts';
-import { checkToken } from '../../transport/adapters/token.ts';
+import { checkToken } from '../../transport/adapters/admission.ts';
 import { checkRange, type ContentRange } from './http-range.ts';
 import type { RandomAccess } from '../../files/random-access.ts';
 

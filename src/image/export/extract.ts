@@ -3,7 +3,7 @@ import { answering, givenPath, givenText } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { countBits } from '../mapped-ram/bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
-import { devicesOf } from '../mapped-ram/devices.ts';
+import { devicesOf } from '../mapped-ram/inspect.ts';
 import { coreHeader } from './elf-core.ts';
 import { FileOutput } from '../file-output.ts';
 import {

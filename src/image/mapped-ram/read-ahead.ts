@@ -1,5 +1,7 @@
 import { runsOf } from './bitmap.ts';
 import type { ImageBlock, ImageReader } from './reader.ts';
+import type { BlockSourceSpec } from '../../blocks/page-sources.ts';
+import { fileDescriptor, type OpenBlock } from '../../blocks/sources.ts';
 
 /** At least the largest page. */
 const PIECE = 1024 * 1024;
@@ -111,4 +113,26 @@ export class BlockContent {
     }
     return this.#next as Pages | null;
   }
+}
+
+/**
+ * A block of an image, without its zero pages. The image is the caller's to verify and to close.
+ */
+export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8Array): OpenBlock {
+  const { id, usedLength: length, pagesOffset: position } = block;
+  const { fd, name } = image;
+  const content = new BlockContent(image, block, bitmap);
+  const descriptor: BlockSourceSpec =
+    fd === undefined
+      ? { kind: 'staged' }
+      : fileDescriptor({ fd, name, position, length, sparse: true });
+  return {
+    id,
+    byteLength: length,
+    descriptor,
+    // Pages that are read here come with zeros for what is not present.
+    ...(descriptor.kind === 'file' && { bitmap }),
+    read: (offset, into) => content.read(offset, into),
+    close() {},
+  };
 }

@@ -1,7 +1,7 @@
 import { answering, givenBytes, givenObject, givenSignal, integer } from '../../util/checks.ts';
-import { checkToken } from '../../transport/adapters/token.ts';
+import { checkToken } from '../../transport/adapters/admission.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { GrowingBytes } from '../../util/growing-bytes.ts';
+import { GrowingBytes } from '../../util/bytes.ts';
 import {
   bitmapLength,
   ByteReader,

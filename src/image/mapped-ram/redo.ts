@@ -4,7 +4,7 @@ import { bitmapLength, isPageSize } from '../../stream/index.ts';
 import { hasBitsPast } from './bitmap.ts';
 import { io, readFully, writeFully } from '../../files/io.ts';
 import type { PlannedBlock } from './layout.ts';
-import { copyPages, copyRange } from './page-copy.ts';
+import { copyPages, copyRange } from './finish-update.ts';
 
 /**
  * The suffixes of an update's two hidden files, which are called the same otherwise: the sidecar,

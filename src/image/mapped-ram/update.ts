@@ -6,13 +6,19 @@ import { MultifdError } from '../../util/errors.ts';
 import type { Configuration } from '../../stream/index.ts';
 import { bothOf, exceptOf, firstDifference, hasBitsPast } from './bitmap.ts';
 import { giveName, removeSuperseded, removeUnfinished } from '../file-output.ts';
-import { syncFolder } from '../../files/folder.ts';
+import { syncFolder, io, readFully, statIfThere, writeFully } from '../../files/io.ts';
 import { HiddenName, KEPT } from '../../files/hidden.ts';
-import { io, readFully, statIfThere, writeFully } from '../../files/io.ts';
+
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
-import { copyRange } from './page-copy.ts';
+import { copyRange } from './finish-update.ts';
 import { applyRedo, copyRedoPages, SET_ASIDE, SIDECAR, writeRedo, type Redo } from './redo.ts';
-import { sameContent, sameStamp, stampOf, stampOnceNamed, type Stamp } from '../../files/stamp.ts';
+import {
+  sameContent,
+  sameStamp,
+  stampOf,
+  stampOnceNamed,
+  type Stamp,
+} from '../../files/local-file.ts';
 
 export interface ImageUpdateOptions {
   /** What the commit of the snapshot before gave: the image as it must be still. */

@@ -6,7 +6,7 @@ import { hasBitsPast } from './bitmap.ts';
 import { FileOutput } from '../file-output.ts';
 import { io, readFully, writeFully } from '../../files/io.ts';
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
-import type { Stamp } from '../../files/stamp.ts';
+import type { Stamp } from '../../files/local-file.ts';
 
 export interface ImageWriterOptions {
   /** Replace a file that is there already; default false. */

@@ -1,5 +1,5 @@
 import type * as node from './node.ts';
-import { unsupported } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/runtime.ts';
 
 export const absolutePath: typeof node.absolutePath = (...paths) => paths.join('/');
 export const hasStamp: typeof node.hasStamp = async () => unsupported('files');

@@ -1,8 +1,12 @@
 import type { CoreModules } from '../../core/index.ts';
 import type { Extent, PassCount } from './pass.ts';
-import type { LiveMemory } from '../guest-memory.ts';
-import type { TrackerState } from '../tracking/create.ts';
-import type { Lent } from '../tracking/hash.ts';
+import { type LiveMemory, reachesThreads } from '../guest-memory.ts';
+import type { TrackerState } from '../tracking/tracker.ts';
+import { type Lent, hashArenaBytes, hashScratchBytes } from '../tracking/hash.ts';
+import type { WorkerModule } from '../../engine/threads/thread.ts';
+import { FIRST_CLIENT, type SendPipeline } from '../../migration/outgoing/pipeline.ts';
+import { ThreadScanner } from './thread-scanner.ts';
+import { WorkerScanner } from './worker-scanner.ts';
 
 /** A block that a scanner is to look at. */
 export interface ScannedBlock {
@@ -53,4 +57,93 @@ export interface ScannerOptions {
   hashAddress: number;
   /** Told of pages that were looked at, as a sign of life. */
   onScanned: (pages: number) => void;
+}
+
+export interface ScanPlanOptions {
+  blocks: readonly ScannedBlock[];
+  modules: CoreModules;
+  pageSize: number;
+  /** How many threads look at shared memory; 0: this one does. */
+  threads: number;
+  /** What those threads run. */
+  worker: () => WorkerModule;
+  sliceMs: number;
+  maxBandwidth: number;
+  transferred: () => number;
+  onScanned: (pages: number) => void;
+}
+
+/**
+ * Who looks at what: this thread at what only it can see, and at a dirty log, which is a function
+ * of its; others at shared memory.
+ */
+export class ScanPlan {
+  /** How many of the engine's clients it needs. */
+  readonly clients: number;
+  /** Bytes that it needs in the arena. */
+  readonly bytes: number;
+  readonly #options: ScanPlanOptions;
+  readonly #here: readonly ScannedBlock[];
+  readonly #elsewhere: readonly ScannedBlock[];
+  readonly #threads: number;
+
+  constructor(options: ScanPlanOptions) {
+    const { blocks, threads, pageSize } = options;
+    const movable = ({ memory, kept }: ScannedBlock): boolean =>
+      threads > 0 && reachesThreads(memory) && kept.method !== 'bitmap';
+    this.#options = options;
+    this.#elsewhere = blocks.filter(movable);
+    this.#here = blocks.filter((block) => !movable(block));
+    this.#threads = this.#elsewhere.length > 0 ? threads : 0;
+    this.clients = 2 * (this.#threads + (this.#here.length > 0 ? 1 : 0));
+    this.bytes =
+      hashArenaBytes(pageSize) * (this.#here.length + this.#threads * this.#elsewhere.length);
+  }
+
+  /**
+   * @param scanners get one each, also before an error.
+   * @throws MultifdError ERR_OPTION for a memory that can't be tracked as asked.
+   */
+  start(pipeline: SendPipeline, scanners: Scanner[]): void {
+    const { modules, pageSize, worker, sliceMs, maxBandwidth, transferred, onScanned } =
+      this.#options;
+    let client = FIRST_CLIENT;
+    let hashAddress = pipeline.extra;
+    const common = (blocks: readonly ScannedBlock[]) => {
+      const own = {
+        pipeline,
+        blocks,
+        modules,
+        pageSize,
+        clients: [client, client + 1] as const,
+        hashAddress,
+        onScanned,
+      };
+      client += 2;
+      hashAddress += blocks.length * hashArenaBytes(pageSize);
+      return own;
+    };
+    if (this.#here.length > 0)
+      scanners.push(new ThreadScanner({ ...common(this.#here), transferred, sliceMs }));
+    for (let part = 0; part < this.#threads; part++) {
+      // Each has its own part of what a caller has lent.
+      const own = this.#elsewhere.map((block) => ({
+        ...block,
+        scratch: block.scratch && partOf(block.scratch, part, pageSize),
+      }));
+      scanners.push(
+        new WorkerScanner({
+          ...common(own),
+          part,
+          parts: this.#threads,
+          module: worker(),
+          maxBandwidth,
+        }),
+      );
+    }
+  }
+}
+
+function partOf(lent: Lent, part: number, pageSize: number): Lent {
+  return { ...lent, own: lent.offset + part * hashScratchBytes(pageSize) };
 }

@@ -2,7 +2,7 @@ import { instantiateCoreSync } from '../../core/index.ts';
 import type { Client } from '../../engine/client.ts';
 import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { GuestMemory } from '../guest-memory.ts';
-import { createTracker, type TrackerState } from '../tracking/create.ts';
+import { createTracker, type TrackerState } from '../tracking/tracker.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
 import { Batches, capacityOf } from './batches.ts';
 import { pass, type TrackedBlock } from './pass.ts';

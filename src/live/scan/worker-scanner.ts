@@ -1,11 +1,11 @@
 import { startThread } from '#threads';
 import { MultifdError } from '../../util/errors.ts';
-import { GRACE_MS } from '../../engine/threads/thread.ts';
-import { begin, type Thread, type WorkerModule } from '../../engine/threads/thread.ts';
+import { GRACE_MS, begin, type Thread, type WorkerModule } from '../../engine/threads/thread.ts';
+
 import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { posted } from '../guest-memory.ts';
-import type { TrackerState } from '../tracking/create.ts';
-import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
+import type { TrackerState } from '../tracking/tracker.ts';
+import type { ScanEvent, ScanOrder, ScanStart } from './batches.ts';
 import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.ts';
 
 export interface WorkerScannerOptions extends ScannerOptions {

@@ -6,10 +6,10 @@ import { MultifdError } from '../../util/errors.ts';
 import { bytesOf } from '../../migration/statistics.ts';
 import { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
 import { GuestMemory, unposted } from '../guest-memory.ts';
-import { createTracker } from '../tracking/create.ts';
+import { createTracker } from '../tracking/tracker.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
-import { Batches, capacityOf } from './batches.ts';
-import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
+import { Batches, capacityOf, type ScanEvent, type ScanOrder, type ScanStart } from './batches.ts';
+
 import { pass, type TrackedBlock } from './pass.ts';
 
 /**

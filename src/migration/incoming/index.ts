@@ -44,7 +44,7 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
       'ERR_OPTION',
       'a file is no source that listens: leave connect out for file:',
     );
-  const { loadImage } = await import('../local/load-image.ts');
+  const { loadImage } = await import('../local/copy.ts');
   const completed = report(
     loadImage(uri.path, uri.offset, options, checked, statistics),
     checked,

@@ -4,7 +4,7 @@ import {
   DEVICE_STATE_LENGTH,
   instantiateCoreSync,
 } from '../../core/index.ts';
-import { Receivers } from '../../engine/receivers.ts';
+import { Receivers } from '../../engine/client.ts';
 import type { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../../engine/threads/thread.ts';
 import { MultifdError } from '../../util/errors.ts';
@@ -20,7 +20,7 @@ import {
 import { PageTargets, type BlockTargetSpec } from '../../blocks/page-targets.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { ReceiveChannelData } from '../../channel/receive.ts';
-import { coreFor, targetCores } from '../../blocks/cores.ts';
+import { coreFor, targetCores } from '../../blocks/zero-pages.ts';
 import {
   targetSpecs,
   type IncomingBlock,
@@ -29,8 +29,8 @@ import {
   reachesAll,
   writtenBytes,
 } from '../../blocks/targets.ts';
-import { receiveChannels } from '../../channel/receive-launcher.ts';
-import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
+import { receiveChannels, type IdentifiedConnection } from '../../channel/receive-launcher.ts';
+
 import type { CheckedIncoming } from './options.ts';
 
 /** What it takes to keep a DEVICE_STATE packet beside its data: its name, and the objects. */

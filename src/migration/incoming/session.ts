@@ -9,7 +9,7 @@ import {
 } from '../../stream/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import { sleep, turn } from '../../util/timing.ts';
-import { ConnectionInput } from '../../transport/connection-input.ts';
+import { ConnectionInput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
 import type { IncomingSink } from '../../blocks/targets.ts';
 import type { StatisticsCollector } from '../statistics.ts';

@@ -5,14 +5,15 @@ import { MultifdError } from '../../util/errors.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
-import { targetCores } from '../../blocks/cores.ts';
+import { targetCores } from '../../blocks/zero-pages.ts';
 import { targetSpecs, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
-import type { OutgoingContent } from '../outgoing/content.ts';
-import type { CoursePlan } from '../outgoing/rounds.ts';
-import type { CheckedOutgoing } from '../outgoing/options.ts';
+import { type OutgoingContent, imageContent } from '../outgoing/content.ts';
+import { type CoursePlan, singlePass } from '../outgoing/rounds.ts';
+import { type CheckedOutgoing, checkOutgoing } from '../outgoing/options.ts';
 import { piecesOf } from '../outgoing/device-state.ts';
 import { SendPipeline } from '../outgoing/pipeline.ts';
 import type { StatisticsCollector } from '../statistics.ts';
+import { type CheckedIncoming, type IncomingOptions, openSink } from '../incoming/options.ts';
 
 /**
  * A migration without connections: into a mapped-ram image, or from one into memory. Channels work
@@ -137,4 +138,45 @@ async function copyPages(
     watch.stop();
   }
   return deviceState;
+}
+
+/** Fills the sink from an image, without a source. */
+export async function loadImage(
+  path: string,
+  offset: number,
+  options: IncomingOptions,
+  checked: CheckedIncoming,
+  statistics: StatisticsCollector,
+): Promise<void> {
+  const { createWorker } = options;
+  const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
+  const outgoing = checkOutgoing({
+    channels,
+    timeout,
+    pageSize,
+    signal,
+    onProgress,
+    inline,
+    modules,
+    ...(createWorker && { createWorker }),
+  });
+  const { maxDeviceState } = checked;
+  const content = await imageContent(path, { offset, maxDeviceState }, pageSize);
+  try {
+    if (content.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
+      throw new MultifdError(
+        'ERR_BLOCK_LENGTH',
+        `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`,
+      );
+    }
+    await copyToSink(
+      content,
+      await openSink(options, checked.pageSize),
+      outgoing,
+      statistics,
+      singlePass([]),
+    );
+  } finally {
+    await content.close();
+  }
 }

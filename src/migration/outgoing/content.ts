@@ -1,10 +1,18 @@
 import { givenArray, givenObject, givenText, integer } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/mapped-ram/records.ts';
-import { buildTail, type Configuration } from '../../stream/index.ts';
+import {
+  buildTail,
+  type Configuration,
+  MAPPED_RAM,
+  withoutCapability,
+} from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../../blocks/areas.ts';
 import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
 import type { OutgoingOptions } from './options.ts';
+import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
+import type { ImageSource } from '../../image/access/open.ts';
+import { imageBlock } from '../../image/mapped-ram/read-ahead.ts';
 
 /** All that an outgoing migration carries, opened. */
 export interface OutgoingContent {
@@ -35,7 +43,7 @@ export async function openContent(
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Images are read by those who have some.
-  const { imageContent } = await import('./image-content.ts');
+  const { imageContent } = await import('./content.ts');
   const given = {
     ...(token !== undefined && { token }),
     ...(maxDeviceState !== undefined && { maxDeviceState }),
@@ -93,4 +101,37 @@ export function contentAreas(
     changes: writesBitmaps,
   }));
   return layOutShared(areas, pageSize);
+}
+
+/**
+ * @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw.
+ */
+export async function imageContent(
+  source: ImageSource,
+  options: ImageOptions,
+  pageSize: number,
+): Promise<OutgoingContent> {
+  const image = await openImage(source, options);
+  try {
+    if (image.pageSize !== pageSize)
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the image has pages of ${image.pageSize} bytes: set the page size to that`,
+      );
+    const blocks: OpenBlock[] = [];
+    for (const block of image.blocks) {
+      blocks.push(imageBlock(image, block, await image.readBitmap(block)));
+    }
+    return {
+      configuration: withoutCapability(image.configuration, MAPPED_RAM),
+      blocks,
+      usedLengths: image.blocks.map(({ usedLength }) => usedLength),
+      tail: await image.readTail(),
+      verify: () => image.verify(),
+      close: () => image.close(),
+    };
+  } catch (error) {
+    await image.close();
+    throw error;
+  }
 }

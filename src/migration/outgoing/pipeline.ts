@@ -13,15 +13,14 @@ import {
 import type { ChannelBasics } from '../../blocks/batcher.ts';
 import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../../blocks/payloads.ts';
 import type { StatisticsCollector } from '../statistics.ts';
-import { coreFor } from '../../blocks/cores.ts';
+import { coreFor } from '../../blocks/zero-pages.ts';
 import { Watchdog } from '../watchdog.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type OutgoingContent, contentAreas } from './content.ts';
 import type { CoursePlan, ZeroPageTaker } from './rounds.ts';
 import { piecesOf } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
-import { RamClient } from './ram-client.ts';
-import { sendAllPages } from './all-pages.ts';
+import { RamClient, sendAllPages } from './ram-client.ts';
 
 /** The engine's clients here: one for device state, and those of the course. */
 const DEVICE_CLIENT = 0;

@@ -1,6 +1,6 @@
 import { MultifdError } from '../../util/errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
-import { ConnectionInput } from '../../transport/connection-input.ts';
+import { ConnectionInput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
 
 /** How long a target that has broken off a channel may take to say why. */

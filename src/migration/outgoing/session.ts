@@ -21,7 +21,7 @@ import type { OutgoingEndpoint } from '../../transport/endpoint.ts';
 import type { OutgoingContent } from './content.ts';
 import { sendChannels } from '../../channel/send-launcher.ts';
 import type { CoursePlan } from './rounds.ts';
-import { MainChannel } from './main-channel.ts';
+import { MainChannel } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';

@@ -1,8 +1,15 @@
 import { givenBytes, guarding } from '../../util/checks.ts';
 import { devicesIn } from '../description.ts';
 import { readTail, type DeviceTail } from './device-sections.ts';
-import { asObject, Cursor, type Json, Mismatch } from './tail-cursor.ts';
-import { type ContentVisitor, type TailSection, walkContent } from './tail-walk.ts';
+import {
+  asObject,
+  Cursor,
+  type Json,
+  Mismatch,
+  type ContentVisitor,
+  type TailSection,
+  walkContent,
+} from './tail-walk.ts';
 
 /** What every field has. */
 interface FieldPlace {

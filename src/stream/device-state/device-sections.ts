@@ -5,6 +5,7 @@ import { RAM_SECTION_ID, Section } from '../constants.ts';
 import { devicesIn } from '../description.ts';
 import { TailScanner, type VmDescription } from './tail-scanner.ts';
 import { walkSections, type TailSection } from './tail-walk.ts';
+import type { DeviceReport } from './device-fields.ts';
 
 /** State that is no RAM, as one opaque piece. */
 export interface DeviceRecord {
@@ -112,4 +113,31 @@ export function readTail(bytes: Uint8Array): DeviceTail {
         data: bytes.subarray(offset, offset + size),
       })),
   };
+}
+
+/**
+ * The devices that are called `wanted`: an idstr, which may have several instances, or
+ * `idstr#instance`.
+ *
+ * @param devices undefined if the sections could not be told apart.
+ * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is.
+ */
+export function selectDevices(devices: DeviceReport[] | undefined, wanted: string): DeviceReport[] {
+  if (devices === undefined)
+    throw noDevice(wanted, 'the device sections carry no description to tell them apart by');
+  const named = devices.filter(({ idstr }) => idstr === wanted);
+  const found = named.length > 0 ? named : devices.filter((device) => nameOf(device) === wanted);
+  if (found.length > 0) return found;
+  throw noDevice(
+    wanted,
+    devices.length === 0 ? 'there is none at all' : `there are ${devices.map(nameOf).join(', ')}`,
+  );
+}
+
+function nameOf({ idstr, instanceId }: DeviceReport): string {
+  return `${idstr}#${instanceId}`;
+}
+
+function noDevice(wanted: string, what: string): MultifdError {
+  return new MultifdError('ERR_NO_DEVICE', `there is no device ${wanted}; ${what}`);
 }

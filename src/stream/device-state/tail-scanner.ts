@@ -1,4 +1,4 @@
-import { GrowingBytes } from '../../util/growing-bytes.ts';
+import { GrowingBytes } from '../../util/bytes.ts';
 import { Section } from '../constants.ts';
 import {
   DescriptionScan,
@@ -6,8 +6,7 @@ import {
   MAX_DEVICE_LENGTH,
   parseDevice,
 } from '../description.ts';
-import { Mismatch } from './tail-cursor.ts';
-import { beginsWithSection } from './tail-walk.ts';
+import { Mismatch, beginsWithSection } from './tail-walk.ts';
 
 const OPENING_BRACE = 0x7b;
 const SPACE = 0x20;

@@ -1,15 +1,14 @@
 import { type DialOptions, type Listener, type ListenOptions } from '../listener.ts';
 import { type WebSocketLike } from '../adapters/web-socket.ts';
-import { type Connection } from '../connection.ts';
+import type { Connection, Input, Output } from '../connection.ts';
 import { connectSocket } from '../sockets/connect.ts';
 import { type SocketFd } from '../sockets/descriptor.ts';
 import { listenForSockets } from '../sockets/listen.ts';
 import { SocketConnection } from '../sockets/socket-connection.ts';
 import { type ConnectionUri } from '../uri.ts';
-import { type Input } from '../input.ts';
+
 import { FdInput } from '../sockets/descriptor-input.ts';
 import { FdOutput } from '../sockets/descriptor-output.ts';
-import { type Output } from '../output.ts';
 
 export { loadClientTls, loadServerTls } from '../sockets/tls-credentials.ts';
 

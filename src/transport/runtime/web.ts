@@ -1,14 +1,14 @@
 import type * as node from './node.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { METHOD, refusal, requestHeaders, requestPair } from '../adapters/http.ts';
-import { protocolsFor } from '../adapters/token.ts';
+import { protocolsFor } from '../adapters/admission.ts';
 import { type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import { opened } from '../connection-like.ts';
 import { type DialOptions } from '../listener.ts';
 import { type Connection } from '../connection.ts';
 import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../uri.ts';
-import { unsupported } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/runtime.ts';
 
 export const loadClientTls: typeof node.loadClientTls = async () =>
   unsupported('TLS credentials of our own');

@@ -1,9 +1,9 @@
 import { refusal } from '../adapters/http.ts';
-import { PROTOCOL } from '../adapters/token.ts';
+import { PROTOCOL } from '../adapters/admission.ts';
 import type { WebSocketLike } from '../adapters/web-socket.ts';
 import { formatUri } from '../uri.ts';
 import type * as node from './node.ts';
-import { unsupported } from '../../util/unsupported.ts';
+import { unsupported } from '../../util/runtime.ts';
 import { requestLink, requestsEnd, webSocketLink, within } from './web.ts';
 
 export {

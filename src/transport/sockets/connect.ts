@@ -2,7 +2,7 @@ import { connect as netConnect, type Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
 import type { DialOptions } from '../listener.ts';
 import { formatUri, type ConnectionUri } from '../uri.ts';
-import { checkSocketPath } from '../node/socket-file.ts';
+import { checkSocketPath } from '../sockets/socket-file.ts';
 import { SocketConnection } from './socket-connection.ts';
 import { breakOnError, explainTls, startTls } from './tls.ts';
 

@@ -1,9 +1,8 @@
 import { readvSync } from 'node:fs';
-import { totalLength } from '../../util/bytes.ts';
+import { totalLength, behind, isNotNow, MAX_VIEWS } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
-import type { Input } from '../input.ts';
+import type { Input } from '../connection.ts';
 import type { SocketFd } from './descriptor.ts';
-import { behind, isNotNow, MAX_VIEWS } from '../../util/views.ts';
 
 /**
  * First and longest sleep when there is nothing to read: a loopback peer has its next packet soon;

@@ -1,8 +1,8 @@
 import { writevSync } from 'node:fs';
 import { MultifdError } from '../../util/errors.ts';
-import type { Connection } from '../connection.ts';
-import type { Output } from '../output.ts';
-import { behind, isNotNow, MAX_VIEWS } from '../../util/views.ts';
+import type { Connection, Output } from '../connection.ts';
+
+import { behind, isNotNow, MAX_VIEWS } from '../../util/bytes.ts';
 
 /**
  * First and longest sleep while the kernel takes nothing: some hundred KiB leave its buffer in the

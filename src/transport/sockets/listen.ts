@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { MultifdError } from '../../util/errors.ts';
 import type { Listener, ListenOptions } from '../listener.ts';
 import { formatUri, type ConnectionUri } from '../uri.ts';
-import { listenAtPath } from '../node/socket-file.ts';
+import { listenAtPath } from '../sockets/socket-file.ts';
 import { SocketConnection } from './socket-connection.ts';
 import { acceptTls } from './tls.ts';
 import type { ServerTls } from './tls-credentials.ts';

@@ -12,9 +12,9 @@ import { finished } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { MultifdError } from '../../util/errors.ts';
-import { adviceOn, refusalOf } from '../adapters/admission.ts';
+import { adviceOn, refusalOf, PROTOCOL } from '../adapters/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from '../adapters/http.ts';
-import { PROTOCOL } from '../adapters/token.ts';
+
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import type { Listener, ListenOptions } from '../listener.ts';
 import { CLOSE_MS } from '../connection.ts';
@@ -22,7 +22,7 @@ import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../uri.ts';
 import { listen } from './listen.ts';
 import { explainTls, notAuthorized, serverContext } from './tls.ts';
-import { webReadable, webWritable } from './web-streams.ts';
+import { webReadable, webWritable } from './web-dial.ts';
 
 /**
  * Listens for WebSockets and for POSTs, on one port and one path: a source may come by either.
