@@ -172,6 +172,14 @@ export class Batcher {
 
 /**
  * Counters of a channel, after the engine's own two. At the target NUMBERS is how many packet
- * numbers the source had given away by the last packet.
+ * numbers the source had given away by the last packet, and MERGED is 1 when that packet has pages
+ * and SYNC.
  */
-export const Counter = { PACKETS: 0, BYTES: 1, NORMAL: 2, DUPLICATE: 3, NUMBERS: 4 } as const;
+export const Counter = {
+  PACKETS: 0,
+  BYTES: 1,
+  NORMAL: 2,
+  DUPLICATE: 3,
+  NUMBERS: 4,
+  MERGED: 5,
+} as const;

@@ -182,9 +182,12 @@ export async function createReceiveChannel(
   function taken(): number {
     const { infoView } = scratch;
     counters[Counter.NUMBERS] = Math.max(counters[Counter.NUMBERS]!, 1 + packetNumber());
-    counters[Counter.NORMAL]! += infoView.getUint32(RAM_INFO.normal, true);
+    const normal = infoView.getUint32(RAM_INFO.normal, true);
+    const flags = infoView.getUint32(RAM_INFO.flags, true);
+    counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += infoView.getUint32(RAM_INFO.zero, true);
-    return infoView.getUint32(RAM_INFO.flags, true);
+    counters[Counter.MERGED] = normal > 0 && (flags & FLAG_SYNC) !== 0 ? 1 : 0;
+    return flags;
   }
 
   /** One number over all channels, from 0 on. */

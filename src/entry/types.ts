@@ -13,7 +13,11 @@ export type {
   MigrationStatistics,
   RamStatistics,
 } from '../migration/statistics.ts';
-export type { ConnectionQueueOptions } from '../transport/connection-queue.ts';
+export type {
+  ConnectionQueueOptions,
+  /** @deprecated the name of {@link ConnectionQueueOptions} before 0.2. */
+  ConnectionQueueOptions as InboxOptions,
+} from '../transport/connection-queue.ts';
 export type { ConnectionLike } from '../transport/connection-like.ts';
 export type { StreamPair } from '../transport/stream-connection.ts';
 export type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';

@@ -7,7 +7,11 @@ import type * as incoming from '../migration/incoming/index.ts';
 import type * as outgoing from '../migration/outgoing/index.ts';
 
 export { MultifdError } from '../util/errors.ts';
-export { ConnectionQueue } from '../transport/connection-queue.ts';
+export {
+  ConnectionQueue,
+  /** @deprecated the name of {@link ConnectionQueue} before 0.2. */
+  ConnectionQueue as Inbox,
+} from '../transport/connection-queue.ts';
 export * from './types.ts';
 
 /** See {@link outgoing.send}. */

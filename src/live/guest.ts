@@ -4,11 +4,9 @@ import { MultifdError } from '../util/errors.ts';
 import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/local/copy.ts';
 import type { OutgoingContent } from '../migration/outgoing/content.ts';
-import { demandPlainFile, openEndpoint } from '../migration/outgoing/index.ts';
-import { migrateToTarget } from '../migration/outgoing/session.ts';
+import { openDestination } from '../migration/outgoing/destination.ts';
 import { buildTail } from '../stream/index.ts';
-import { checkEndpoint } from '../transport/endpoint.ts';
-import { parseUri } from '../transport/uri.ts';
+import { parseEndpoint } from '../transport/endpoint.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
 import {
@@ -82,29 +80,16 @@ export class Guest {
 
   async #migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
-    checkEndpoint(options);
-    const uri = options.uri === undefined ? undefined : parseUri(options.uri);
+    const endpoint = parseEndpoint(options);
     const checked = checkLive(options, pageSize);
-    const file = uri?.kind === 'file' ? uri : undefined;
-    if (file !== undefined) demandPlainFile(options);
-    const connections = file === undefined ? await openEndpoint(options, checked) : undefined;
+    const destination = await openDestination(endpoint, options, checked);
     try {
       return await this.#carry(
-        { machine: options.machine, checked, resumesHere: false, toFile: file !== undefined },
-        async (content, run, statistics) => {
-          if (connections === undefined)
-            await copyToSink(
-              content,
-              await imageSink({ ...file!, force: checked.force, pageSize }),
-              checked,
-              statistics,
-              run,
-            );
-          else await migrateToTarget(connections, content, checked, statistics, run);
-        },
+        { machine: options.machine, checked, resumesHere: false, toFile: endpoint.kind === 'file' },
+        (content, run, statistics) => destination.carry(content, statistics, run),
       );
     } finally {
-      connections?.close();
+      destination.close();
     }
   }
 
@@ -133,10 +118,7 @@ export class Guest {
         const last = own && this.#last?.kept !== undefined ? this.#last : undefined;
         // What is kept goes on with the program: until this snapshot is complete it fits none.
         this.#last = own ? { path: name, stamp: before.stamp } : undefined;
-        const blocks = content.blocks.map(({ id }, index) => ({
-          id,
-          usedLength: content.usedLengths[index]!,
-        }));
+        const blocks = content.blocks.map(({ id, usedLength }) => ({ id, usedLength }));
         const update =
           last &&
           (await ImageUpdate.open(path, {
@@ -258,11 +240,11 @@ export class Guest {
       blocks: blocks.map(({ id }, index) => ({
         id,
         byteLength: usedLengths[index]!,
+        usedLength: usedLengths[index]!,
         descriptor: { kind: 'staged' },
         read: notRead,
         close() {},
       })),
-      usedLengths,
       tail: buildTail([], pageSize),
       async close() {},
     };

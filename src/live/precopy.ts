@@ -1,6 +1,6 @@
 import { MultifdError } from '../util/errors.ts';
-import { sleep } from '../util/timing.ts';
-import type { Course, CoursePlan, Sections } from '../migration/outgoing/rounds.ts';
+import { inTime, LATE } from '../util/deadline.ts';
+import type { RoundPlan, Step } from '../migration/outgoing/rounds.ts';
 import type { SendPipeline } from '../migration/outgoing/pipeline.ts';
 import type { Convergence } from './convergence.ts';
 import type { LiveMemory } from './guest-memory.ts';
@@ -23,8 +23,12 @@ export interface PrecopyOptions {
   resumesHere: boolean;
 }
 
-/** One live migration's way: rounds while the guest works, the stop, and the last round. */
-export class Precopy implements CoursePlan, Course {
+/**
+ * One live migration's rounds: while the guest works, each of what has changed since the one
+ * before; then the switch-over: the guest is stopped, and the last round has the rest. What fails
+ * is rolled back by {@link resumeAfterFailure}.
+ */
+export class Precopy implements RoundPlan {
   readonly clients: number;
   readonly extraBytes: number;
   readonly lowPriority = true;
@@ -45,12 +49,6 @@ export class Precopy implements CoursePlan, Course {
     this.extraBytes = options.scan.bytes;
   }
 
-  begin(pipeline: SendPipeline): Course {
-    this.#pipeline = pipeline;
-    this.#options.scan.start(pipeline, this.#scanners);
-    return this;
-  }
-
   /**
    * The target holds all pages already as what was kept of them says: only those that have changed
    * since are sent.
@@ -60,25 +58,26 @@ export class Precopy implements CoursePlan, Course {
       this.#extents[block] = { pages, known: pages };
   }
 
-  async rounds(sections: Sections): Promise<void> {
-    const { guest } = this.#options;
+  async *steps(pipeline: SendPipeline): AsyncGenerator<Step, void, void> {
+    const { guest, scan } = this.#options;
+    this.#pipeline = pipeline;
+    scan.start(pipeline, this.#scanners);
     for (;;) {
       await guest.check();
-      await this.#grow(sections);
-      if (await this.#round(sections)) {
-        await sections.ready();
+      yield* this.#grow();
+      if (yield* this.#round()) {
+        yield { kind: 'ready' };
         if (!this.#hasGrown()) break;
       }
     }
-    await this.#stop();
+    await this.#switchOver();
     await guest.check();
-    await this.#grow(sections);
-  }
-
-  async last(carry: Parameters<Course['last']>[0]): Promise<void> {
-    const { guest } = this.#options;
-    const state = async (): Promise<void> => carry(guest.deviceState());
-    await Promise.all([this.#pass(false), state()]);
+    yield* this.#grow();
+    yield {
+      kind: 'last',
+      work: async () => void (await this.#pass(false)),
+      deviceState: () => guest.deviceState(),
+    };
   }
 
   /** The guest's time of standing still ends here. */
@@ -103,7 +102,7 @@ export class Precopy implements CoursePlan, Course {
   }
 
   /**
-   * Lets the guest go on as if nothing had been tried.
+   * The roll-back: lets the guest go on as if nothing had been tried.
    * @returns why it may not do so; never rejects.
    */
   async resumeAfterFailure(): Promise<MultifdError | undefined> {
@@ -132,13 +131,14 @@ export class Precopy implements CoursePlan, Course {
   }
 
   /** @returns whether it is time to stop the guest. */
-  async #round(sections: Sections): Promise<boolean> {
+  async *#round(): AsyncGenerator<Step, boolean, void> {
     const { checked, statistics, convergence, guest } = this.#options;
     const begun = performance.now();
     let passed: { count: PassCount; active: number } | undefined;
-    await sections.round(async () => {
+    const work = async (): Promise<void> => {
       passed = await this.#pass(true);
-    });
+    };
+    yield { kind: 'round', work };
     const { count, active } = passed!;
     const duration = performance.now() - begun;
     const forecast = convergence.take({ count, duration, active });
@@ -198,18 +198,20 @@ export class Precopy implements CoursePlan, Course {
   }
 
   /** Follows memory that has grown. @throws what the target can't follow. */
-  async #grow(sections: Sections): Promise<void> {
+  async *#grow(): AsyncGenerator<Step, void, void> {
     if (!this.#hasGrown()) return;
     const { guest } = this.#options;
     const lengths = guest.blocks.map(({ memory }) => lengthOf(memory));
     this.outgrown = true;
-    await sections.resize(lengths);
+    // Left behind by a session that throws: then it has outgrown the target.
+    yield { kind: 'resize', usedLengths: lengths };
     this.outgrown = false;
     for (const [block, { known }] of this.#extents.entries())
       this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
   }
 
-  async #stop(): Promise<void> {
+  /** From here on the guest stands still. */
+  async #switchOver(): Promise<void> {
     const { guest } = this.#options;
     this.stopped = true;
     this.#stoppedAt = performance.now();
@@ -229,20 +231,13 @@ async function failureOf(what: string, work: Promise<void>): Promise<MultifdErro
   }
 }
 
+/** @throws MultifdError ERR_TIMEOUT; what the work throws. */
 async function within(milliseconds: number, work: () => void | Promise<void>): Promise<void> {
-  const over = new AbortController();
-  const late = sleep(milliseconds, over.signal).then(() => {
-    if (!over.signal.aborted)
-      throw new MultifdError(
-        'ERR_TIMEOUT',
-        `it has not come to its end within ${milliseconds / 1000} s`,
-      );
-  });
-  try {
-    await Promise.race([work(), late]);
-  } finally {
-    over.abort();
-  }
+  if ((await inTime(Promise.resolve(work()), milliseconds)) !== LATE) return;
+  throw new MultifdError(
+    'ERR_TIMEOUT',
+    `it has not come to its end within ${milliseconds / 1000} s`,
+  );
 }
 
 /** Bytes of a block as it is now. */

@@ -1,5 +1,5 @@
-import { dial, loadClientTls, loadServerTls, listen } from '#sockets';
-import { MultifdError } from '../util/errors.ts';
+import { loadClientTls, loadServerTls } from '#sockets';
+import { dial, listen } from '../transport/listener.ts';
 import { observer } from '../util/callbacks.ts';
 import { answering, givenObject, integer } from '../util/checks.ts';
 import { Watchdog } from '../migration/watchdog.ts';
@@ -8,8 +8,12 @@ import type { Listener } from '../transport/listener.ts';
 import { join } from '../transport/pipe.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
-import { formatUri, hostOf, type ConnectionUri, parseUri } from '../transport/uri.ts';
-import { MAX_WAIT_MS, WaitingLinks, type WaitingOptions } from '../transport/connection-queue.ts';
+import { formatUri, hostOf, parseConnectionUri } from '../transport/schemes.ts';
+import {
+  MAX_WAIT_MS,
+  WaitingConnections,
+  type WaitingOptions,
+} from '../transport/connection-queue.ts';
 
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
@@ -92,8 +96,8 @@ export function proxy(options: ProxyOptions): Promise<Proxy> {
 async function open(options: ProxyOptions): Promise<Proxy> {
   const { rendezvous = false, token, toToken, tls, toTls } = options;
   const onRejected = observer('onRejected', options.onRejected);
-  const from = connectionUri(options.from);
-  const to = connectionUri(options.to);
+  const from = parseConnectionUri(options.from, ofFile);
+  const to = parseConnectionUri(options.to, ofFile);
   const timeout = integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1);
   const maxConnections = integer('max connections', options.maxConnections ?? 512, 1, 65536);
   const { origins, toOrigins } = options;
@@ -203,24 +207,19 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   };
 }
 
-function connectionUri(text: string | URL): ConnectionUri {
-  const uri = parseUri(text);
-  if (uri.kind === 'file')
-    throw new MultifdError('ERR_URI', `${String(text)}: a proxy joins connections; a file is none`);
-  return uri;
-}
+const ofFile = (uri: string): string => `${uri}: a proxy joins connections; a file is none`;
 
 /** Pairs the connections of two sides in the order in which they come. */
 export class Pairing {
   readonly #pair: (left: Connection, right: Connection) => void;
-  readonly #left: WaitingLinks;
-  readonly #right: WaitingLinks;
+  readonly #left: WaitingConnections;
+  readonly #right: WaitingConnections;
 
   /** @param waiting of either side: those that the other has none for yet. */
   constructor(pair: (left: Connection, right: Connection) => void, waiting: WaitingOptions) {
     this.#pair = pair;
-    this.#left = new WaitingLinks(waiting);
-    this.#right = new WaitingLinks(waiting);
+    this.#left = new WaitingConnections(waiting);
+    this.#right = new WaitingConnections(waiting);
   }
 
   left(connection: Connection): void {

@@ -27,6 +27,11 @@ export class ChannelProgress {
    */
   numbered = 0;
   numbers = 0;
+  /**
+   * Whether the last of them has pages and SYNC: QEMU 7.2 passes over a number then, and sends
+   * another one again, in a packet that may never come.
+   */
+  merged = false;
   /** The packets can't be followed: they are none. */
   lost = false;
   readonly #head = new Uint8Array(DEVICE_STATE_LENGTH);
@@ -81,6 +86,7 @@ export class ChannelProgress {
     this.#sync = (flags & FLAG_SYNC) !== 0;
     this.lost = !Number.isSafeInteger(this.#skip);
     this.numbered++;
+    this.merged = this.#sync && normal > 0;
     this.numbers = Math.max(
       this.numbers,
       1 + view.getUint32(RAM.packetNum) * 2 ** 32 + view.getUint32(RAM.packetNum + 4),

@@ -417,12 +417,12 @@ export class RecordSession {
 
   /**
    * Whether the source has numbered packets that did not come: a channel is missing (QEMU 7.2 and
-   * 10.0 use each number, or one of them twice for it).
+   * 10.0 use each number, or one of them twice for it, see `merged`).
    */
   #lacksPackets(all: readonly ChannelProgress[]): boolean {
     if (all.some(({ lost }) => lost)) return false;
     return (
-      all.reduce((sum, { numbered }) => sum + numbered, 0) <
+      all.reduce((sum, { numbered, merged }) => sum + numbered + (merged ? 1 : 0), 0) <
       Math.max(0, ...all.map(({ numbers }) => numbers))
     );
   }

@@ -1,12 +1,11 @@
 import { answering, givenObject, givenPath, givenSignal, integer } from '../util/checks.ts';
-import { MultifdError } from '../util/errors.ts';
 import { initialChecker, migrationClassifier } from '../migration/incoming/connections.ts';
 import {
   type IncomingEndpoint,
   openIncomingEndpoint,
   type IncomingEndpointOptions,
 } from '../transport/endpoint.ts';
-import { parseUri } from '../transport/uri.ts';
+import { parseConnectionUri } from '../transport/schemes.ts';
 import { MAX_CHANNELS } from './recording.ts';
 import { OutputFolder } from './output-folder.ts';
 import { RecordSession } from './record-session.ts';
@@ -40,14 +39,12 @@ export function record(options: RecordOptions): Promise<IncomingRecording> {
   return answering(() => open(givenObject('record', options)));
 }
 
+const ofFile = (uri: string): string =>
+  `${uri}: only connections can be recorded; give tcp:HOST:PORT, ` +
+  'unix:PATH or ws://HOST:PORT/PATH';
+
 async function open(options: RecordOptions): Promise<IncomingRecording> {
-  const uri = parseUri(options.uri);
-  if (uri.kind === 'file')
-    throw new MultifdError(
-      'ERR_URI',
-      `${String(options.uri)}: only connections can be recorded; give tcp:HOST:PORT, ` +
-        'unix:PATH or ws://HOST:PORT/PATH',
-    );
+  const uri = parseConnectionUri(options.uri, ofFile);
   const checked = checkRecord(options);
   const checkInitial = await initialChecker({
     uuid: undefined,
@@ -56,8 +53,7 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
   const { timeout, onRejected, token, origins, signal } = checked;
-  const way: IncomingEndpointOptions = {
-    uri: options.uri,
+  const endpointOptions: IncomingEndpointOptions = {
     token,
     origins,
     tls: undefined,
@@ -67,10 +63,12 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     onRejected,
     signal,
   };
-  const classifier = migrationClassifier(way, (arrival) => session.take(arrival));
+  const classifier = migrationClassifier(endpointOptions, (arrival) => session.take(arrival));
   let connections: IncomingEndpoint;
   try {
-    connections = await openIncomingEndpoint(way, (connection) => classifier.take(connection));
+    connections = await openIncomingEndpoint({ kind: 'uri', uri }, endpointOptions, (connection) =>
+      classifier.take(connection),
+    );
   } catch (error) {
     await folder.discard();
     throw error;

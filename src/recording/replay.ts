@@ -3,10 +3,10 @@ import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watchdog } from '../migration/watchdog.ts';
-import { dial } from '#sockets';
+import { dial } from '../transport/listener.ts';
 import { ConnectionOutput } from '../transport/connection-io.ts';
 import type { Connection } from '../transport/connection.ts';
-import { type ConnectionUri, parseUri } from '../transport/uri.ts';
+import { type ConnectionUri, parseConnectionUri } from '../transport/schemes.ts';
 import { FirstError } from './first-error.ts';
 import {
   type ConnectionId,
@@ -49,14 +49,12 @@ export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
   return answering(() => play(givenObject('replay', options)));
 }
 
+const ofFile = (uri: string): string =>
+  `${uri}: a recording is replayed over connections; give tcp:HOST:PORT, ` +
+  'unix:PATH or ws://HOST:PORT/PATH';
+
 async function play(options: ReplayOptions): Promise<RecordingStatistics> {
-  const uri = parseUri(options.uri);
-  if (uri.kind === 'file')
-    throw new MultifdError(
-      'ERR_URI',
-      `${String(options.uri)}: a recording is replayed over connections; give tcp:HOST:PORT, ` +
-        'unix:PATH or ws://HOST:PORT/PATH',
-    );
+  const uri = parseConnectionUri(options.uri, ofFile);
   const checked = {
     ...checkRun(options),
     commitTimeout: checkCommitTimeout(options.commitTimeout),

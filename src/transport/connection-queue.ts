@@ -35,7 +35,7 @@ export class ConnectionQueue {
   readonly #options: ConnectionQueueOptions;
   readonly #onRejected: (why: string) => void;
   readonly #maxWait: number;
-  readonly #waiting: WaitingLinks;
+  readonly #waiting: WaitingConnections;
   #take: ((connection: Connection) => void) | undefined;
   #closed = false;
 
@@ -55,7 +55,7 @@ export class ConnectionQueue {
     this.#maxWait = integer('max wait', maxWait, 1, MOST_MS);
     const onDropped = ({ peer }: Connection, why: string): void =>
       this.#onRejected(`dropped a connection from ${peer}: ${why}`);
-    this.#waiting = new WaitingLinks({ most, maxWait: this.#maxWait, onDropped });
+    this.#waiting = new WaitingConnections({ most, maxWait: this.#maxWait, onDropped });
   }
 
   /**
@@ -160,7 +160,7 @@ export const MAX_WAIT_MS = 600_000;
  * broken, or has waited for too long is dropped. One that has said something and ended its half is
  * kept, for that may be all it has to say.
  */
-export class WaitingLinks {
+export class WaitingConnections {
   readonly #options: WaitingOptions;
   /** With what ends looking after each. */
   readonly #waiting = new Map<Connection, () => void>();

@@ -1,14 +1,24 @@
-import { dial, listen as listenAt, loadClientTls, loadServerTls } from '#sockets';
+import { loadClientTls, loadServerTls } from '#sockets';
 import { warnOf } from '../util/callbacks.ts';
+import { openWithin } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
 import { givenMethods } from '../util/checks.ts';
 import { checkAdmission } from './adapters/admission.ts';
 import { type ConnectionLike, toConnection } from './connection-like.ts';
-import { type ConnectionQueue, MAX_WAIT_MS, WaitingLinks } from './connection-queue.ts';
+import { type ConnectionQueue, MAX_WAIT_MS, WaitingConnections } from './connection-queue.ts';
 
 import type { Connection } from './connection.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from './sockets/tls-credentials.ts';
-import { formatUri, hostOf, type ConnectionUri, parseUri, type UriLike } from './uri.ts';
+import { cancelledConnecting, dial, listen } from './listener.ts';
+import {
+  type ConnectionUri,
+  formatUri,
+  hostOf,
+  type MigrationUri,
+  needsToken,
+  parseUri,
+  type UriLike,
+} from './schemes.ts';
 
 /** How the connections of a migration come about, at either end. */
 
@@ -16,19 +26,38 @@ import { formatUri, hostOf, type ConnectionUri, parseUri, type UriLike } from '.
 export interface EndpointOptions {
   uri?: UriLike | undefined;
   inbox?: ConnectionQueue | undefined;
-  connect?: ((channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>) | undefined;
+  connect?: OpenByCaller | undefined;
   token?: string | undefined;
   /** Of which origins a page may come to where we listen. */
   origins?: readonly string[] | undefined;
 }
 
-/** One of three. @throws MultifdError ERR_OPTION, ERR_URI. */
-export function checkEndpoint({ uri, inbox, connect, token, origins }: EndpointOptions): void {
-  if ([uri, inbox, connect].filter((way) => way !== undefined).length !== 1)
+type OpenByCaller = (channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>;
+
+/** Where a migration goes to or comes from, parsed once for all that is done with it. */
+export type Endpoint = ConnectionEndpoint | FileEndpoint;
+
+export type FileEndpoint = Extract<MigrationUri, { kind: 'file' }>;
+
+/** One with connections. */
+export type ConnectionEndpoint =
+  | { readonly kind: 'uri'; readonly uri: ConnectionUri }
+  | { readonly kind: 'inbox'; readonly inbox: ConnectionQueue }
+  | { readonly kind: 'connect'; readonly connect: OpenByCaller };
+
+/** What a target has: its caller opens no connections. */
+export type SourceEndpoint = Exclude<ConnectionEndpoint, { kind: 'connect' }>;
+
+/** @throws MultifdError ERR_OPTION, also unless it is one of the three; ERR_URI. */
+export function parseEndpoint({ uri, inbox, connect, token, origins }: EndpointOptions): Endpoint {
+  if ([uri, inbox, connect].filter((given) => given !== undefined).length !== 1)
     throw new MultifdError('ERR_OPTION', 'give one of uri, inbox and connect');
-  if (uri !== undefined) parseUri(uri);
+  const parsed = uri === undefined ? undefined : parseUri(uri);
   checkInbox(inbox);
   checkAdmission({ token, origins });
+  if (inbox !== undefined) return { kind: 'inbox', inbox };
+  if (connect !== undefined) return { kind: 'connect', connect };
+  return parsed!.kind === 'file' ? parsed! : { kind: 'uri', uri: parsed! };
 }
 
 /** An inbox, or nothing. @throws MultifdError ERR_OPTION. */
@@ -83,7 +112,7 @@ class AcceptQueue implements OutgoingEndpoint {
   readonly route = undefined;
   readonly #channels: number;
   readonly #onRejected: (why: string) => void;
-  readonly #waiting: WaitingLinks;
+  readonly #waiting: WaitingConnections;
   uri: string | undefined;
   #failure: MultifdError | undefined;
   #told = false;
@@ -96,7 +125,7 @@ class AcceptQueue implements OutgoingEndpoint {
   constructor(channels: number, onRejected: (why: string) => void) {
     this.#channels = channels;
     this.#onRejected = onRejected;
-    this.#waiting = new WaitingLinks({
+    this.#waiting = new WaitingConnections({
       most: 1 + channels,
       maxWait: MAX_WAIT_MS,
       onDropped: ({ peer }, why) => onRejected(`dropped a connection from ${peer}: ${why}`),
@@ -163,8 +192,9 @@ class AcceptQueue implements OutgoingEndpoint {
   }
 }
 
-export interface OutgoingEndpointOptions extends EndpointOptions {
-  /** We listen at `uri`, and the target connects. */
+export interface OutgoingEndpointOptions {
+  token: string | undefined;
+  /** We listen at the URI, and the target connects. */
   listen: boolean;
   tls: OutgoingTls | undefined;
   /** How many there are beside the main one. */
@@ -177,57 +207,65 @@ export interface OutgoingEndpointOptions extends EndpointOptions {
   onListening: (uri: string) => void;
 }
 
-/** @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN. */
-export async function openOutgoingEndpoint({
-  uri,
-  inbox,
-  connect,
-  token,
-  listen,
-  tls,
-  channels,
-  timeout,
-  maxConnections,
-  onRejected,
-  onListening,
-}: OutgoingEndpointOptions): Promise<OutgoingEndpoint> {
-  if (connect !== undefined)
-    return {
-      uri: undefined,
-      route: undefined,
-      open: (channel, signal) => openBy(connect, channel, timeout, signal),
-      close() {},
-    };
-  if (inbox === undefined && !listen) {
-    const to = connectionUri(uri!);
-    const route: Route = {
-      uri: to,
-      tls: tls && (await loadClientTls(tls, hostOf(to))),
-      token,
-      timeout,
-    };
-    return {
-      uri: undefined,
-      route,
-      open: (channel, signal) => dialRoute(route, channel, signal),
-      close() {},
-    };
+/** @throws MultifdError ERR_OPTION, ERR_IO, ERR_TLS, ERR_LISTEN. */
+export async function openOutgoingEndpoint(
+  endpoint: ConnectionEndpoint,
+  options: OutgoingEndpointOptions,
+): Promise<OutgoingEndpoint> {
+  const { channels, timeout, onRejected } = options;
+  if (endpoint.kind === 'connect') {
+    const open: OpenConnection = (channel, signal) =>
+      openByCaller(endpoint.connect, channel, timeout, signal);
+    return { uri: undefined, route: undefined, open, close() {} };
   }
+  if (endpoint.kind === 'inbox') {
+    const queue = new AcceptQueue(channels, onRejected);
+    queue.shut = endpoint.inbox.attach(queue.take);
+    return queue;
+  }
+  return options.listen
+    ? listenForTarget(endpoint.uri, options)
+    : dialTarget(endpoint.uri, options);
+}
+
+async function dialTarget(
+  uri: ConnectionUri,
+  { tls, token, timeout }: OutgoingEndpointOptions,
+): Promise<OutgoingEndpoint> {
+  const clientTls = tls && (await loadClientTls(tls, hostOf(uri)));
+  const route: Route = { uri, tls: clientTls, token, timeout };
+  const open: OpenConnection = (channel, signal) => dialRoute(route, channel, signal);
+  return { uri: undefined, route, open, close() {} };
+}
+
+async function listenForTarget(
+  uri: ConnectionUri,
+  {
+    tls,
+    token,
+    channels,
+    timeout,
+    maxConnections,
+    onRejected,
+    onListening,
+  }: OutgoingEndpointOptions,
+): Promise<OutgoingEndpoint> {
+  demandToken(uri, token);
   const queue = new AcceptQueue(channels, onRejected);
-  if (inbox !== undefined) queue.shut = inbox.attach(queue.take);
-  else {
-    const at = connectionUri(uri!);
-    demandToken(at, token);
-    const serverTls = tls && (await loadServerTls(tls));
-    const who = { tls: serverTls, token, maxConnections, onRejected };
-    const listener = await listenAt(at, { ...who, timeout, onConnection: queue.take });
-    const listening = formatUri(listener.uri);
-    queue.uri = listening;
-    queue.shut = () => listener.close();
-    // Not waited for: it may well wait for the migration itself.
-    const tell = async (): Promise<void> => onListening(listening);
-    tell().catch((thrown: unknown) => queue.fail(MultifdError.from(thrown)));
-  }
+  const listener = await listen(uri, {
+    tls: tls && (await loadServerTls(tls)),
+    token,
+    timeout,
+    maxConnections,
+    onRejected,
+    onConnection: queue.take,
+  });
+  const listening = formatUri(listener.uri);
+  queue.uri = listening;
+  queue.shut = () => listener.close();
+  // Not waited for: it may well wait for the migration itself.
+  const tell = async (): Promise<void> => onListening(listening);
+  tell().catch((thrown: unknown) => queue.fail(MultifdError.from(thrown)));
   return queue;
 }
 
@@ -236,57 +274,36 @@ export async function openOutgoingEndpoint({
  * @throws MultifdError ERR_OPTION.
  */
 function demandToken(uri: ConnectionUri, token: string | undefined): void {
-  if (token !== undefined || uri.kind === 'tcp' || uri.kind === 'unix') return;
+  if (token !== undefined || !needsToken(uri)) return;
   const why = `whoever connects to ${formatUri(uri)} gets the memory`;
   throw new MultifdError('ERR_OPTION', `${why}: give both ends a token (--token-file)`);
 }
 
 /** A connection of the caller's, who may take his time, but not for ever. */
-function openBy(
-  connect: NonNullable<EndpointOptions['connect']>,
+function openByCaller(
+  connect: OpenByCaller,
   channel: number | 'main',
   timeout: number,
   signal: AbortSignal,
 ): Promise<Connection> {
-  return new Promise((resolve, reject) => {
-    let over = false;
-    const end = (act: () => void): void => {
-      over = true;
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-      act();
-    };
-    const abort = (): void =>
-      end(() =>
-        reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })),
-      );
-    const timer = setTimeout(
-      () =>
-        end(() =>
-          reject(
-            new MultifdError(
-              'ERR_TIMEOUT',
-              `connect() gave no connection within ${timeout / 1000} s`,
-              { channel },
-            ),
-          ),
-        ),
+  const why = `connect() gave no connection within ${timeout / 1000} s`;
+  return openWithin(
+    {
       timeout,
-    );
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) return abort();
-    const opening = async (): Promise<Connection> => toConnection(await connect(channel));
-    opening().then(
-      (connection) => (over ? connection.destroy() : end(() => resolve(connection))),
-      (error: unknown) => {
-        if (!over) end(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
-      },
-    );
-  });
+      signal,
+      late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
+      cancelled: () => cancelledConnecting(channel),
+    },
+    async () => toConnection(await connect(channel)),
+    (connection) => connection.destroy(),
+    (error) => MultifdError.from(error, 'ERR_CONNECT', { channel }),
+  );
 }
 
-export interface IncomingEndpointOptions extends EndpointOptions {
-  /** A source listens at `uri`, and we connect, so many times. */
+export interface IncomingEndpointOptions {
+  token: string | undefined;
+  origins: readonly string[] | undefined;
+  /** A source listens at the URI, and we connect, so many times. */
   dials: number | undefined;
   tls: IncomingTls | undefined;
   /** Milliseconds. */
@@ -307,46 +324,61 @@ export interface IncomingEndpoint {
 
 /**
  * @param take gets each connection.
- * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT.
+ * @throws MultifdError ERR_OPTION, ERR_IO, ERR_TLS, ERR_LISTEN, ERR_CONNECT.
  */
 export async function openIncomingEndpoint(
-  way: IncomingEndpointOptions,
+  endpoint: SourceEndpoint,
+  options: IncomingEndpointOptions,
   take: (connection: Connection) => void,
 ): Promise<IncomingEndpoint> {
-  const { uri, inbox, token, origins, dials, tls } = way;
-  const { timeout, maxConnections, onRejected, signal } = way;
-  if (inbox !== undefined) return { uri: 'inbox:', close: inbox.attach(take) };
-  const at = connectionUri(uri!);
-  if (dials === undefined) {
-    const serverTls = tls && (await loadServerTls(tls));
-    const who = { tls: serverTls, token, origins };
-    const listener = await listenAt(at, {
-      ...who,
-      timeout,
-      maxConnections,
-      onConnection: take,
-      onRejected,
-    });
-    return { uri: formatUri(listener.uri), close: () => listener.close() };
-  }
-  const clientTls = tls && (await loadClientTls(tls, hostOf(at)));
+  if (endpoint.kind === 'inbox') return { uri: 'inbox:', close: endpoint.inbox.attach(take) };
+  const { uri } = endpoint;
+  const { dials } = options;
+  return dials === undefined
+    ? listenForSource(uri, options, take)
+    : dialSource(uri, dials, options, take);
+}
+
+async function listenForSource(
+  uri: ConnectionUri,
+  { token, origins, tls, timeout, maxConnections, onRejected }: IncomingEndpointOptions,
+  take: (connection: Connection) => void,
+): Promise<IncomingEndpoint> {
+  const listener = await listen(uri, {
+    tls: tls && (await loadServerTls(tls)),
+    token,
+    origins,
+    timeout,
+    maxConnections,
+    onConnection: take,
+    onRejected,
+  });
+  return { uri: formatUri(listener.uri), close: () => listener.close() };
+}
+
+async function dialSource(
+  uri: ConnectionUri,
+  dials: number,
+  { token, tls, timeout, signal }: IncomingEndpointOptions,
+  take: (connection: Connection) => void,
+): Promise<IncomingEndpoint> {
+  const clientTls = tls && (await loadClientTls(tls, hostOf(uri)));
+  const options = {
+    tls: clientTls,
+    token,
+    timeout,
+    channel: 'main',
+    signal,
+    toSource: true,
+  } as const;
   const connections: Connection[] = [];
   try {
     // One after the other: our own sources take the first for the main channel.
-    for (let n = 0; n < dials; n++)
-      connections.push(
-        await dial(at, { tls: clientTls, token, timeout, channel: 'main', signal, toSource: true }),
-      );
+    for (let n = 0; n < dials; n++) connections.push(await dial(uri, options));
   } catch (error) {
     for (const connection of connections) connection.destroy();
     throw error;
   }
   for (const connection of connections) take(connection);
-  return { uri: formatUri(at), close() {} };
-}
-
-function connectionUri(uri: UriLike): ConnectionUri {
-  const parsed = parseUri(uri);
-  if (parsed.kind === 'file') throw new MultifdError('ERR_URI', `${String(uri)} is no connection`);
-  return parsed;
+  return { uri: formatUri(uri), close() {} };
 }

@@ -1,6 +1,8 @@
 import type { Connection } from './connection.ts';
 import type { ClientTls, ServerTls } from './sockets/tls-credentials.ts';
-import type { ConnectionUri } from './uri.ts';
+import { ADAPTERS } from '#sockets';
+import { MultifdError } from '../util/errors.ts';
+import type { ConnectionUri } from './schemes.ts';
 
 /** What it takes to open one connection. */
 export interface DialOptions {
@@ -42,4 +44,38 @@ export interface Listener {
   readonly uri: ConnectionUri;
   /** Lets nobody in any more; who is in stays. */
   close(): void;
+}
+
+/** How the connections of one kind of URI come about, on one runtime. */
+export interface Adapter<U> {
+  /**
+   * One connection to what listens there.
+   * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED
+   *   where the runtime has none.
+   */
+  dial(uri: U, options: DialOptions): Promise<Connection>;
+  /** @throws MultifdError ERR_LISTEN; ERR_UNSUPPORTED where the runtime has no ports. */
+  listen(uri: U, options: ListenOptions): Promise<Listener>;
+}
+
+/** One for each kind: a kind without one does not compile, on no runtime. */
+export type Adapters = {
+  readonly [K in ConnectionUri['kind']]: Adapter<Extract<ConnectionUri, { kind: K }>>;
+};
+
+const adapterOf = (uri: ConnectionUri): Adapter<ConnectionUri> =>
+  ADAPTERS[uri.kind] as Adapter<ConnectionUri>;
+
+/** One connection, by {@link Adapter.dial}. */
+export async function dial(uri: ConnectionUri, options: DialOptions): Promise<Connection> {
+  return adapterOf(uri).dial(uri, options);
+}
+
+/** Listens, by {@link Adapter.listen}. */
+export async function listen(uri: ConnectionUri, options: ListenOptions): Promise<Listener> {
+  return adapterOf(uri).listen(uri, options);
+}
+
+export function cancelledConnecting(channel: number | 'main'): MultifdError {
+  return new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel });
 }

@@ -38,7 +38,7 @@ async function run(
 
 /** The beginning of every program here. Its channels are threads. */
 const BEGINNING = `
-  const { Guest, Inbox, receive, send } = await import(${JSON.stringify(new URL('index.js', PACKAGE).href)});
+  const { Guest, ConnectionQueue, receive, send } = await import(${JSON.stringify(new URL('index.js', PACKAGE).href)});
   const filled = (bytes) => (bytes.fill(7), bytes);
   /** @returns what the last byte is there, or what went wrong. */
   const move = async (source, target, last) => {
@@ -153,7 +153,7 @@ describe('memory that goes to threads', () => {
       const unreadable = new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).toResizableBuffer();
       const engine = new Engine({ launcher: workerLauncher(new URL(${JSON.stringify(new URL('send-worker.js', PACKAGE).href)})), channels: [unreadable], clients: 1, payloadBytes: 64 });
       await engine.start().catch(async (error) => (console.log(error.code, error.message), engine.abort(error)));
-      const inbox = new Inbox();
+      const inbox = new ConnectionQueue();
       const { port1, port2 } = new MessageChannel();
       await inbox.add(port1);
       const incoming = await receive({ inbox, blocks: {}, timeout: 1_000_000 });

@@ -8,6 +8,7 @@ import {
   type IncomingEndpoint,
   openIncomingEndpoint,
   type IncomingEndpointOptions,
+  type SourceEndpoint,
 } from '../../transport/endpoint.ts';
 
 export interface ConnectionsOptions {
@@ -102,19 +103,21 @@ export class Connections {
 
   /** @throws MultifdError ERR_LISTEN, and what else {@link openIncomingEndpoint} throws. */
   static async open(
-    way: IncomingEndpointOptions,
+    endpoint: SourceEndpoint,
+    endpointOptions: IncomingEndpointOptions,
     options: ConnectionsOptions,
   ): Promise<Connections> {
     const checkInitial = await initialChecker(options);
-    const set = new ConnectionSet(options, checkInitial, way);
+    const set = new ConnectionSet(options, checkInitial, endpointOptions);
     const onRejected = (why: string, code: ErrorCode): void =>
       set.drop(why, new MultifdError(code, why));
-    const classifier = migrationClassifier({ ...way, onRejected }, (arrival) => set.take(arrival));
-    const connections = await openIncomingEndpoint(
-      { ...way, onRejected: way.onRejected },
-      (connection) => classifier.take(connection),
+    const classifier = migrationClassifier({ ...endpointOptions, onRejected }, (arrival) =>
+      set.take(arrival),
     );
-    if (way.dials !== undefined) set.expect(options.timeout, 'connecting');
+    const connections = await openIncomingEndpoint(endpoint, endpointOptions, (connection) =>
+      classifier.take(connection),
+    );
+    if (endpointOptions.dials !== undefined) set.expect(options.timeout, 'connecting');
     return new Connections(connections, classifier, set);
   }
 
@@ -203,7 +206,7 @@ class ConnectionSet {
   rival: number | undefined;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
-  readonly #way: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
+  readonly #endpoint: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
   readonly #found: (IdentifiedConnection | undefined)[];
   readonly #connections = new Set<Connection>();
   #hasMain = false;
@@ -221,11 +224,11 @@ class ConnectionSet {
   constructor(
     options: ConnectionsOptions,
     checkInitial: InitialChecker,
-    way: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>,
+    endpoint: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>,
   ) {
     this.#options = options;
     this.#checkInitial = checkInitial;
-    this.#way = way;
+    this.#endpoint = endpoint;
     this.#found = new Array<IdentifiedConnection | undefined>(options.channels).fill(undefined);
     this.main = new Promise((resolve, reject) => {
       this.#resolveMain = resolve;
@@ -263,7 +266,7 @@ class ConnectionSet {
 
   /** A connection was dropped, which only counts where there are just as many as we have made. */
   drop(why: string, error: MultifdError): void {
-    if (this.#way.dials === undefined) this.#way.onRejected(why);
+    if (this.#endpoint.dials === undefined) this.#endpoint.onRejected(why);
     else this.reject(error);
   }
 

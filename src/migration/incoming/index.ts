@@ -1,8 +1,8 @@
 import { answering, givenObject } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { formatUri, parseUri } from '../../transport/uri.ts';
+import { formatUri } from '../../transport/schemes.ts';
 import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
-import { checkEndpoint, type IncomingEndpointOptions } from '../../transport/endpoint.ts';
+import { type FileEndpoint, parseEndpoint, type SourceEndpoint } from '../../transport/endpoint.ts';
 import { Connections } from './connections.ts';
 import { IncomingSession } from './session.ts';
 import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
@@ -31,12 +31,31 @@ export function receive(options: IncomingOptions): Promise<IncomingMigration> {
 }
 
 async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {
-  const { token, origins } = options;
-  checkEndpoint({ uri: options.uri, inbox: options.inbox, token, origins });
-  const uri = options.uri === undefined ? undefined : parseUri(options.uri);
+  const { uri, inbox, token, origins } = options;
+  const endpoint = parseEndpoint({ uri, inbox, token, origins }) as SourceEndpoint | FileEndpoint;
   const checked = checkIncoming(options);
   const statistics = new StatisticsCollector(checked.pageSize);
-  if (uri?.kind !== 'file') return listenFor(options, checked, statistics);
+  const { at, work } =
+    endpoint.kind === 'file'
+      ? await load(endpoint, options, checked, statistics)
+      : await listen(endpoint, options, checked, statistics);
+  const completed = report(work, checked, statistics);
+  completed.catch(() => {}); // whoever looks at it is told
+  return { uri: at, completed };
+}
+
+/** Where it is, and what ends once everything is in place. */
+interface Work {
+  at: string;
+  work: Promise<void>;
+}
+
+async function load(
+  endpoint: FileEndpoint,
+  options: IncomingOptions,
+  checked: CheckedIncoming,
+  statistics: StatisticsCollector,
+): Promise<Work> {
   if (options.tls !== undefined)
     throw new MultifdError('ERR_OPTION', 'TLS is for connections: leave it out for file:');
   if (options.connect)
@@ -45,45 +64,31 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
       'a file is no source that listens: leave connect out for file:',
     );
   const { loadImage } = await import('../local/copy.ts');
-  const completed = report(
-    loadImage(uri.path, uri.offset, options, checked, statistics),
-    checked,
-    statistics,
-  );
-  completed.catch(() => {}); // whoever looks at it is told
-  return { uri: formatUri(uri), completed };
+  const { path, offset } = endpoint;
+  return { at: formatUri(endpoint), work: loadImage(path, offset, options, checked, statistics) };
 }
 
-async function listenFor(
+async function listen(
+  endpoint: SourceEndpoint,
   options: IncomingOptions,
   checked: CheckedIncoming,
   statistics: StatisticsCollector,
-): Promise<IncomingMigration> {
+): Promise<Work> {
   const { channels, uuid, timeout, maxConnections, onRejected, signal } = checked;
-  const { uri, inbox, token, origins, tls, connect = false } = options;
+  const { token, origins, tls, connect = false } = options;
   const dials = connect ? 1 + channels : undefined;
-  const who = { token, origins, tls, maxConnections, onRejected };
-  const way: IncomingEndpointOptions = { uri, inbox, ...who, dials, timeout, signal };
+  const who = { token, origins, tls, maxConnections, onRejected, dials, timeout, signal };
+  const onFirst = (): void => statistics.start();
   const sink = await openSink(options, checked.pageSize);
   let connections: Connections;
   try {
-    connections = await Connections.open(way, {
-      channels,
-      uuid,
-      timeout,
-      onFirst: () => statistics.start(),
-    });
+    connections = await Connections.open(endpoint, who, { channels, uuid, timeout, onFirst });
   } catch (error) {
     await sink.discard();
     throw error;
   }
-  const completed = report(
-    new IncomingSession(connections, sink, checked, statistics).run(),
-    checked,
-    statistics,
-  );
-  completed.catch(() => {});
-  return { uri: connections.uri, completed };
+  const session = new IncomingSession(connections, sink, checked, statistics);
+  return { at: connections.uri, work: session.run() };
 }
 
 async function report(

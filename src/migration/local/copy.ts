@@ -2,13 +2,15 @@ import { READS_ASIDE } from '#files';
 import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import { MultifdError } from '../../util/errors.ts';
+import { trace } from '../../util/trace.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import { targetCores } from '../../blocks/zero-pages.ts';
 import { targetSpecs, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
-import { type OutgoingContent, imageContent } from '../outgoing/content.ts';
-import { type CoursePlan, singlePass } from '../outgoing/rounds.ts';
+import type { OutgoingContent } from '../outgoing/content.ts';
+import { imageContent } from '../outgoing/image-content.ts';
+import { type RoundPlan, singlePass, type Step } from '../outgoing/rounds.ts';
 import { type CheckedOutgoing, checkOutgoing } from '../outgoing/options.ts';
 import { piecesOf } from '../outgoing/device-state.ts';
 import { SendPipeline } from '../outgoing/pipeline.ts';
@@ -25,7 +27,7 @@ export async function copyToSink(
   sink: IncomingSink,
   checked: CheckedOutgoing,
   statistics: StatisticsCollector,
-  plan: CoursePlan,
+  plan: RoundPlan,
 ): Promise<void> {
   statistics.start();
   let threads: PrestartedWorkers | undefined;
@@ -36,10 +38,7 @@ export async function copyToSink(
     if (sink.reachable && !checked.inline && !plan.lowPriority && !aside)
       threads = new PrestartedWorkers(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(content.configuration);
-    const blocks = content.blocks.map(({ id }, index) => ({
-      id,
-      usedLength: content.usedLengths[index]!,
-    }));
+    const blocks = content.blocks.map(({ id, usedLength }) => ({ id, usedLength }));
     const targets = targetSpecs(await sink.blocks(blocks), blocks, sink.zeroed);
     // Files are read into memory by the runtime's own threads, where it has some, before any of
     // ours would be there.
@@ -93,7 +92,7 @@ export async function copyToSink(
 async function copyPages(
   pipeline: SendPipeline,
   statistics: StatisticsCollector,
-  plan: CoursePlan,
+  plan: RoundPlan,
 ): Promise<DeviceState[]> {
   const { engine } = pipeline;
   const deviceState: DeviceState[] = [];
@@ -102,28 +101,34 @@ async function copyPages(
     await engine.sync();
     statistics.syncs++;
   };
-  const copying = async (): Promise<void> => {
-    await engine.start(plan);
-    statistics.setUp();
-    const course = await plan.begin(pipeline);
-    await course.rounds({
-      async round(work) {
-        await work(() => {});
-        await sync();
-      },
-      async resize() {
+  const keep = async (step: Extract<Step, { kind: 'last' }>): Promise<void> => {
+    for await (const state of piecesOf(step.deviceState(), engine.group)) deviceState.push(state);
+  };
+  const take = async (step: Step): Promise<void> => {
+    switch (step.kind) {
+      case 'round':
+        await step.work(() => {});
+        return sync();
+      case 'resize':
         throw new MultifdError(
           'ERR_UNSUPPORTED',
           'a block has grown, and the places of a file are fixed: start again',
         );
-      },
-      async ready() {},
-    });
-    await course.last(async (states) => {
-      for await (const state of piecesOf(states, engine.group)) deviceState.push(state);
-    });
-    await sync();
-    await course.arrived?.();
+      case 'ready':
+        return;
+      case 'last':
+        await Promise.all([step.work(), keep(step)]);
+        return sync();
+    }
+  };
+  const copying = async (): Promise<void> => {
+    await engine.start(plan);
+    statistics.setUp();
+    for await (const step of plan.steps(pipeline)) {
+      trace('copy', step.kind);
+      await take(step);
+    }
+    await plan.arrived?.();
     await engine.finish();
   };
   const copied = copying();
@@ -163,7 +168,7 @@ export async function loadImage(
   const { maxDeviceState } = checked;
   const content = await imageContent(path, { offset, maxDeviceState }, pageSize);
   try {
-    if (content.usedLengths.reduce((sum, length) => sum + length, 0) > checked.maxBytes) {
+    if (content.blocks.reduce((sum, { usedLength }) => sum + usedLength, 0) > checked.maxBytes) {
       throw new MultifdError(
         'ERR_BLOCK_LENGTH',
         `the image's blocks have more than the ${checked.maxBytes} bytes allowed: allow more`,

@@ -1,26 +1,22 @@
 import { givenArray, givenObject, givenText, integer } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/mapped-ram/records.ts';
-import {
-  buildTail,
-  type Configuration,
-  MAPPED_RAM,
-  withoutCapability,
-} from '../../stream/index.ts';
+import { buildTail, type Configuration } from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../../blocks/areas.ts';
 import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
 import type { OutgoingOptions } from './options.ts';
-import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
-import type { ImageSource } from '../../image/access/open.ts';
-import { imageBlock } from '../../image/mapped-ram/read-ahead.ts';
+
+/** A block with the length that it has on the wire. */
+export interface ContentBlock extends OpenBlock {
+  /** Whole pages, in bytes. */
+  readonly usedLength: number;
+}
 
 /** All that an outgoing migration carries, opened. */
 export interface OutgoingContent {
   /** As a socket stream has it: without mapped-ram. */
   configuration: Configuration;
-  blocks: readonly OpenBlock[];
-  /** By block: whole pages, in bytes. */
-  usedLengths: readonly number[];
+  blocks: readonly ContentBlock[];
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
@@ -43,7 +39,7 @@ export async function openContent(
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Images are read by those who have some.
-  const { imageContent } = await import('./content.ts');
+  const { imageContent } = await import('./image-content.ts');
   const given = {
     ...(token !== undefined && { token }),
     ...(maxDeviceState !== undefined && { maxDeviceState }),
@@ -63,75 +59,44 @@ async function blocksContent(
   if (outgoing.length === 0) throw new MultifdError('ERR_OPTION', 'there is no block to send');
   if (new Set(outgoing.map(({ id }) => id)).size !== outgoing.length)
     throw new MultifdError('ERR_OPTION', 'two blocks have the same id');
-  const blocks: OpenBlock[] = [];
+  const blocks: ContentBlock[] = [];
   const close = async (): Promise<void> => {
     for (const block of blocks) await block.close();
   };
   try {
-    for (const block of outgoing) blocks.push(await openBlock(block, pageSize));
+    for (const given of outgoing) {
+      const block = await openBlock(given, pageSize);
+      blocks.push({ ...block, usedLength: blockLengthFor(block.byteLength, pageSize) });
+    }
   } catch (error) {
     await close();
     throw error;
   }
-  const usedLengths = blocks.map(({ byteLength }) => blockLengthFor(byteLength, pageSize));
   // Blocks have whole pages; a length that is not a multiple travels beside them.
-  const records = blocks.flatMap(({ byteLength }, index) =>
-    byteLength === usedLengths[index] ? [] : [fileLengthRecord(index, byteLength)],
+  const records = blocks.flatMap(({ byteLength, usedLength }, index) =>
+    byteLength === usedLength ? [] : [fileLengthRecord(index, byteLength)],
   );
   const verify = async (): Promise<void> => {
     for (const block of blocks) await block.verify?.();
   };
   const tail = buildTail(records, pageSize);
-  return { configuration: { machine, capabilities: [] }, blocks, usedLengths, tail, verify, close };
+  return { configuration: { machine, capabilities: [] }, blocks, tail, verify, close };
 }
 
 /**
- * The shared area for a cargo's blocks.
+ * The shared area for a content's blocks.
  * @param writesBitmaps whether it is an image that is written: every block needs its bitmaps then.
  */
 export function contentAreas(
-  { blocks, usedLengths }: OutgoingContent,
+  { blocks }: OutgoingContent,
   pageSize: number,
   writesBitmaps: boolean,
 ): SharedAreas {
-  const areas = blocks.map(({ id, bitmap }, index) => ({
+  const areas = blocks.map(({ id, usedLength, bitmap }) => ({
     id,
-    usedLength: usedLengths[index]!,
+    usedLength,
     bitmap: writesBitmaps || bitmap !== undefined,
     changes: writesBitmaps,
   }));
   return layOutShared(areas, pageSize);
-}
-
-/**
- * @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw.
- */
-export async function imageContent(
-  source: ImageSource,
-  options: ImageOptions,
-  pageSize: number,
-): Promise<OutgoingContent> {
-  const image = await openImage(source, options);
-  try {
-    if (image.pageSize !== pageSize)
-      throw new MultifdError(
-        'ERR_OPTION',
-        `the image has pages of ${image.pageSize} bytes: set the page size to that`,
-      );
-    const blocks: OpenBlock[] = [];
-    for (const block of image.blocks) {
-      blocks.push(imageBlock(image, block, await image.readBitmap(block)));
-    }
-    return {
-      configuration: withoutCapability(image.configuration, MAPPED_RAM),
-      blocks,
-      usedLengths: image.blocks.map(({ usedLength }) => usedLength),
-      tail: await image.readTail(),
-      verify: () => image.verify(),
-      close: () => image.close(),
-    };
-  } catch (error) {
-    await image.close();
-    throw error;
-  }
 }

@@ -17,12 +17,12 @@ import { coreFor } from '../../blocks/zero-pages.ts';
 import { Watchdog } from '../watchdog.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type OutgoingContent, contentAreas } from './content.ts';
-import type { CoursePlan, ZeroPageTaker } from './rounds.ts';
+import type { RoundPlan, ZeroPageTaker } from './rounds.ts';
 import { piecesOf } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { RamClient, sendAllPages } from './ram-client.ts';
 
-/** The engine's clients here: one for device state, and those of the course. */
+/** The engine's clients here: one for device state, and those of the round plan. */
 const DEVICE_CLIENT = 0;
 export const FIRST_CLIENT = 1;
 
@@ -35,7 +35,7 @@ export interface SendPipelineOptions {
   writesBitmaps: boolean;
   /** What each channel's program gets, on top of the basics. */
   channelData: (basics: ChannelBasics) => unknown;
-  plan: CoursePlan;
+  plan: RoundPlan;
 }
 
 /**
@@ -86,18 +86,13 @@ export class SendPipeline {
       sharedBytes: areas.bytes + BATCH_BYTES + plan.extraBytes,
     });
     const { arena } = engine.group;
-    const table = blockTable(
-      content.blocks.map(({ id }, index) => ({ id, usedLength: content.usedLengths[index]! })),
-    );
+    const table = blockTable(content.blocks);
     const shared = new Uint8Array(arena.buffer);
     shared.set(table, arena.layout.shared);
     for (const [index, { bitmap }] of content.blocks.entries()) {
       if (bitmap !== undefined) shared.set(bitmap, bitmapAddress(arena, areas, index)!);
     }
-    statistics.blocks = content.blocks.map(({ id }, index) => ({
-      id,
-      usedLength: content.usedLengths[index]!,
-    }));
+    statistics.blocks = content.blocks.map(({ id, usedLength }) => ({ id, usedLength }));
     statistics.channels = arena.channels.map(({ counters }) => counters);
     return new SendPipeline(engine, areas, module, options);
   }
@@ -132,14 +127,13 @@ export class SendPipeline {
       transferred: () => statistics.transferred,
       detect: checked.zeroPageDetection === 'multifd',
       rangePages: (left) => rangePages(left, checked),
-      pages: content.usedLengths.reduce((sum, length) => sum + length, 0) / checked.pageSize,
+      pages: content.blocks.reduce((sum, { usedLength }) => sum + usedLength, 0) / checked.pageSize,
       staged: content.blocks.map(
         ({ descriptor }) => checked.zeroPageDetection === 'legacy' || descriptor.kind === 'staged',
       ),
     });
     const sent = await sendAllPages({
       blocks: content.blocks,
-      usedLengths: content.usedLengths,
       pageSize: checked.pageSize,
       ram,
       arena,
@@ -168,7 +162,7 @@ export class SendPipeline {
     }
   }
 
-  /** Address of the course's own bytes in the arena. */
+  /** Address of the plan's own bytes in the arena. */
   get extra(): number {
     return this.engine.group.arena.layout.shared + this.areas.bytes + BATCH_BYTES;
   }

@@ -6,7 +6,7 @@ import { turn } from '../../util/timing.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { Arena } from '../../engine/arena.ts';
 import { BATCH_BYTES } from '../../blocks/areas.ts';
-import type { OpenBlock } from '../../blocks/sources.ts';
+import type { ContentBlock } from './content.ts';
 
 /** The event loop gets a turn at least this often, however fast the channels take batches. */
 const TURN_MS = 10;
@@ -106,9 +106,7 @@ export class RamClient {
 }
 
 export interface RoundOptions {
-  blocks: readonly OpenBlock[];
-  /** By block: whole pages, in bytes. */
-  usedLengths: readonly number[];
+  blocks: readonly ContentBlock[];
   pageSize: number;
   ram: RamClient;
   arena: Arena;
@@ -126,8 +124,7 @@ export interface RoundOptions {
 export async function sendAllPages(options: RoundOptions): Promise<boolean> {
   for (const [index, block] of options.blocks.entries()) {
     const staged = options.zeroPage !== undefined || block.descriptor.kind === 'staged';
-    if (!(staged ? await stagePages(index, block, options) : await namePages(index, options)))
-      return false;
+    if (!(await (staged ? stagePages : namePages)(index, block, options))) return false;
   }
   return options.ram.flush();
 }
@@ -135,9 +132,10 @@ export async function sendAllPages(options: RoundOptions): Promise<boolean> {
 /** The channels get at the pages themselves: they need only be told which. */
 async function namePages(
   index: number,
-  { ram, pageSize, usedLengths }: RoundOptions,
+  { usedLength }: ContentBlock,
+  { ram, pageSize }: RoundOptions,
 ): Promise<boolean> {
-  const end = usedLengths[index]! / pageSize;
+  const end = usedLength / pageSize;
   for (let page = 0; page < end; ) {
     const pages = await ram.sendRange(index, page, end);
     if (pages === 0) return false;
@@ -149,10 +147,10 @@ async function namePages(
 /** Only this thread gets at the pages, or has to look at them first. */
 async function stagePages(
   index: number,
-  block: OpenBlock,
-  { ram, arena, core, staging, pageSize, usedLengths, zeroPage }: RoundOptions,
+  block: ContentBlock,
+  { ram, arena, core, staging, pageSize, zeroPage }: RoundOptions,
 ): Promise<boolean> {
-  const usedLength = usedLengths[index]!;
+  const { usedLength } = block;
   const pages = new Uint8Array(arena.buffer, staging, BATCH_BYTES);
   const step = Math.min(32, BATCH_BYTES / pageSize);
   for (let from = 0; from < usedLength; from += step * pageSize) {

@@ -1,7 +1,7 @@
+import type { SendChannelData } from '../../channel/send.ts';
+import { sendChannels } from '../../channel/send-launcher.ts';
 import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
-import type { WorkerModule } from '../../engine/threads/thread.ts';
-import { MultifdError } from '../../util/errors.ts';
 import {
   blockEntry,
   flushWord,
@@ -15,155 +15,309 @@ import {
   streamHeader,
   zeroPage,
 } from '../../stream/index.ts';
-import type { SendChannelData } from '../../channel/send.ts';
-import type { StatisticsCollector } from '../statistics.ts';
+import type { Connection } from '../../transport/connection.ts';
 import type { OutgoingEndpoint } from '../../transport/endpoint.ts';
+import { MultifdError } from '../../util/errors.ts';
+import { trace } from '../../util/trace.ts';
+import type { StatisticsCollector } from '../statistics.ts';
 import type { OutgoingContent } from './content.ts';
-import { sendChannels } from '../../channel/send-launcher.ts';
-import type { CoursePlan } from './rounds.ts';
 import { MainChannel } from './device-state.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
+import type { RoundPlan, Step } from './rounds.ts';
 
 /**
- * A whole migration to a listening target:
+ * A whole migration to a target, as it steps through a round plan:
  *
  * ```
- * main     QEVM, CONFIGURATION, [OPEN_RETURN_PATH]
- * channels initial packets
- * main     START: the blocks, FLUSH               channels SYNC
- * main     PART: [zero pages], FLUSH              channels pages, SYNC        once for each round
- * main     END: FLUSH                             channels device state, SYNC
- * main     tail, end of our half
- * target   SHUT 0, once it has everything
+ * connect      main     QEVM, CONFIGURATION, [OPEN_RETURN_PATH]
+ *              channels initial packets
+ * start        main     START: the blocks, FLUSH            channels SYNC
+ * round        main     PART: [zero pages], FLUSH           channels pages, SYNC
+ * resize       main     PART: the blocks' new lengths, FLUSH, [PING]
+ * ready        target   [SWITCHOVER_ACK], [PONG]
+ * switch-over  main     END: FLUSH                          channels device state, SYNC
+ *              main     tail, end of our half
+ * commit       target   SHUT 0, once it has everything
  * ```
  *
- * @throws MultifdError: the first thing that went wrong, at either end.
+ * Until the commit the source has everything as it was. What fails before is rolled back: the
+ * engine is aborted, the connections are closed, and the first error is told. Between the end of
+ * the switch-over and the commit nobody here can know whether the target runs what it has got;
+ * `confirmed` of the statistics says so.
  */
-export async function migrateToTarget(
-  connections: OutgoingEndpoint,
-  content: OutgoingContent,
-  checked: CheckedOutgoing,
-  statistics: StatisticsCollector,
-  plan: CoursePlan,
-): Promise<void> {
-  const { inline, channels } = checked;
-  // They take longer to start than all that comes before their work.
-  const threads =
-    inline || plan.lowPriority
-      ? undefined
-      : new PrestartedWorkers(checked.worker('send'), channels, 'multifd channel');
-  try {
-    await migrate(
-      connections,
-      content,
-      checked,
-      statistics,
-      plan,
-      inline ? undefined : (threads ?? checked.worker('send')),
-    );
-  } finally {
-    await threads?.close();
-  }
-}
+export class OutgoingSession {
+  readonly #endpoint: OutgoingEndpoint;
+  readonly #content: OutgoingContent;
+  readonly #checked: CheckedOutgoing;
+  readonly #statistics: StatisticsCollector;
+  readonly #plan: RoundPlan;
+  /** With machine types before 8.1 the end of each section stands for the flush. */
+  readonly #perSection: boolean;
+  #threads: PrestartedWorkers | undefined;
+  #connection!: Connection;
+  #main!: MainChannel;
+  #returnPath: ReturnPath | undefined;
+  #pipeline!: SendPipeline;
+  /** Resolves when the connection of each channel stands. */
+  #connected!: Promise<void>;
+  /** The block of the last zero page of the main channel: the next one need not name it. */
+  #lastBlock: number | undefined;
+  #resizes = 0;
+  /** Resolves once the target has made room for what has grown. */
+  #followed: Promise<void> | undefined;
+  /** Everything is on its way. */
+  #streamed = false;
+  #overdue: ReturnType<typeof setTimeout> | undefined;
 
-/** @param module of the channels' workers; undefined: they run in this thread. */
-async function migrate(
-  connections: OutgoingEndpoint,
-  content: OutgoingContent,
-  checked: CheckedOutgoing,
-  statistics: StatisticsCollector,
-  plan: CoursePlan,
-  module: WorkerModule | PrestartedWorkers | undefined,
-): Promise<void> {
-  const { signal, compression, uuid, zlibLevel, zstdLevel, commitTimeout } = checked;
-  const connection = await connections.open('main', signal);
-  statistics.start();
-  const main = new MainChannel(connection, (bytes) => {
-    statistics.mainBytes += bytes;
-  });
-  const returnPath = checked.returnPath ? new ReturnPath(connection) : undefined;
-  // what the target says is not asked for, but must not fill up
-  if (returnPath === undefined) connection.drain();
-  try {
-    const { launcher, connected } = sendChannels(connections, checked.channels, module);
-    const pipeline = await SendPipeline.create({
-      content,
-      checked,
-      statistics,
-      plan,
+  constructor(
+    endpoint: OutgoingEndpoint,
+    content: OutgoingContent,
+    checked: CheckedOutgoing,
+    statistics: StatisticsCollector,
+    plan: RoundPlan,
+  ) {
+    this.#endpoint = endpoint;
+    this.#content = content;
+    this.#checked = checked;
+    this.#statistics = statistics;
+    this.#plan = plan;
+    this.#perSection = flushesPerSection(content.configuration.machine);
+  }
+
+  /** @throws MultifdError: the first thing that went wrong, at either end. */
+  async run(): Promise<void> {
+    this.#startThreads();
+    try {
+      await this.#connect();
+      await this.#launch();
+      await this.#migrate();
+    } finally {
+      this.#connection?.destroy();
+      await this.#threads?.close();
+    }
+  }
+
+  /** They take longer to start than all that comes before their work. */
+  #startThreads(): void {
+    const { inline, channels, worker } = this.#checked;
+    if (inline || this.#plan.lowPriority) return;
+    this.#threads = new PrestartedWorkers(worker('send'), channels, 'multifd channel');
+  }
+
+  async #connect(): Promise<void> {
+    const { signal, returnPath } = this.#checked;
+    trace('source', 'connect the main channel');
+    this.#connection = await this.#endpoint.open('main', signal);
+    this.#statistics.start();
+    this.#main = new MainChannel(this.#connection, (bytes) => {
+      this.#statistics.mainBytes += bytes;
+    });
+    if (returnPath) this.#returnPath = new ReturnPath(this.#connection);
+    // what the target says is not asked for, but must not fill up
+    else this.#connection.drain();
+  }
+
+  /** The channels, which connect once the engine has started, and what hands them their work. */
+  async #launch(): Promise<void> {
+    const { inline, channels, worker, uuid, compression, zlibLevel, zstdLevel } = this.#checked;
+    const { route } = this.#endpoint;
+    const module = inline ? undefined : (this.#threads ?? worker('send'));
+    const { launcher, connected } = sendChannels(this.#endpoint, channels, module);
+    this.#connected = connected;
+    this.#pipeline = await SendPipeline.create({
+      content: this.#content,
+      checked: this.#checked,
+      statistics: this.#statistics,
+      plan: this.#plan,
       launcher,
       writesBitmaps: false,
       channelData: (basics): SendChannelData & { route: OutgoingEndpoint['route'] } => ({
         ...basics,
-        route: connections.route,
+        route,
         uuid,
         compression,
         zlibLevel,
         zstdLevel,
-        sources: content.blocks.map(({ descriptor }) => descriptor),
+        sources: this.#content.blocks.map(({ descriptor }) => descriptor),
       }),
     });
-    const { engine } = pipeline;
-    let streamed = false;
+  }
+
+  async #migrate(): Promise<void> {
+    const { engine } = this.#pipeline;
     // What counts is what has moved: a target that says it is alive, and takes nothing, keeps
     // nobody waiting.
-    const watch = pipeline.watch(
-      () => statistics.progress + (streamed ? (returnPath?.messages ?? 0) : 0),
+    const watchdog = this.#pipeline.watch(
+      () => this.#statistics.progress + (this.#streamed ? (this.#returnPath?.messages ?? 0) : 0),
     );
-    let overdue: ReturnType<typeof setTimeout> | undefined;
+    const streaming = this.#stream();
     // A target that gives up says so, or just goes: either ends the migration at once.
-    const streaming = stream({
-      main,
-      returnPath,
-      connected,
-      pipeline,
-      content,
-      checked,
-      statistics,
-      plan,
-    }).then(() => {
-      streamed = true;
-      // Its signs of life say that it is at work on making all of it last, which may take it long,
-      // but not for ever: a guest may be standing still.
-      if (returnPath !== undefined)
-        overdue = setTimeout(() => engine.group.fail(notInTime(commitTimeout)), commitTimeout);
-    });
-    void returnPath?.verdict.then((error) => {
-      if (error === undefined) statistics.confirmed = true;
-      // it has said that it does not run
-      else if (error.code === 'ERR_REMOTE') statistics.confirmed = null;
-      if (error !== undefined) engine.group.fail(error);
-      else if (!streamed)
-        engine.group.fail(
-          new MultifdError(
-            'ERR_STREAM',
-            'the target said that it has everything before everything was sent',
-            { channel: 'main' },
-          ),
-        );
-    });
+    void this.#returnPath?.verdict.then((error) => this.#judge(error));
     try {
       await engine.group.race(streaming);
-      if (returnPath !== undefined) await engine.group.race(returnPath.verdict);
-      await engine.finish();
+      await this.#commit();
     } catch (thrown) {
-      const error = MultifdError.from(thrown);
-      await engine.abort(error);
-      // Once everything is on its way the target's word counts, not what becomes of the
-      // connections: if it says that it has everything, it runs it.
-      const done = streamed && (await returnPath?.hasEverything()) === true;
-      const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
-      connection.destroy();
-      await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
-      if (reason !== undefined) throw explained(reason, { checked, returnPath, statistics });
+      await this.#rollBack(MultifdError.from(thrown), streaming);
     } finally {
-      clearTimeout(overdue);
-      watch.stop();
+      clearTimeout(this.#overdue);
+      watchdog.stop();
     }
-  } finally {
-    connection.destroy();
+  }
+
+  async #stream(): Promise<void> {
+    await this.#start();
+    for await (const step of this.#plan.steps(this.#pipeline)) {
+      trace('source', step.kind);
+      await this.#do(step);
+    }
+    this.#streamed = true;
+    // Its signs of life say that it is at work on making all of it last, which may take it long,
+    // but not for ever: a guest may be standing still.
+    const { commitTimeout } = this.#checked;
+    if (this.#returnPath === undefined) return;
+    const fail = (): void => this.#pipeline.engine.group.fail(notInTime(commitTimeout));
+    this.#overdue = setTimeout(fail, commitTimeout);
+  }
+
+  async #start(): Promise<void> {
+    const { engine } = this.#pipeline;
+    const { configuration, blocks } = this.#content;
+    await this.#main.put(streamHeader(configuration));
+    if (this.#returnPath !== undefined) await this.#main.put(openReturnPath());
+    await this.#main.flush();
+    await engine.start(this.#plan);
+    await engine.group.race(this.#connected);
+    this.#statistics.setUp();
+    trace('source', () => `start: ${blocks.length} blocks`);
+    await this.#main.put(ramStart(blocks, this.#checked.pageSize), ...blocks.map(blockEntry));
+    // The target starts its channels with the block list, and stops them at the first flush. Before,
+    // it reads none of them: a connection that buffers nothing could take no SYNC.
+    await this.#main.flush();
+    await this.#sync();
+    await this.#endSection();
+  }
+
+  #do(step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'round':
+        return this.#round(step);
+      case 'resize':
+        return this.#resize(step);
+      case 'ready':
+        return this.#ready();
+      case 'last':
+        return this.#switchOver(step);
+    }
+  }
+
+  async #round({ work }: Extract<Step, { kind: 'round' }>): Promise<void> {
+    await this.#main.put(ramPart());
+    await work((block, offset) => {
+      const { id } = this.#content.blocks[block]!;
+      const record = zeroPage(block === this.#lastBlock ? undefined : id, offset);
+      this.#lastBlock = block;
+      this.#statistics.mainDuplicate++;
+      return this.#main.put(record);
+    });
+    await this.#sync();
+    await this.#endSection();
+  }
+
+  async #resize({ usedLengths }: Extract<Step, { kind: 'resize' }>): Promise<void> {
+    const { configuration, blocks } = this.#content;
+    if (this.#perSection)
+      throw new MultifdError(
+        'ERR_UNSUPPORTED',
+        `a target of machine type ${configuration.machine} can't be told that a block has grown`,
+      );
+    const grown = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
+    // No page is on its way since the last round's sync, and none before this one.
+    await this.#main.put(ramPart(), ramResize(grown, this.#checked.pageSize));
+    await this.#sync();
+    await this.#main.put(ramSectionEnd());
+    if (this.#returnPath !== undefined) {
+      this.#resizes++;
+      this.#followed = this.#returnPath.pong(this.#resizes);
+      await this.#main.put(ping(this.#resizes));
+    }
+    await this.#main.flush();
+    this.#statistics.blocks = grown;
+  }
+
+  async #ready(): Promise<void> {
+    await this.#main.flush();
+    if (this.#checked.switchoverAck) await this.#returnPath?.acknowledged;
+    if (this.#followed !== undefined) await this.#pipeline.engine.group.race(this.#followed);
+  }
+
+  /** The rest, which stands still: behind it the target has everything. */
+  async #switchOver({ work, deviceState }: Extract<Step, { kind: 'last' }>): Promise<void> {
+    await this.#main.put(ramEnd());
+    const state = async (): Promise<void> => this.#pipeline.sendDeviceState(deviceState());
+    await Promise.all([work(), state()]);
+    await this.#sync();
+    // Before the target gets what lets it say that it has everything.
+    await this.#content.verify?.();
+    await this.#main.put(ramSectionEnd(), this.#content.tail);
+    // From the last byte on the target may have everything, whatever becomes of its word.
+    if (this.#returnPath !== undefined) this.#statistics.confirmed = false;
+    await this.#main.end();
+  }
+
+  /** The target's word that it has everything in place. */
+  async #commit(): Promise<void> {
+    const { engine } = this.#pipeline;
+    trace('source', 'commit: wait for the target');
+    if (this.#returnPath !== undefined) await engine.group.race(this.#returnPath.verdict);
+    await engine.finish();
+    trace('source', 'completed');
+  }
+
+  /** @param error undefined: it says that it has everything. */
+  #judge(error: MultifdError | undefined): void {
+    const { group } = this.#pipeline.engine;
+    if (error === undefined) this.#statistics.confirmed = true;
+    // it has said that it does not run
+    else if (error.code === 'ERR_REMOTE') this.#statistics.confirmed = null;
+    if (error !== undefined) return group.fail(error);
+    void this.#plan.arrived?.();
+    if (this.#streamed) return;
+    group.fail(
+      new MultifdError(
+        'ERR_STREAM',
+        'the target said that it has everything before everything was sent',
+        { channel: 'main' },
+      ),
+    );
+  }
+
+  /** @throws the error, unless the target says all the same that it has everything. */
+  async #rollBack(error: MultifdError, streaming: Promise<void>): Promise<void> {
+    trace('source', () => `roll-back: ${error.code}: ${error.message}`);
+    await this.#pipeline.engine.abort(error);
+    // Once everything is on its way the target's word counts, not what becomes of the connections:
+    // if it says that it has everything, it runs it.
+    const returnPath = this.#returnPath;
+    const done = this.#streamed && (await returnPath?.hasEverything()) === true;
+    const reason = done ? undefined : ((await returnPath?.explain(error)) ?? error);
+    this.#connection.destroy();
+    await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
+    if (reason === undefined) return;
+    throw explained(reason, { checked: this.#checked, returnPath, statistics: this.#statistics });
+  }
+
+  /** Once in each section. */
+  async #sync(): Promise<void> {
+    await this.#pipeline.engine.sync();
+    if (!this.#perSection) await this.#main.put(flushWord());
+    this.#statistics.syncs++;
+  }
+
+  async #endSection(): Promise<void> {
+    await this.#main.put(ramSectionEnd());
+    await this.#main.flush();
   }
 }
 
@@ -210,112 +364,6 @@ function explained(
         'same: set the same number at both ends',
     );
   return error;
-}
-
-interface Streaming {
-  main: MainChannel;
-  returnPath: ReturnPath | undefined;
-  connected: Promise<void>;
-  pipeline: SendPipeline;
-  content: OutgoingContent;
-  checked: CheckedOutgoing;
-  statistics: StatisticsCollector;
-  plan: CoursePlan;
-}
-
-async function stream({
-  main,
-  returnPath,
-  connected,
-  pipeline,
-  content,
-  checked,
-  statistics,
-  plan,
-}: Streaming): Promise<void> {
-  const { engine } = pipeline;
-  const { blocks, usedLengths, configuration, tail } = content;
-  const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
-
-  const perSection = flushesPerSection(configuration.machine);
-  // Once in each section: with older machine types its end stands for the flush.
-  const sync = async (): Promise<void> => {
-    await engine.sync();
-    if (!perSection) await main.put(flushWord());
-    statistics.syncs++;
-  };
-  const endSection = async (): Promise<void> => {
-    await main.put(ramSectionEnd());
-    await main.flush();
-  };
-
-  await main.put(streamHeader(configuration));
-  if (returnPath !== undefined) await main.put(openReturnPath());
-  await main.flush();
-  await engine.start(plan);
-  await engine.group.race(connected);
-  statistics.setUp();
-  const course = await plan.begin(pipeline);
-  void returnPath?.verdict.then((error) => (error === undefined ? course.arrived?.() : undefined));
-
-  await main.put(ramStart(list, checked.pageSize), ...list.map(blockEntry));
-  // The target starts its channels with the block list, and stops them at the first flush. Before,
-  // it reads none of them: a carrier that buffers nothing could take no SYNC.
-  await main.flush();
-  await sync();
-  await endSection();
-
-  let last: number | undefined;
-  // Answered once the target has made room for what has grown.
-  let resizes = 0;
-  let followed: Promise<void> | undefined;
-  await course.rounds({
-    async round(work) {
-      await main.put(ramPart());
-      await work((block, offset) => {
-        const record = zeroPage(block === last ? undefined : blocks[block]!.id, offset);
-        last = block;
-        statistics.mainDuplicate++;
-        return main.put(record);
-      });
-      await sync();
-      await endSection();
-    },
-    async resize(lengths) {
-      if (perSection)
-        throw new MultifdError(
-          'ERR_UNSUPPORTED',
-          `a target of machine type ${configuration.machine} can't be told that a block has grown`,
-        );
-      const grown = blocks.map(({ id }, index) => ({ id, usedLength: lengths[index]! }));
-      // No page is on its way since the last round's sync, and none before this one.
-      await main.put(ramPart(), ramResize(grown, checked.pageSize));
-      await sync();
-      await main.put(ramSectionEnd());
-      if (returnPath !== undefined) {
-        resizes++;
-        followed = returnPath.pong(resizes);
-        await main.put(ping(resizes));
-      }
-      await main.flush();
-      statistics.blocks = grown;
-    },
-    async ready() {
-      await main.flush();
-      if (checked.switchoverAck) await returnPath?.acknowledged;
-      if (followed !== undefined) await engine.group.race(followed);
-    },
-  });
-
-  await main.put(ramEnd());
-  await course.last((states) => pipeline.sendDeviceState(states));
-  await sync();
-  // Before the target gets what lets it say that it has everything.
-  await content.verify?.();
-  await main.put(ramSectionEnd(), tail);
-  // From the last byte on the target may have everything, whatever becomes of its word.
-  if (returnPath !== undefined) statistics.confirmed = false;
-  await main.end();
 }
 
 /**

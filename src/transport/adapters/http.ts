@@ -1,5 +1,5 @@
 import { MultifdError } from '../../util/errors.ts';
-import { formatUri, type WebUri } from '../uri.ts';
+import { formatUri, type WebUri } from '../schemes.ts';
 import type { StreamPair } from '../stream-connection.ts';
 
 /**

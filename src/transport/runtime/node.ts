@@ -1,40 +1,33 @@
-import { type DialOptions, type Listener, type ListenOptions } from '../listener.ts';
+import type { Adapter, Adapters } from '../listener.ts';
 import { type WebSocketLike } from '../adapters/web-socket.ts';
 import type { Connection, Input, Output } from '../connection.ts';
 import { connectSocket } from '../sockets/connect.ts';
 import { type SocketFd } from '../sockets/descriptor.ts';
 import { listenForSockets } from '../sockets/listen.ts';
 import { SocketConnection } from '../sockets/socket-connection.ts';
-import { type ConnectionUri } from '../uri.ts';
+import type { ConnectionUri, WebUri } from '../schemes.ts';
 
 import { FdInput } from '../sockets/descriptor-input.ts';
 import { FdOutput } from '../sockets/descriptor-output.ts';
 
 export { loadClientTls, loadServerTls } from '../sockets/tls-credentials.ts';
 
-// What WebSockets and HTTP need takes a thread some 40 ms to load, each channel's anew: only who
-// uses them waits for that.
-const webDial = (): Promise<typeof import('../sockets/web-dial.ts')> =>
-  import('../sockets/web-dial.ts');
-const webListen = (): Promise<typeof import('../sockets/web-listen.ts')> =>
-  import('../sockets/web-listen.ts');
+const sockets: Adapter<Extract<ConnectionUri, { kind: 'tcp' | 'unix' }>> = {
+  dial: connectSocket,
+  listen: listenForSockets,
+};
 
 /**
- * One connection to whoever listens there.
- * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
+ * What WebSockets and HTTP need takes a thread some 40 ms to load, each channel's anew: only who
+ * uses them waits for that.
  */
-export async function dial(uri: ConnectionUri, options: DialOptions): Promise<Connection> {
-  return uri.kind === 'tcp' || uri.kind === 'unix'
-    ? connectSocket(uri, options)
-    : (await webDial()).dialWeb(uri, options);
-}
+const web: Adapter<WebUri> = {
+  dial: async (uri, options) => (await import('../sockets/web-dial.ts')).dialWeb(uri, options),
+  listen: async (uri, options) =>
+    (await import('../sockets/web-listen.ts')).listenForWeb(uri, options),
+};
 
-/** Listens. @throws MultifdError ERR_LISTEN. */
-export async function listen(uri: ConnectionUri, options: ListenOptions): Promise<Listener> {
-  return uri.kind === 'tcp' || uri.kind === 'unix'
-    ? listenForSockets(uri, options)
-    : (await webListen()).listenForWeb(uri, options);
-}
+export const ADAPTERS: Adapters = { tcp: sockets, unix: sockets, ws: web, http: web };
 
 /**
  * A connection's descriptor, for a thread of its own to read; undefined where there is none to

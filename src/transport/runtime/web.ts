@@ -1,38 +1,58 @@
 import type * as node from './node.ts';
+import { openWithin } from '../../util/deadline.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { METHOD, refusal, requestHeaders, requestPair } from '../adapters/http.ts';
 import { protocolsFor } from '../adapters/admission.ts';
 import { type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import { opened } from '../connection-like.ts';
-import { type DialOptions } from '../listener.ts';
+import { type Adapter, cancelledConnecting, type DialOptions } from '../listener.ts';
 import { type Connection } from '../connection.ts';
 import { StreamConnection } from '../stream-connection.ts';
-import { formatUri, type WebUri } from '../uri.ts';
+import { type ConnectionUri, formatUri, type WebUri } from '../schemes.ts';
 import { unsupported } from '../../util/runtime.ts';
 
 export const loadClientTls: typeof node.loadClientTls = async () =>
   unsupported('TLS credentials of our own');
 export const loadServerTls: typeof node.loadServerTls = async () =>
   unsupported('TLS credentials of our own');
-export const listen: typeof node.listen = async () => unsupported('ports to listen on');
 export const socketFdOf: typeof node.socketFdOf = () => undefined;
 export const acceptUpgrade: typeof node.acceptUpgrade = () => undefined;
 
-export const dial: typeof node.dial = (uri, options) => {
-  if (uri.kind === 'ws')
-    return within(uri, options, async (token) =>
-      webSocketLink(
-        new WebSocket(formatUri(uri), protocolsFor(token)) as unknown as WebSocketLike,
-        formatUri(uri),
-      ),
-    );
-  if (uri.kind === 'http' && options.toSource) return requestsEnd();
-  if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
-  return unsupported(uri.kind === 'tcp' ? 'TCP sockets' : 'Unix sockets');
+/** @param what the connections' kind, such as `TCP sockets`. */
+export const without = (what: string): Adapter<ConnectionUri> => ({
+  dial: () => unsupported(what),
+  listen: () => unsupported('ports to listen on'),
+});
+
+/** @param open gives a WebSocket's connection. */
+export const webSockets = (
+  open: (uri: WebUri, token: string | undefined) => Promise<Connection>,
+): Adapter<WebUri> => ({
+  dial: (uri, options) => openInTime(uri, options, (token) => open(uri, token)),
+  listen: () => unsupported('ports to listen on'),
+});
+
+export const http: Adapter<WebUri> = {
+  dial: (uri, options) =>
+    options.toSource
+      ? requestsEnd()
+      : openInTime(uri, options, async (token) => requestConnection(uri, token)),
+  listen: () => unsupported('ports to listen on'),
+};
+
+export const ADAPTERS: typeof node.ADAPTERS = {
+  tcp: without('TCP sockets'),
+  unix: without('Unix sockets'),
+  ws: webSockets(async (uri, token) => {
+    const at = formatUri(uri);
+    const socket = new WebSocket(at, protocolsFor(token)) as unknown as WebSocketLike;
+    return webSocketConnection(socket, at);
+  }),
+  http,
 };
 
 /** A page's request is sent before its response is read; workerd's ends with its response. */
-export function requestsEnd(): never {
+function requestsEnd(): never {
   throw new MultifdError(
     'ERR_UNSUPPORTED',
     "a request here does not go on behind the end of its response, as a target's would have " +
@@ -40,12 +60,15 @@ export function requestsEnd(): never {
   );
 }
 
-export async function webSocketLink(socket: WebSocketLike, peer: string): Promise<Connection> {
+export async function webSocketConnection(
+  socket: WebSocketLike,
+  peer: string,
+): Promise<Connection> {
   await opened(socket, peer);
   return new StreamConnection(webSocketPair(socket), peer);
 }
 
-export function requestLink(uri: WebUri, token: string | undefined): Connection {
+function requestConnection(uri: WebUri, token: string | undefined): Connection {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   // `duplex` is no part of the DOM's types yet; it is demanded for bodies that are streams.
   const unwanted = new AbortController();
@@ -77,46 +100,24 @@ export function requestLink(uri: WebUri, token: string | undefined): Connection 
 }
 
 /** @throws MultifdError ERR_TIMEOUT or ERR_CANCELLED. */
-export function within(
+function openInTime(
   uri: WebUri,
   { timeout, signal, channel, tls, token }: DialOptions,
   open: (token: string | undefined) => Promise<Connection>,
 ): Promise<Connection> {
   if (tls !== undefined) return unsupported('TLS credentials of our own');
-  return new Promise((resolve, reject) => {
-    let given = false;
-    const give = (act: () => void): void => {
-      given = true;
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      act();
-    };
-    const onAbort = (): void =>
-      give(() =>
-        reject(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel })),
-      );
-    const timer = setTimeout(
-      () =>
-        give(() =>
-          reject(
-            new MultifdError(
-              'ERR_TIMEOUT',
-              `${formatUri(uri)} did not answer within ${timeout / 1000} s`,
-              { channel },
-            ),
-          ),
-        ),
+  const why = `${formatUri(uri)} did not answer within ${timeout / 1000} s`;
+  return openWithin(
+    {
       timeout,
-    );
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) return onAbort();
-    open(token).then(
-      (connection) => (given ? connection.destroy() : give(() => resolve(connection))),
-      (error: unknown) => {
-        if (!given) give(() => reject(MultifdError.from(error, 'ERR_CONNECT', { channel })));
-      },
-    );
-  });
+      signal,
+      late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
+      cancelled: () => cancelledConnecting(channel),
+    },
+    () => open(token),
+    (connection) => connection.destroy(),
+    (error) => MultifdError.from(error, 'ERR_CONNECT', { channel }),
+  );
 }
 
 export const fdInput: typeof node.fdInput = () => unsupported('descriptors');

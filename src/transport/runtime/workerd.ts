@@ -1,15 +1,13 @@
 import { refusal } from '../adapters/http.ts';
 import { PROTOCOL } from '../adapters/admission.ts';
 import type { WebSocketLike } from '../adapters/web-socket.ts';
-import { formatUri } from '../uri.ts';
+import { formatUri } from '../schemes.ts';
 import type * as node from './node.ts';
-import { unsupported } from '../../util/runtime.ts';
-import { requestLink, requestsEnd, webSocketLink, within } from './web.ts';
+import { http, webSocketConnection, webSockets, without } from './web.ts';
 
 export {
   fdInput,
   fdOutput,
-  listen,
   loadClientTls,
   loadServerTls,
   socketFdOf,
@@ -19,12 +17,10 @@ export {
 type AcceptedSocket = WebSocketLike & { accept(): void };
 declare const WebSocketPair: new () => { 0: AcceptedSocket; 1: AcceptedSocket };
 
-export const dial: typeof node.dial = (uri, options) => {
-  if (uri.kind === 'http' && options.toSource) return requestsEnd();
-  if (uri.kind === 'http') return within(uri, options, async (token) => requestLink(uri, token));
-  if (uri.kind !== 'ws')
-    return unsupported(uri.kind === 'tcp' ? 'TCP sockets of our own' : 'Unix sockets');
-  return within(uri, options, async (token) => {
+export const ADAPTERS: typeof node.ADAPTERS = {
+  tcp: without('TCP sockets of our own'),
+  unix: without('Unix sockets'),
+  ws: webSockets(async (uri, token) => {
     // Only a request that asks for the upgrade itself can have headers.
     const url = formatUri({ ...uri, kind: 'http' });
     const headers = {
@@ -37,8 +33,9 @@ export const dial: typeof node.dial = (uri, options) => {
     };
     if (response.webSocket === null) throw refusal(uri, response.status);
     response.webSocket.accept();
-    return webSocketLink(response.webSocket, formatUri(uri));
-  });
+    return webSocketConnection(response.webSocket, formatUri(uri));
+  }),
+  http,
 };
 
 export const acceptUpgrade: typeof node.acceptUpgrade = (_, protocol) => {

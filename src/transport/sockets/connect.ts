@@ -1,8 +1,9 @@
 import { connect as netConnect, type Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
-import type { DialOptions } from '../listener.ts';
-import { formatUri, type ConnectionUri } from '../uri.ts';
-import { checkSocketPath } from '../sockets/socket-file.ts';
+import { attempt } from '../../util/deadline.ts';
+import { cancelledConnecting, type DialOptions } from '../listener.ts';
+import { formatUri, type ConnectionUri } from '../schemes.ts';
+import { checkSocketPath } from './socket-file.ts';
 import { SocketConnection } from './socket-connection.ts';
 import { breakOnError, explainTls, startTls } from './tls.ts';
 
@@ -22,60 +23,46 @@ export function connectSocket(
       return Promise.reject(new MultifdError('ERR_CONNECT', message, { channel, cause }));
     }
   }
-  return new Promise((resolve, reject) => {
+  let doing = 'answer';
+  const limits = {
+    timeout,
+    signal,
+    late: () =>
+      new MultifdError(
+        'ERR_TIMEOUT',
+        `${formatUri(uri)} did not ${doing} within ${timeout / 1000} s`,
+        { channel },
+      ),
+    cancelled: () => cancelledConnecting(channel),
+  };
+  return attempt(limits, ({ done, failed }) => {
     // allowHalfOpen: the end of what we send is no end of what the target says on the return path.
     const raw =
       uri.kind === 'tcp'
         ? netConnect({ host: uri.host || '127.0.0.1', port: uri.port, allowHalfOpen: true })
         : netConnect({ path: uri.path, allowHalfOpen: true });
-    let doing = 'answer';
-    const fail = (error: MultifdError): void => {
-      settle();
-      raw.destroy();
-      reject(error);
-    };
     const onError = (cause: Error): void =>
-      fail(
+      failed(
         new MultifdError(
           'ERR_CONNECT',
           `${formatUri(uri)} can't be reached: ${cause.message}; is the target listening?`,
           { channel, cause },
         ),
       );
-    const onAbort = (): void =>
-      fail(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel }));
-    const timer = setTimeout(
-      () =>
-        fail(
-          new MultifdError(
-            'ERR_TIMEOUT',
-            `${formatUri(uri)} did not ${doing} within ${timeout / 1000} s`,
-            { channel },
-          ),
-        ),
-      timeout,
-    );
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+    raw.on('error', onError);
+    const connected = (socket: Socket): void => {
       raw.off('error', onError);
+      done(new SocketConnection(socket));
     };
-    const done = (socket: Socket): void => {
-      settle();
-      resolve(new SocketConnection(socket));
-    };
-    raw.once('error', onError);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) return onAbort();
     raw.once('connect', () => {
       raw.setNoDelay(true);
-      if (tls === undefined) return done(raw);
+      if (tls === undefined) return connected(raw);
       doing = 'complete the TLS handshake';
       // From now on errors are those of the connection over it.
       raw.off('error', onError).on('error', () => {});
       const secure = startTls(raw, tls);
       const onTlsError = (cause: Error): void =>
-        fail(
+        failed(
           new MultifdError('ERR_TLS', `no TLS with ${formatUri(uri)}: ${explainTls(cause)}`, {
             channel,
             cause,
@@ -85,8 +72,9 @@ export function connectSocket(
       secure.once('secureConnect', () => {
         breakOnError(secure);
         secure.off('error', onTlsError);
-        done(secure);
+        connected(secure);
       });
     });
+    return () => raw.destroy();
   });
 }

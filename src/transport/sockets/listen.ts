@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { MultifdError } from '../../util/errors.ts';
 import type { Listener, ListenOptions } from '../listener.ts';
-import { formatUri, type ConnectionUri } from '../uri.ts';
+import { formatUri, type ConnectionUri } from '../schemes.ts';
 import { listenAtPath } from '../sockets/socket-file.ts';
 import { SocketConnection } from './socket-connection.ts';
 import { acceptTls } from './tls.ts';

@@ -5,9 +5,10 @@ import { MultifdError } from '../../util/errors.ts';
 import { METHOD, refusal, requestHeaders, requestPair } from '../adapters/http.ts';
 import { PROTOCOL } from '../adapters/admission.ts';
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
-import type { DialOptions } from '../listener.ts';
+import { attempt } from '../../util/deadline.ts';
+import { cancelledConnecting, type DialOptions } from '../listener.ts';
 import { StreamConnection } from '../stream-connection.ts';
-import { formatUri, type WebUri } from '../uri.ts';
+import { formatUri, type WebUri } from '../schemes.ts';
 import { clientContext, explainTls, isTlsError } from './tls.ts';
 import type { Readable, Writable } from 'node:stream';
 
@@ -23,42 +24,21 @@ export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamConnec
       'ERR_OPTION',
       'shared keys are for tcp: and unix:, wss: and https: have certificates',
     );
-  return new Promise((resolve, reject) => {
-    const { timeout, signal, channel } = options;
-    let cut = (): void => {};
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+  const { timeout, signal, channel } = options;
+  const why = `${formatUri(uri)} did not answer within ${timeout / 1000} s`;
+  const limits = {
+    timeout,
+    signal,
+    late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
+    cancelled: () => cancelledConnecting(channel),
+  };
+  return attempt<StreamConnection>(limits, ({ done, failed }) => {
+    const opening: Opening = {
+      done: (connection) => void done(connection),
+      failed: (cause) => failed(explained(uri, channel, cause)),
     };
-    const fail = (error: MultifdError): void => {
-      settle();
-      cut();
-      reject(error);
-    };
-    const onAbort = (): void =>
-      fail(new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel }));
-    const timer = setTimeout(
-      () =>
-        fail(
-          new MultifdError(
-            'ERR_TIMEOUT',
-            `${formatUri(uri)} did not answer within ${timeout / 1000} s`,
-            { channel },
-          ),
-        ),
-      timeout,
-    );
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) return onAbort();
-    const attempt: Attempt = {
-      done(connection) {
-        settle();
-        resolve(connection);
-      },
-      failed: (cause) => fail(explained(uri, channel, cause)),
-    };
-    cut =
-      uri.kind === 'ws' ? openWebSocket(uri, options, attempt) : openRequest(uri, options, attempt);
+    const open = uri.kind === 'ws' ? openWebSocket : openRequest;
+    return open(uri, options, opening);
   });
 }
 
@@ -76,7 +56,7 @@ function explained(uri: WebUri, channel: number | 'main', cause: Error): Multifd
   );
 }
 
-interface Attempt {
+interface Opening {
   done(connection: StreamConnection): void;
   failed(cause: Error): void;
 }
@@ -85,7 +65,7 @@ interface Attempt {
 function openWebSocket(
   uri: WebUri,
   { tls, token }: DialOptions,
-  { done, failed }: Attempt,
+  { done, failed }: Opening,
 ): () => void {
   const socket = new WebSocket(formatUri(uri), [PROTOCOL], {
     perMessageDeflate: false,
@@ -108,7 +88,7 @@ function openWebSocket(
 function openRequest(
   uri: WebUri,
   { tls, token }: DialOptions,
-  { done, failed }: Attempt,
+  { done, failed }: Opening,
 ): () => void {
   // Without keep-alive the end of the response would be the end of the request as well.
   const agent = uri.secure

@@ -19,7 +19,7 @@ import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-
 import type { Listener, ListenOptions } from '../listener.ts';
 import { CLOSE_MS } from '../connection.ts';
 import { StreamConnection } from '../stream-connection.ts';
-import { formatUri, type WebUri } from '../uri.ts';
+import { formatUri, type WebUri } from '../schemes.ts';
 import { listen } from './listen.ts';
 import { explainTls, notAuthorized, serverContext } from './tls.ts';
 import { webReadable, webWritable } from './web-dial.ts';

@@ -1,0 +1,39 @@
+import type { ImageSource } from '../../image/access/open.ts';
+import { imageBlock } from '../../image/mapped-ram/read-ahead.ts';
+import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
+import { MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { ContentBlock, OutgoingContent } from './content.ts';
+
+/**
+ * @throws MultifdError ERR_OPTION for another page size; and what openImage and readBitmap throw.
+ */
+export async function imageContent(
+  source: ImageSource,
+  options: ImageOptions,
+  pageSize: number,
+): Promise<OutgoingContent> {
+  const image = await openImage(source, options);
+  try {
+    if (image.pageSize !== pageSize)
+      throw new MultifdError(
+        'ERR_OPTION',
+        `the image has pages of ${image.pageSize} bytes: set the page size to that`,
+      );
+    const blocks: ContentBlock[] = [];
+    for (const block of image.blocks) {
+      const opened = imageBlock(image, block, await image.readBitmap(block));
+      blocks.push({ ...opened, usedLength: block.usedLength });
+    }
+    return {
+      configuration: withoutCapability(image.configuration, MAPPED_RAM),
+      blocks,
+      tail: await image.readTail(),
+      verify: () => image.verify(),
+      close: () => image.close(),
+    };
+  } catch (error) {
+    await image.close();
+    throw error;
+  }
+}
