@@ -1,5 +1,6 @@
 import {
   COMPRESSION,
+  type CoreExports,
   type CoreModules,
   decodeId,
   DEVICE_STATE as DEVICE_STATE_FIELDS,
@@ -17,14 +18,15 @@ import {
   REFUSAL,
   VERSION,
 } from '../core/index.ts';
-import { type Compression, createDecoder } from '../compression/index.ts';
+import { type Compression, createDecoder, type Decoder } from '../compression/index.ts';
 import type { ChannelContext, ReceiveProgram } from '../engine/program.ts';
-import { MultifdError } from '../util/errors.ts';
 import type { Input } from '../transport/connection.ts';
-import { BATCH_BYTES, Scratch } from '../blocks/areas.ts';
+import { Scratch } from '../blocks/areas.ts';
+import { PayloadInput, type Position, then } from './payload-input.ts';
 import { type ChannelBasics, Counter } from '../blocks/batcher.ts';
 import { PageTargets, type BlockTargetSpec } from '../blocks/page-targets.ts';
 import type { DeviceState } from '../blocks/payloads.ts';
+import { trace } from '../util/trace.ts';
 
 export interface ReceiveChannelData extends ChannelBasics {
   compression: Compression;
@@ -40,150 +42,187 @@ export type OpenInput = (onBytes: (bytes: number) => void) => Input;
 /**
  * A multifd channel, receiving end: reads packets, checks them, and puts their pages where they
  * belong.
+ * @param onClose called once the channel has closed.
  */
 export async function createReceiveChannel(
   context: ChannelContext<ReceiveChannelData>,
   openInput: OpenInput,
+  onClose: () => void = () => {},
 ): Promise<ReceiveProgram> {
-  const { id, arena, data, counters } = context;
-  const {
-    module,
-    pageSize,
-    areas,
-    compression,
-    targets: descriptors,
-    targetModules,
-    deviceStateLimit,
-  } = data;
-  const core = instantiateCoreSync(arena.handle.memory, module);
-  const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
-  const targets = new PageTargets(descriptors, {
-    core,
-    modules: targetModules,
-    scratch,
-    pageSize,
-    arena,
-    areas,
-  });
-  const decoder = await createDecoder(compression, context.ownThread);
-  const { payload, payloadOffset } = arena.channelSlot(id);
-  counters[Counter.BYTES] = INITIAL_LENGTH; // read by whoever accepted the connection
+  const { counters, data, ownThread } = context;
+  const decoder = await createDecoder(data.compression, ownThread);
+  counters[Counter.BYTES] = INITIAL_LENGTH; // read by the thread that accepted the connection
   const input = openInput((bytes) => {
     counters[Counter.BYTES]! += bytes;
   });
+  return new ReceiveChannel(context, input, decoder, onClose);
+}
 
-  const offsets = payloadOffset + BATCH_BYTES;
-  const packedAt = BATCH_BYTES + 8 * scratch.pages;
-  const headerBytes = ramHeaderLength(scratch.pages);
-  // Either header has at least this many bytes; the flags among them tell which it is.
-  const head = scratch.bytes(scratch.header, DEVICE_STATE_LENGTH);
-  const headRest = scratch.bytes(
-    scratch.header + DEVICE_STATE_LENGTH,
-    headerBytes - DEVICE_STATE_LENGTH,
-  );
+class ReceiveChannel implements ReceiveProgram {
+  readonly kind = 'receive';
+  readonly #context: ChannelContext<ReceiveChannelData>;
+  readonly #input: Input;
+  readonly #decoder: Decoder | undefined;
+  readonly #onClose: () => void;
+  readonly #core: CoreExports;
+  readonly #scratch: Scratch;
+  readonly #targets: PageTargets;
+  readonly #payload: PayloadInput;
+  readonly #position: Position;
+  /** Either header has at least this many bytes; the flags among them tell which it is. */
+  readonly #head: Uint8Array;
+  readonly #headRest: Uint8Array;
 
-  const place = (offset = input.offset): { channel: number; packet: number; offset: number } => ({
-    channel: id,
-    packet: counters[Counter.PACKETS]!,
-    offset,
-  });
-
-  function fill(views: readonly Uint8Array[]): void | Promise<void> {
-    return then(input.fill(views), demand);
+  constructor(
+    context: ChannelContext<ReceiveChannelData>,
+    input: Input,
+    decoder: Decoder | undefined,
+    onClose: () => void,
+  ) {
+    const { id, arena, counters, data } = context;
+    const { module, pageSize, areas, targets, targetModules } = data;
+    const core = instantiateCoreSync(arena.handle.memory, module);
+    const scratch = new Scratch(arena.buffer, context.scratch, pageSize);
+    const modules = targetModules;
+    this.#context = context;
+    this.#input = input;
+    this.#decoder = decoder;
+    this.#onClose = onClose;
+    this.#core = core;
+    this.#scratch = scratch;
+    this.#targets = new PageTargets(targets, { core, modules, scratch, pageSize, arena, areas });
+    this.#position = (offset = input.offset) => ({
+      channel: id,
+      packet: counters[Counter.PACKETS]!,
+      offset,
+    });
+    this.#payload = new PayloadInput({
+      core,
+      input,
+      decoder,
+      targets: this.#targets,
+      scratch,
+      pageSize,
+      slot: arena.channelSlot(id),
+      position: this.#position,
+      running: () => arena.running(),
+    });
+    const { header } = scratch;
+    const rest = ramHeaderLength(scratch.pages) - DEVICE_STATE_LENGTH;
+    this.#head = scratch.bytes(header, DEVICE_STATE_LENGTH);
+    this.#headRest = scratch.bytes(header + DEVICE_STATE_LENGTH, rest);
   }
 
-  function demand(filled: boolean): void {
-    if (!filled && arena.running())
-      throw new MultifdError(
-        'ERR_PEER_CLOSED',
-        'the source closed the connection in the middle of a packet',
-        place(),
-      );
+  open(): void {
+    trace(`target, channel ${this.#context.id}`, 'open');
+  }
+
+  async run(barrier: () => boolean | Promise<boolean>): Promise<void> {
+    const { counters } = this.#context;
+    const head = [this.#head];
+    for (;;) {
+      const at = this.#input.offset;
+      // Awaited only if need be, as with what is taken: a channel whose input blocks does without
+      // promises from one SYNC to the next.
+      const filled = this.#input.fill(head);
+      if (!(typeof filled === 'boolean' ? filled : await filled)) return;
+      const flagsSeen = this.#scratch.headerView.getUint32(RAM_FIELDS.flags);
+      const isDeviceState = (flagsSeen & FLAG_DEVICE_STATE) !== 0;
+      const packet = isDeviceState ? this.#takeDeviceState(at) : this.#takeRam(at);
+      const flags = typeof packet === 'number' ? packet : await packet;
+      counters[Counter.PACKETS]!++;
+      // A packet may bring pages along with its SYNC: they come before it.
+      if ((flags & FLAG_SYNC) !== 0 && !(await barrier())) return;
+    }
+  }
+
+  stop(): void {
+    this.#input.stop();
+  }
+
+  close(): void {
+    trace(`target, channel ${this.#context.id}`, 'close');
+    this.#decoder?.close();
+    this.#onClose();
   }
 
   /** @returns the packet's flags. */
-  async function takeDeviceState(at: number): Promise<number> {
-    const refusal = core.checkDeviceState(scratch.header, deviceStateLimit, scratch.info);
-    if (refusal !== 0) throw packetError(refusal, scratch.headerView, place(at));
-    const bytes = new Uint8Array(scratch.infoView.getUint32(DEVICE_STATE_INFO.payload, true));
-    const instanceId = scratch.infoView.getUint32(DEVICE_STATE_INFO.instanceId, true);
-    const name = head.slice(DEVICE_STATE_FIELDS.idstr, DEVICE_STATE_FIELDS.instanceId);
-    await fill([bytes]);
-    context.emit({ idstr: decodeId(name), instanceId, data: bytes } satisfies DeviceState);
+  async #takeDeviceState(at: number): Promise<number> {
+    const { header, headerView, info, infoView } = this.#scratch;
+    const { deviceStateLimit } = this.#context.data;
+    const refusal = this.#core.checkDeviceState(header, deviceStateLimit, info);
+    if (refusal !== 0) throw packetError(refusal, headerView, this.#position(at));
+    const bytes = new Uint8Array(infoView.getUint32(DEVICE_STATE_INFO.payload, true));
+    const instanceId = infoView.getUint32(DEVICE_STATE_INFO.instanceId, true);
+    const name = this.#head.slice(DEVICE_STATE_FIELDS.idstr, DEVICE_STATE_FIELDS.instanceId);
+    await this.#payload.fill([bytes]);
+    const idstr = decodeId(name);
+    this.#context.emit({ idstr, instanceId, data: bytes } satisfies DeviceState);
     return 0;
   }
 
   /** @returns the packet's flags. */
-  function takeRam(at: number): number | Promise<number> {
-    refuseOtherHeaders(at);
-    return then(fill([headRest]), () => takeRamBehindHeader(at));
+  #takeRam(at: number): number | Promise<number> {
+    this.#refuseOtherHeaders(at);
+    return then(this.#payload.fill([this.#headRest]), () => this.#takeRamBehindHeader(at));
   }
 
   /**
    * What has another header has another length of header, too: to wait for the rest of it could
    * take for ever.
    */
-  function refuseOtherHeaders(at: number): void {
-    const { headerView } = scratch;
+  #refuseOtherHeaders(at: number): void {
+    const { headerView, pages } = this.#scratch;
     if (headerView.getUint32(RAM_FIELDS.magic) !== MAGIC)
-      throw packetError(REFUSAL.magic, headerView, place(at));
+      throw packetError(REFUSAL.magic, headerView, this.#position(at));
     if (headerView.getUint32(RAM_FIELDS.version) !== VERSION)
-      throw packetError(REFUSAL.version, headerView, place(at));
+      throw packetError(REFUSAL.version, headerView, this.#position(at));
     const pagesAlloc = headerView.getUint32(RAM_FIELDS.pagesAlloc);
     // SYNC packets of QEMU 9 and later say 0.
-    if (pagesAlloc !== 0 && pagesAlloc !== scratch.pages)
-      throw packetError(REFUSAL.pagesAlloc, headerView, place(at));
+    if (pagesAlloc !== 0 && pagesAlloc !== pages)
+      throw packetError(REFUSAL.pagesAlloc, headerView, this.#position(at));
   }
 
-  function takeRamBehindHeader(at: number): number | Promise<number> {
-    const { infoView } = scratch;
-    const refusal = core.checkRam(
-      scratch.header,
-      scratch.pages,
-      pageSize,
-      COMPRESSION[compression],
+  #takeRamBehindHeader(at: number): number | Promise<number> {
+    const { header, headerView, info, infoView, pages } = this.#scratch;
+    const { arena, data } = this.#context;
+    const refusal = this.#core.checkRam(
+      header,
+      pages,
+      data.pageSize,
+      COMPRESSION[data.compression],
       arena.layout.shared,
-      areas.blockCount,
-      scratch.info,
-      offsets,
+      data.areas.blockCount,
+      info,
+      this.#payload.offsets,
     );
-    if (refusal !== 0)
-      throw packetError(
-        refusal,
-        scratch.headerView,
-        place(at),
-        infoView.getUint32(RAM_INFO.badPage, true),
-      );
+    if (refusal !== 0) {
+      const badPage = infoView.getUint32(RAM_INFO.badPage, true);
+      throw packetError(refusal, headerView, this.#position(at), badPage);
+    }
     const normal = infoView.getUint32(RAM_INFO.normal, true);
-    if (normal === 0) return clearPages();
-    return then(
-      takePages(
-        infoView.getUint32(RAM_INFO.block, true),
-        normal,
-        infoView.getUint32(RAM_INFO.payload, true),
-      ),
-      clearPages,
-    );
+    if (normal === 0) return this.#clearPages();
+    const block = infoView.getUint32(RAM_INFO.block, true);
+    const bytes = infoView.getUint32(RAM_INFO.payload, true);
+    return then(this.#payload.takePages(block, normal, bytes), () => this.#clearPages());
   }
 
   /** The packet's zero pages, which are behind the others in its list. */
-  function clearPages(): number | Promise<number> {
-    const { infoView } = scratch;
-    const zero = infoView.getUint32(RAM_INFO.zero, true);
-    if (zero === 0) return taken();
-    return then(
-      targets
-        .of(infoView.getUint32(RAM_INFO.block, true))
-        .zero({ offsets: offsets + 8 * infoView.getUint32(RAM_INFO.normal, true), count: zero }),
-      taken,
-    );
+  #clearPages(): number | Promise<number> {
+    const { infoView } = this.#scratch;
+    const count = infoView.getUint32(RAM_INFO.zero, true);
+    if (count === 0) return this.#taken();
+    const offsets = this.#payload.offsets + 8 * infoView.getUint32(RAM_INFO.normal, true);
+    const target = this.#targets.of(infoView.getUint32(RAM_INFO.block, true));
+    return then(target.zero({ offsets, count }), () => this.#taken());
   }
 
-  function taken(): number {
-    const { infoView } = scratch;
-    counters[Counter.NUMBERS] = Math.max(counters[Counter.NUMBERS]!, 1 + packetNumber());
+  #taken(): number {
+    const { infoView } = this.#scratch;
+    const { counters } = this.#context;
     const normal = infoView.getUint32(RAM_INFO.normal, true);
     const flags = infoView.getUint32(RAM_INFO.flags, true);
+    counters[Counter.NUMBERS] = Math.max(counters[Counter.NUMBERS]!, 1 + this.#packetNumber());
     counters[Counter.NORMAL]! += normal;
     counters[Counter.DUPLICATE]! += infoView.getUint32(RAM_INFO.zero, true);
     counters[Counter.MERGED] = normal > 0 && (flags & FLAG_SYNC) !== 0 ? 1 : 0;
@@ -191,118 +230,11 @@ export async function createReceiveChannel(
   }
 
   /** One number over all channels, from 0 on. */
-  function packetNumber(): number {
-    const { infoView } = scratch;
+  #packetNumber(): number {
+    const { infoView } = this.#scratch;
     return (
       infoView.getUint32(RAM_INFO.packetNum + 4, true) * 0x1_0000_0000 +
       infoView.getUint32(RAM_INFO.packetNum, true)
     );
   }
-
-  function takePages(block: number, count: number, bytes: number): void | Promise<void> {
-    const target = targets.of(block);
-    const { place } = target;
-    if (place !== undefined && (decoder === undefined || decoder.decodeInPlace !== undefined)) {
-      const views = runsInPlace(place, count);
-      const filled =
-        decoder === undefined
-          ? fillInPlace(views)
-          : unpack(bytes, (packed) => decoder.decodeInPlace!(packed, views));
-      return then(filled, () => target.markWritten?.({ offsets, count }));
-    }
-    const content = payload.subarray(0, count * pageSize);
-    const filled =
-      decoder === undefined
-        ? fill([content])
-        : unpack(bytes, (packed) => decoder.decode(packed, content));
-    return then(filled, () => target.write({ offsets, count }, [content]));
-  }
-
-  /**
-   * A source that sends pages while its blocks grow can have them moved under a read. Views of what
-   * was there before have no length then.
-   */
-  function fillInPlace(views: Uint8Array[]): void | Promise<void> {
-    const at = input.offset;
-    try {
-      const filled = fill(views);
-      if (filled !== undefined)
-        return filled.then(
-          () => demandUnmoved(views, at),
-          (thrown: unknown) => unlessMoved(views, at, thrown),
-        );
-    } catch (thrown) {
-      unlessMoved(views, at, thrown);
-    }
-    demandUnmoved(views, at);
-  }
-
-  function demandUnmoved(views: readonly Uint8Array[], at: number): void {
-    if (views[0]!.length === 0)
-      throw new MultifdError(
-        'ERR_STREAM',
-        'pages came between a block list and the flush behind it, while their block was ' +
-          'moved to grow',
-        place(at),
-      );
-  }
-
-  function unlessMoved(views: readonly Uint8Array[], at: number, thrown: unknown): never {
-    demandUnmoved(views, at);
-    throw thrown;
-  }
-
-  async function unpack(
-    bytes: number,
-    decode: (packed: Uint8Array) => Promise<void>,
-  ): Promise<void> {
-    const at = input.offset;
-    const packed = payload.subarray(packedAt, packedAt + bytes);
-    await fill([packed]);
-    try {
-      await decode(packed);
-    } catch (thrown) {
-      const error = MultifdError.from(thrown);
-      throw new MultifdError(error.code, error.message, { ...place(at), cause: thrown });
-    }
-  }
-
-  function runsInPlace(
-    placeRun: (offset: number, length: number) => Uint8Array,
-    count: number,
-  ): Uint8Array[] {
-    const runs = core.runs(offsets, count, pageSize, scratch.runs);
-    const views: Uint8Array[] = [];
-    for (let run = 0; run < runs; run++)
-      views.push(placeRun(scratch.runOffset(run), scratch.runBytes(run)));
-    return views;
-  }
-
-  return {
-    kind: 'receive',
-    open() {},
-    async run(barrier) {
-      for (;;) {
-        const at = input.offset;
-        // Awaited only if need be, as with what is taken: a channel whose input blocks does without
-        // promises from one SYNC to the next.
-        const filled = input.fill([head]);
-        if (!(typeof filled === 'boolean' ? filled : await filled)) return;
-        const isDeviceState =
-          (scratch.headerView.getUint32(RAM_FIELDS.flags) & FLAG_DEVICE_STATE) !== 0;
-        const packet = isDeviceState ? takeDeviceState(at) : takeRam(at);
-        const flags = typeof packet === 'number' ? packet : await packet;
-        counters[Counter.PACKETS]!++;
-        // A packet may bring pages along with its SYNC: they come before it.
-        if ((flags & FLAG_SYNC) !== 0 && !(await barrier())) return;
-      }
-    },
-    stop: () => input.stop(),
-    close: () => decoder?.close(),
-  };
-}
-
-/** Goes on with what a step has given: at once, where there was nothing to wait for. */
-function then<T, R>(step: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
-  return step instanceof Promise ? step.then(next) : next(step);
 }

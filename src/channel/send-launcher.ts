@@ -2,7 +2,7 @@ import { type Launcher, inlineLauncher, workerLauncher } from '../engine/launch.
 import type { ChannelContext } from '../engine/program.ts';
 import type { PrestartedWorkers } from '../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../engine/threads/thread.ts';
-import { join } from '../transport/pipe.ts';
+import { pipeBoth } from '../transport/pipe.ts';
 import { connectionOfPort, type PortData, portLauncher } from './relay.ts';
 import { createSendChannel, type OpenChannel, type SendChannelData } from './send.ts';
 import { dialRoute, type OutgoingEndpoint, type Route } from '../transport/endpoint.ts';
@@ -58,7 +58,7 @@ export function sendChannels(
     if (--missing === 0) resolve();
     if (cut.aborted) return connection.destroy();
     cut.addEventListener('abort', () => connection.destroy(), { once: true });
-    await join(posted, connection);
+    await pipeBoth(posted, connection);
   });
   return { launcher, connected };
 }

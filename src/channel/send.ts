@@ -1,3 +1,4 @@
+import { trace } from '../util/trace.ts';
 import { fdOutput } from '#sockets';
 import { totalLength } from '../util/bytes.ts';
 import {
@@ -144,6 +145,7 @@ export async function createSendChannel(
   return {
     kind: 'send',
     async open() {
+      trace(`source, channel ${id}`, 'connect');
       connection = await openChannel(stopping.signal);
       const onBytes = (bytes: number): void => void (counters[Counter.BYTES]! += bytes);
       output =

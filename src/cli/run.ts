@@ -84,7 +84,7 @@ export interface Surroundings {
 }
 
 /** Tells of connections that were refused or dropped. */
-export function reportStranger({ quiet }: OutputOptions): (why: string) => void {
+export function reportRejected({ quiet }: OutputOptions): (why: string) => void {
   return (why) => {
     if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
   };

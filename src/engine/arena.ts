@@ -161,7 +161,7 @@ export class Arena {
    * nothing follows it.
    * @returns whether this call was the one that moved it.
    */
-  leave(to: typeof State.ENDING | typeof State.FAILED): boolean {
+  enter(to: typeof State.ENDING | typeof State.FAILED): boolean {
     for (;;) {
       const state = this.state;
       if (state >= to) return false;

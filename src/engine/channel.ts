@@ -53,7 +53,7 @@ export function runChannel(
   const fail = (thrown: unknown): void => {
     // Of all channels only the first to fail reports: what follows in the others are consequences,
     // which must not arrive before their cause.
-    if (arena.leave(State.FAILED))
+    if (arena.enter(State.FAILED))
       report({
         kind: 'failed',
         error: MultifdError.from(thrown, 'ERR_ENGINE', { channel: id }).toRecord(),

@@ -146,7 +146,7 @@ export class ChannelGroup {
     if (this.error !== undefined) return;
     this.error = error;
     this.#resolveFailure(error);
-    this.arena.leave(State.FAILED);
+    this.arena.enter(State.FAILED);
     for (const channel of this.#channels) channel.stop();
     const overdue = setTimeout(() => {
       for (const channel of this.#channels) channel.kill();
@@ -156,7 +156,7 @@ export class ChannelGroup {
 
   /** Lets idle channels end. */
   end(): void {
-    if (this.arena.leave(State.ENDING)) for (const channel of this.#channels) channel.stop();
+    if (this.arena.enter(State.ENDING)) for (const channel of this.#channels) channel.stop();
   }
 
   /**

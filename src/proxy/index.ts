@@ -5,7 +5,7 @@ import { answering, givenObject, integer } from '../util/checks.ts';
 import { Watchdog } from '../migration/watchdog.ts';
 import { checkAdmission } from '../transport/adapters/admission.ts';
 import type { Listener } from '../transport/listener.ts';
-import { join } from '../transport/pipe.ts';
+import { pipeBoth } from '../transport/pipe.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 import { formatUri, hostOf, parseConnectionUri } from '../transport/schemes.ts';
@@ -115,7 +115,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     statistics.connections++;
     statistics.open++;
     const pair = [a, b] as const;
-    const work = join(a, b, (bytes) => void (statistics.transferred += bytes)).finally(() => {
+    const work = pipeBoth(a, b, (bytes) => void (statistics.transferred += bytes)).finally(() => {
       statistics.open--;
       pairs.delete(pair);
       atFrom.delete(a);

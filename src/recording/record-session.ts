@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { inTime } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
 import { writeFully } from '../image/index.ts';
 import {
@@ -122,7 +123,7 @@ export class RecordSession {
       this.#open(arrival);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
-      if (this.#isStranger(error)) {
+      if (this.#isRejected(error)) {
         arrival.connection.destroy();
         return this.#checked.onRejected(
           `dropped a connection from ${arrival.connection.peer}: ${error.message}`,
@@ -187,7 +188,7 @@ export class RecordSession {
   }
 
   /** Whether a connection that does not belong to it is nobody's fault. */
-  #isStranger(error: MultifdError): boolean {
+  #isRejected(error: MultifdError): boolean {
     return (
       error instanceof Rival ||
       performance.now() >= this.#openUntil ||
@@ -238,7 +239,7 @@ export class RecordSession {
     await this.#commit();
     // What else comes of a source that has heard that all is well is taken, but not waited for
     // without end.
-    await within(LATE_BYTES_MS, this.#drained());
+    await inTime(this.#drained(), LATE_BYTES_MS);
     await this.#settle();
   }
 
@@ -480,7 +481,7 @@ export class RecordSession {
   async #giveUp(error: MultifdError): Promise<void> {
     const { keep } = this.#checked;
     this.#first.fail(error);
-    if (keep && error.code !== 'ERR_CANCELLED') await within(LAST_BYTES_MS, this.#drained());
+    if (keep && error.code !== 'ERR_CANCELLED') await inTime(this.#drained(), LAST_BYTES_MS);
     for (const { input } of this.#connections.values()) input.stop();
     await this.#drained();
     const main = this.#connections.get('main');
@@ -501,14 +502,4 @@ export class RecordSession {
     for (const { connection } of this.#connections.values()) connection.destroy();
     for (const connection of this.#refused) connection.destroy();
   }
-}
-
-/** Waits for `work`, but no longer than that. */
-async function within(milliseconds: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }

@@ -60,16 +60,6 @@ export interface Connection {
  */
 export const CLOSE_MS = 1_000;
 
-/** Resolves when `work` has, or after {@link CLOSE_MS}. */
-export async function soon(work: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_MS);
-  });
-  await Promise.race([work, late]);
-  clearTimeout(timer);
-}
-
 /**
  * Reading a connection into memory that is there already. Two kinds with one contract: a socket's
  * stream, for any runtime, and a raw descriptor, for worker threads (see descriptor-input.ts).

@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts';
  * @returns resolves when both ways have ended, or either has broken; never rejects. Both are
  *   closed then.
  */
-export async function join(
+export async function pipeBoth(
   a: Connection,
   b: Connection,
   onBytes: (bytes: number) => void = () => {},
@@ -16,14 +16,14 @@ export async function join(
     broken(a),
     broken(b),
   ]);
-  await Promise.all([leave(a, b), leave(b, a)]);
+  await Promise.all([closeAfterEof(a, b), closeAfterEof(b, a)]);
 }
 
 /**
- * What has ended before it broke has said all it had to say: that is on its way to `to` still, and
- * is seen off.
+ * What has ended before it broke has said all it had to say: that is on its way to `to` still, which
+ * is flushed, then closed.
  */
-async function leave(from: Connection, to: Connection): Promise<void> {
+async function closeAfterEof(from: Connection, to: Connection): Promise<void> {
   if (from.ended) await to.finish();
   else to.destroy();
 }

@@ -1,6 +1,7 @@
 import { totalLength } from '../util/bytes.ts';
+import { inTime } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
-import { type Connection, soon } from './connection.ts';
+import { type Connection, CLOSE_MS } from './connection.ts';
 
 /**
  * A connection as a pair of WHATWG streams of bytes: what every carrier but a socket is made into.
@@ -122,19 +123,20 @@ export class StreamConnection implements Connection {
 
   async finish(): Promise<void> {
     await this.#close();
-    await soon(this.#drained());
+    await inTime(this.#drained(), CLOSE_MS);
     this.destroy();
   }
 
   async closeWith(message: Uint8Array): Promise<void> {
     if (!this.writable) return;
-    await soon(
+    await inTime(
       this.write([message], () => {})
         .then(() => this.#close())
         .catch(() => {}),
+      CLOSE_MS,
     );
     // Closed with something unread, a carrier may drop what is still on its way.
-    await soon(this.#drained());
+    await inTime(this.#drained(), CLOSE_MS);
   }
 
   destroy(): void {

@@ -13,15 +13,9 @@ serveChannel<ReceiveWorkerData>(async (context) => {
   if (descriptor !== undefined)
     return createReceiveChannel(context, (onBytes) => fdInput(descriptor, id, arena, onBytes));
   const connection = connectionOfPort(data);
-  const program = await createReceiveChannel(
+  return createReceiveChannel(
     context,
     (onBytes) => new ConnectionInput(connection, id, data.rest, INITIAL_LENGTH, onBytes),
+    () => connection.destroy(), // an open port would keep the thread
   );
-  return {
-    ...program,
-    async close(failed) {
-      await program.close(failed);
-      connection.destroy(); // an open port would keep the thread
-    },
-  };
 });

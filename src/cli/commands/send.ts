@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../../migration/outgoing/index.ts';
-import { reportStranger, runMigration } from '../run.ts';
+import { reportRejected, runMigration } from '../run.ts';
 import {
   addCommitTimeoutOption,
   addDeviceStateOption,
@@ -109,7 +109,7 @@ export function addSend(program: Command): void {
         const way = {
           uri,
           onListening: view.listening,
-          onRejected: reportStranger(options),
+          onRejected: reportRejected(options),
           ...(token !== undefined && { token }),
           ...(imageToken !== undefined && { imageToken }),
         };

@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
 import { totalLength } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { isNode } from '../../util/runtime.ts';
+import { features } from '../../util/runtime.ts';
 import type { Decoder, Encoder } from '../codec.ts';
 
 /**
@@ -71,7 +71,7 @@ class DirectCodec {
 
 /** Whether a stream of node:zlib is one whose inside is known. Those of Deno and Bun are others. */
 export function isDirect(stream: Transform): boolean {
-  if (!isNode()) return false;
+  if (!features().codecHandles) return false;
   const { _handle: handle, _writeState: state } = stream as unknown as Partial<Insides>;
   return (
     typeof handle?.writeSync === 'function' &&

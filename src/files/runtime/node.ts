@@ -1,6 +1,6 @@
 import { readSync, readv, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { isNode } from '../../util/runtime.ts';
+import { features } from '../../util/runtime.ts';
 import { behind } from '../../util/bytes.ts';
 import { becameShorter, ioFailure } from '../local-file.ts';
 
@@ -12,7 +12,7 @@ export { ifThere, type LocalFile, openFile, openRegular, readText } from '../loc
  * Whether a file's descriptor means the same file in every thread. Deno's are those of the thread
  * that opened it.
  */
-export const DESCRIPTORS_CROSS_THREADS = process.versions['deno'] === undefined;
+export const DESCRIPTORS_CROSS_THREADS = features().descriptorsCrossThreads;
 
 /** A file that is open to be read. */
 export interface ReadableFile {
@@ -39,7 +39,7 @@ export function readAt({ fd, name }: ReadableFile, into: Uint8Array, position: n
  * Whether the runtime has threads of its own that read files into any memory, so that none have to
  * be started for it. Node's are libuv's.
  */
-export const READS_ASIDE = isNode();
+export const READS_ASIDE = features().readsFilesAside;
 
 const readPieces = promisify(readv);
 

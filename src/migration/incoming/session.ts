@@ -1,4 +1,5 @@
 import { MultifdError } from '../../util/errors.ts';
+import { trace } from '../../util/trace.ts';
 import {
   ByteReader,
   Command,
@@ -46,8 +47,8 @@ export class IncomingSession {
    * Resolves when the channels are at work, and what the main channel said before that has been
    * done.
    */
-  #landed: Promise<void> | undefined;
-  #hasLanded = false;
+  #launched: Promise<void> | undefined;
+  #hasLaunched = false;
   /** What the main channel has said since its block list, while there were no channels. */
   readonly #ahead: ('sync' | { block: number; offset: number })[] = [];
   #hasReturnPath = false;
@@ -80,14 +81,17 @@ export class IncomingSession {
   async run(): Promise<void> {
     try {
       if (this.#sink.reachable && !this.#checked.inline) this.#startThreads();
+      trace('target', 'wait for a source');
       await this.#receive();
       await this.#commit();
       // Only now, with everything in place, does the source hear that it may let go.
       await this.#tell();
+      trace('target', 'completed');
     } catch (thrown) {
       this.#fail(MultifdError.from(thrown));
+      trace('target', () => `roll-back: ${this.#error?.code}: ${this.#error?.message}`);
       // Nobody may touch the sink any more once it is discarded.
-      await this.#landed?.catch(() => {});
+      await this.#launched?.catch(() => {});
       await this.#pipeline?.receivers.group.join();
       await this.#closeWith();
       await this.#sink.discard();
@@ -135,7 +139,7 @@ export class IncomingSession {
     void this.#connections.failure.then((error) => this.#fail(error));
     try {
       await this.#parse(await this.#connections.main);
-      await this.#landed;
+      await this.#launched;
       // A second source, or one with more channels than agreed, has opened them by now: let what
       // has arrived be seen.
       await turn();
@@ -216,25 +220,32 @@ export class IncomingSession {
     return Promise.race([work, this.#failed]);
   }
 
+  /** Makes everything last, and starts what is to run. Until it has, the source is at work still. */
   async #commit(): Promise<void> {
-    const pipeline = this.#pipeline!;
-    const { signal } = this.#checked;
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
-    const cancel = (): void =>
-      this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
     try {
-      const committed = Promise.resolve(
-        this.#sink.commit({ deviceState: pipeline.deviceState, bitmaps: pipeline.bitmaps() }),
-      );
-      if (this.#sink.leavable) {
-        signal.addEventListener('abort', cancel);
-        if (signal.aborted) cancel();
-        await this.#unlessFailed(committed);
-        signal.removeEventListener('abort', cancel);
-      } else await committed;
+      trace('target', 'commit');
+      await this.#commitSink();
       if (this.#sink.start !== undefined) await this.#start(this.#sink);
     } finally {
       clearInterval(alive);
+    }
+  }
+
+  async #commitSink(): Promise<void> {
+    const pipeline = this.#pipeline!;
+    const committed = Promise.resolve(
+      this.#sink.commit({ deviceState: pipeline.deviceState, bitmaps: pipeline.bitmaps() }),
+    );
+    if (!this.#sink.leavable) return committed;
+    const { signal } = this.#checked;
+    const cancel = (): void =>
+      this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+    signal.addEventListener('abort', cancel);
+    try {
+      if (signal.aborted) cancel();
+      await this.#unlessFailed(committed);
+    } finally {
       signal.removeEventListener('abort', cancel);
     }
   }
@@ -286,7 +297,10 @@ export class IncomingSession {
 
   #handler(): MainStreamHandler {
     return {
-      configuration: (configuration) => this.#sink.configuration(configuration),
+      configuration: (configuration) => {
+        trace('target', () => `configuration: machine ${configuration.machine}`);
+        return this.#sink.configuration(configuration);
+      },
       command: ({ command, data }) => {
         if (command === Command.OPEN_RETURN_PATH) {
           this.#hasReturnPath = true;
@@ -301,47 +315,49 @@ export class IncomingSession {
           });
       },
       blocks: async (blocks) => {
-        this.#landed = this.#land(blocks);
-        this.#landed.catch((thrown: unknown) => this.#fail(MultifdError.from(thrown)));
+        trace('target', () => `start: ${blocks.length} blocks`);
+        this.#launched = this.#launch(blocks);
+        this.#launched.catch((thrown: unknown) => this.#fail(MultifdError.from(thrown)));
         // What comes next may tell why channels are missing.
-        if (this.#allChannels) await this.#landed;
+        if (this.#allChannels) await this.#launched;
       },
       resize: async (blocks) => {
-        await this.#landed;
+        trace('target', 'resize');
+        await this.#launched;
         await this.#unlessFailed(this.#pipeline!.resize(blocks, this.#sink));
         if (this.#error !== undefined) throw this.#error;
         this.#statistics.blocks = [...blocks];
       },
       zeroPage: (block, offset) => {
         this.#statistics.mainDuplicate++;
-        if (this.#hasLanded) return this.#pipeline!.zeroPage(block, offset);
+        if (this.#hasLaunched) return this.#pipeline!.zeroPage(block, offset);
         if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push({ block, offset });
-        return this.#landed!.then(() => this.#pipeline!.zeroPage(block, offset));
+        return this.#launched!.then(() => this.#pipeline!.zeroPage(block, offset));
       },
       page: (block, offset, bytes) => {
         this.#statistics.mainNormal++;
-        if (this.#hasLanded) return this.#pipeline!.page(block, offset, bytes);
+        if (this.#hasLaunched) return this.#pipeline!.page(block, offset, bytes);
         if (this.#connections.present === 0) this.#connections.expectSoon(true);
-        return this.#landed!.then(() => this.#pipeline!.page(block, offset, bytes));
+        return this.#launched!.then(() => this.#pipeline!.page(block, offset, bytes));
       },
       flush: async () => {
         if (!this.#allChannels) this.#connections.expectSoon(false);
-        await this.#landed;
+        await this.#launched;
         await this.#sync();
       },
       endOfSection: async (_, syncMode) => {
         if (syncMode === 'per-round') return;
-        if (!this.#hasLanded && !this.#ahead.includes('sync')) {
+        if (!this.#hasLaunched && !this.#ahead.includes('sync')) {
           // A source without multifd ends its section like this as well: its first page shows the
           // difference.
           if (!this.#allChannels) this.#connections.expectSoon(false);
           return void this.#ahead.push('sync');
         }
-        await this.#landed;
+        await this.#launched;
         await this.#sync();
       },
       tail: async (chunk) => {
-        await this.#landed;
+        await this.#launched;
         await this.#sink.tail(chunk);
       },
     };
@@ -352,7 +368,7 @@ export class IncomingSession {
   }
 
   /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
-  async #land(blocks: readonly RamBlock[]): Promise<void> {
+  async #launch(blocks: readonly RamBlock[]): Promise<void> {
     const connections = await this.#connections.channels;
     const pipeline = await this.#unlessFailed(
       ReceivePipeline.create(
@@ -372,15 +388,17 @@ export class IncomingSession {
     void pipeline.receivers.group.failure.then((error) => this.#fail(error));
     await pipeline.start();
     this.#statistics.setUp();
+    trace('target', 'the channels are at work');
     for (const said of this.#ahead) {
       if (said === 'sync') await this.#sync();
       else await pipeline.zeroPage(said.block, said.offset);
     }
     this.#ahead.length = 0;
-    this.#hasLanded = true;
+    this.#hasLaunched = true;
   }
 
   async #sync(): Promise<void> {
+    trace('target', () => `sync ${this.#statistics.syncs}`);
     await this.#pipeline!.receivers.sync();
     if (this.#statistics.syncs++ === 0) this.#connections.synced();
   }

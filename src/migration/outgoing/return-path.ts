@@ -1,3 +1,4 @@
+import { inTime, LATE } from '../../util/deadline.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { ByteReader, readReturnMessage } from '../../stream/index.ts';
 import { ConnectionInput } from '../../transport/connection-io.ts';
@@ -61,25 +62,15 @@ export class ReturnPath {
    */
   async explain(seen: MultifdError): Promise<MultifdError> {
     if (seen.code !== 'ERR_PEER_CLOSED' && seen.code !== 'ERR_TLS') return seen;
-    const verdict = await this.#soon();
-    return verdict !== 'late' && (verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS')
+    const verdict = await inTime(this.verdict, VERDICT_MS);
+    return verdict !== LATE && (verdict?.code === 'ERR_REMOTE' || verdict?.code === 'ERR_TLS')
       ? verdict
       : seen;
   }
 
   /** Whether the target says soon that it has everything. */
   async hasEverything(): Promise<boolean> {
-    return (await this.#soon()) === undefined;
-  }
-
-  async #soon(): Promise<MultifdError | undefined | 'late'> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(resolve, VERDICT_MS, 'late');
-    });
-    const verdict = await Promise.race([this.verdict, late]);
-    clearTimeout(timer);
-    return verdict;
+    return (await inTime(this.verdict, VERDICT_MS)) === undefined;
   }
 
   async #read(): Promise<MultifdError | undefined> {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { concat } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { isNode } from '../../util/runtime.ts';
+import { features } from '../../util/runtime.ts';
 
 /**
  * The fast way in on Node: a worker reads a connection's descriptor with readv(2), straight to
@@ -75,7 +75,8 @@ export function writableFd(socket: Socket): number | undefined {
 function handleOf(socket: Socket): (SocketHandle & { fd: number }) | undefined {
   // The bytes of a TLS connection are of use to nobody but its own stream, which has its keys.
   // Bun's descriptors stay silent; Deno's are numbers of its own.
-  if ('encrypted' in socket || !isNode() || process.platform === 'win32') return undefined;
+  if ('encrypted' in socket || !features().socketDescriptors || process.platform === 'win32')
+    return undefined;
   const handle = (socket as Socket & { _handle?: SocketHandle | null })._handle;
   return typeof handle?.fd === 'number' && handle.fd >= 0
     ? (handle as SocketHandle & { fd: number })

@@ -1,6 +1,7 @@
 import { type BigIntStats, linkSync, lstatSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { basename, dirname, join } from 'node:path';
+import { features } from '../../util/runtime.ts';
 
 /**
  * A socket that listens has a name in the file system. Node, Deno and Bun remove that name when
@@ -173,7 +174,7 @@ async function probe(path: string): Promise<string> {
     });
     socket.once('error', (error) => resolve(codeOf(error) ?? error.message));
   });
-  if (answer !== 'ECONNREFUSED' || process.versions['bun'] === undefined) return answer;
+  if (answer !== 'ECONNREFUSED' || features().namesSocketErrors) return answer;
   // Bun's sockets say so for all of these; its fetch tells them apart.
   return fetch('http://localhost/', { unix: path } as RequestInit).then(
     () => 'somebody listens',
