@@ -5,6 +5,7 @@ import { MultifdError } from '../../util/errors.ts';
 import {
   blockEntry,
   flushWord,
+  machineRules,
   openReturnPath,
   ping,
   ramEnd,
@@ -237,7 +238,7 @@ async function stream({
   const { blocks, usedLengths, configuration, tail } = content;
   const list = blocks.map(({ id }, index) => ({ id, usedLength: usedLengths[index]! }));
 
-  const perSection = flushesPerSection(configuration.machine);
+  const perSection = machineRules(configuration.machine).syncMode === 'per-section';
   // Once in each section: with older machine types its end stands for the flush.
   const sync = async (): Promise<void> => {
     await engine.sync();
@@ -316,14 +317,4 @@ async function stream({
   // From the last byte on the target may have everything, whatever becomes of its word.
   if (returnPath !== undefined) statistics.confirmed = false;
   await main.end();
-}
-
-/**
- * Whether a target of this machine type expects a sync at the end of each section, and no
- * MULTIFD_FLUSH: those before 8.1, whose names end in their version (QEMU's machine property
- * multifd-flush-after-each-section).
- */
-function flushesPerSection(machine: string): boolean {
-  const version = /-(\d+)\.(\d+)$/.exec(machine);
-  return version !== null && Number(version[1]) * 1000 + Number(version[2]) < 8001;
 }
