@@ -10,7 +10,7 @@ import {
 import { layOutShared, type SharedAreas } from '../../blocks/areas.ts';
 import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
 import type { OutgoingOptions } from './options.ts';
-import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
+import { type ImageOptions, openImage } from '../../image/formats.ts';
 import type { ImageSource } from '../../image/access/open.ts';
 import { imageBlock } from '../../image/mapped-ram/read-ahead.ts';
 
@@ -42,8 +42,6 @@ export async function openContent(
   if (options.image === undefined) return blocksContent(options, pageSize);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
-  // Images are read by those who have some.
-  const { imageContent } = await import('./content.ts');
   const given = {
     ...(token !== undefined && { token }),
     ...(maxDeviceState !== undefined && { maxDeviceState }),
