@@ -1,4 +1,5 @@
 /** A batch: the pages of one packet, as a list of u64 byte offsets into their block. */
+import { Run } from '../src/core/packet-layout';
 import { maskBit } from './bytes';
 import { isZero } from './pages';
 
@@ -112,9 +113,9 @@ export function runs(offsets: usize, count: u32, pageSize: u32, out: usize): u32
   let found: u32 = 0;
   for (let i: u32 = 0; i < count; found++) {
     const length = runLength(offsets, i, count, pageSize);
-    store<f64>(out, <f64>load<u64>(offsets + (i << 3)));
-    store<f64>(out + 8, <f64>(<u64>length * pageSize));
-    out += 16;
+    store<f64>(out, <f64>load<u64>(offsets + (i << 3)), Run.offset);
+    store<f64>(out, <f64>(<u64>length * pageSize), Run.bytes);
+    out += Run.length;
     i += length;
   }
   return found;

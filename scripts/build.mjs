@@ -96,7 +96,7 @@ const LIBRARY = ['src', 'assembly', 'package.json', 'package-lock.json', 'tsconf
 /** `after`: what has to be built before, in the same run. `asked`: built only when it is named. */
 const TARGETS = {
   core: {
-    inputs: ['assembly', 'asconfig.json', 'package-lock.json'],
+    inputs: ['assembly', 'src/core/packet-layout.ts', 'asconfig.json', 'package-lock.json'],
     build: (out) =>
       Promise.all(
         ['shared', 'plain'].map((target) =>

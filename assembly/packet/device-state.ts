@@ -11,21 +11,25 @@
  * ```
  */
 import { loadBe32, storeBe32 } from '../bytes';
-import { FLAG_DEVICE_STATE, ID_BYTES, MAGIC, Prefix, Refusal, VERSION } from '../layout';
+import {
+  DeviceStateField,
+  DeviceStateInfo,
+  FLAG_DEVICE_STATE,
+  ID_LENGTH,
+  MAGIC,
+  Refusal,
+  VERSION,
+} from '../../src/core/packet-layout';
 import { idLength } from './id';
-
-const IDSTR_AT: usize = 12;
-const INSTANCE_AT: usize = 268;
-const PAYLOAD_AT: usize = 272;
 
 /** Fills the 276 bytes at `dst`; `idstr` points to 256 bytes, NUL-padded. */
 export function fillDeviceState(dst: usize, idstr: usize, instanceId: u32, payload: u32): void {
-  storeBe32(dst, MAGIC, Prefix.magic);
-  storeBe32(dst, VERSION, Prefix.version);
-  storeBe32(dst, FLAG_DEVICE_STATE, Prefix.flags);
-  memory.copy(dst + IDSTR_AT, idstr, ID_BYTES);
-  storeBe32(dst, instanceId, INSTANCE_AT);
-  storeBe32(dst, payload, PAYLOAD_AT);
+  storeBe32(dst, MAGIC, DeviceStateField.magic);
+  storeBe32(dst, VERSION, DeviceStateField.version);
+  storeBe32(dst, FLAG_DEVICE_STATE, DeviceStateField.flags);
+  memory.copy(dst + DeviceStateField.idstr, idstr, ID_LENGTH);
+  storeBe32(dst, instanceId, DeviceStateField.instanceId);
+  storeBe32(dst, payload, DeviceStateField.nextPacketSize);
 }
 
 /**
@@ -39,14 +43,14 @@ export function fillDeviceState(dst: usize, idstr: usize, instanceId: u32, paylo
  * ```
  */
 export function checkDeviceState(src: usize, limit: u32, out: usize): i32 {
-  if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
-  if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;
-  if (loadBe32(src, Prefix.flags) != FLAG_DEVICE_STATE) return Refusal.deviceFlags;
-  const length = idLength(src + IDSTR_AT);
-  if (length == 0 || length == ID_BYTES) return Refusal.deviceIdstr;
-  const payload = loadBe32(src, PAYLOAD_AT);
+  if (loadBe32(src, DeviceStateField.magic) != MAGIC) return Refusal.magic;
+  if (loadBe32(src, DeviceStateField.version) != VERSION) return Refusal.version;
+  if (loadBe32(src, DeviceStateField.flags) != FLAG_DEVICE_STATE) return Refusal.deviceFlags;
+  const length = idLength(src + DeviceStateField.idstr);
+  if (length == 0 || length == ID_LENGTH) return Refusal.deviceIdstr;
+  const payload = loadBe32(src, DeviceStateField.nextPacketSize);
   if (payload == 0 || payload > limit) return Refusal.devicePayload;
-  store<u32>(out, loadBe32(src, INSTANCE_AT));
-  store<u32>(out, payload, 4);
+  store<u32>(out, loadBe32(src, DeviceStateField.instanceId), DeviceStateInfo.instanceId);
+  store<u32>(out, payload, DeviceStateInfo.payload);
   return Refusal.none;
 }

@@ -10,19 +10,21 @@
  * ```
  */
 import { loadBe32, storeBe32 } from '../bytes';
-import { MAGIC, Prefix, Refusal, VERSION } from '../layout';
-
-const INITIAL_BYTES: usize = 64;
-const UUID_AT: usize = 8;
-const ID_AT: usize = 24;
+import {
+  INITIAL_LENGTH,
+  InitialField,
+  MAGIC,
+  Refusal,
+  VERSION,
+} from '../../src/core/packet-layout';
 
 /** Fills the 64 bytes at `dst`; `uuid` points to 16 bytes. */
 export function fillInitial(dst: usize, uuid: usize, id: u8): void {
-  memory.fill(dst, 0, INITIAL_BYTES);
-  storeBe32(dst, MAGIC, Prefix.magic);
-  storeBe32(dst, VERSION, Prefix.version);
-  v128.store(dst + UUID_AT, v128.load(uuid));
-  store<u8>(dst + ID_AT, id);
+  memory.fill(dst, 0, INITIAL_LENGTH);
+  storeBe32(dst, MAGIC, InitialField.magic);
+  storeBe32(dst, VERSION, InitialField.version);
+  v128.store(dst + InitialField.uuid, v128.load(uuid));
+  store<u8>(dst + InitialField.id, id);
 }
 
 /**
@@ -30,9 +32,9 @@ export function fillInitial(dst: usize, uuid: usize, id: u8): void {
  * are not looked at.
  */
 export function checkInitial(src: usize, uuid: usize, channels: u32): i32 {
-  if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
-  if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;
-  if (v128.any_true(v128.xor(v128.load(src + UUID_AT), v128.load(uuid)))) return Refusal.uuid;
-  if (<u32>load<u8>(src + ID_AT) >= channels) return Refusal.channelId;
+  if (loadBe32(src, InitialField.magic) != MAGIC) return Refusal.magic;
+  if (loadBe32(src, InitialField.version) != VERSION) return Refusal.version;
+  if (v128.any_true(v128.xor(v128.load(src + InitialField.uuid), v128.load(uuid)))) return Refusal.uuid;
+  if (<u32>load<u8>(src + InitialField.id) >= channels) return Refusal.channelId;
   return Refusal.none;
 }

@@ -18,40 +18,25 @@
  */
 import { copySwapped64, loadBe32, loadBe64, storeBe32, storeBe64 } from '../bytes';
 import {
+  BlockEntry,
   COMPRESSION_MASK,
   COMPRESSION_SHIFT,
   FLAG_DEVICE_STATE,
-  ID_BYTES,
+  GROWTH_MARGIN,
+  GROWTH_PART,
+  ID_LENGTH,
   KNOWN_FLAGS,
   MAGIC,
-  Prefix,
+  NO_BLOCK,
+  RamField,
+  RamInfo,
   Refusal,
   VERSION,
-} from '../layout';
+} from '../../src/core/packet-layout';
 import { idLength } from './id';
 
-const PAGES_ALLOC_AT: usize = 12;
-const NORMAL_AT: usize = 16;
-const PAYLOAD_AT: usize = 20;
-const PACKET_NUM_AT: usize = 24;
-const ZERO_AT: usize = 32;
 const UNUSED_AT: usize = 36;
 const UNUSED_BYTES: usize = 28;
-const RAMBLOCK_AT: usize = 64;
-const OFFSETS_AT: usize = 320;
-
-/**
- * An entry of the block table: id (256 bytes, NUL-padded), used length (u64, native order), 8 bytes
- * reserved.
- */
-const BLOCK_ENTRY_BYTES: u32 = 272;
-const USED_LENGTH_AT: usize = 256;
-
-/** The block index of a packet without pages. */
-const NO_BLOCK: u32 = 0xffffffff;
-
-/** Where `checkRam` writes the index of the page it refused. */
-const OUT_BAD_PAGE_AT: usize = 20;
 
 /**
  * Fills the header at `dst` and takes its packet_num from the counter (u64, aligned). `offsets`
@@ -69,20 +54,20 @@ export function fillRam(
   blockId: usize,
   offsets: usize,
 ): void {
-  storeBe32(dst, MAGIC, Prefix.magic);
-  storeBe32(dst, VERSION, Prefix.version);
-  storeBe32(dst, flags, Prefix.flags);
-  storeBe32(dst, pagesAlloc, PAGES_ALLOC_AT);
-  storeBe32(dst, normal, NORMAL_AT);
-  storeBe32(dst, payload, PAYLOAD_AT);
-  storeBe64(dst, takeNumber(counter), PACKET_NUM_AT);
-  storeBe32(dst, zero, ZERO_AT);
+  storeBe32(dst, MAGIC, RamField.magic);
+  storeBe32(dst, VERSION, RamField.version);
+  storeBe32(dst, flags, RamField.flags);
+  storeBe32(dst, pagesAlloc, RamField.pagesAlloc);
+  storeBe32(dst, normal, RamField.normalPages);
+  storeBe32(dst, payload, RamField.nextPacketSize);
+  storeBe64(dst, takeNumber(counter), RamField.packetNum);
+  storeBe32(dst, zero, RamField.zeroPages);
   memory.fill(dst + UNUSED_AT, 0, UNUSED_BYTES);
-  if (blockId) memory.copy(dst + RAMBLOCK_AT, blockId, ID_BYTES);
-  else memory.fill(dst + RAMBLOCK_AT, 0, ID_BYTES);
+  if (blockId) memory.copy(dst + RamField.ramblock, blockId, ID_LENGTH);
+  else memory.fill(dst + RamField.ramblock, 0, ID_LENGTH);
   const pages = normal + zero;
-  copySwapped64(dst + OFFSETS_AT, offsets, pages);
-  memory.fill(dst + OFFSETS_AT + (pages << 3), 0, (pagesAlloc - pages) << 3);
+  copySwapped64(dst + RamField.offset, offsets, pages);
+  memory.fill(dst + RamField.offset + (pages << 3), 0, (pagesAlloc - pages) << 3);
 }
 
 function takeNumber(counter: usize): u64 {
@@ -123,31 +108,31 @@ export function checkRam(
   out: usize,
   offsets: usize,
 ): i32 {
-  if (loadBe32(src, Prefix.magic) != MAGIC) return Refusal.magic;
-  if (loadBe32(src, Prefix.version) != VERSION) return Refusal.version;
-  const flags = loadBe32(src, Prefix.flags);
+  if (loadBe32(src, RamField.magic) != MAGIC) return Refusal.magic;
+  if (loadBe32(src, RamField.version) != VERSION) return Refusal.version;
+  const flags = loadBe32(src, RamField.flags);
   if (flags & (~KNOWN_FLAGS | FLAG_DEVICE_STATE)) return Refusal.flags;
-  const normal = loadBe32(src, NORMAL_AT);
-  const zero = loadBe32(src, ZERO_AT);
-  const alloc = loadBe32(src, PAGES_ALLOC_AT);
+  const normal = loadBe32(src, RamField.normalPages);
+  const zero = loadBe32(src, RamField.zeroPages);
+  const alloc = loadBe32(src, RamField.pagesAlloc);
   // QEMU 10's SYNC packets say 0 here, those of older ones the same as in other packets.
   if (alloc != pagesAlloc && (alloc | normal | zero) != 0) return Refusal.pagesAlloc;
   if (normal > pagesAlloc) return Refusal.normalPages;
   // Not "normal + zero > pagesAlloc", whose sum can wrap around.
   if (zero > pagesAlloc - normal) return Refusal.zeroPages;
 
-  let block = NO_BLOCK;
+  let block = <u32>NO_BLOCK;
   // A SYNC packet without pages comes with an empty id, and from some versions without its
   // compression flag.
   if (normal + zero > 0) {
     if (((flags >> COMPRESSION_SHIFT) & COMPRESSION_MASK) != compression) return Refusal.compression;
-    const length = idLength(src + RAMBLOCK_AT);
-    if (length == ID_BYTES) return Refusal.ramblockUnterminated;
-    block = findBlock(src + RAMBLOCK_AT, length, blocks, blockCount);
-    if (block == NO_BLOCK) return Refusal.ramblockUnknown;
-    const used = load<u64>(blocks + block * BLOCK_ENTRY_BYTES + USED_LENGTH_AT);
-    copySwapped64(offsets, src + OFFSETS_AT, normal + zero);
-    const refused = checkOffsets(offsets, normal + zero, pageSize, used, out + OUT_BAD_PAGE_AT);
+    const length = idLength(src + RamField.ramblock);
+    if (length == ID_LENGTH) return Refusal.ramblockUnterminated;
+    block = findBlock(src + RamField.ramblock, length, blocks, blockCount);
+    if (block == <u32>NO_BLOCK) return Refusal.ramblockUnknown;
+    const used = load<u64>(blocks + block * BlockEntry.length + BlockEntry.usedLength);
+    copySwapped64(offsets, src + RamField.offset, normal + zero);
+    const refused = checkOffsets(offsets, normal + zero, pageSize, used, out + RamInfo.badPage);
     if (refused) return refused;
   }
 
@@ -155,39 +140,34 @@ export function checkRam(
   // Without normal pages nothing follows, whatever the field says: before QEMU 9.0 a SYNC packet
   // keeps a stale one.
   if (normal) {
-    payload = loadBe32(src, PAYLOAD_AT);
+    payload = loadBe32(src, RamField.nextPacketSize);
     const raw = <u64>normal * pageSize;
     if (compression ? payload == 0 || payload > mostCompressed(raw) : payload != raw) return Refusal.payload;
   }
 
-  store<u32>(out, block);
-  store<u32>(out, flags, 4);
-  store<u32>(out, normal, 8);
-  store<u32>(out, zero, 12);
-  store<u32>(out, payload, 16);
-  store<u64>(out, loadBe64(src, PACKET_NUM_AT), 24);
+  store<u32>(out, block, RamInfo.block);
+  store<u32>(out, flags, RamInfo.flags);
+  store<u32>(out, normal, RamInfo.normal);
+  store<u32>(out, zero, RamInfo.zero);
+  store<u32>(out, payload, RamInfo.payload);
+  store<u64>(out, loadBe64(src, RamField.packetNum), RamInfo.packetNum);
   return Refusal.none;
 }
 
-/**
- * What `raw` bytes can compress to at the most. Data that does not compress grows by 5 bytes per
- * stored block with zlib, by 1/8 at the worst if it were coded with fixed codes all the same; with
- * zstd by 1/256. The rest is for what does not depend on the length: stream and frame headers, the
- * flush, and blocks that hold little.
- */
+/** What `raw` bytes can compress to at the most. */
 // @ts-ignore: decorator
 @inline
 function mostCompressed(raw: u64): u64 {
-  return raw + raw / 8 + 1024;
+  return raw + raw / GROWTH_PART + GROWTH_MARGIN;
 }
 
 /** Index of the block whose id is the `length` bytes at `id` and the NUL behind them. */
 function findBlock(id: usize, length: u32, blocks: usize, blockCount: u32): u32 {
-  if (length == 0) return NO_BLOCK;
+  if (length == 0) return <u32>NO_BLOCK;
   for (let i: u32 = 0; i < blockCount; i++) {
-    if (memory.compare(id, blocks + i * BLOCK_ENTRY_BYTES, length + 1) == 0) return i;
+    if (memory.compare(id, blocks + i * BlockEntry.length, length + 1) == 0) return i;
   }
-  return NO_BLOCK;
+  return <u32>NO_BLOCK;
 }
 
 /** Every page on a page boundary and inside the block, or else its index at `badPage`. */

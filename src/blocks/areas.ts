@@ -6,6 +6,7 @@ import {
   ramHeaderLength,
   RUN,
 } from '../core/index.ts';
+import { GROWTH_MARGIN, GROWTH_PART } from '../core/packet-layout.ts';
 import type { Arena } from '../engine/arena.ts';
 import { bitmapLength } from '../stream/index.ts';
 
@@ -44,7 +45,7 @@ export const BATCH_BYTES = 512 * 1024;
 export const PACKETS_AT_ONCE = 8;
 
 /** The longest payload that the core lets a packet of a full batch announce, compressed or not. */
-const PACKED_BYTES = BATCH_BYTES + BATCH_BYTES / 8 + 1024;
+const PACKED_BYTES = BATCH_BYTES + BATCH_BYTES / GROWTH_PART + GROWTH_MARGIN;
 
 /** Room in a sending slot: a batch and its offsets. */
 export function sendPayloadBytes(pageSize: number): number {

@@ -2,11 +2,13 @@ import { type CoreExports, instantiateCoreSync } from '../core/index.ts';
 import type { ChannelContext } from '../engine/program.ts';
 import { Scratch, type SharedAreas } from './areas.ts';
 import {
-  createPageSource,
-  type PagesInPlace,
-  type PageSource,
-  type PlaceOf,
+  type BlockReader,
   type BlockSourceSpec,
+  createBlockReader,
+  type MemoryReader,
+  type PagesInPlace,
+  type PlaceOf,
+  type SparseFileReader,
 } from './page-sources.ts';
 import type { PageTarget } from './page-targets.ts';
 import type { RamPayload } from './payloads.ts';
@@ -39,7 +41,7 @@ export class Batcher {
   readonly core: CoreExports;
   readonly scratch: Scratch;
   readonly #pageSize: number;
-  readonly #sources: readonly (PageSource | undefined)[];
+  readonly #readers: readonly (BlockReader | undefined)[];
 
   constructor(
     { arena, scratch: at }: ChannelContext,
@@ -51,8 +53,8 @@ export class Batcher {
     this.core = core;
     this.scratch = scratch;
     this.#pageSize = pageSize;
-    this.#sources = sources.map((source, block) =>
-      createPageSource(source, block, { arena, areas, core, module, scratch, pageSize }),
+    this.#readers = sources.map((source, block) =>
+      createBlockReader(source, block, { arena, areas, core, module, scratch, pageSize }),
     );
   }
 
@@ -64,22 +66,25 @@ export class Batcher {
   prepare(batch: RamPayload, copy: boolean, placeOf?: PlaceOf): ReadyBatch {
     const { count, detect } = batch;
     if (batch.zero) return { normal: 0, zero: count, content: [], staged: false };
-    const source = batch.staged ? undefined : this.#sources[batch.block];
-    const direct = placeOf !== undefined && source?.read !== undefined;
+    const reader = batch.staged ? undefined : this.#readers[batch.block];
+    const direct =
+      placeOf !== undefined && reader !== undefined && reader.kind !== 'memory'
+        ? reader
+        : undefined;
     // What is known to be zero is neither loaded nor looked at.
     const known =
-      (detect || direct) && source?.markAbsent !== undefined
-        ? this.#markAbsent(batch, source, count)
+      (detect || direct !== undefined) && reader?.kind === 'sparse file'
+        ? this.#markAbsent(batch, reader, count)
         : count;
-    if (direct) {
+    if (direct !== undefined && placeOf !== undefined) {
       const runs = this.#runs(batch, known);
       for (let run = 0; run < runs; run++) {
         const offset = this.scratch.runOffset(run);
-        source.read!(offset, placeOf(offset, this.scratch.runBytes(run)));
+        direct.read(offset, placeOf(offset, this.scratch.runBytes(run)));
       }
       return { normal: known, zero: count - known, content: [], staged: false };
     }
-    const inPlace = source?.load(batch, known, detect, copy);
+    const inPlace = reader?.load(batch, known, detect, copy);
     let normal = known;
     if (detect) {
       this.scratch.maskWords.fill(0);
@@ -105,11 +110,8 @@ export class Batcher {
    * @returns 0 where it can't.
    */
   normalPages(batch: RamPayload, first: number, count: number): number {
-    return (
-      (batch.staged
-        ? undefined
-        : this.#sources[batch.block]?.normalPages?.(first, count, batch.detect)) ?? 0
-    );
+    const reader = batch.staged ? undefined : this.#readers[batch.block];
+    return reader?.kind === 'memory' ? reader.normalPages(first, count, batch.detect) : 0;
   }
 
   /**
@@ -121,12 +123,15 @@ export class Batcher {
     { place, zeroRun }: Pick<PageTarget, 'place' | 'zeroRun'>,
   ): Promise<number> | undefined {
     if (place === undefined || zeroRun === undefined) return undefined;
-    return this.#sources[batch.block]?.readRange?.(batch.first, batch.pages, place, zeroRun);
+    const reader = this.#readers[batch.block];
+    if (reader?.kind !== 'sparse file') return undefined;
+    return reader.readRange(batch.first, batch.pages, place, zeroRun);
   }
 
   /** Neighbouring pages where they are, of a block of which {@link normalPages} can tell. */
   view(batch: RamPayload, first: number, count: number): Uint8Array {
-    return this.#sources[batch.block]!.view!(first * this.#pageSize, count * this.#pageSize);
+    const reader = this.#readers[batch.block] as MemoryReader;
+    return reader.view(first * this.#pageSize, count * this.#pageSize);
   }
 
   /** Sorts the first `count` offsets by the mask. @returns how many are normal. */
@@ -134,9 +139,9 @@ export class Batcher {
     return this.core.partition(batch.offsets, count, this.scratch.mask, this.scratch.spare);
   }
 
-  #markAbsent(batch: RamPayload, source: PageSource, count: number): number {
+  #markAbsent(batch: RamPayload, reader: SparseFileReader, count: number): number {
     this.scratch.maskWords.fill(0);
-    source.markAbsent!(batch);
+    reader.markAbsent(batch);
     return this.#sort(batch, count);
   }
 

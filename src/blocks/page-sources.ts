@@ -39,31 +39,7 @@ export interface PagesInPlace {
   view(offset: number, length: number): Uint8Array;
 }
 
-export interface PageSource {
-  /**
-   * Sets the mask's bits of the pages that are known to be zero without a look at them. A source
-   * that never knows has no such method.
-   */
-  markAbsent?(batch: RamPayload): void;
-  /**
-   * How many of `count` pages from page `first` on come before the first zero page, for a source
-   * whose pages can be sent from where they are.
-   * @param detect false: none counts as zero.
-   */
-  normalPages?(first: number, count: number, detect: boolean): number;
-  /** A run of neighbouring pages, where it is; where there is {@link normalPages}. */
-  view?(offset: number, length: number): Uint8Array;
-  /**
-   * Reads a range of pages to where they belong, without blocking; `absent` is told of those that
-   * are known to be zero.
-   * @returns how many were read.
-   */
-  readRange?(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number>;
-  /**
-   * Fills `into` with the pages at an offset, all of them present, for whoever has a place for
-   * them.
-   */
-  read?(offset: number, into: Uint8Array): void;
+interface Reader {
   /**
    * Brings a batch's first `count` pages into reach.
    * @param detect whether they will be looked at.
@@ -74,6 +50,46 @@ export interface PageSource {
    */
   load(batch: RamPayload, count: number, detect: boolean, copy: boolean): PagesInPlace | undefined;
 }
+
+/** Of shared memory, whose pages can be sent from where they are. */
+export interface MemoryReader extends Reader {
+  readonly kind: 'memory';
+  /**
+   * How many of `count` pages from page `first` on come before the first zero page.
+   * @param detect false: none counts as zero.
+   */
+  normalPages(first: number, count: number, detect: boolean): number;
+  /** A run of neighbouring pages, where it is. */
+  view(offset: number, length: number): Uint8Array;
+}
+
+/** Of a file that holds all of the block. */
+export interface FileReader extends Reader {
+  readonly kind: 'file';
+  /**
+   * Fills `into` with the pages at an offset, all of them present, for whoever has a place for
+   * them.
+   */
+  read(offset: number, into: Uint8Array): void;
+}
+
+/** Of a file with holes, and a bitmap that says where. */
+export interface SparseFileReader extends Reader {
+  readonly kind: 'sparse file';
+  /** As {@link FileReader.read}. */
+  read(offset: number, into: Uint8Array): void;
+  /** Sets the mask's bits of the pages that are known to be zero without a look at them. */
+  markAbsent(batch: RamPayload): void;
+  /**
+   * Reads a range of pages to where they belong, without blocking; `absent` is told of those that
+   * are known to be zero.
+   * @returns how many were read.
+   */
+  readRange(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number>;
+}
+
+/** How a channel reads a block that does not come staged. */
+export type BlockReader = MemoryReader | FileReader | SparseFileReader;
 
 /** Where a run of pages belongs, in memory that can be read to. */
 export type PlaceOf = (offset: number, length: number) => Uint8Array;
@@ -91,22 +107,23 @@ export interface SourceContext {
 }
 
 /** @returns undefined for a block whose pages come staged. */
-export function createPageSource(
+export function createBlockReader(
   descriptor: BlockSourceSpec,
   block: number,
   context: SourceContext,
-): PageSource | undefined {
+): BlockReader | undefined {
   if (descriptor.kind === 'staged') return undefined;
-  if (descriptor.kind === 'memory') return new MemorySource(descriptor, context);
+  if (descriptor.kind === 'memory') return new MemoryPages(descriptor, context);
   const present = descriptor.sparse
     ? bitmapAddress(context.arena, context.areas, block)
     : undefined;
   return present === undefined
-    ? new FileSource(descriptor, context)
-    : new SparseFileSource(descriptor, context, present);
+    ? new FilePages(descriptor, context)
+    : new SparseFilePages(descriptor, context, present);
 }
 
-class MemorySource implements PageSource, PagesInPlace {
+class MemoryPages implements MemoryReader, PagesInPlace {
+  readonly kind = 'memory';
   readonly #bytes: Uint8Array;
   readonly #context: SourceContext;
   readonly #zeros: ZeroPages;
@@ -169,27 +186,44 @@ class MemorySource implements PageSource, PagesInPlace {
   }
 }
 
-/** A file that holds all of the block. */
-class FileSource implements PageSource {
-  protected readonly context: SourceContext;
-  protected readonly file: BlockSourceSpec & { kind: 'file' };
+type FileSpec = BlockSourceSpec & { kind: 'file' };
 
-  constructor(file: BlockSourceSpec & { kind: 'file' }, context: SourceContext) {
-    this.file = file;
-    this.context = context;
+class FilePages implements FileReader {
+  readonly kind = 'file';
+  readonly #file: FileSpec;
+  readonly #context: SourceContext;
+
+  constructor(file: FileSpec, context: SourceContext) {
+    this.#file = file;
+    this.#context = context;
   }
 
-  load(batch: RamPayload, count: number, _detect: boolean): undefined {
-    eachRun(batch, count, this.context, (offset, length, at) =>
-      this.read(offset, batch.dataBytes(at, length)),
-    );
+  load(batch: RamPayload, count: number): undefined {
+    loadRuns(this, batch, count, this.#context);
   }
 
   read(offset: number, into: Uint8Array): void {
-    const inFile = Math.max(0, Math.min(into.length, this.file.length - offset));
-    readAt(this.file, into.subarray(0, inFile), this.file.position + offset);
-    into.fill(0, inFile);
+    readFile(this.#file, offset, into);
   }
+}
+
+/** Reads from a file that all is zero behind. */
+function readFile(file: FileSpec, offset: number, into: Uint8Array): void {
+  const inFile = Math.max(0, Math.min(into.length, file.length - offset));
+  readAt(file, into.subarray(0, inFile), file.position + offset);
+  into.fill(0, inFile);
+}
+
+/** Reads a batch's first `count` pages to the slot. */
+function loadRuns(
+  reader: Pick<FileReader, 'read'>,
+  batch: RamPayload,
+  count: number,
+  context: SourceContext,
+): void {
+  eachRun(batch, count, context, (offset, length, at) =>
+    reader.read(offset, batch.dataBytes(at, length)),
+  );
 }
 
 /**
@@ -198,14 +232,17 @@ class FileSource implements PageSource {
  */
 const GAP_BYTES = 64 * 1024;
 
-/** A file with holes, and a bitmap that says where. */
-class SparseFileSource extends FileSource {
+class SparseFilePages implements SparseFileReader {
+  readonly kind = 'sparse file';
+  readonly #file: FileSpec;
+  readonly #context: SourceContext;
   /** Address of the bitmap of pages that the file holds. */
   readonly #present: number;
   readonly #gap = new Uint8Array(GAP_BYTES);
 
-  constructor(file: BlockSourceSpec & { kind: 'file' }, context: SourceContext, present: number) {
-    super(file, context);
+  constructor(file: FileSpec, context: SourceContext, present: number) {
+    this.#file = file;
+    this.#context = context;
     this.#present = present;
   }
 
@@ -221,7 +258,7 @@ class SparseFileSource extends FileSource {
     try {
       const bytes = this.#startReading(first, pages, placeOf, absent, calls);
       await Promise.all(calls);
-      return bytes / this.context.pageSize;
+      return bytes / this.#context.pageSize;
     } finally {
       // Nobody may write to the memory any more once a failure has been told.
       await Promise.allSettled(calls);
@@ -236,13 +273,13 @@ class SparseFileSource extends FileSource {
     absent: RunTaker,
     calls: Promise<void>[],
   ): number {
-    const { pageSize } = this.context;
-    const { position } = this.file;
+    const { pageSize } = this.#context;
+    const { position } = this.#file;
     let read = 0;
     let pieces: Uint8Array[] = [];
     let [from, to] = [0, 0];
     const call = (): void => {
-      if (pieces.length > 0) calls.push(readAside(this.file, pieces, position + from));
+      if (pieces.length > 0) calls.push(readAside(this.#file, pieces, position + from));
       pieces = [];
     };
     this.#eachPart(first * pageSize, pages * pageSize, (offset, length, present) => {
@@ -260,18 +297,22 @@ class SparseFileSource extends FileSource {
   }
 
   markAbsent(batch: RamPayload): void {
-    const { pageSize, scratch } = this.context;
-    eachRun(batch, batch.count, this.context, (offset, length, at) => {
+    const { pageSize, scratch } = this.#context;
+    eachRun(batch, batch.count, this.#context, (offset, length, at) => {
       this.#eachPart(offset, length, (from, bytes, present) => {
         if (!present) setBits(scratch.maskWords, (at + from - offset) / pageSize, bytes / pageSize);
       });
     });
   }
 
-  override load(batch: RamPayload, count: number, detect: boolean): undefined {
+  read(offset: number, into: Uint8Array): void {
+    readFile(this.#file, offset, into);
+  }
+
+  load(batch: RamPayload, count: number, detect: boolean): undefined {
     // Whoever detects has left out what is absent.
-    if (detect) return super.load(batch, count, detect);
-    eachRun(batch, count, this.context, (offset, length, at) => {
+    if (detect) return void loadRuns(this, batch, count, this.#context);
+    eachRun(batch, count, this.#context, (offset, length, at) => {
       this.#eachPart(offset, length, (from, bytes, present) => {
         const into = batch.dataBytes(at + from - offset, bytes);
         if (present) this.read(from, into);
@@ -286,7 +327,7 @@ class SparseFileSource extends FileSource {
     length: number,
     take: (offset: number, length: number, present: boolean) => void,
   ): void {
-    const { core, pageSize } = this.context;
+    const { core, pageSize } = this.#context;
     const end = (offset + length) / pageSize;
     for (let page = offset / pageSize; page < end; ) {
       const start = core.nextRun(this.#present, page, end);

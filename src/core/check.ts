@@ -3,30 +3,14 @@ import { guarding, inWords, refuse } from '../util/checks.ts';
 import { MultifdError, type ErrorCode, type ErrorPlace } from '../util/errors.ts';
 import { DEVICE_STATE, ID_LENGTH, INITIAL, PACKET_PAGES_BYTES, RAM } from './layout.ts';
 import { quoteId } from './names.ts';
+import { numbersOf } from './numbers.ts';
+import { Refusal as Reason } from './packet-layout.ts';
 
 /**
  * What the core's `check...` functions return for a packet that is refused; 0 stands for one that
  * is right.
  */
-export const REFUSAL = {
-  magic: 1,
-  version: 2,
-  uuid: 3,
-  channelId: 4,
-  flags: 5,
-  pagesAlloc: 6,
-  normalPages: 7,
-  zeroPages: 8,
-  compression: 9,
-  ramblockUnterminated: 10,
-  ramblockUnknown: 11,
-  pageUnaligned: 12,
-  pageOutside: 13,
-  payload: 14,
-  deviceFlags: 15,
-  deviceIdstr: 16,
-  devicePayload: 17,
-} as const;
+export const REFUSAL = (({ none: _, ...refusals }) => refusals)(numbersOf(Reason));
 
 type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL];
 

@@ -21,7 +21,7 @@ export {
   type ImageBlock,
   type ImageOptions,
   type ImageReader,
-} from './mapped-ram/reader.ts';
+} from './formats.ts';
 export { blockLengthFor, fileLengthRecord } from './mapped-ram/records.ts';
 export {
   extractBlock,

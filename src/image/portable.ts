@@ -8,7 +8,7 @@ export {
   type ImageBlock,
   type ImageOptions,
   type ImageReader,
-} from './mapped-ram/reader.ts';
+} from './formats.ts';
 export type { ImageSource } from './access/open.ts';
 export type { RandomAccess } from '../files/random-access.ts';
 export { inspectImage, type BlockReport, type ImageReport } from './mapped-ram/inspect.ts';

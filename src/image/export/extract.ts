@@ -6,12 +6,7 @@ import { cpuNotes, cpuStates } from './cpu-notes.ts';
 import { devicesOf } from '../mapped-ram/inspect.ts';
 import { coreHeader } from './elf-core.ts';
 import { FileOutput } from '../file-output.ts';
-import {
-  openImage,
-  type ImageBlock,
-  type ImageOptions,
-  type ImageReader,
-} from '../mapped-ram/reader.ts';
+import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from '../formats.ts';
 import { io, writeFully } from '../../files/io.ts';
 import type { ImageSource } from '../access/open.ts';
 import { pcMemory } from './pc-memory.ts';

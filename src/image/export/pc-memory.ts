@@ -1,6 +1,6 @@
 import { MultifdError } from '../../util/errors.ts';
 import type { DeviceReport } from '../../stream/index.ts';
-import type { ImageBlock } from '../mapped-ram/reader.ts';
+import type { ImageBlock } from '../formats.ts';
 
 /** A run of RAM in the guest's physical address space; bytes. */
 export interface RamRange {

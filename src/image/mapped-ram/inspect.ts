@@ -1,7 +1,7 @@
 import { formatUuid } from '../../util/bytes.ts';
 import { answering, givenObject, givenText } from '../../util/checks.ts';
 import { countBits } from './bitmap.ts';
-import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from './reader.ts';
+import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from '../formats.ts';
 import type { ImageSource } from '../access/open.ts';
 import { describeDevices, type DeviceReport, selectDevices } from '../../stream/index.ts';
 

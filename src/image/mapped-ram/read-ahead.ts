@@ -1,5 +1,5 @@
 import { runsOf } from './bitmap.ts';
-import type { ImageBlock, ImageReader } from './reader.ts';
+import type { ImageBlock, ImageReader } from '../formats.ts';
 import type { BlockSourceSpec } from '../../blocks/page-sources.ts';
 import { fileDescriptor, type OpenBlock } from '../../blocks/sources.ts';
 

@@ -1,6 +1,6 @@
 import type { ImageSource } from '../../image/access/open.ts';
 import { imageBlock } from '../../image/mapped-ram/read-ahead.ts';
-import { type ImageOptions, openImage } from '../../image/mapped-ram/reader.ts';
+import { type ImageOptions, openImage } from '../../image/formats.ts';
 import { MAPPED_RAM, withoutCapability } from '../../stream/index.ts';
 import { MultifdError } from '../../util/errors.ts';
 import type { ContentBlock, OutgoingContent } from './content.ts';

@@ -5,6 +5,7 @@ import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import {
   blockEntry,
   flushWord,
+  machineRules,
   openReturnPath,
   ping,
   ramEnd,
@@ -83,7 +84,7 @@ export class OutgoingSession {
     this.#checked = checked;
     this.#statistics = statistics;
     this.#plan = plan;
-    this.#perSection = flushesPerSection(content.configuration.machine);
+    this.#perSection = machineRules(content.configuration.machine).syncMode === 'per-section';
   }
 
   /** @throws MultifdError: the first thing that went wrong, at either end. */
@@ -364,14 +365,4 @@ function explained(
         'same: set the same number at both ends',
     );
   return error;
-}
-
-/**
- * Whether a target of this machine type expects a sync at the end of each section, and no
- * MULTIFD_FLUSH: those before 8.1, whose names end in their version (QEMU's machine property
- * multifd-flush-after-each-section).
- */
-function flushesPerSection(machine: string): boolean {
-  const version = /-(\d+)\.(\d+)$/.exec(machine);
-  return version !== null && Number(version[1]) * 1000 + Number(version[2]) < 8001;
 }

@@ -1,0 +1,175 @@
+import { type Configuration, MAPPED_RAM, type TailSection } from '../stream/index.ts';
+import { checkToken } from '../transport/adapters/admission.ts';
+import { answering, givenObject, givenSignal, integer } from '../util/checks.ts';
+import { MultifdError } from '../util/errors.ts';
+import type { UrlOptions } from './access/http.ts';
+import { type ImageSource, openSource } from './access/open.ts';
+import { Head } from './head.ts';
+import { readMappedRam } from './mapped-ram/reader.ts';
+
+/**
+ * The file formats of a VM's memory, known by a file's beginning. A format is one row of
+ * {@link FORMATS} and one reader, which gives an {@link ImageReader}.
+ */
+
+export interface ImageOptions extends UrlOptions {
+  /** Where the stream starts in the file, in bytes; default 0. */
+  offset?: number;
+  /** The most bytes of device sections (64 MiB); they are kept in memory. */
+  maxDeviceState?: number;
+}
+
+/** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
+export interface ImageBlock {
+  readonly id: string;
+  readonly usedLength: number;
+  /** What the file had that became this block, if a record says it; else the used length. */
+  readonly trueLength: number;
+  readonly bitmapOffset: number;
+  /** Page p is at `pagesOffset + p * pageSize`. */
+  readonly pagesOffset: number;
+}
+
+/** An open image; made by {@link openImage}. */
+export interface ImageReader {
+  readonly configuration: Configuration;
+  /** Bytes per page. */
+  readonly pageSize: number;
+  readonly blocks: readonly ImageBlock[];
+  /** What follows the RAM: device sections, EOF, VMDESCRIPTION. Bytes. */
+  readonly tail: { readonly offset: number; readonly length: number };
+  /** The device sections; undefined if their description does not say where they are. */
+  readonly sections: readonly TailSection[] | undefined;
+  /** What errors call it. */
+  readonly name: string;
+  /**
+   * If it is a file: its descriptor, for positioned reads from any thread; valid until {@link
+   * close}.
+   */
+  readonly fd: number | undefined;
+  /**
+   * Bytes in the file, and bytes of the disk that it takes, where that can be told: holes take
+   * none. Throws MultifdError ERR_IO.
+   */
+  sizes(): Promise<{ fileSize: number; sizeOnDisk: number | null }>;
+  /**
+   * The bitmap of a block: one bit per page, in little-endian 64-bit words, set for each page that
+   * is in the file.
+   *
+   * @throws MultifdError ERR_IO; ERR_IMAGE if it has bits for pages past the block's end.
+   */
+  readBitmap(block: ImageBlock): Promise<Uint8Array>;
+  /**
+   * Reads pages: fills `into` from byte `offset` of a block on. What the bitmap says is zero may be
+   * anything in the file.
+   *
+   * @throws MultifdError ERR_IO; ERR_IMAGE if the file ends before.
+   */
+  readPages(block: ImageBlock, offset: number, into: ArrayBufferView): Promise<void>;
+  /** All of what follows the RAM, as it was when the image was opened. */
+  readTail(): Promise<Uint8Array>;
+  /**
+   * To be called behind the last read, before anything made of what was read counts.
+   *
+   * @throws MultifdError ERR_IO if the image has changed since it was opened, so that what was read
+   *   may be of two.
+   */
+  verify(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads a file of the format, and checks everything but bitmaps and pages. The access is closed by
+ * the reader that it gives, or by {@link openImage} if it throws.
+ */
+export type OpenFormat = (head: Head, options: ImageOptions) => Promise<ImageReader>;
+
+/** How a format is recognised, and its reader, or why there is none. */
+export type FormatRow = { recognises(head: Head): boolean | Promise<boolean> } & (
+  | { readonly open: OpenFormat }
+  | { readonly refused: string }
+);
+
+export type FormatName = 'mapped-ram' | 'stream';
+
+/** In the order in which a file is asked for them. */
+export const FORMATS: Readonly<Record<FormatName, FormatRow>> = {
+  'mapped-ram': {
+    async recognises(head) {
+      return (await head.configuration())?.capabilities.includes(MAPPED_RAM) === true;
+    },
+    open: readMappedRam,
+  },
+  stream: {
+    // One with other capabilities is left to the parser, which names them.
+    async recognises(head) {
+      return (await head.configuration())?.capabilities.length === 0;
+    },
+    refused: 'the file is a migration stream without mapped-ram; make it with that capability',
+  },
+};
+
+/** The row of a file's format; undefined for what no row recognises. */
+async function formatOf(head: Head): Promise<FormatRow | undefined> {
+  for (const format of Object.values(FORMATS)) {
+    if (await format.recognises(head)) return format;
+  }
+  return undefined;
+}
+
+/**
+ * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps
+ * and pages.
+ *
+ * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of
+ *   stream, is cut short, or contradicts itself; and what parseMainStream throws for a stream that
+ *   is malformed.
+ */
+export function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
+  return answering(() => open(source, checkImageOptions(options)));
+}
+
+async function open(source: ImageSource, options: ImageOptions): Promise<ImageReader> {
+  const { offset = 0 } = options;
+  const access = await openSource(source, options);
+  try {
+    const head = await Head.read(access, offset);
+    const format = await formatOf(head);
+    if (format !== undefined && 'refused' in format)
+      throw new MultifdError('ERR_IMAGE', format.refused, { offset });
+    // What no row recognises is no stream either, and the parser of streams says why.
+    return await (format?.open ?? readMappedRam)(head, options);
+  } catch (error) {
+    await access.close();
+    throw error;
+  }
+}
+
+/**
+ * Whether it is a mapped-ram image, by its beginning.
+ *
+ * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins
+ *   with `QEVM` and is broken after that.
+ */
+export function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
+  return answering(async () => {
+    const { offset = 0 } = checkImageOptions(options);
+    const access = await openSource(source, options);
+    try {
+      const format = await formatOf(await Head.read(access, offset));
+      return format !== undefined && 'open' in format;
+    } finally {
+      await access.close();
+    }
+  });
+}
+
+/** @throws MultifdError ERR_OPTION. */
+function checkImageOptions<T extends ImageOptions>(options: T): T {
+  const { offset, token, timeout, signal } = givenObject('options of an image', options);
+  if (offset !== undefined) integer("the image's offset", offset, 0, Number.MAX_SAFE_INTEGER);
+  if (timeout !== undefined) integer('timeout', timeout, 1, 2 ** 31 - 1);
+  checkToken(token);
+  givenSignal(signal);
+  return options;
+}
