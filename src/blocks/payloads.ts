@@ -32,7 +32,8 @@ export interface BatchKind {
  * channel has got at, as many packets as they fill.
  *
  * ```
- * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags; of a range: u32 first page, u32 pages
+ * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags;
+ *          of a range: u32 first page, u32 pages
  * payload  512 KiB of page data, then u64[capacity] byte offsets in the block, in native order
  * ```
  */

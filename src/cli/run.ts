@@ -188,7 +188,9 @@ function rate({ 'total-time': milliseconds, transferred }: RecordingStatistics):
 function trafficTable(statistics: RecordingStatistics): string {
   const { 'total-time': totalTime, transferred, 'precopy-bytes': main, channels } = statistics;
   const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
-  const summary = `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ${formatRate(rate(statistics))}`;
+  const summary =
+    `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ` +
+    `${formatRate(rate(statistics))}`;
   return formatTable(
     ['', 'bytes'],
     [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]],

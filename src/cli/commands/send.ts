@@ -42,7 +42,8 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --channels 4
   $ multifd send guest.mapped unix:/run/target.sock --compression zstd
   $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
-  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
+  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu \\
+      --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
   $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
                                                     a target connects, such as a page

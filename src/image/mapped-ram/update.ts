@@ -57,15 +57,19 @@ export interface UpdateContent {
  * it has in the image. So nothing that is written to it touches the image; it may be written to
  * from several threads at once. Then `commit` goes on:
  *
- *     step                                               NAME    .multifd-X.update      .multifd-X.image
- *     1 bitmaps, tail and a record of what is to be      old     pages, then all        -
- *       copied go into the sidecar, and to the disk
- *     2 if NAME is still the file it was, it is renamed  absent  all                    old
- *     3 pages where the old image has none, and the      absent  all                    old, with bytes that mean nothing
- *       room for a longer tail, are copied into it
- *     4 the other pages, bitmaps and tail are copied     absent  all                    part old, part new
- *     5 it gets its name back                            new     all                    new
- *     6 what is hidden is removed                        new     -                      -
+ *     step                                   NAME    .multifd-X.update  .multifd-X.image
+ *     1 bitmaps, tail and a record of what   old     pages, then all    -
+ *       is to be copied go into the
+ *       sidecar, and to the disk
+ *     2 if NAME is still the file it was,    absent  all                old
+ *       it is renamed
+ *     3 pages where the old image has none,  absent  all                old, with bytes
+ *       and the room for a longer tail, are                             that mean nothing
+ *       copied into it
+ *     4 the other pages, bitmaps and tail    absent  all                part old, part new
+ *       are copied
+ *     5 it gets its name back                new     all                new
+ *     6 what is hidden is removed            new     -                  -
  *
  * Each of 1 to 5 is on the disk, files and the folder's names, before the next begins: a power cut
  * leaves what a line says or the one before it, whatever the file system did first. What is removed
