@@ -394,8 +394,11 @@ class Inspection {
     const reader = new ByteReader(file.source());
     let status: number | null = null;
     try {
-      for (let message; (message = await readReturnMessage(reader)) !== undefined; )
+      while (true) {
+        const message = await readReturnMessage(reader);
+        if (message === undefined) break;
         if (message.type === 'shut') ({ status } = message);
+      }
       await file.verify();
     } catch (thrown) {
       this.#noteIn(thrown);

@@ -1,6 +1,6 @@
 import { atOnce } from '../../util/callbacks.ts';
 import { givenBytes } from '../../util/checks.ts';
-import { type Tracker } from './tracker.ts';
+import type { Tracker } from './tracker.ts';
 
 /**
  * A dirty log that the caller keeps, as of an instrumented guest or a store that works page by
