@@ -34,7 +34,7 @@ import { bitmapLength } from '../stream/index.ts';
 
 const up8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
-/** Bytes of pages in a full packet, whatever the page size: QEMU's MULTIFD_PACKET_SIZE. */
+/** Bytes of pages in a full packet, for every page size: QEMU's MULTIFD_PACKET_SIZE. */
 export const BATCH_BYTES = 512 * 1024;
 
 /**

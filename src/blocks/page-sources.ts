@@ -9,8 +9,8 @@ import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type BlockSourceSpec =
   /**
-   * Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero
-   * pages.
+   * Shared memory, sent from where it is. In a WebAssembly one it is the core that detects
+   * zero pages.
    */
   | {
       kind: 'memory';
@@ -41,7 +41,7 @@ export interface PagesInPlace {
 
 export interface PageSource {
   /**
-   * Sets the mask's bits of the pages that are known to be zero without a look at them. A source
+   * Sets the mask's bits of the pages that are known to be zero without reading them. A source
    * that never knows has no such method.
    */
   markAbsent?(batch: RamPayload): void;
@@ -60,15 +60,15 @@ export interface PageSource {
    */
   readRange?(first: number, pages: number, placeOf: PlaceOf, absent: RunTaker): Promise<number>;
   /**
-   * Fills `into` with the pages at an offset, all of them present, for whoever has a place for
-   * them.
+   * Fills `into` with the pages at an offset, all of them present, for a caller that has a place
+   * for them.
    */
   read?(offset: number, into: Uint8Array): void;
   /**
    * Brings a batch's first `count` pages into reach.
-   * @param detect whether they will be looked at.
-   * @param copy whether the pages have to be a private copy, which nobody changes while they are
-   *   being compressed.
+   * @param detect whether they will be checked for zeros.
+   * @param copy whether the pages have to be a private copy, which does not change while they
+   *   are being compressed.
    * @returns the pages where they are, or undefined when they are in the slot now, one behind the
    *   other.
    */
@@ -223,7 +223,7 @@ class SparseFileSource extends FileSource {
       await Promise.all(calls);
       return bytes / this.context.pageSize;
     } finally {
-      // Nobody may write to the memory any more once a failure has been told.
+      // No call may write to the memory any more once a failure has been told.
       await Promise.allSettled(calls);
     }
   }
@@ -269,7 +269,7 @@ class SparseFileSource extends FileSource {
   }
 
   override load(batch: RamPayload, count: number, detect: boolean): undefined {
-    // Whoever detects has left out what is absent.
+    // A caller that detects has left out what is absent.
     if (detect) return super.load(batch, count, detect);
     eachRun(batch, count, this.context, (offset, length, at) => {
       this.#eachPart(offset, length, (from, bytes, present) => {

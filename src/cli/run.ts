@@ -24,7 +24,7 @@ const GRACE_MS = 10_000;
 /**
  * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so
  * that both ends stop in good order; a second one ends the process at once, and so does the first,
- * some seconds later, when something does not stop. When nobody reads stdout any more, the work is
+ * some seconds later, when something does not stop. When stdout has no reader any more, the work is
  * stopped too, and quietly.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
@@ -84,7 +84,7 @@ export interface Surroundings {
 }
 
 /** Tells of connections that were refused or dropped. */
-export function reportStranger({ quiet }: OutputOptions): (why: string) => void {
+export function reportRejected({ quiet }: OutputOptions): (why: string) => void {
   return (why) => {
     if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
   };

@@ -199,7 +199,7 @@ class Inspection {
       endOfSection: async (_, syncMode) => {
         this.#ramSections++;
         this.#syncMode = syncMode;
-        // A migration without multifd waits for nobody.
+        // A migration without multifd has no channels to wait for.
         if (syncMode === 'per-section' && this.#channels.length > 0) await this.#sync();
       },
       tail: (chunk) => this.#tail.append(chunk),

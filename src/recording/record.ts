@@ -56,7 +56,7 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
   const folder = await OutputFolder.create(options.path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
   const { timeout, onRejected, token, origins, signal } = checked;
-  const way: IncomingEndpointOptions = {
+  const endpoint: IncomingEndpointOptions = {
     uri: options.uri,
     token,
     origins,
@@ -67,10 +67,10 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     onRejected,
     signal,
   };
-  const classifier = migrationClassifier(way, (arrival) => session.take(arrival));
+  const classifier = migrationClassifier(endpoint, (arrival) => session.take(arrival));
   let connections: IncomingEndpoint;
   try {
-    connections = await openIncomingEndpoint(way, (connection) => classifier.take(connection));
+    connections = await openIncomingEndpoint(endpoint, (connection) => classifier.take(connection));
   } catch (error) {
     await folder.discard();
     throw error;
@@ -79,7 +79,7 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     connections.close();
     classifier.close();
   });
-  completed.catch(() => {}); // whoever looks at it is told
+  completed.catch(() => {}); // its caller is told
   return { uri: connections.uri, completed };
 }
 

@@ -4,7 +4,7 @@ import { MultifdError } from './errors.ts';
 
 /**
  * Functions of the caller's are of two kinds. Observers are told something (onProgress, onRound,
- * onStranger): an error of theirs changes nothing, and is told as a warning. All others take part:
+ * onRejected): an error of theirs changes nothing, and is told as a warning. All others take part:
  * an error of theirs fails the migration while it can still fail, and is a warning afterwards.
  */
 

@@ -115,7 +115,7 @@ export class MultifdError extends Error {
   }
 }
 
-/** What somebody else's code threw says: anything can be thrown, also what has no words. */
+/** What the error of a caller's code says: anything can be thrown, also what has no words. */
 function messageOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? String(thrown.message) : String(thrown);

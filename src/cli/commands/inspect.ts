@@ -120,7 +120,7 @@ async function showDevices(path: string, options: InspectOptions): Promise<void>
 }
 
 /**
- * Images are files, recordings are folders. What can't be looked at is for the reader of images to
+ * Images are files, recordings are folders. What can't be opened is for the reader of images to
  * report.
  */
 async function isFolder(path: string): Promise<boolean> {

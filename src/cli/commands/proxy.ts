@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { proxy, type ProxyOptions } from '../../proxy/index.ts';
 import { printJson } from '../output/format.ts';
-import { reportStranger, interruptible } from '../run.ts';
+import { reportRejected, interruptible } from '../run.ts';
 import {
   addOutputOptions,
   addTimeoutOption,
@@ -109,6 +109,6 @@ async function optionsOf(options: ProxyCommandOptions): Promise<Omit<ProxyOption
     ...(toOrigin !== undefined && { toOrigins: toOrigin }),
     ...(tlsCredsDir !== undefined && { tls: { credsDir: tlsCredsDir } }),
     ...(toTlsCredsDir !== undefined && { toTls: { credsDir: toTlsCredsDir } }),
-    onRejected: reportStranger(options),
+    onRejected: reportRejected(options),
   };
 }

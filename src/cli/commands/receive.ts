@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { receive } from '../../migration/incoming/index.ts';
-import { reportStranger, runMigration } from '../run.ts';
+import { reportRejected, runMigration } from '../run.ts';
 import {
   addDeviceStateOption,
   addEndOptions,
@@ -76,7 +76,7 @@ export function addReceive(program: Command): void {
           ...(token !== undefined && { token }),
           ...(origin !== undefined && { origins: origin }),
         };
-        const onRejected = reportStranger(options);
+        const onRejected = reportRejected(options);
         const to = { uri, image, maxBytes: maxSize, onRejected };
         const incoming = await receive({ ...migration, ...surroundings, ...who, ...to });
         if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { record } from '../../recording/index.ts';
-import { reportStranger, runRecording } from '../run.ts';
+import { reportRejected, runRecording } from '../run.ts';
 import {
   addForceOption,
   addOutputOptions,
@@ -64,7 +64,7 @@ export function addRecord(program: Command): void {
         'recording',
         async ({ listening, ...surroundings }) => {
           const token = await tokenIn(tokenFile);
-          const onRejected = reportStranger({ ...(quiet && { quiet }) });
+          const onRejected = reportRejected({ ...(quiet && { quiet }) });
           const to = {
             uri,
             path,

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../../migration/outgoing/index.ts';
-import { reportStranger, runMigration } from '../run.ts';
+import { reportRejected, runMigration } from '../run.ts';
 import {
   addCommitTimeoutOption,
   addDeviceStateOption,
@@ -107,10 +107,10 @@ export function addSend(program: Command): void {
       process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
         const token = await tokenIn(tokenFile);
         const imageToken = await tokenIn(imageTokenFile);
-        const way = {
+        const endpoint = {
           uri,
           onListening: view.listening,
-          onRejected: reportStranger(options),
+          onRejected: reportRejected(options),
           ...(token !== undefined && { token }),
           ...(imageToken !== undefined && { imageToken }),
         };
@@ -119,7 +119,7 @@ export function addSend(program: Command): void {
           ...migration,
           ...surroundings,
           ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),
-          ...way,
+          ...endpoint,
         });
       });
     });

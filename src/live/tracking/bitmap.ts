@@ -15,7 +15,7 @@ export interface DirtyBitmap {
   take(): Uint8Array | undefined;
 }
 
-/** The caller's dirty log, and what of it this look has still to send. */
+/** The caller's dirty log, and what of it this scan has still to send. */
 export class BitmapTracker implements Tracker {
   readonly #log: DirtyBitmap;
   #dirty = new Uint8Array(0);
@@ -25,7 +25,7 @@ export class BitmapTracker implements Tracker {
   }
 
   begin(): void {
-    // A look that has come to its end has sent all of the one before.
+    // A scan that has come to its end has sent all of the one before.
     const taken = atOnce("a dirty log's take()", this.#log.take());
     this.#dirty =
       taken === undefined
