@@ -55,7 +55,7 @@ export function hash(page: usize, pageSize: u32, key: usize, out: usize): void {
  * Hashes of `count` contiguous pages, each as {@link hash} gives it: 16 bytes a page, one behind
  * the other at `out`.
  *
- * While a page is hashed the next one is fetched: the processor's own look ahead ends at each page,
+ * While a page is hashed the next one is fetched: the processor's own prefetch ends at each page,
  * and waiting for memory takes twice the time of the hashing.
  */
 export function hashPages(pages: usize, pageSize: u32, count: u32, key: usize, out: usize): void {

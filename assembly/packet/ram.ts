@@ -112,7 +112,7 @@ function takeNumber(counter: usize): u64 {
  *  24  u64  packet_num
  * ```
  *
- * Reserved bytes, and those behind the id's NUL, are not looked at; neither does QEMU.
+ * Reserved bytes, and those behind the id's NUL, are not checked; nor are they by QEMU.
  */
 export function checkRam(
   src: usize,
