@@ -43,7 +43,8 @@ export function compact(pages: usize, pageSize: u32, count: u32, mask: usize): u
     }
     const first = i;
     while (i < count && !maskBit(mask, i)) i++;
-    if (first != normal) memory.copy(pages + normal * pageSize, pages + first * pageSize, (i - first) * pageSize);
+    const bytes = (i - first) * pageSize;
+    if (first != normal) memory.copy(pages + normal * pageSize, pages + first * pageSize, bytes);
     normal += i - first;
   }
   return normal;
@@ -88,7 +89,9 @@ export function scatter(base: usize, src: usize, offsets: usize, count: u32, pag
  * never touched stays without a page frame behind it.
  */
 export function clear(base: usize, offsets: usize, count: u32, pageSize: u32): void {
-  for (let i: u32 = 0; i < count; i++) clearRun(base + <usize>load<u64>(offsets + (i << 3)), pageSize, 1);
+  for (let i: u32 = 0; i < count; i++) {
+    clearRun(base + <usize>load<u64>(offsets + (i << 3)), pageSize, 1);
+  }
 }
 
 /** The same for `count` contiguous pages. */
@@ -105,9 +108,11 @@ export function clearRun(pages: usize, pageSize: u32, count: u32): void {
  *
  * ```
  * run i, 16 bytes at out + 16 * i:
- *  0  f64  byte offset in the block    f64, so that JavaScript reads offsets past 4 GiB without a BigInt;
- *  8  f64  length in bytes             exact up to 2^53
+ *  0  f64  byte offset in the block
+ *  8  f64  length in bytes
  * ```
+ *
+ * They are f64, exact up to 2^53, so that JavaScript reads offsets past 4 GiB without a BigInt.
  */
 export function runs(offsets: usize, count: u32, pageSize: u32, out: usize): u32 {
   let found: u32 = 0;

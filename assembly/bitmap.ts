@@ -20,7 +20,13 @@ function change(word: usize, bits: u64, present: bool): void {
 }
 
 /** Sets (present) or clears the bits of the pages at `count` u64 byte offsets. */
-export function markPages(bitmap: usize, offsets: usize, count: u32, pageSize: u32, present: bool): void {
+export function markPages(
+  bitmap: usize,
+  offsets: usize,
+  count: u32,
+  pageSize: u32,
+  present: bool,
+): void {
   let word: usize = 0;
   let bits: u64 = 0;
   // Neighbouring pages mostly share a word: their bits are collected, so that each word is changed

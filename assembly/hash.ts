@@ -6,12 +6,12 @@
  * paired with word j of its second half, b; the key is read in blocks of the same shape:
  *
  * ```
- * half 0 = sum over blocks n, words j of (a[n][j] + ka[n][j])     * (b[n][j] + kb[n][j])      mod 2^64
- * half 1 = sum over blocks n, words j of (a[n][j] + ka[n + 1][j]) * (b[n][j] + kb[n + 1][j])  mod 2^64
+ * half 0 = sum over blocks n, words j of (a[n][j] + ka[n][j])     * (b[n][j] + kb[n][j])
+ * half 1 = sum over blocks n, words j of (a[n][j] + ka[n + 1][j]) * (b[n][j] + kb[n + 1][j])
  * ```
  *
- * with the additions in the brackets mod 2^32. So the key is one block (32 bytes) longer than the
- * page.
+ * mod 2^64, with the additions in the brackets mod 2^32. So the key is one block (32 bytes) longer
+ * than the page.
  *
  * Collisions: for two different pages that were chosen without knowledge of a uniformly random key,
  * each half alone agrees with a probability of at most 2^-32, and both with at most 2^-64. Why the
@@ -55,7 +55,7 @@ export function hash(page: usize, pageSize: u32, key: usize, out: usize): void {
  * Hashes of `count` contiguous pages, each as {@link hash} gives it: 16 bytes a page, one behind
  * the other at `out`.
  *
- * While a page is hashed the next one is fetched: the processor's own look ahead ends at each page,
+ * While a page is hashed the next one is fetched: the processor's own prefetch ends at each page,
  * and waiting for memory takes twice the time of the hashing.
  */
 export function hashPages(pages: usize, pageSize: u32, count: u32, key: usize, out: usize): void {

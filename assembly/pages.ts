@@ -59,7 +59,13 @@ export function zeroMask(pages: usize, pageSize: u32, count: u32): u32 {
  * The same for scattered pages, at `base` + each of `count` u64 offsets: fills ceil(count / 32)
  * words at `mask`, the bits past `count` clear, and returns how many pages are zero.
  */
-export function zeroMaskAt(base: usize, offsets: usize, pageSize: u32, count: u32, mask: usize): u32 {
+export function zeroMaskAt(
+  base: usize,
+  offsets: usize,
+  pageSize: u32,
+  count: u32,
+  mask: usize,
+): u32 {
   let zeros: u32 = 0;
   for (let i: u32 = 0; i < count; ) {
     let word: u32 = 0;

@@ -32,7 +32,7 @@ class Commands {
       stdio: ['ignore', stdout, 'inherit'],
     });
     const done = ended(child, args[0]!);
-    done.catch(() => {}); // whoever waits for it is told
+    done.catch(() => {}); // its waiter is told
     this.#running.set(child, done);
     return { child, done };
   }

@@ -29,7 +29,7 @@ export function fillInitial(dst: usize, uuid: usize, id: u8): void {
 
 /**
  * Whether the initial packet at `src` is of this VM, with an id below `channels`; the zero bytes
- * are not looked at.
+ * are not checked.
  */
 export function checkInitial(src: usize, uuid: usize, channels: u32): i32 {
   if (loadBe32(src, InitialField.magic) != MAGIC) return Refusal.magic;

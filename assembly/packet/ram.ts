@@ -13,7 +13,8 @@
  *   32    4  zero_pages (always 0 before QEMU 9.0)
  *   36   28  zero
  *   64  256  ramblock: id of the RAM block, NUL-terminated
- *  320       offset: pages_alloc 64-bit byte offsets in the block, of the normal pages, then the zero pages; rest zero
+ *  320       offset: pages_alloc 64-bit byte offsets in the block: of the normal pages,
+ *            then of the zero pages; rest zero
  * ```
  */
 import { copySwapped64, loadBe32, loadBe64, storeBe32, storeBe64 } from '../bytes';
@@ -96,7 +97,7 @@ function takeNumber(counter: usize): u64 {
  *  24  u64  packet_num
  * ```
  *
- * Reserved bytes, and those behind the id's NUL, are not looked at; neither does QEMU.
+ * Reserved bytes, and those behind the id's NUL, are not checked; nor are they by QEMU.
  */
 export function checkRam(
   src: usize,
@@ -125,7 +126,8 @@ export function checkRam(
   // A SYNC packet without pages comes with an empty id, and from some versions without its
   // compression flag.
   if (normal + zero > 0) {
-    if (((flags >> COMPRESSION_SHIFT) & COMPRESSION_MASK) != compression) return Refusal.compression;
+    const method = (flags >> COMPRESSION_SHIFT) & COMPRESSION_MASK;
+    if (method != compression) return Refusal.compression;
     const length = idLength(src + RamField.ramblock);
     if (length == ID_LENGTH) return Refusal.ramblockUnterminated;
     block = findBlock(src + RamField.ramblock, length, blocks, blockCount);
@@ -142,7 +144,9 @@ export function checkRam(
   if (normal) {
     payload = loadBe32(src, RamField.nextPacketSize);
     const raw = <u64>normal * pageSize;
-    if (compression ? payload == 0 || payload > mostCompressed(raw) : payload != raw) return Refusal.payload;
+    if (compression ? payload == 0 || payload > mostCompressed(raw) : payload != raw) {
+      return Refusal.payload;
+    }
   }
 
   store<u32>(out, block, RamInfo.block);
@@ -171,8 +175,14 @@ function findBlock(id: usize, length: u32, blocks: usize, blockCount: u32): u32 
 }
 
 /** Every page on a page boundary and inside the block, or else its index at `badPage`. */
-function checkOffsets(offsets: usize, count: u32, pageSize: u32, used: u64, badPage: usize): Refusal {
-  // Hardly ever is one refused: all are looked at together first, without a division, and without a
+function checkOffsets(
+  offsets: usize,
+  count: u32,
+  pageSize: u32,
+  used: u64,
+  badPage: usize,
+): Refusal {
+  // Hardly ever is one refused: all are checked together first, without a division, and without a
   // branch for each.
   if (used >= pageSize && popcnt(pageSize) == 1) {
     const last = used - pageSize;

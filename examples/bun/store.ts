@@ -1,5 +1,5 @@
 /**
- * A store of numbers by name, all of it in one memory: whoever has the memory has the store.
+ * A store of numbers by name, all of it in one memory: a process that has the memory has the store.
  *
  *     0     u32 names that are in it
  *     64    slots of 32 bytes: f64 value | u8 length of the name, 0 if the slot is free | the name, at most 23 bytes of UTF-8

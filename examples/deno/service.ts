@@ -14,7 +14,7 @@ const token = Deno.env.get('TOKEN');
 if (port === undefined || token === undefined)
   throw new Error('give a port, and a token in the environment: TOKEN');
 
-/** All that the service knows, 16 MiB of it: whoever has the memory can go on. */
+/** All that the service knows, 16 MiB of it: a process that has the memory can go on. */
 const memory = new WebAssembly.Memory({ initial: 256 });
 const visits = new Uint32Array(memory.buffer);
 let serving = mode !== '--wait';
@@ -29,10 +29,10 @@ const guest = new Guest({
   },
 });
 
-const inbox = new ConnectionQueue({ token });
+const queue = new ConnectionQueue({ token });
 if (!serving) {
   await receive({
-    inbox,
+    inbox: queue,
     blocks: { visits: memory },
     // The source counts no more when this is called, and has not been told yet that all is here.
     start() {
@@ -43,7 +43,7 @@ if (!serving) {
 
 Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
   const { pathname, searchParams } = new URL(request.url);
-  if (pathname === '/multifd') return inbox.fetch(request);
+  if (pathname === '/multifd') return queue.fetch(request);
   if (pathname === '/move') return move(request, searchParams.get('to') ?? '');
   const page = Number(pathname.slice(1));
   if (!(page in visits)) return answer(404, `there are pages /0 to /${visits.length - 1}`);

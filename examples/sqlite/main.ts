@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Home } from './home.ts';
-import { type Check } from './ledger.ts';
+import type { Check } from './ledger.ts';
 import { readModule } from './module-file.ts';
 import {
   checkLine,

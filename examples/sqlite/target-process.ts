@@ -39,7 +39,7 @@ export class TargetProcess {
         });
       });
       const either = Promise.race([message, ended]);
-      either.catch(() => {}); // whoever waits for it is told
+      either.catch(() => {}); // its waiter is told
       return either;
     };
     this.listening = said('listening').then(({ uri }) => uri);

@@ -1,7 +1,7 @@
 /**
  * The guest: several threads over one shared memory, each with a part of the pages. A thread goes
  * through its pages, over and over, and counts each one up. Where it is it keeps in memory too, so
- * that whoever has the memory can go on.
+ * that a process that has the memory can go on.
  *
  * ```
  * 0      i32  1: the threads are asked to rest
@@ -53,7 +53,7 @@ export function work(thread: i32, first: i32, step: i32, end: i32): void {
     // Ends at once when the threads are asked to rest.
     if (n % STINT == 0) atomic.wait<i32>(REST, 0, 1000 * <i64>atomic.load<i32>(PAUSE));
   }
-  // Publishes all that this thread has written to whoever waits for the count.
+  // Publishes all that this thread has written to the thread that waits for the count.
   atomic.add<i32>(RESTING, 1);
   atomic.notify(RESTING, 1);
 }

@@ -34,7 +34,7 @@ export class TargetProcess {
         reject(new Error(`the target's process ended (${signal ?? `status ${status}`})`)),
       );
     });
-    this.#ended.catch(() => {}); // whoever waits for something is told
+    this.#ended.catch(() => {}); // its waiters are told
   }
 
   /** Waits for it to say something, or to end. */

@@ -26,7 +26,7 @@ export class ImageHolder {
   readonly #channels: number;
   #held: StoredImage | undefined;
   /** Of the migration that is on its way to here. */
-  #inbox: ConnectionQueue | undefined;
+  #queue: ConnectionQueue | undefined;
 
   constructor(state: State, { CHANNELS }: Settings) {
     const { storage } = state;
@@ -54,21 +54,21 @@ export class ImageHolder {
 
   /** Takes a connection of a migration to here; the first one begins it. */
   async #receive(request: Request): Promise<Response> {
-    if (this.#inbox === undefined) {
-      const inbox = new ConnectionQueue();
-      this.#inbox = inbox;
-      void this.#take(inbox).finally(() => {
-        this.#inbox = undefined;
-        inbox.close();
+    if (this.#queue === undefined) {
+      const queue = new ConnectionQueue();
+      this.#queue = queue;
+      void this.#take(queue).finally(() => {
+        this.#queue = undefined;
+        queue.close();
       });
     }
-    return this.#inbox.fetch(request);
+    return this.#queue.fetch(request);
   }
 
-  async #take(inbox: ConnectionQueue): Promise<void> {
+  async #take(queue: ConnectionQueue): Promise<void> {
     try {
       const { completed } = await receive({
-        inbox,
+        inbox: queue,
         channels: this.#channels,
         image: imageIntake(this.#storage, (image) => this.#replace(image)),
       });

@@ -22,7 +22,7 @@ import { bitmapLength } from '../stream/index.ts';
  *          changes[i]        the same, for blocks of which is noted what was sent
  *          written[i]        the same, for memory that was zero: which pages are not any more
  *          main              a scratch of the owner's own, as the channels have theirs
- * scratch  headers           initial packet, device-state packet, or RAM headers, one behind the other
+ * scratch  headers           initial packet, device-state packet, or RAM headers in a row
  *          mask              one bit a page of a batch
  *          spare             u64[pages], for the core's partition
  *          runs              {f64 offset, f64 bytes}[pages]
@@ -35,7 +35,7 @@ import { bitmapLength } from '../stream/index.ts';
 
 const up8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
-/** Bytes of pages in a full packet, whatever the page size: QEMU's MULTIFD_PACKET_SIZE. */
+/** Bytes of pages in a full packet, for every page size: QEMU's MULTIFD_PACKET_SIZE. */
 export const BATCH_BYTES = 512 * 1024;
 
 /**

@@ -36,7 +36,7 @@ export interface ReadyBatch {
   staged: boolean;
 }
 
-/** Turns a slot of pages into a batch to write: loads them, looks for zero pages, sorts. */
+/** Turns a slot of pages into a batch to write: loads them, detects zero pages, sorts. */
 export class Batcher {
   readonly core: CoreExports;
   readonly scratch: Scratch;
@@ -60,8 +60,8 @@ export class Batcher {
 
   /**
    * @param copy whether the content has to be a private copy.
-   * @param placeOf where pages belong, for whoever wants them read straight to there if their
-   *   source can do that. Nobody looks at them then.
+   * @param placeOf where pages belong, for a caller that wants them read directly into there if
+   *   their source can do that. They are not checked for zeros then.
    */
   prepare(batch: RamPayload, copy: boolean, placeOf?: PlaceOf): ReadyBatch {
     const { count, detect } = batch;
@@ -71,7 +71,7 @@ export class Batcher {
       placeOf !== undefined && reader !== undefined && reader.kind !== 'memory'
         ? reader
         : undefined;
-    // What is known to be zero is neither loaded nor looked at.
+    // What is known to be zero is neither loaded nor checked.
     const known =
       (detect || direct !== undefined) && reader?.kind === 'sparse file'
         ? this.#markAbsent(batch, reader, count)

@@ -9,8 +9,8 @@ import { findByCompare, findByCore, type ZeroPages } from './zero-pages.ts';
 /** How a channel gets at a block's pages. Structured-cloneable. */
 export type BlockSourceSpec =
   /**
-   * Shared memory, sent from where it is. In a WebAssembly one it is the core that looks for zero
-   * pages.
+   * Shared memory, sent from where it is. In a WebAssembly one it is the core that detects
+   * zero pages.
    */
   | {
       kind: 'memory';
@@ -42,9 +42,9 @@ export interface PagesInPlace {
 interface Reader {
   /**
    * Brings a batch's first `count` pages into reach.
-   * @param detect whether they will be looked at.
-   * @param copy whether the pages have to be a private copy, which nobody changes while they are
-   *   being compressed.
+   * @param detect whether they will be checked for zeros.
+   * @param copy whether the pages have to be a private copy, which does not change while they
+   *   are being compressed.
    * @returns the pages where they are, or undefined when they are in the slot now, one behind the
    *   other.
    */
@@ -260,7 +260,7 @@ class SparseFilePages implements SparseFileReader {
       await Promise.all(calls);
       return bytes / this.#context.pageSize;
     } finally {
-      // Nobody may write to the memory any more once a failure has been told.
+      // No call may write to the memory any more once a failure has been told.
       await Promise.allSettled(calls);
     }
   }
@@ -310,7 +310,7 @@ class SparseFilePages implements SparseFileReader {
   }
 
   load(batch: RamPayload, count: number, detect: boolean): undefined {
-    // Whoever detects has left out what is absent.
+    // A caller that detects has left out what is absent.
     if (detect) return void loadRuns(this, batch, count, this.#context);
     eachRun(batch, count, this.#context, (offset, length, at) => {
       this.#eachPart(offset, length, (from, bytes, present) => {

@@ -42,12 +42,13 @@ export interface PageList {
 
 export interface PageTarget {
   /**
-   * A run of pages where it belongs, for whoever can read straight to there; undefined when the
-   * pages have to be written.
+   * A run of pages where it belongs, for a caller that can read directly into it; undefined when
+   * the pages have to be written.
    */
   place?(offset: number, length: number): Uint8Array;
   /**
-   * Pages are where they belong: whoever has read straight to there says so, if it is asked for.
+   * Pages are where they belong: said by a caller that has read directly into {@link place}, where
+   * there is such a method.
    */
   markWritten?(pages: PageList): void;
   /**
@@ -65,7 +66,7 @@ export interface PageTarget {
 export interface TargetContext {
   core: CoreExports;
   /**
-   * For memories that are WebAssembly's: the builds of the core that look for zero pages in place.
+   * For memories that are WebAssembly's: the builds of the core that detect zero pages in place.
    * Without them it is done by comparing.
    */
   modules: CoreModules;
@@ -264,7 +265,7 @@ function fileTarget(
       runs.eachWith(pages, content, (offset, bytes) => writeAt(fd, bytes, position + offset));
       core.markPages(bitmap, pages.offsets, pages.count, pageSize, 1);
     },
-    // A clear bit says zero, whatever the file holds there.
+    // A clear bit says zero, no matter what the file holds there.
     zero: (pages) => core.markPages(bitmap, pages.offsets, pages.count, pageSize, 0),
   };
 }

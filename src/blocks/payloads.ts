@@ -10,18 +10,18 @@ const RamField = { BLOCK: 0, COUNT: 1, CAPACITY: 2, FLAGS: 3, FIRST: 4, PAGES: 5
 
 /** Page i of the batch is in the slot already, at data + i * page size. */
 const STAGED = 1;
-/** The channel looks for zero pages. */
+/** The channel detects zero pages. */
 const DETECT = 2;
 /** All pages of the batch are known to be zero: there is no content. */
 const ZERO = 4;
 /** Not a list of pages but a range, of more than a packet takes. */
 const RANGE = 8;
 
-/** Who looks at a batch's pages, and where they are. */
+/** Who detects zero pages in a batch, and where its pages are. */
 export interface BatchKind {
   /** The pages are in the slot. */
   staged?: boolean;
-  /** The channel looks for zero pages. */
+  /** The channel detects zero pages. */
   detect?: boolean;
   /** They are all zero. */
   zero?: boolean;
@@ -29,10 +29,11 @@ export interface BatchKind {
 
 /**
  * A slot as a batch of pages of one RAM block: a list of them, or a range of neighbours that the
- * channel has got at, as many packets as they fill.
+ * channel can reach, as many packets as they fill.
  *
  * ```
- * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags; of a range: u32 first page, u32 pages
+ * fields   u32 block index, u32 count, u32 capacity (pages), u32 flags;
+ *          of a range: u32 first page, u32 pages
  * payload  512 KiB of page data, then u64[capacity] byte offsets in the block, in native order
  * ```
  */

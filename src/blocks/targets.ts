@@ -55,7 +55,7 @@ export interface IncomingSink {
   /** Whether all of its memories are zero before anything comes. */
   readonly zeroed: boolean;
   /**
-   * Whether nobody has to wait for `commit` once the migration has failed: it makes nothing last,
+   * Whether `commit` is not waited for once the migration has failed: it makes nothing last,
    * and runs code of the caller's that may never end.
    */
   readonly leavable?: boolean;
@@ -145,7 +145,7 @@ export function targetSpecs(
   blocks: readonly IncomingBlock[],
   zeroed: boolean,
 ): BlockTargetSpec[] {
-  // A memory that grows may take its buffer from under another target: that one is looked at
+  // A memory that grows may take its buffer from under another target: that one is checked
   // afterwards.
   for (const [index, target] of targets.entries())
     if (target instanceof WebAssembly.Memory) makeRoom(target, blocks[index]!);

@@ -4,7 +4,7 @@ import { BATCH_BYTES } from './areas.ts';
 import { canShare } from '../engine/group.ts';
 import type { BlockTargetSpec } from './page-targets.ts';
 
-/** Looks for zero pages in a block's memory, where they are. Offsets are bytes in the block. */
+/** Detects zero pages in a block's memory, in place. Offsets are bytes in the block. */
 export interface ZeroPages {
   /** Of up to 32 neighbours: bit i is set when page i is all zero. */
   mask(offset: number, count: number): number;
@@ -99,7 +99,7 @@ export async function coreFor(modules: CoreModules, inline: boolean): Promise<We
 }
 
 /**
- * The builds that look for zero pages in memories that are targets, as far as there are any.
+ * The builds that detect zero pages in memories that are targets, as far as there are any.
  * @param given those that there are already.
  */
 export async function targetCores(

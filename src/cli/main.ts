@@ -59,7 +59,7 @@ function reportUsage({ code, exitCode, message }: CommanderError): number {
     'ERR_OPTION',
     `${message.replace(/^error: /, '')} (--help says how it is used)`,
   );
-  // The options could not be parsed, but whoever asked for JSON still reads JSON.
+  // The options could not be parsed, but a caller that asked for JSON still gets JSON.
   if (process.argv.includes('--json')) printResult(noStatistics(0), error);
   printError(error);
   return statusOf(error);

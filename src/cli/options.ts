@@ -147,7 +147,7 @@ export async function describeSource(
   path: string,
   offset: number,
 ): Promise<Pick<OutgoingOptions, 'image' | 'imageOffset' | 'blocks'>> {
-  // What is not here is not looked at twice: what a server has is an image, or an error.
+  // What is not here is not probed first: what a server has is an image, or an error.
   if (isWebAddress(path) || offset > 0) return { image: path, imageOffset: offset };
   if (await looksLikeImage(path)) return { image: path };
   return { blocks: [{ id: basename(path), source: { path } }] };
@@ -168,8 +168,7 @@ async function looksLikeImage(path: string): Promise<boolean> {
 }
 
 /**
- * A token is read from a file, for what is said in a command is there for everybody on the machine
- * to see.
+ * A token is read from a file, since every user of the machine can see a command's arguments.
  */
 export function addTokenOption(command: Command): Command {
   return command.option(
@@ -178,7 +177,7 @@ export function addTokenOption(command: Command): Command {
   );
 }
 
-/** For commands that listen for a source, or for anybody. */
+/** For commands that listen. */
 export function addOriginOption(command: Command, name = '--origin', where = 'here'): Command {
   const what = `whose pages may connect ${where} over ws: and http:, as in https://example.com`;
   const how = '* is any; give it again for more (default: with a token any, without none)';

@@ -24,7 +24,7 @@ const GRACE_MS = 10_000;
 /**
  * Runs a command's work to its exit status. The first SIGINT or SIGTERM fires the work's signal, so
  * that both ends stop in good order; a second one ends the process at once, and so does the first,
- * some seconds later, when something does not stop. When nobody reads stdout any more, the work is
+ * some seconds later, when something does not stop. When stdout has no reader any more, the work is
  * stopped too, and quietly.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
@@ -188,7 +188,9 @@ function rate({ 'total-time': milliseconds, transferred }: RecordingStatistics):
 function trafficTable(statistics: RecordingStatistics): string {
   const { 'total-time': totalTime, transferred, 'precopy-bytes': main, channels } = statistics;
   const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
-  const summary = `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ${formatRate(rate(statistics))}`;
+  const summary =
+    `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ` +
+    `${formatRate(rate(statistics))}`;
   return formatTable(
     ['', 'bytes'],
     [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]],

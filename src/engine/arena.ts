@@ -30,7 +30,7 @@ export interface ArenaHandle {
 /** The words of a channel that are 0 or 1. */
 type Flag = 'PENDING_JOB' | 'PENDING_SYNC' | 'ENDED';
 
-/** One channel's words, in the thread that looks at them. */
+/** One channel's words, as one thread has them. */
 export interface ChannelWords {
   readonly sem: Semaphore;
   readonly semSync: Semaphore;

@@ -139,7 +139,7 @@ async function receiveLoop(
     semSync.post();
     return acquire(sem, arena.running, mayBlock);
   });
-  // Whoever waits for this channel's next sync learns that there will be none.
+  // A client that waits for this channel's next sync learns that there will be none.
   arena.set(id, 'ENDED', true);
   semSync.post();
 }

@@ -87,7 +87,8 @@ export class Engine {
   }
 
   /**
-   * Opens every channel; `gently`, one after the other, in threads that give way to others.
+   * Opens every channel; with `lowPriority` one after the other, in threads of a lower
+   * priority.
    * @throws the first channel's error; {@link abort} then waits until nothing is left of the
    *   others.
    */
@@ -167,7 +168,7 @@ export class Engine {
     await this.group.join();
   }
 
-  /** Who owns which slot; a fact only while nobody sends. */
+  /** Who owns which slot; a fact only while no client sends. */
   owners(): SlotOwner[] {
     const { arena } = this.group;
     const entry = (owner: 'channel' | 'client', index: number): SlotOwner => {
@@ -181,7 +182,7 @@ export class Engine {
     ];
   }
 
-  /** Does `work` while nobody sends. */
+  /** Does `work` while no client sends. */
   async #alone(work: () => Promise<void>): Promise<void> {
     const { sendLock, running } = this.group.arena;
     if (!(await sendLock.lockAsync(running))) throw await this.group.whyNot();

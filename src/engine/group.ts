@@ -32,7 +32,7 @@ export function canShare(inline: boolean): boolean {
 }
 
 /**
- * N channels over one arena, and the one answer to how they ended. Whatever fails first, here or in
+ * N channels over one arena, and the one answer to how they ended. The first failure, here or in
  * any channel, is the group's error; all later ones are consequences and are dropped.
  */
 export class ChannelGroup {
@@ -63,8 +63,9 @@ export class ChannelGroup {
 
   /**
    * Starts every channel, each with its own data, and waits until all are open.
-   * @param gently this thread has other work, which is not to suffer: threads start one after the
-   *   other, as each takes a processor for some ten milliseconds, and give way from then on.
+   * @param lowPriority this thread has other work, which is not to suffer: threads start one after
+   *   the other, as each takes a processor for some ten milliseconds, at a lower priority from
+   *   then on.
    * @throws the first error of any channel; MultifdError ERR_ENGINE when there is not one piece
    *   of data a channel, or on a second call.
    */
@@ -84,8 +85,7 @@ export class ChannelGroup {
           { arena: this.arena.handle, id, data: own, lowPriority },
           (event) => this.#hear(id, event),
         );
-        // A launcher may be anybody's: one whose channel is gone in a way of its own is waited for
-        // no longer.
+        // A launcher may be the caller's own: one whose `gone` rejects is waited for no longer.
         const gone = Promise.resolve(channel.gone).catch((thrown: unknown) =>
           this.fail(MultifdError.from(thrown, 'ERR_ENGINE', { channel: id })),
         );
@@ -160,8 +160,8 @@ export class ChannelGroup {
   }
 
   /**
-   * Waits until nothing of any channel is left. Never rejects; look at {@link error}. Call {@link
-   * end} or {@link fail} before.
+   * Waits until nothing of any channel is left. Never rejects; {@link error} says how it ended.
+   * Call {@link end} or {@link fail} before.
    */
   async join(): Promise<void> {
     await this.#allGone();
@@ -175,7 +175,7 @@ export class ChannelGroup {
     }, GRACE_MS);
     const locked = await sendLock.lockAsync(() => patient);
     clearTimeout(overdue);
-    // Nobody else touches these slots any more: what a failed channel left in its own is emptied
+    // No thread touches these slots any more: what a failed channel left in its own is emptied
     // here. The clients' are theirs.
     for (const id of channels.keys()) this.arena.channelSlot(id).clear();
     if (locked) sendLock.unlock();

@@ -8,13 +8,16 @@ import type { ChannelEvent, ChannelOrder, ChannelStart, ProgramFactory } from '.
 import { threadOf, type PrestartedWorkers } from './threads/prestarted.ts';
 import { begin, GRACE_MS, type WorkerModule } from './threads/thread.ts';
 
-/** A channel as its owner sees it, wherever it runs. */
+/** A channel as its owner sees it, in a thread of its own or in this one. */
 export interface LaunchedChannel {
   /** Resolves when nothing of the channel is left. */
   readonly gone: Promise<void>;
   /** Asks it to end soon. */
   stop(): void;
-  /** Ends it now, whatever it does; one that can't be ended is given up, and counts as gone. */
+  /**
+   * Ends it now, in the middle of its work; one that can't be ended is given up, and counts as
+   * gone.
+   */
   kill(): void;
 }
 

@@ -21,8 +21,8 @@ const WASM_PAGES_MAX = 65536;
 /** Engine words, as indices into an Int32Array over the arena. */
 export const EngineWord = {
   /**
-   * A {@link State}. Published by whoever ends or fails the engine; every waiter reads it before
-   * and after it waits.
+   * A {@link State}. Published by the thread that ends or fails the engine; every waiter reads it
+   * before and after it waits.
    */
   STATE: 0,
   /**
@@ -32,8 +32,8 @@ export const EngineWord = {
   /** Where the round robin goes on. Only touched under SEND_LOCK. */
   NEXT_CHANNEL: 2,
   /**
-   * Mutex that serialises send() and sync() between clients in different threads. Roused when STATE
-   * leaves RUNNING.
+   * Mutex that serialises send() and sync() between clients in different threads. All waiters are
+   * woken when STATE leaves RUNNING.
    */
   SEND_LOCK: 3,
   /** 64-bit counter (words 4 and 5) for the program's use: one number over all channels. */

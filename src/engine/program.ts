@@ -8,11 +8,11 @@ import { runChannel, type RunningChannel } from './channel.ts';
 export interface ChannelContext<Data = unknown> {
   readonly id: number;
   readonly arena: Arena;
-  /** Whatever the owner gave for this channel when it started the group. */
+  /** What the owner gave for this channel when it started the group. */
   readonly data: Data;
   /** Whether the channel has a thread of its own. */
   readonly ownThread: boolean;
-  /** True in a thread of its own, where blocking calls hurt nobody and no connection. */
+  /** True in a thread of its own, where blocking calls delay no other work and no connection. */
   readonly mayBlock: boolean;
   /** Byte offset in the arena of this channel's scratch. */
   readonly scratch: number;
@@ -36,13 +36,13 @@ interface Program {
   /** Opens the channel (connects, sends its first bytes). */
   open(): void | Promise<void>;
   /**
-   * Makes whatever the program waits for end soon: the group has failed, or ends cleanly
+   * Makes what the program waits for end soon: the group has failed, or ends cleanly
    * (`arena.unfailed()` tells which). Called in the program's thread at any time from `open` on,
    * while `close` is under way too, and possibly twice.
    */
   stop(): void;
   /**
-   * Gives everything back; called once, whatever happened before, after the last call of any but
+   * Gives everything back; called once in every case, after the last call of any but
    * `stop` has returned.
    */
   close(failed: boolean): void | Promise<void>;
@@ -110,7 +110,7 @@ export interface ChannelStart {
   arena: ArenaHandle;
   id: number;
   data: unknown;
-  /** The thread gives way to others. */
+  /** The thread runs at a lower priority. */
   lowPriority: boolean;
 }
 

@@ -15,9 +15,8 @@ export type Words = Int32Array<ArrayBufferLike>;
 const RELEASE_ALL = 1 << 20;
 
 /**
- * How often a word is looked at before a thread goes to sleep over it: for a few microseconds,
- * about what sleeping and being woken cost. Where payloads take no longer than that, a swap takes a
- * sixth of the time.
+ * Spin count before Atomics.wait: a few microseconds, about what sleeping and being woken cost.
+ * Where payloads take no longer than that, a swap takes a sixth of the time.
  */
 const SPINS = 1000;
 
@@ -31,7 +30,7 @@ export class Semaphore {
 
   /**
    * @param index the word's index; its value is the count.
-   * @param sleepers for words that are not shared.
+   * @param waiters for words that are not shared.
    */
   constructor(words: Words, index: number, waiters?: PromiseWaiters) {
     this.#words = words;
@@ -39,7 +38,7 @@ export class Semaphore {
     this.#waiters = waiters;
   }
 
-  /** Publishes everything this thread wrote before to whoever takes the count. */
+  /** Publishes everything this thread wrote before to the thread that takes the count. */
   post(): void {
     Atomics.add(this.#words, this.#index, 1);
     wake(this.#words, this.#index, this.#waiters, 1);
@@ -56,7 +55,7 @@ export class Semaphore {
 
   /** Takes one if there is one. @returns false as well when `alive` says no. */
   tryWait(alive: Alive): boolean {
-    // Asked after the taking: what was taken may be of a flood, and stands for nothing then.
+    // Asked after the taking: what was taken may be of releaseAll(), and stands for nothing then.
     return this.#take() && alive();
   }
 
@@ -64,7 +63,7 @@ export class Semaphore {
   wait(alive: Alive): boolean {
     while (alive()) {
       if (this.#take()) return alive();
-      lookOut(this.#words, this.#index, 0);
+      spin(this.#words, this.#index, 0);
       Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, 0);
     }
     return false;
@@ -119,22 +118,22 @@ function wake(
   else waiters.wake(index, count);
 }
 
-/** Returns when the word is not `value` any more, or after {@link SPINS} looks. */
-function lookOut(words: Words, index: number, value: number): void {
-  for (let look = 0; look < SPINS && Atomics.load(words, index) === value; look++);
+/** Returns when the word is not `value` any more, or after {@link SPINS} loads. */
+function spin(words: Words, index: number, value: number): void {
+  for (let n = 0; n < SPINS && Atomics.load(words, index) === value; n++);
 }
 
-/** Bits of a mutex's word. Either of the first two: somebody has it. */
+/** Bits of a mutex's word. Either of the first two: it is locked. */
 const FREE = 0;
 const HELD = 1;
-/** Somebody sleeps until it is free, or did. */
+/** A waiter sleeps until it is free, or did. */
 const WANTED = 2;
-/** Sleepers have been roused: a word that changes is the only thing that no sleeper can miss. */
-const ROUSED = 4;
+/** wakeAll() was called: a word that changes is the only thing that no waiter can miss. */
+const ALL_WOKEN = 4;
 
 /**
- * A mutex of one word. Whoever unlocks publishes what it wrote under the lock to the next holder. A
- * holder that dies never unlocks: waiters give up when `alive` says no and {@link rouse} has been
+ * A mutex of one word. Unlocking publishes what was written under the lock to the next holder. A
+ * holder that dies never unlocks: waiters give up when `alive` says no and {@link wakeAll} has been
  * called.
  */
 export class Mutex {
@@ -142,7 +141,7 @@ export class Mutex {
   readonly #index: number;
   readonly #waiters: PromiseWaiters | undefined;
 
-  /** @param sleepers for words that are not shared. */
+  /** @param waiters for words that are not shared. */
   constructor(words: Words, index: number, waiters?: PromiseWaiters) {
     this.#words = words;
     this.#index = index;
@@ -155,7 +154,7 @@ export class Mutex {
     while (alive()) {
       const seen = this.#claim();
       if (seen === FREE) return true;
-      // roused before it was claimed: `seen` would not show that anything has changed
+      // all were woken before it was claimed: `seen` would not show that anything has changed
       if (!alive()) return false;
       Atomics.wait(this.#words as Int32Array<SharedArrayBuffer>, this.#index, seen);
     }
@@ -175,7 +174,7 @@ export class Mutex {
   }
 
   unlock(): void {
-    if ((Atomics.and(this.#words, this.#index, ROUSED) & WANTED) !== 0)
+    if ((Atomics.and(this.#words, this.#index, ALL_WOKEN) & WANTED) !== 0)
       wake(this.#words, this.#index, this.#waiters, 1);
   }
 
@@ -184,7 +183,7 @@ export class Mutex {
    * call on.
    */
   wakeAll(): void {
-    Atomics.or(this.#words, this.#index, ROUSED);
+    Atomics.or(this.#words, this.#index, ALL_WOKEN);
     wake(this.#words, this.#index, this.#waiters);
   }
 
@@ -193,8 +192,8 @@ export class Mutex {
   }
 
   /**
-   * Takes it as WANTED, since others may be asleep besides whoever was woken: at worst its unlock
-   * wakes nobody.
+   * Takes it as WANTED, since others may be asleep besides the one that was woken: at worst its
+   * unlock wakes no thread.
    * @returns FREE: it is ours now; else the word to sleep on.
    */
   #claim(): number {
@@ -204,8 +203,8 @@ export class Mutex {
 }
 
 /**
- * Waiting in memory that no other thread sees. Whoever waits there and whoever wakes are tasks of
- * one thread, so promises do: Atomics.waitAsync takes shared memory only, and some runtimes lack it
+ * Waiting in memory that no other thread sees. Waiters and those that wake them are tasks of one
+ * thread, so promises do: Atomics.waitAsync takes shared memory only, and some runtimes lack it
  * or can't use it.
  */
 export class PromiseWaiters {

@@ -7,8 +7,8 @@ import { SLOT_HEADER_BYTES } from './layout.ts';
 export const NONE = 0;
 
 /**
- * A slot: a tagged union in the arena. Whoever owns its offset (one client or one channel) may
- * touch it, nobody else.
+ * A slot: a tagged union in the arena. Only the owner of its offset (one client or one
+ * channel) may touch it.
  *
  * ```
  *   0   u32       type: NONE or a payload type

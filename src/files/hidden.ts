@@ -85,7 +85,7 @@ export async function hiddenBeside(path: string): Promise<Hidden[]> {
 }
 
 /**
- * What is hidden for an output and nobody can be at work with any more: of this user's, and its
+ * What is hidden for an output and no process can be at work with any more: of this user's, and its
  * process is provably gone, or is this one and was over with it. What can't be found out counts as
  * at work. Never throws.
  */

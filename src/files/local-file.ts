@@ -106,12 +106,12 @@ export class LocalFile implements RandomAccess {
   }
 
   async sizeOnDisk(): Promise<number> {
-    return Number((await this.#look()).blocks) * 512;
+    return Number((await this.#stat()).blocks) * 512;
   }
 
   /** @throws MultifdError ERR_IO if the file has been written to since it was opened. */
   async verify(): Promise<void> {
-    if (sameContent(stampOf(await this.#look()), this.#opened)) return;
+    if (sameContent(stampOf(await this.#stat()), this.#opened)) return;
     const why = 'so what was read of it may be old in part and new in part';
     const what = `${this.name} has changed since it was opened, ${why}`;
     throw new MultifdError('ERR_IO', `${what}; try again once nobody writes to it`);
@@ -121,7 +121,7 @@ export class LocalFile implements RandomAccess {
     await io(`close ${this.name}`, this.#handle.close());
   }
 
-  #look(): Promise<BigIntStats> {
+  #stat(): Promise<BigIntStats> {
     return io(`look at ${this.name}`, this.#handle.stat({ bigint: true }));
   }
 }
@@ -148,8 +148,8 @@ export function becameShorter(name: string, offset: number): MultifdError {
 }
 
 /**
- * What tells whether a file is still the one that it was, with the content that it had: whoever
- * replaces it makes another inode, and whoever writes to it changes its times. What leaves no
+ * What tells whether a file is still the one that it was, with the content that it had: a
+ * replacement has another inode, and a write changes its times. What leaves no
  * trace: a write in the very step of the clock of the write before (a file system's clock moves in
  * steps of up to 10 ms, and Deno gives whole milliseconds); a write after which the time was set
  * back; through a mapping, a write to a page that has been written to, and not been put on the disk

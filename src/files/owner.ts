@@ -10,7 +10,7 @@ import { systemCode } from './io.ts';
  * BOOT and SPACE are hashes of the kernel's boot id and of the namespaces that PID and START (the
  * process's start, in clock ticks since the boot) are of. INSTANCE is one of this module: a process
  * can have several, in threads. Where that can't be found out, which is anywhere but on Linux, it
- * is `PID-INSTANCE`, of which nobody ever knows.
+ * is `PID-INSTANCE`, of which that can never be told.
  */
 export const OWNER = /(?:[0-9a-f]{16}-[0-9a-f]{8}-\d{1,10}-\d{1,20}|\d{1,10})-[0-9a-f]{8}/;
 
@@ -53,9 +53,9 @@ export async function ownerOfThis(): Promise<string> {
 
 /**
  * Whether a process can't be at work any more with what has its name in the folder: it was of this
- * boot, in sight, and is gone, whoever has its number now; or it was of another boot, and the
- * folder's file system is one that only this kernel can have mounted. Of this module's own instance
- * it is true: what that is at work with, it knows itself. Never throws; in doubt, false.
+ * boot, in sight, and is gone, even if its number was given again; or it was of another boot, and
+ * the folder's file system is one that only this kernel can have mounted. Of this module's own
+ * instance it is true: what that is at work with, it knows itself. Never throws; in doubt, false.
  */
 export async function isOver(owner: string, folder: string): Promise<boolean> {
   const place = await placeOfThis();

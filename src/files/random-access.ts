@@ -45,8 +45,8 @@ export async function readFully(
 }
 
 /**
- * A read whose answer is one: of whoever does not say how much there is, what is missing would be
- * taken for zeros.
+ * A read whose answer is checked: when the caller's function does not say how much it has read,
+ * what is missing would be taken for zeros.
  */
 async function readSome(access: RandomAccess, offset: number, into: Uint8Array): Promise<number> {
   const count = await attempt(access, 'read', () => access.read(offset, into), offset);

@@ -128,7 +128,7 @@ export async function removeSuperseded(path: string): Promise<void> {
 
 /**
  * Gives a file that is on the disk its name in place of its hidden one. The folder is synced before
- * the hidden one goes: whatever a power cut leaves, one of them is there.
+ * the hidden one goes: after a power cut, one of them is there.
  *
  * @param options.force replace a file that has the name.
  * @param options.takesBack take the name away again if the folder can't be synced, unless it has

@@ -6,7 +6,7 @@ export interface RoundFacts {
   /** Milliseconds from its begin to its end. */
   duration: number;
   /**
-   * Milliseconds of it that were spent on looking, copying, and waiting for channels: not on the
+   * Milliseconds of it that were spent on scanning, copying, and waiting for channels: not on the
    * guest's turns.
    */
   active: number;
@@ -24,7 +24,7 @@ export interface ConvergenceOptions {
   maxRounds: number;
   /** Whether the guest can be throttled. */
   autoConverge: boolean;
-  /** Of the guest's thread, for looking at its memory, to begin with. */
+  /** Of the guest's thread, for scanning at its memory, to begin with. */
   scanShare: number;
 }
 
@@ -39,14 +39,14 @@ const THROTTLE_MOST = 0.99;
 const TRIGGER = 0.5;
 /** Such rounds in a row before the guest is throttled. */
 const PATIENCE = 2;
-/** After each such round the look gets twice the share of the guest's thread, up to this. */
+/** After each such round the scan gets twice the share of the guest's thread, up to this. */
 const MOST_SHARE = 0.5;
 
 /** Decides, round by round, when a running guest is near enough to its copy. */
 export class Convergence {
   /** The share of time that the guest should leave unused. */
   throttle = 0;
-  /** The share of the guest's thread that looking at its memory may take. */
+  /** The share of the guest's thread that scanning its memory may take. */
   share: number;
   readonly #options: ConvergenceOptions;
   #rounds = 0;
@@ -75,9 +75,9 @@ export class Convergence {
     // one took.
     const perMs = count.dirty / Math.max(before.duration, 1);
     const nextDirty = Math.min(count.scanned, perMs * duration);
-    // The last round looks at as much as this one did, and sends what will have changed since.
-    const looking = count.dirty === 0 ? active : active - count.dirty * this.#msPerDirtyPage;
-    const expectedDowntime = looking + (count.dirty === 0 ? 0 : nextDirty * this.#msPerDirtyPage);
+    // The last round scans as much as this one did, and sends what will have changed since.
+    const scanning = count.dirty === 0 ? active : active - count.dirty * this.#msPerDirtyPage;
+    const expectedDowntime = scanning + (count.dirty === 0 ? 0 : nextDirty * this.#msPerDirtyPage);
     const helped =
       expectedDowntime <= this.#options.downtimeLimit ||
       count.dirty <= before.count.dirty * TRIGGER;

@@ -9,7 +9,7 @@ import {
 } from '../core/index.ts';
 
 /**
- * What a block of a guest can be. WebAssembly memories may grow while they are looked at; a view is
+ * What a block of a guest can be. WebAssembly memories may grow while they are scanned; a view is
  * of bytes, whatever its type.
  */
 export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView;
@@ -26,7 +26,7 @@ export function unposted(memory: PostedMemory): LiveMemory {
   return 'memory' in memory ? memory.memory : viewOf(memory.span);
 }
 
-/** Whether another thread can look at it. */
+/** Whether another thread can scan it. */
 export function reachesThreads(memory: LiveMemory): boolean {
   if (memory instanceof WebAssembly.Memory) return isSharedBuffer(memory.buffer);
   if (!ArrayBuffer.isView(memory)) return canPost(memory);
@@ -60,7 +60,7 @@ export function isShared(memory: LiveMemory): boolean {
 export class GuestMemory {
   readonly shared: boolean;
   /**
-   * The core over the guest's own memory, where that is a WebAssembly one: it looks at pages where
+   * The core over the guest's own memory, where that is a WebAssembly one: it scans pages where
    * they are.
    */
   readonly core: CoreExports | undefined;

@@ -33,7 +33,7 @@ export type Tracking = 'compare' | 'hash' | DirtyBitmap;
 export interface LiveBlock {
   /** The RAM block's name: 1 to 255 bytes of UTF-8. */
   id: string;
-  /** Looked at where it is; a whole number of pages. A WebAssembly memory may grow meanwhile. */
+  /** Scanned in place; a whole number of pages. A WebAssembly memory may grow meanwhile. */
   memory: LiveMemory;
   /** (compare) */
   tracking?: Tracking;
@@ -84,7 +84,7 @@ export interface GuestOptions {
    */
   scanShare?: number;
   /**
-   * How many threads look for changes in shared memory (1). Memory that is not shared is looked at
+   * How many threads scan shared memory for changes (1). Memory that is not shared is scanned
    * in the thread that has it.
    */
   scanThreads?: number;
@@ -164,7 +164,7 @@ export function checkLive(options: LiveMigrationOptions, pageSize: number): Chec
   if (onMaxRounds !== 'fail' && onMaxRounds !== 'stop')
     throw new MultifdError('ERR_OPTION', `onMaxRounds ${inWords(onMaxRounds)}: give fail or stop`);
   return {
-    // The scan knows zero pages where it can look at them in place; what it can't, the channels
+    // The scan knows zero pages where it can scan them in place; what it can't, the channels
     // find.
     ...checkOutgoing({ ...outgoing, pageSize, zeroPageDetection: 'multifd', returnPath: true }),
     onProgress: observer('onProgress', onProgress) as CheckedOutgoing['onProgress'],

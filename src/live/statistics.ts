@@ -44,7 +44,7 @@ export interface LiveStatistics extends MigrationStatistics {
 /** What a live migration has done: rounds beside what every migration counts. */
 export class LiveStatisticsCollector extends StatisticsCollector {
   rounds = 0;
-  /** Pages looked at. */
+  /** Pages scanned. */
   scanned = 0;
   lastRound: Round | undefined;
   downtime: number | undefined;

@@ -84,7 +84,7 @@ export interface Proxy {
 }
 
 /**
- * Joins any two transports, connection by connection, without looking at what they carry: a QEMU
+ * Joins any two transports, connection by connection, without parsing what they carry: a QEMU
  * that knows sockets reaches a page that knows WebSockets, and N channels cross one port.
  *
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
@@ -111,7 +111,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   /** Those that are joined, and what their join comes to. */
   const pairs = new Map<readonly [Connection, Connection], Promise<void>>();
 
-  const carry = (a: Connection, b: Connection): void => {
+  const connectPair = (a: Connection, b: Connection): void => {
     statistics.connections++;
     statistics.open++;
     const pair = [a, b] as const;
@@ -138,7 +138,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     atTo.delete(connection);
     onRejected(`dropped a connection from ${connection.peer}: ${why}`);
   };
-  const pairing = new Pairing(carry, { most: maxConnections, maxWait, onDropped });
+  const pairing = new Pairing(connectPair, { most: maxConnections, maxWait, onDropped });
   const watch = new Watchdog({
     signal: new AbortController().signal,
     timeout,
@@ -146,7 +146,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     onLook() {},
     fail({ message }) {
       const stuck = [...pairs.keys()].filter(([a, b]) => !a.closed || !b.closed);
-      if (stuck.length === 0) return; // they are being seen off
+      if (stuck.length === 0) return; // both ends have closed: they only flush
       for (const pair of stuck) for (const connection of pair) connection.destroy();
       onRejected(`closed ${stuck.length} pairs of connections: ${message}`);
     },
@@ -181,7 +181,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
           (other) => {
             if (closing.signal.aborted) return other.destroy();
             atTo.add(other);
-            carry(connection, other);
+            connectPair(connection, other);
           },
           (error: Error) => {
             connection.destroy();

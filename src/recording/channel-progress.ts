@@ -53,7 +53,7 @@ export class ChannelProgress {
       this.#head.set(part, this.#filled);
       this.#filled += part.length;
       at += part.length;
-      if (this.#filled === DEVICE_STATE_LENGTH) this.#look(pageSize);
+      if (this.#filled === DEVICE_STATE_LENGTH) this.#parseHeader(pageSize);
     }
     if (this.#skip === 0) this.#passed();
   }
@@ -64,7 +64,7 @@ export class ChannelProgress {
     this.#sync = false;
   }
 
-  #look(pageSize: number): void {
+  #parseHeader(pageSize: number): void {
     const view = this.#view;
     this.#filled = 0;
     if (view.getUint32(RAM.magic) !== MAGIC) return void (this.lost = true);

@@ -199,7 +199,7 @@ class Inspection {
       endOfSection: async (_, syncMode) => {
         this.#ramSections++;
         this.#syncMode = syncMode;
-        // A migration without multifd waits for nobody.
+        // A migration without multifd has no channels to wait for.
         if (syncMode === 'per-section' && this.#channels.length > 0) await this.#sync();
       },
       tail: (chunk) => this.#tail.append(chunk),
@@ -394,8 +394,11 @@ class Inspection {
     const reader = new ByteReader(file.source());
     let status: number | null = null;
     try {
-      for (let message; (message = await readReturnMessage(reader)) !== undefined; )
+      while (true) {
+        const message = await readReturnMessage(reader);
+        if (message === undefined) break;
         if (message.type === 'shut') ({ status } = message);
+      }
       await file.verify();
     } catch (thrown) {
       this.#noteIn(thrown);

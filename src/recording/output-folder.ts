@@ -29,9 +29,8 @@ import {
  *     3 the new one gets it                  new     -               old
  *     4 the old one is removed               new     -               -
  *
- * Each of 1 to 3 is on the disk before the next begins. Whoever finds the name absent, and both of
- * the others there, does step 3: that is what the next `record`, `inspect` and `replay` do, at any
- * time.
+ * Each of 1 to 3 is on the disk before the next begins. When the name is absent, and both of the
+ * others are there, step 3 is done by the next `record`, `inspect` or `replay`, at any time.
  *
  * Memory can hold anything secret: the folder and its files are their owner's alone.
  */
@@ -171,7 +170,7 @@ export class OutputFolder {
       const identity = await this.#identityOf(whole);
       await io(`move ${this.#path} out of the way`, rename(this.#path, old));
       try {
-        // It may have become something else since it was looked at.
+        // It may have become something else since it was checked.
         await checkReplaceable(old, this.#path);
         await syncFolder(parent);
         await this.#rename(identity);
@@ -199,7 +198,7 @@ export class OutputFolder {
     } catch (cause) {
       const code = systemCode(cause) ?? '';
       if (['EEXIST', 'ENOTEMPTY', 'ENOTDIR'].includes(code)) throw taken(this.#path);
-      // Somebody who looked for the recording in this very moment may have given it its name.
+      // Another process that opened the recording at this moment may have given it its name.
       if (code !== 'ENOENT' || (await this.#identityOf(this.#path)) !== identity) {
         throw new MultifdError(
           'ERR_IO',

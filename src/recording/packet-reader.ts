@@ -33,7 +33,7 @@ interface PacketReport {
 }
 
 const METHOD_NAMES = Object.keys(COMPRESSION) as (keyof typeof COMPRESSION)[];
-/** A packet's header is checked in here, whatever the page size; then what the core says of it. */
+/** A packet's header is checked in here, for any page size; then what the core says of it. */
 const HEADER_AT = 0;
 const INFO_AT = 2048;
 const OFFSETS_AT = 4096;
@@ -110,7 +110,7 @@ export class PacketChecker {
       this.#view.getUint32(HEADER_AT + RAM.normalPages) +
         this.#view.getUint32(HEADER_AT + RAM.zeroPages) >
       0;
-    // Nobody has agreed on a compression with us: the first packet's is that of all.
+    // No capability says which compression it is: the first packet's is that of all.
     const method = (flags >>> COMPRESSION_SHIFT) & COMPRESSION_MASK;
     const seen = METHOD_NAMES.find((name) => COMPRESSION[name] === method);
     const expected = this.#compression ?? (hasPages ? seen : 'none');

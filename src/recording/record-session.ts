@@ -41,7 +41,7 @@ const LAST_BYTES_MS = 1_000;
 /** How long a source that has heard that all is well may take to end its connections. */
 const LATE_BYTES_MS = 5_000;
 /**
- * While everything is made to last, the source is told this often that somebody is at work on it.
+ * While everything is made to last, the source is told this often that the work goes on.
  */
 const ALIVE_MS = 1_000;
 
@@ -187,7 +187,7 @@ export class RecordSession {
     if (this.#first.error !== undefined) input.stop();
   }
 
-  /** Whether a connection that does not belong to it is nobody's fault. */
+  /** Whether a connection that does not belong to it is dropped without failing the recording. */
   #isRejected(error: MultifdError): boolean {
     return (
       error instanceof Rival ||
@@ -247,7 +247,7 @@ export class RecordSession {
   async #commit(): Promise<void> {
     const main = this.#connections.get('main')!;
     const say = (message: Uint8Array): void => {
-      // whoever reads is told
+      // the reader is told
       if (main.connection.writable) void main.connection.write([message], () => {}).catch(() => {});
     };
     let release = (): void => {};
@@ -281,7 +281,7 @@ export class RecordSession {
     }
   }
 
-  /** Whoever has not ended by now has nothing to add. */
+  /** A connection that has not ended by now has nothing to add. */
   async #settle(): Promise<void> {
     for (const { input } of this.#connections.values()) input.stop();
     await this.#drained();
@@ -298,7 +298,7 @@ export class RecordSession {
       recorded.writing = file.append(chunk, this.#traffic.milliseconds);
       await recorded.writing;
       progress?.feed(chunk, this.#pageSize);
-      this.#look();
+      this.#checkWhole();
     };
     const read = async (into: Uint8Array): Promise<number> => {
       const count = await input.read(into);
@@ -360,7 +360,7 @@ export class RecordSession {
           value: new DataView(data.buffer, data.byteOffset).getUint32(0),
         });
         await this.#keepAnswer(pong);
-        // whoever reads is told
+        // the reader is told
         if (connection.writable) await connection.write([pong], () => {}).catch(() => {});
       },
       blocks() {},
@@ -404,11 +404,11 @@ export class RecordSession {
   #whole(): Promise<void> {
     return new Promise((resolve) => {
       this.#resolveWhole = resolve;
-      this.#look();
+      this.#checkWhole();
     });
   }
 
-  #look(): void {
+  #checkWhole(): void {
     if (!this.#hasStreamed) return;
     const all = [...this.#connections.values()].flatMap(({ progress }) => progress ?? []);
     if (this.#checked.channels !== undefined && all.length < this.#checked.channels) return;

@@ -77,7 +77,7 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     connections.close();
     classifier.close();
   });
-  completed.catch(() => {}); // whoever looks at it is told
+  completed.catch(() => {}); // its caller is told
   return { uri: connections.uri, completed };
 }
 

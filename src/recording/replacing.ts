@@ -34,7 +34,7 @@ export async function looksFree(path: string, force: boolean): Promise<boolean> 
 }
 
 /**
- * Whoever mistypes a name shall not lose a folder of other things over it.
+ * A mistyped name shall not cost a folder of other things.
  * @param path where it is.
  * @param name what it is called.
  * @throws MultifdError ERR_EXISTS if it is neither a recording nor an empty folder.
@@ -63,7 +63,8 @@ export function taken(path: string): MultifdError {
 /**
  * Gives a recording its name that was to replace another when the process ended, or the power was
  * cut, between the two renamings. Of several the one that came last counts. Nothing is done when
- * something has the name. Whoever was replacing may be at it still: it finds that this was done.
+ * something has the name. The process that was replacing may be at it still: it finds that this was
+ * done.
  *
  * @throws MultifdError ERR_IO, with the place of the recording.
  */
@@ -143,6 +144,6 @@ export async function removeRecording(path: string): Promise<void> {
     for (const name of await readdir(path)) if (isOwnName(name)) await rm(join(path, name));
     await rmdir(path);
   } catch {
-    // What is left over is in nobody's way.
+    // What is left over does no harm.
   }
 }

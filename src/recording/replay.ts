@@ -83,7 +83,7 @@ class ReplaySession {
   readonly #traffic: Traffic;
   readonly #first = new FirstError();
   readonly #connections: Connection[] = [];
-  readonly #pumps: Promise<unknown>[] = [];
+  readonly #pipelines: Promise<unknown>[] = [];
   #sleeping = 0;
   #sent = false;
   #overdue: ReturnType<typeof setTimeout> | undefined;
@@ -127,7 +127,7 @@ class ReplaySession {
       watch.stop();
       for (const connection of this.#connections) connection.destroy();
       // They read the recording's files, which are closed next.
-      await Promise.allSettled(this.#pumps);
+      await Promise.allSettled(this.#pipelines);
       this.#traffic.end();
       onProgress(this.#traffic.snapshot());
     }
@@ -142,9 +142,9 @@ class ReplaySession {
     const rest = Promise.all(
       channels.map((file, id) => this.#start(id, file, () => this.#connect(id))),
     );
-    rest.catch(() => {}); // whoever waits for it is told
+    rest.catch(() => {}); // its waiter is told
     // A source ends its main stream when the channels have had everything, so that a target may
-    // take its end for the end of all. A stream without an end keeps nobody waiting: its target may
+    // take its end for the end of all. A stream without an end is not waited for: its target may
     // not read the channels any more.
     const verified = async (): Promise<void> => {
       await rest;
@@ -210,7 +210,7 @@ class ReplaySession {
   ): Promise<void> {
     const pipeline = this.#pipeline(identified, file, open, beforeLast);
     pipeline.catch(this.#first.fail);
-    this.#pumps.push(pipeline);
+    this.#pipelines.push(pipeline);
     return pipeline;
   }
 

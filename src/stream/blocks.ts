@@ -46,7 +46,7 @@ export interface BlockLimits {
  * The block list that follows a MEM_SIZE word, until the lengths add up to `total` bytes:
  *
  *     u8 length, id | be64 used length
- *     be32 version 1 | be64 page size | be64 bitmap offset | be64 pages offset     (mapped-ram only)
+ *     be32 version 1 | be64 page size | be64 bitmap offset | be64 pages offset  (mapped-ram only)
  *
  * With mapped-ram the next entry follows the block's pages.
  *

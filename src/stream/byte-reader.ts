@@ -142,7 +142,7 @@ export class ByteReader {
   }
 
   /**
-   * Fills all of `target`; what is not buffered yet is read straight into it. Throws as {@link
+   * Fills all of `target`; what is not buffered yet is read directly into it. Throws as {@link
    * ensure} does.
    */
   async copyInto(target: Uint8Array): Promise<void> {

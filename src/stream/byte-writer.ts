@@ -68,7 +68,7 @@ export class ByteWriter {
     return this.#buffer.slice(0, this.#length);
   }
 
-  /** Makes room, in a new buffer if need be: call it before `#view` is looked at. */
+  /** Makes room, in a new buffer if need be: call it before `#view` is used. */
   #grow(count: number): number {
     const at = this.#length;
     this.#length = at + count;

@@ -30,9 +30,11 @@ const MAX_CAPABILITIES = 64;
  * Reads a CONFIGURATION section whose first byte has been taken already.
  *
  *     07 | be32 length, machine
- *     05 | u8 length, "configuration/target-page-bits" | be32 1 | be32 bits              (optional)
- *     05 | u8 length, "configuration/capabilities"     | be32 1 | be32 count, count names (optional)
- *     05 | u8 length, "configuration/uuid"             | be32 1 | 16 bytes                (optional)
+ *     05 | u8 length, "configuration/target-page-bits" | be32 1 | be32 bits
+ *     05 | u8 length, "configuration/capabilities"     | be32 1 | be32 count, count names
+ *     05 | u8 length, "configuration/uuid"             | be32 1 | 16 bytes
+ *
+ * Each of the subsections, which begin with 05, is optional.
  *
  * @throws MultifdError ERR_STREAM if it is malformed, ERR_VERSION for a subsection's version,
  *   ERR_UNSUPPORTED for an unknown subsection: it has no length, so that nothing behind it can be

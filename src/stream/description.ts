@@ -2,7 +2,7 @@ import { asObject, type Json, Mismatch } from './device-state/tail-walk.ts';
 
 /**
  * The description of the device sections (QEMU's VMDESCRIPTION) is JSON: an object with an array
- * "devices", one object per section. It can come from anybody, so it is never parsed as a whole:
+ * "devices", one object per section. It can come from any peer, so it is never parsed as a whole:
  * its devices are found by their brackets, and parsed one by one, each within bounds. QEMU 10.0
  * takes 2 MB for 255 CPUs, 8 bytes for each item that is counted here.
  */
@@ -32,7 +32,7 @@ const LIST = 2;
 const DEVICE = 3;
 
 /**
- * Finds the devices of a description byte by byte, by brackets and quotes, and looks at nothing
+ * Finds the devices of a description byte by byte, by brackets and quotes, and parses nothing
  * else.
  */
 export class DescriptionScan {

@@ -52,7 +52,8 @@ export class RamSection {
   /**
    * Reads one section's content, be64 words and what belongs to them, up to and with its EOS.
    *
-   *     MEM_SIZE | total bytes                  then the block list; in a PART: of blocks that have grown, and a flush is next
+   *     MEM_SIZE | total bytes                  then the block list; in a PART: of blocks
+   *                                             that have grown, and a flush is next
    *     ZERO | offset,  u8 length, id,  00      no id with CONTINUE
    *     PAGE | offset,  u8 length, id,  page    no id with CONTINUE
    *     MULTIFD_FLUSH

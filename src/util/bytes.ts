@@ -71,8 +71,8 @@ export function viewOf({ buffer, byteOffset, byteLength }: Span): Uint8Array {
 
 /**
  * Whether a buffer can be had in other threads. It is tried where that is not certain: on Node 26
- * the buffer of a shared memory after its toResizableBuffer() can be posted, and received by
- * nobody.
+ * the buffer of a shared memory after its toResizableBuffer() can be posted, but
+ * no thread can receive it.
  */
 export function canPost(buffer: unknown): buffer is SharedArrayBuffer {
   if (!isSharedBuffer(buffer)) return false;
@@ -151,8 +151,8 @@ export function behind(views: readonly Uint8Array[], bytes: number): readonly Ui
 
 /**
  * Whether an error says that a descriptor has nothing to give, or takes nothing, at the moment.
- * Nobody looks at where such an error comes from, and to find that out would cost more than the
- * call that throws it: whoever makes such calls sets Error.stackTraceLimit to 0 meanwhile.
+ * The stack of such an error is never used, and to capture it would cost more than the call that
+ * throws it: callers set Error.stackTraceLimit to 0 meanwhile.
  */
 export function isNotNow(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EAGAIN';

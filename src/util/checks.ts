@@ -2,13 +2,13 @@ import { viewOf } from './bytes.ts';
 import { MultifdError, type ErrorCode } from './errors.ts';
 
 /**
- * Looks at what callers give, of whom not all have a compiler that does: what does not fit is
- * refused by its name.
+ * Checks of what callers give, since not all of them have a compiler that does: what does not fit
+ * is refused by its name.
  */
 
 const LONGEST = 100;
 
-/** What a value is, in a few words; for messages. Never throws, whatever the value is. */
+/** What a value is, in a few words; for messages. Never throws, for any value. */
 export function inWords(value: unknown): string {
   try {
     if (typeof value === 'string')

@@ -13,7 +13,7 @@ export type ErrorCode =
   | 'ERR_NO_DEVICE' //       the image holds no device of that name
   | 'ERR_UNSUPPORTED' //     valid in QEMU's format, but not something this project handles
   | 'ERR_CODEC' //           this runtime has no encoder or decoder for the compression asked for
-  | 'ERR_GUEST' //           the running program has state that can't be moved, or is being moved already
+  | 'ERR_GUEST' //           the program has state that can't be moved, or is being moved already
   | 'ERR_NOT_CONVERGED' //   the running program changes its memory as fast as it is sent
   | 'ERR_CANCELLED' //       the caller's AbortSignal fired
   // the way to the peer
@@ -115,7 +115,7 @@ export class MultifdError extends Error {
   }
 }
 
-/** What somebody else's code threw says: anything can be thrown, also what has no words. */
+/** What the error of a caller's code says: anything can be thrown, also what has no words. */
 function messageOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? String(thrown.message) : String(thrown);

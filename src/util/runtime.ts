@@ -49,8 +49,8 @@ export function features(): Features {
 }
 
 /**
- * Tells who runs the program of an error that changes nothing: as the process's `warning` event,
- * or, where there is no process, as the platform does it with a listener that throws.
+ * Reports an error that changes nothing: as the process's `warning` event, or, where there is no
+ * process, as the platform reports a listener that throws.
  */
 export function warn(error: Error): void {
   const { process } = globalThis as { process?: { emitWarning?(error: Error): void } };

@@ -10,7 +10,7 @@ import { offeredSources, type ServerEnd, startSource, startTarget } from './serv
 
 type State = 'busy' | 'done' | 'failed';
 
-/** What somebody can do on the page: receive, open, send. One thing at a time. */
+/** What a user can do on the page: receive, open, send. One thing at a time. */
 export class Actions {
   readonly #display: Display;
   readonly #cancel = byId('cancel', HTMLButtonElement);

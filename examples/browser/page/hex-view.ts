@@ -54,7 +54,7 @@ export class HexView {
     this.#place = undefined;
     this.#enable();
     if (shown.blocks.length === 0) return;
-    // When a memory is complete it is shown anew: whoever looks into it goes on looking.
+    // When a memory is complete it is shown anew, at the same place.
     const there =
       before !== undefined && before.offset < (shown.blocks[before.block]?.usedLength ?? 0);
     this.#go(there ? before : { block: 0, offset: 0 });
@@ -101,7 +101,7 @@ export class HexView {
     if (this.#elements.caption.textContent !== text) this.#elements.caption.textContent = text;
   }
 
-  /** Rows that are there already stay, so that what somebody has marked in them stays marked. */
+  /** Rows that are there already stay, so that what a user has marked in them stays marked. */
   #dump(content: Uint8Array, start: number, offset: number): void {
     const key = `${start} ${offset}`;
     const before = this.#dumped;

@@ -8,7 +8,7 @@ export interface OpenedImage {
 }
 
 /**
- * Opens a mapped-ram image: a file that somebody picked, or the address of one whose server answers
+ * Opens a mapped-ram image: a file that the user picked, or the address of one whose server answers
  * range requests. Pages are read when they are looked at.
  */
 export async function openImageSource(source: File | URL): Promise<OpenedImage> {

@@ -35,7 +35,7 @@ export class MapView {
   #painted = -1;
   #rounds = -1;
 
-  /** @param open called for a page that somebody wants to look into. */
+  /** @param open called for a page that a user selects. */
   constructor(elements: MapElements, open: (place: Place) => void) {
     this.#elements = elements;
     this.#open = open;

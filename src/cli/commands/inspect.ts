@@ -43,8 +43,9 @@ Examples:
   $ multifd inspect guest.mapped --devices
   $ multifd inspect guest.mapped --device cpu#0
 
-Fields are told from the description that QEMU appends: where in the device section they are, and what they hold. Bytes that
-it tells no more of are shown in hex. As JSON, 64-bit integers are decimal strings, and bytes are hex and complete.
+Fields are told from the description that QEMU appends: where in the device section they are, and
+what they hold. Bytes that it tells no more of are shown in hex. As JSON, 64-bit integers are
+decimal strings, and bytes are hex and complete.
 `;
 
 export function addInspect(program: Command): void {
@@ -119,7 +120,7 @@ async function showDevices(path: string, options: InspectOptions): Promise<void>
 }
 
 /**
- * Images are files, recordings are folders. What can't be looked at is for the reader of images to
+ * Images are files, recordings are folders. What can't be opened is for the reader of images to
  * report.
  */
 async function isFolder(path: string): Promise<boolean> {

@@ -42,7 +42,8 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --channels 4
   $ multifd send guest.mapped unix:/run/target.sock --compression zstd
   $ multifd send disk.img tcp:[2001:db8::7]:4444 --max-bandwidth 100M
-  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu --tls-hostname target.example.com
+  $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu \\
+      --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
   $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
                                                     a target connects, such as a page
@@ -106,7 +107,7 @@ export function addSend(program: Command): void {
       process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
         const token = await tokenIn(tokenFile);
         const imageToken = await tokenIn(imageTokenFile);
-        const way = {
+        const endpoint = {
           uri,
           onListening: view.listening,
           onRejected: reportRejected(options),
@@ -118,7 +119,7 @@ export function addSend(program: Command): void {
           ...migration,
           ...surroundings,
           ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),
-          ...way,
+          ...endpoint,
         });
       });
     });

@@ -55,7 +55,7 @@ export interface View {
   progress(statistics: MigrationStatistics): void;
   /**
    * @param error why it failed or was cancelled; undefined when it completed. The error itself is
-   *   printed by whoever ends the process.
+   *   printed by the code that ends the process.
    */
   ended(statistics: MigrationStatistics, error?: MultifdError): void;
 }

@@ -31,7 +31,8 @@ export function migrationTable({
     ram.duplicate - multifd.duplicate,
   ];
   const total = ['total', multifd.packets, formatBytes(ram.transferred), ram.normal, ram.duplicate];
-  const memory = `${formatBytes(ram.total)} in ${blocks.length} ${blocks.length === 1 ? 'block' : 'blocks'}`;
+  const count = `${blocks.length} ${blocks.length === 1 ? 'block' : 'blocks'}`;
+  const memory = `${formatBytes(ram.total)} in ${count}`;
   const summary =
     `${memory}, ${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ` +
     `${formatRate(ram.mbps)}`;

@@ -4,7 +4,7 @@ import type { Decoder } from '../codec.ts';
 
 /**
  * What a channel's zstd stream may look like (RFC 8878): one frame for the whole migration, whose
- * length nobody knows at its start, and per packet a number of whole blocks, none of them the last.
+ * length is not known at its start, and per packet a number of whole blocks, none of them the last.
  *
  * ```
  * frame header   28 b5 2f fd | u8 descriptor | u8 window        first packet only

@@ -51,7 +51,7 @@ function given(module: unknown): Worker {
   );
 }
 
-/** This thread's port to whoever started it; undefined in a main thread. */
+/** This thread's port to the one that started it; undefined in a main thread. */
 export function threadPort(): ThreadPort | undefined {
   const port = parentPort;
   if (port === null) return undefined;
@@ -60,7 +60,7 @@ export function threadPort(): ThreadPort | undefined {
     post: (message) => port.postMessage(message),
     onMessage: (take) => {
       port.on('message', take);
-      // Nobody waits here: thrown like this, it reaches the starter as the thread's own error.
+      // No caller waits here: thrown like this, it reaches the starter as the thread's own error.
       port.on('messageerror', (cause: Error) => {
         throw new Error(UNREADABLE, { cause });
       });
@@ -74,7 +74,7 @@ export function threadPort(): ThreadPort | undefined {
 }
 
 /**
- * Makes this thread give way to others. On Linux, where each thread has a priority of its own;
+ * Lowers this thread's priority. On Linux, where each thread has a priority of its own;
  * elsewhere it would be the whole process, so nothing happens. There is no way back without
  * privileges.
  */

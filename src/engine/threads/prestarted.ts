@@ -2,7 +2,7 @@ import { startThread } from '#threads';
 import type { ChannelOrder } from '../program.ts';
 import { GRACE_MS, type RunningWorker, type Thread, type ThreadOptions } from './thread.ts';
 
-/** A thread that has nobody yet: what it says, and how it fails, waits for who takes it. */
+/** A thread without an owner yet: its messages and errors wait for the one that takes it. */
 interface Waiting {
   readonly thread: Thread;
   readonly heard: unknown[];
@@ -38,7 +38,7 @@ export class PrestartedWorkers {
   }
 
   /**
-   * Lets those end that nobody has taken, and resolves when nothing of them is left. They are
+   * Lets those end that were not taken, and resolves when nothing of them is left. They are
    * asked, and not just ended: on Node a thread that is ended while it loads its modules leaves the
    * files open that it reads.
    */

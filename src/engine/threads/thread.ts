@@ -1,4 +1,4 @@
-/** Threads as the engine needs them, whatever the runtime calls them. */
+/** Threads as the engine needs them, the same for every runtime. */
 
 /** A Worker object that its maker has started already: of the runtime's own class. */
 export type RunningWorker = object;
@@ -29,7 +29,7 @@ export interface Thread {
   post(message: unknown, transfer?: readonly object[]): void;
   /** Resolves when nothing of it is left, with its exit status where there is one. */
   readonly gone: Promise<number>;
-  /** Ends it now, whatever it does. */
+  /** Ends it now, in the middle of its work. */
   terminate(): void;
 }
 

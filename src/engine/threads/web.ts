@@ -74,7 +74,7 @@ export const threadPort: typeof node.threadPort = (): ThreadPort | undefined => 
     post: (message) => scope.postMessage(message),
     onMessage: (take) => {
       scope.onmessage = ({ data }) => take(data);
-      // Nobody waits here: thrown like this, it reaches the starter as the thread's own error.
+      // No caller waits here: thrown like this, it reaches the starter as the thread's own error.
       scope.onmessageerror = () => {
         throw new Error(UNREADABLE);
       };

@@ -56,14 +56,17 @@ export function cpuStates(devices: readonly DeviceReport[]): CpuState[] | undefi
  * The notes of a core file: for each CPU a PRSTATUS, as debuggers want it of a thread, and after
  * those for each CPU a note of QEMU's with what a thread does not have. All little-endian:
  *
- *     note          le32 name length with its NUL, le32 data length, le32 type | name | data; each padded to 4 bytes
- *     "CORE", 1     0: 32 bytes | 32: le32 thread, from 1 on | 112: le64 r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
- *                   rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs | 328: 8
- *                   bytes
- *     "QEMU", 0     le32 version 1, le32 length | le64 rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 rip rflags
- *                   | cs ds es fs gs ss ldt tr gdt idt, each le32 selector, limit, flags, 0, le64
- *                   base
- *                   | le64 cr0 0 cr2 cr3 cr4 | le64 kernel gs base
+ *     note        le32 name length with its NUL, le32 data length, le32 type
+ *                 | name | data; each padded to 4 bytes
+ *     "CORE", 1   0: 32 bytes | 32: le32 thread, from 1 on
+ *                 | 112: le64 r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax
+ *                        rip cs eflags rsp ss fs_base gs_base ds es fs gs
+ *                 | 328: 8 bytes
+ *     "QEMU", 0   le32 version 1, le32 length
+ *                 | le64 rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 rip rflags
+ *                 | cs ds es fs gs ss ldt tr gdt idt, each le32 selector, limit, flags, 0,
+ *                   le64 base
+ *                 | le64 cr0 0 cr2 cr3 cr4 | le64 kernel gs base
  */
 export function cpuNotes(cpus: readonly CpuState[]): Uint8Array {
   return concat([

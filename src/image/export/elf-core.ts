@@ -16,8 +16,10 @@ const ALIGNMENT = 0x1000;
  * What precedes the RAM in a core file, whose ranges then follow without a gap, as they lie in
  * their block. All little-endian:
  *
- *     0     7f "ELF", 64 bits, little-endian, version 1, 9 zeros | le16 type, le16 machine, le32 version 1, le64 entry
- *     32    le64 offset of the program headers, le64 of sections: none | le32 flags, le16 64, le16 56, le16 count, le16 64, 0, 0
+ *     0     7f "ELF", 64 bits, little-endian, version 1, 9 zeros
+ *           | le16 type, le16 machine, le32 version 1, le64 entry
+ *     32    le64 offset of the program headers, le64 of sections: none
+ *           | le32 flags, le16 64, le16 56, le16 count, le16 64, 0, 0
  *     64    PT_NOTE, then a PT_LOAD per range: le32 type, le32 flags
  *           | le64 offset in the file, virtual address, physical address, length in the file,
  *           length in memory, alignment

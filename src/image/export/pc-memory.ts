@@ -21,7 +21,7 @@ const RAM_IDS: ReadonlySet<string> = new Set(['pc.ram', 'microvm.ram']);
 /**
  * Names of blocks that are known to be no RAM, as `info ramblock` of QEMU 10.0 and 7.2 prints them.
  * A block that is called by its memory backend may be RAM, also behind a device's name:
- * virtio-mem's is `0000:00:03.0/mem0`. So whatever is not listed here may be RAM.
+ * virtio-mem's is `0000:00:03.0/mem0`. So what is not listed here may be RAM.
  *
  * These are firmware and ACPI tables, memory of cards on the ISA bus and of a TPM, and the one of
  * vmware-svga's that has no device's name.
@@ -44,7 +44,7 @@ const NO_RAM_OF_DEVICE =
   /^([^/]+\.rom|vga\.vram|qxl\.(vram|vgavram|vrom)|bochs-display-vram|erst\.exchange)$/;
 /** A device whose memory other VMs share; its block is called by the memory backend. */
 const SHARES_MEMORY = /^ivshmem-(plain|doorbell)$/;
-/** A device whose memory is RAM, whatever its block is called. */
+/** A device whose memory is RAM under any block name. */
 const HAS_RAM = /^virtio-mem(-early)?$/;
 const MIB = 0x100000;
 const FOUR_GIB = 0x1_0000_0000;

@@ -15,9 +15,9 @@ const HIDDEN = /^(\.multifd-[0-9a-f-]+)\.image$/;
 /**
  * Brings back an image whose update was cut off, by the end of the process, a power cut or a
  * failure, while its name was absent: it is the new image then, complete, and on the disk. Of
- * several updates that were cut off, the one that was begun last counts, whatever any clock says,
- * and what the others left is removed. If an image is there under the name, it is left alone. Only
- * for when nobody is updating the image any more.
+ * several updates that were cut off, the one that was begun last counts, no matter what any clock
+ * says, and what the others left is removed. If an image is there under the name, it is left alone.
+ * Only for when no process is updating the image any more.
  *
  * @returns the image's stamp; undefined if there was nothing to finish, or only something to clear
  *   away.

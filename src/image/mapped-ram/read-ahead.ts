@@ -40,7 +40,7 @@ export async function* readAhead(
     const start = Math.max(offset, from);
     const bytes = new Uint8Array(free.pop() ?? new ArrayBuffer(PIECE), 0, offset + length - start);
     const read = image.readPages(block, start, bytes).then(() => ({ offset: start, bytes }));
-    read.catch(() => {}); // whoever takes it is told
+    read.catch(() => {}); // its taker is told
     reads.push(read);
     if (reads.length < lanes) continue;
     const taken = await reads.shift()!;
@@ -62,7 +62,7 @@ function* pieces(
 }
 
 /**
- * A block's content, zeros where pages are not present, for somebody who reads it from its
+ * A block's content, zeros where pages are not present, for a reader that goes from its
  * beginning to its end.
  */
 export class BlockContent {
@@ -91,7 +91,7 @@ export class BlockContent {
     }
     const end = offset + into.length;
     for (let at = offset; at < end; ) {
-      const next = await this.#look(this.#pages);
+      const next = await this.#peek(this.#pages);
       const start = Math.min(end, next?.offset ?? end);
       if (next === null || at < start) {
         into.fill(0, at - offset, start - offset);
@@ -106,7 +106,7 @@ export class BlockContent {
     this.#position = end;
   }
 
-  async #look(pages: AsyncGenerator<Pages>): Promise<Pages | null> {
+  async #peek(pages: AsyncGenerator<Pages>): Promise<Pages | null> {
     if (this.#next === undefined) {
       const { value, done } = await pages.next();
       this.#next = done === true ? null : value;

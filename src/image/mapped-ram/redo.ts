@@ -97,7 +97,7 @@ function hashOf(bitmaps: Uint8Array, json: Uint8Array): Buffer {
 
 /**
  * A hash that fits says that the record is whole, but not which version of it this is, nor that
- * nobody made it up.
+ * it was not forged.
  */
 function parsed(json: Buffer): Omit<Redo, 'pages'> | undefined {
   try {

@@ -51,36 +51,40 @@ export interface UpdateContent {
  * one, the new one, or absent. The calls come in this order, with {@link discard} at any point
  * instead:
  *
- *     open, [changed pages by anyone at pagesOffset + offset in fd], commit
+ *     open, [changed pages by any thread at pagesOffset + offset in fd], commit
  *
  * `fd` is a sidecar: a sparse hidden file beside the image in which everything has the place that
  * it has in the image. So nothing that is written to it touches the image; it may be written to
  * from several threads at once. Then `commit` goes on:
  *
- *     step                                               NAME    .multifd-X.update      .multifd-X.image
- *     1 bitmaps, tail and a record of what is to be      old     pages, then all        -
- *       copied go into the sidecar, and to the disk
- *     2 if NAME is still the file it was, it is renamed  absent  all                    old
- *     3 pages where the old image has none, and the      absent  all                    old, with bytes that mean nothing
- *       room for a longer tail, are copied into it
- *     4 the other pages, bitmaps and tail are copied     absent  all                    part old, part new
- *     5 it gets its name back                            new     all                    new
- *     6 what is hidden is removed                        new     -                      -
+ *     step                                   NAME    .multifd-X.update  .multifd-X.image
+ *     1 bitmaps, tail and a record of what   old     pages, then all    -
+ *       is to be copied go into the
+ *       sidecar, and to the disk
+ *     2 if NAME is still the file it was,    absent  all                old
+ *       it is renamed
+ *     3 pages where the old image has none,  absent  all                old, with bytes
+ *       and the room for a longer tail, are                             that mean nothing
+ *       copied into it
+ *     4 the other pages, bitmaps and tail    absent  all                part old, part new
+ *       are copied
+ *     5 it gets its name back                new     all                new
+ *     6 what is hidden is removed            new     -                  -
  *
  * Each of 1 to 5 is on the disk, files and the folder's names, before the next begins: a power cut
- * leaves what a line says or the one before it, whatever the file system did first. What is removed
- * in 6 may be there again after one, and does no harm.
+ * leaves what a line says or the one before it, in whatever order the file system wrote. What is
+ * removed in 6 may be there again after one, and does no harm.
  *
  * What runs out of room does so in 1 or 3, as 4 writes only where something has been before; up to
  * there the old image is brought back after any failure. When 4 or 5 fails, or the process ends in
  * 2 to 5, both hidden files stay, and {@link finishImageUpdate} makes the new image of them. A
- * sidecar alone is of no use to anyone: a process that ended in 1, or last in 6, leaves it, and the
+ * sidecar alone is of no use: a process that ended in 1, or last in 6, leaves it, and the
  * next one that writes an image of that name removes it.
  *
  * The pages that changed are written twice. That beats a copy of the image, which costs all of its
  * pages where the file system can't clone files (ext4 can't), and an undo log, which would need the
  * pages to be written a third time, and the old ones read, to guard against a disk that fails in 4,
- * and would fail with it. The image stays the same file: owner, permissions and whatever comes
+ * and would fail with it. The image stays the same file: owner, permissions and what comes
  * before `offset` are kept. Who has it open meanwhile sees it change.
  */
 export class ImageUpdate {
@@ -174,7 +178,7 @@ export class ImageUpdate {
   }
 
   /**
-   * Makes the image what the sidecar and `content` say; nobody may write to them any more.
+   * Makes the image what the sidecar and `content` say; no thread may write to them any more.
    *
    * @returns what the next update knows the image by.
    * @throws MultifdError ERR_EXISTS if the image was changed or replaced since, or its name taken

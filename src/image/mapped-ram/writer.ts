@@ -23,10 +23,10 @@ const COPY_LENGTH = 1024 * 1024;
 /**
  * Writes a mapped-ram image that is complete or absent. The calls come in this order:
  *
- *     create, begin, [pages by anyone at pagesOffset + offset in fd], writeBitmaps, appendTail one
- *     or more times, commit
+ *     create, begin, [pages by any thread at pagesOffset + offset in fd], writeBitmaps,
+ *     appendTail one or more times, commit
  *
- * with {@link discard} at any point instead. Pages that nobody writes stay holes. `fd` may be
+ * with {@link discard} at any point instead. Pages that are not written stay holes. `fd` may be
  * written to from several threads at once, with positioned writes, until `commit` or `discard` is
  * called.
  */

@@ -35,7 +35,7 @@ export function kindOfGlobal(name: string, global: WebAssembly.Global): GlobalKi
   // Only a number that may be set is asked for, and then none is given.
   let asked = false;
   const probe = {
-    valueOf(): never {
+    numberOf(): never {
       asked = true;
       throw new RangeError('not to be set');
     },
@@ -126,7 +126,7 @@ export function setGlobals(
 
   const before = new Map([...globals].map(([name, global]) => [name, global.value as unknown]));
   for (const [name, global] of globals) {
-    const value = valueOf(values.get(name)!);
+    const value = numberOf(values.get(name)!);
     global.value = value;
     if (Object.is(global.value, value)) continue;
     for (const [other, old] of before) globals.get(other)!.value = old;
@@ -159,7 +159,7 @@ function sameType(one: GlobalValue['type'], other: GlobalValue['type']): boolean
   );
 }
 
-function valueOf(value: GlobalValue): number | bigint | null | undefined {
+function numberOf(value: GlobalValue): number | bigint | null | undefined {
   if (value.type === 'null') return null;
   if (value.type === 'undefined') return undefined;
   const view = new DataView(new ArrayBuffer(8));

@@ -36,7 +36,7 @@ export interface Reactor {
  */
 export type Description = readonly string[];
 
-/** A reactor's outside, looked at once: its tables must stay what they were then. */
+/** A reactor's outside, read once: its tables must stay what they were then. */
 export class ReactorProgram {
   /** By block id; the first is the program's own. */
   readonly memories: ReadonlyMap<string, WebAssembly.Memory>;

@@ -70,7 +70,7 @@ export function toPieces({ description, globals, host }: ReactorState): DeviceSt
 export class ReactorPieces {
   readonly #pieces = new Map<number, Uint8Array>();
 
-  /** @throws MultifdError ERR_GUEST for a piece that is somebody else's, or there already. */
+  /** @throws MultifdError ERR_GUEST for a piece that is not a reactor's, or there already. */
   take({ idstr, instanceId, data }: DeviceState): void {
     if (idstr !== REACTOR_IDSTR)
       throw new MultifdError(

@@ -1,7 +1,7 @@
 import { sha256 } from '../../util/digest.ts';
 import { MultifdError } from '../../util/errors.ts';
 
-/** A table as it was when it was first looked at, and has to stay. */
+/** A table as it was when it was first read, and has to stay. */
 export class KnownTable {
   readonly #name: string;
   readonly #table: WebAssembly.Table;

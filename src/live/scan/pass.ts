@@ -3,7 +3,7 @@ import { GROUP_PAGES, GROUP_WORDS, SEGMENT_PAGES, type Tracker } from '../tracki
 import type { Batches } from './batches.ts';
 import type { Slices } from './slices.ts';
 
-/** One block, as the thread that looks for its changes has it. */
+/** One block, as the thread that scans it has it. */
 export interface TrackedBlock {
   /** Its number in the migration's block list. */
   index: number;
@@ -32,7 +32,7 @@ export interface PassOptions {
   /** Called before a batch goes: may wait, so that no more is sent than may be. */
   allow: () => Promise<void> | undefined;
   alive: () => boolean;
-  /** Told of each group of pages that was looked at. */
+  /** Told of each group of pages that was scanned. */
   onScanned: (pages: number) => void;
   /**
    * This thread's part of all segments: those whose number leaves the remainder `part` when divided
@@ -52,7 +52,7 @@ export interface PassCount {
 }
 
 /**
- * Looks at every page once, and sends those that the target does not have as they are. A page is
+ * Scans every page once, and sends those that the target does not have as they are. A page is
  * copied into a slot in the moment it is found: what is sent is what the tracker compares with from
  * then on, so that a change that comes later, or while it is being copied, is found by the next
  * pass.

@@ -8,7 +8,7 @@ import { FIRST_CLIENT, type SendPipeline } from '../../migration/outgoing/pipeli
 import { ThreadScanner } from './thread-scanner.ts';
 import { WorkerScanner } from './worker-scanner.ts';
 
-/** A block that a scanner is to look at. */
+/** A block that a scanner is to scan. */
 export interface ScannedBlock {
   /** Its number in the migration's block list. */
   index: number;
@@ -36,7 +36,7 @@ export interface PassResult {
   active: number;
 }
 
-/** Looks for changes in some of a guest's blocks, and sends what it finds. */
+/** Scans some of a guest's blocks for changes, and sends what it finds. */
 export interface Scanner {
   pass(order: PassOrder): Promise<PassResult>;
   /**
@@ -55,7 +55,7 @@ export interface ScannerOptions {
   clients: readonly [number, number];
   /** Address in the arena of `blocks.length` times what hashes need. */
   hashAddress: number;
-  /** Told of pages that were looked at, as a sign of life. */
+  /** Told of pages that were scanned, as a sign of life. */
   onScanned: (pages: number) => void;
 }
 
@@ -63,7 +63,7 @@ export interface ScanPlanOptions {
   blocks: readonly ScannedBlock[];
   modules: CoreModules;
   pageSize: number;
-  /** How many threads look at shared memory; 0: this one does. */
+  /** How many threads scan shared memory; 0: this one does. */
   threads: number;
   /** What those threads run. */
   worker: () => WorkerModule;
@@ -74,7 +74,7 @@ export interface ScanPlanOptions {
 }
 
 /**
- * Who looks at what: this thread at what only it can see, and at a dirty log, which is a function
+ * Who scans what: this thread what only it can see, and a dirty log, which is a function
  * of its; others at shared memory.
  */
 export class ScanPlan {

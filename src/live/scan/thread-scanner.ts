@@ -21,7 +21,7 @@ export interface ThreadScannerOptions extends ScannerOptions {
   sliceMs: number;
 }
 
-/** Looks at memory that only this thread has, between the guest's calls. */
+/** Scans memory that only this thread has, between the guest's calls. */
 export class ThreadScanner implements Scanner {
   readonly #options: ThreadScannerOptions;
   readonly #blocks: readonly TrackedBlock[];
@@ -53,7 +53,7 @@ export class ThreadScanner implements Scanner {
     // Not a moment is spent on waiting that the guest could have.
     const hand = (client: Client): Promise<boolean> => client.sendAsync(false);
     const capacity = capacityOf(pageSize, bandwidth);
-    // Zero pages of memory that the core can't look at in place are found by the channels.
+    // Zero pages of memory that the core can't scan in place are found by the channels.
     const detect = this.#blocks.some(({ memory }) => memory.core === undefined);
     this.#normal = new Batches(engine.client(clients[0]), capacity, { staged: true, detect }, hand);
     this.#zero = new Batches(engine.client(clients[1]), capacity, { zero: true }, hand);

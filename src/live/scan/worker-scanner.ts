@@ -16,7 +16,7 @@ export interface WorkerScannerOptions extends ScannerOptions {
   maxBandwidth: number;
 }
 
-/** Looks at shared memory in a thread of its own. */
+/** Scans shared memory in a thread of its own. */
 export class WorkerScanner implements Scanner {
   readonly #pipeline: SendPipeline;
   readonly #thread: Thread;

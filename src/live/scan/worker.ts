@@ -13,7 +13,7 @@ import { Batches, capacityOf, type ScanEvent, type ScanOrder, type ScanStart } f
 import { pass, type TrackedBlock } from './pass.ts';
 
 /**
- * A thread of its own that looks for changes in shared memory, in place, while the guest's threads
+ * A thread of its own that scans shared memory for changes, in place, while the guest's threads
  * work.
  */
 const port = threadPort()!;

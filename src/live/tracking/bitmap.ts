@@ -1,6 +1,6 @@
 import { atOnce } from '../../util/callbacks.ts';
 import { givenBytes } from '../../util/checks.ts';
-import { type Tracker } from './tracker.ts';
+import type { Tracker } from './tracker.ts';
 
 /**
  * A dirty log that the caller keeps, as of an instrumented guest or a store that works page by
@@ -15,7 +15,7 @@ export interface DirtyBitmap {
   take(): Uint8Array | undefined;
 }
 
-/** The caller's dirty log, and what of it this look has still to send. */
+/** The caller's dirty log, and what of it this scan has still to send. */
 export class BitmapTracker implements Tracker {
   readonly #log: DirtyBitmap;
   #dirty = new Uint8Array(0);
@@ -25,7 +25,7 @@ export class BitmapTracker implements Tracker {
   }
 
   begin(): void {
-    // A look that has come to its end has sent all of the one before.
+    // A scan that has come to its end has sent all of the one before.
     const taken = atOnce("a dirty log's take()", this.#log.take());
     this.#dirty =
       taken === undefined

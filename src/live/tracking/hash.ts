@@ -14,8 +14,8 @@ import {
 const up16 = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 
 /**
- * Bytes that looking for changes by hashes needs in a guest's memory: for each thread that looks,
- * the key, and the hashes of a group of pages.
+ * Bytes that the detection of changes by hashes needs in a guest's memory: for each thread that
+ * scans, the key, and the hashes of a group of pages.
  */
 export function hashScratchBytes(pageSize = 4096, threads = 1): number {
   return (
@@ -29,7 +29,7 @@ export function hashArenaBytes(pageSize: number): number {
   return hashScratchBytes(pageSize) + 2 * pageSize;
 }
 
-/** Bytes of the guest's memory that its owner has lent, for all threads that look at it. */
+/** Bytes of the guest's memory that its owner has lent, for all threads that scan it. */
 export interface Lent {
   /** Byte offset of all of them, and how many there are. */
   readonly offset: number;
@@ -69,7 +69,7 @@ export interface HashTrackerOptions {
  *
  * The key stays here: who knows it can make two contents of a page with one hash. A thread wipes it
  * when it has looked, but another one may copy pages meanwhile. So the bytes that were lent go out
- * as zeros, whatever is in them ({@link blank}), and their pages are looked at in a copy.
+ * as zeros, no matter what is in them ({@link blank}), and their pages are scanned in a copy.
  */
 export class HashTracker implements Tracker {
   readonly #options: HashTrackerOptions;
@@ -119,10 +119,10 @@ export class HashTracker implements Tracker {
     const { length } = memory.bytes;
     const inFirstHalf = Math.max(0, Math.min(count, Math.floor(length / 2 / pageSize) - page));
     if (inFirstHalf > 0)
-      this.#borrow(length - this.#kept.length, (at) => this.#look(page, inFirstHalf, 0, at, mask));
+      this.#borrow(length - this.#kept.length, (at) => this.#scan(page, inFirstHalf, 0, at, mask));
     if (inFirstHalf < count)
       this.#borrow(0, (at) =>
-        this.#look(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask),
+        this.#scan(page + inFirstHalf, count - inFirstHalf, inFirstHalf, at, mask),
       );
   }
 
@@ -150,15 +150,15 @@ export class HashTracker implements Tracker {
       segment.set(this.#zero, 4 * p);
   }
 
-  /** Pages that have bytes which were lent are looked at in a copy, all others where they are. */
+  /** Pages that have bytes which were lent are scanned in a copy, all others in place. */
   #lookAround(lent: Lent, page: number, count: number, mask: Uint32Array): void {
     const { pageSize } = this.#options;
     const first = clamp(Math.floor(lent.offset / pageSize) - page, count);
     const end = clamp(Math.ceil((lent.offset + lent.bytes) / pageSize) - page, count);
     const { own } = lent;
     try {
-      if (first > 0) this.#look(page, first, 0, own, mask);
-      if (end < count) this.#look(page + end, count - end, end, own, mask);
+      if (first > 0) this.#scan(page, first, 0, own, mask);
+      if (end < count) this.#scan(page + end, count - end, end, own, mask);
     } finally {
       this.#wipe(lent);
     }
@@ -196,7 +196,7 @@ export class HashTracker implements Tracker {
   }
 
   /** @param bit the mask's bit of the first page. @param at where the key and the hashes go. */
-  #look(page: number, count: number, bit: number, at: number, mask: Uint32Array): void {
+  #scan(page: number, count: number, bit: number, at: number, mask: Uint32Array): void {
     const { memory, pageSize } = this.#options;
     const { bytes, core } = memory;
     bytes.set(this.#key, at);

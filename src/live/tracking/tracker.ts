@@ -4,7 +4,7 @@ import { BitmapTracker, type DirtyBitmap } from './bitmap.ts';
 import { CompareTracker } from './compare.ts';
 import { type HashArena, HashTracker, type Lent } from './hash.ts';
 
-/** How many pages are looked at in one go: a megabyte of the usual size, some 80 microseconds. */
+/** How many pages are scanned in one go: a megabyte of the usual size, some 80 microseconds. */
 export const GROUP_PAGES = 256;
 export const GROUP_WORDS = GROUP_PAGES / 32;
 
@@ -13,7 +13,7 @@ export const GROUP_WORDS = GROUP_PAGES / 32;
  * caller's to know. All calls about a page are made in one thread.
  */
 export interface Tracker {
-  /** A new look at all pages begins. */
+  /** A new scan of all pages begins. */
   begin?(): void;
   /**
    * Sets bit i of `mask` ({@link GROUP_WORDS} words, clear before) when page `page + i` is not what
@@ -57,7 +57,7 @@ export function setBit(mask: Uint32Array, bit: number): void {
 }
 
 /**
- * What is kept of a block between looks at it, from one migration to the next.
+ * What is kept of a block between scans of it, from one migration to the next.
  * Structured-cloneable, but for a caller's own dirty log.
  */
 export type TrackerState =

@@ -105,7 +105,7 @@ export class TailScanner {
     if (missing > 0) this.#head.append(chunk.subarray(0, missing));
   }
 
-  /** Looks for the beginning of a description; gives where the next byte is to be taken. */
+  /** Searches the beginning of a description; gives where the next byte is to be taken. */
   #search(chunk: Uint8Array, from: number): number {
     for (let at = from; at < chunk.length; at++) {
       if (chunk[at] === OPENING_BRACE && this.#startsText(chunk, at)) return at + 1;
