@@ -29,7 +29,7 @@ const LOADS = [
   { kind: 'inline', count: 40_000, launcher: inlineLauncher(createTraffic) },
 ] as const;
 
-describe.each(LOADS)('channels: $kind', ({ kind, count, launcher }) => {
+describe.each(LOADS)('channels: $kind', ({ count, launcher }) => {
   it(
     `three clients in three threads send ${3 * count} payloads of three types, each delivered ` +
       'once',
