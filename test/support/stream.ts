@@ -132,14 +132,3 @@ export const PIECES = {
 export function stream(replaced: Partial<typeof PIECES> = {}): Uint8Array {
   return bytes(...Object.values({ ...PIECES, ...replaced }));
 }
-
-/** Numbers in [0, 1) that depend on the seed only (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}

@@ -12,7 +12,7 @@ import {
 } from 'multifd';
 import { expect } from 'vitest';
 import { withFolder } from './migration.ts';
-import { randomBytes } from './bytes.ts';
+import { randomBytes } from './random.ts';
 import { Authority, folderOf, KEY, OTHER_KEY, pskFolder, x509Folder } from './authority.ts';
 
 export const CLIENT_NAME = 'C=GB,O=Example\\, Inc,CN=client';

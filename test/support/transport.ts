@@ -20,7 +20,7 @@ import {
 import { expect } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { PAGE } from './migration.ts';
-import { randomBytes } from './bytes.ts';
+import { randomBytes } from './random.ts';
 
 /** One end's options, for a connection or all of them. */
 export interface Way {

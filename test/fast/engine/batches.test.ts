@@ -1,6 +1,7 @@
 import { type OutgoingOptions, send } from 'multifd';
 import { describe, expect, it } from 'vitest';
-import { listeningTarget, type Packet } from '../../support/engine/wire.ts';
+import { Target } from '../../support/peer.ts';
+import { type Packet, parsePackets } from '../../support/wire.ts';
 
 const BATCH_BYTES = 512 * 1024;
 const CHANNELS = 3;
@@ -32,11 +33,19 @@ function block(
 async function sendAndListen(
   options: Omit<OutgoingOptions, 'uri'> & { pageSize: number },
 ): Promise<Packet[][]> {
-  const target = await listeningTarget(CHANNELS, options.pageSize);
-  await send({ uri: target.uri, channels: CHANNELS, returnPath: false, ...options });
-  const channels = await target.received;
-  expect(channels.map(({ id }) => id)).toEqual([0, 1, 2]);
-  return channels.map(({ packets }) => packets);
+  const target = await Target.listen();
+  const listen = async (): Promise<Packet[][]> => {
+    (await target.accept()).ignore();
+    const wires = await target.channels(CHANNELS);
+    const all = await Promise.all(wires.map((wire) => wire.rest()));
+    return all.map((bytes) => parsePackets(bytes, options.pageSize));
+  };
+  const [channels] = await Promise.all([
+    listen(),
+    send({ uri: target.uri, channels: CHANNELS, returnPath: false, ...options }),
+  ]);
+  await target.close();
+  return channels;
 }
 
 /** The packets of all channels between their syncs: by round, in no order. */

@@ -1,9 +1,21 @@
-import { once } from 'node:events';
 import { type IncomingMigration, receive } from 'multifd';
 import { describe, expect, it } from 'vitest';
-import { bytes, PIECES } from '../../support/stream.ts';
 import { permutations, turn } from '../../support/engine/support.ts';
-import { connectTo, initialPacket, ramPacket } from '../../support/engine/wire.ts';
+import { Wire } from '../../support/peer.ts';
+import {
+  concat,
+  end,
+  endOfFile,
+  endOfSection,
+  flush,
+  header,
+  initialPacket,
+  part,
+  ramPacket,
+  start,
+  syncPacket,
+  zeroPage,
+} from '../../support/wire.ts';
 
 const PAGE = 4096;
 const PAGES = 5;
@@ -26,45 +38,48 @@ const EXPECTED = [SECOND + 2, SECOND, SECOND + 1, 0, SECOND];
  * by the ends of sections, as those before.
  */
 const MODES = [
-  { mode: 'per round', flush: '0000000000000200' },
-  { mode: 'per section', flush: '' },
+  { mode: 'per round', flushes: true },
+  { mode: 'per section', flushes: false },
 ];
 
-function mainStream(flush: string): Uint8Array {
-  const zeroPage = (page: number): Uint8Array =>
-    bytes(`000000000000${page.toString(16)}002 03`, `'${BLOCK}`, '00');
-  const blocks = bytes('0000000000005004 03', `'${BLOCK}`, '0000000000005000');
-  const sections = [
-    [PIECES.start, blocks, flush, PIECES.startEnd],
-    [PIECES.part, zeroPage(ZERO_FIRST), flush, PIECES.partEnd],
-    [PIECES.part, zeroPage(ZERO_LAST), flush, PIECES.partEnd],
-    [PIECES.end, flush, PIECES.endEnd],
-  ];
-  return bytes(PIECES.magic, PIECES.configuration, ...sections.flat(), PIECES.tail);
+function mainStream(flushes: boolean): Uint8Array {
+  const sync = concat(...(flushes ? [flush()] : []), endOfSection());
+  return concat(
+    header(),
+    ...[start([{ id: BLOCK, length: PAGES * PAGE }]), sync],
+    ...[part(), zeroPage(ZERO_FIRST * PAGE, BLOCK), sync],
+    ...[part(), zeroPage(ZERO_LAST * PAGE, BLOCK), sync],
+    ...[end(), sync],
+    endOfFile(),
+  );
 }
 
-const SYNC = ramPacket({ sync: true });
+const SYNC = syncPacket();
+
+/** A packet with these pages, all bytes of which are `fill`. */
+function filled(fill: number, ...pages: number[]): Uint8Array {
+  return ramPacket(
+    { block: BLOCK, normal: pages.map((page) => page * PAGE) },
+    new Uint8Array(pages.length * PAGE).fill(fill),
+  );
+}
 
 /**
  * What one channel sends after its initial packet and the SYNC of the set-up: its pages of two
  * rounds, and a SYNC for each section.
  */
 function twoRounds(channel: number, first: boolean, last: boolean): Uint8Array {
-  return bytes(
-    ramPacket({
-      block: BLOCK,
-      normal: [channel * PAGE, ...(last ? [ZERO_LAST * PAGE] : [])],
-      fill: FIRST + channel,
-    }),
+  return concat(
+    filled(FIRST + channel, channel, ...(last ? [ZERO_LAST] : [])),
     SYNC,
-    ramPacket({ block: BLOCK, normal: [neighbour(channel) * PAGE], fill: SECOND + channel }),
-    ...(first ? [ramPacket({ block: BLOCK, normal: [ZERO_FIRST * PAGE], fill: SECOND })] : []),
+    filled(SECOND + channel, neighbour(channel)),
+    ...(first ? [filled(SECOND, ZERO_FIRST)] : []),
     SYNC,
     SYNC,
   );
 }
 
-describe.each(MODES)('syncs $mode', ({ flush }) => {
+describe.each(MODES)('syncs $mode', ({ flushes }) => {
   it.each(permutations(CHANNELS))(
     'workers: the second round is applied after all of the first, when the channels come in ' +
       'the order %i, %i, %i',
@@ -75,7 +90,7 @@ describe.each(MODES)('syncs $mode', ({ flush }) => {
         channels: CHANNELS.length,
         blocks: { [BLOCK]: memory },
       });
-      await play(incoming, order, flush, (channel) => memory[channel * PAGE] === FIRST + channel);
+      await play(incoming, order, flushes, (channel) => memory[channel * PAGE] === FIRST + channel);
       await incoming.completed;
       for (let page = 0; page < PAGES; page++) {
         expect(new Set(memory.subarray(page * PAGE, (page + 1) * PAGE)), `page ${page}`).toEqual(
@@ -102,7 +117,7 @@ describe.each(MODES)('syncs $mode', ({ flush }) => {
         channels: CHANNELS.length,
         blocks: () => sink,
       });
-      await play(incoming, order, flush, (channel) =>
+      await play(incoming, order, flushes, (channel) =>
         taken.some(([page, value]) => page === channel && value === FIRST + channel),
       );
       await incoming.completed;
@@ -126,22 +141,23 @@ describe.each(MODES)('syncs $mode', ({ flush }) => {
 async function play(
   { uri, completed }: IncomingMigration,
   order: readonly number[],
-  flush: string,
+  flushes: boolean,
   isInPlace: (channel: number) => boolean,
 ): Promise<void> {
   let over = false;
   completed.finally(() => (over = true)).catch(() => {}); // the test is told
-  const main = await connectTo(uri);
-  const sockets = await Promise.all(order.map(() => connectTo(uri)));
-  const closed = [main, ...sockets].map((socket) => once(socket.resume(), 'close'));
-  for (const [at, socket] of sockets.entries())
-    socket.write(bytes(initialPacket(order[at]!), SYNC));
-  main.end(mainStream(flush));
-  for (const [at, socket] of sockets.entries()) {
+  const main = await Wire.open(uri);
+  const wires = await Promise.all(order.map(() => Wire.open(uri)));
+  for (const wire of [main, ...wires]) wire.ignore();
+  for (const [at, wire] of wires.entries()) wire.put(initialPacket(order[at]!), SYNC);
+  main.put(mainStream(flushes));
+  main.end();
+  for (const [at, wire] of wires.entries()) {
     const channel = order[at]!;
     const isLast = at === order.length - 1;
-    socket.end(twoRounds(channel, at === 0, isLast));
+    wire.put(twoRounds(channel, at === 0, isLast));
+    wire.end();
     while (!isLast && !over && !isInPlace(channel)) await turn();
   }
-  await Promise.all(closed);
+  await Promise.all([main, ...wires].map(({ closed }) => closed));
 }

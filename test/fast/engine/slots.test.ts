@@ -1,6 +1,6 @@
 import { Client, Engine, inlineLauncher, NONE, workerLauncher } from 'multifd/engine';
 import { describe, expect, it } from 'vitest';
-import { seeded } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
 import {
   expectAccounts,
   KINDS,
@@ -9,7 +9,6 @@ import {
   staged,
 } from '../../support/engine/support.ts';
 
-const seed = Number(process.env['ENGINE_TEST_SEED'] ?? Date.now() % 2 ** 31);
 const FIELDS = 15;
 const LAUNCHER = inlineLauncher(() => ({
   kind: 'send',
@@ -30,21 +29,21 @@ const geometry = (changes: object): ConstructorParameters<typeof Engine>[0] => (
 
 describe('a slot', () => {
   it.each(KINDS)(
-    `keeps nothing of a former type, whoever had it: channels: %s, seed ${seed}`,
+    `keeps nothing of a former type, whoever had it: channels: %s, SEED ${SEED}`,
     async (kind) => {
-      const random = seeded(seed);
+      const random = new Random(SEED);
       const { engine } = staged(kind, 3, 2);
       await engine.start();
       const met = new Set<number>();
       for (let sends = 0; sends < 200; sends++) {
-        const client = Math.floor(random() * 2);
+        const client = random.below(2);
         const { slot } = engine.client(client);
         expect([slot.type, ...slot.fields]).toEqual(new Array<number>(1 + FIELDS).fill(0));
         // Sometimes it takes another type before it is sent, with what a type has set up in it.
-        for (let changes = Math.floor(random() * 3); changes >= 0; changes--) {
-          slot.become([1, 2, 7][Math.floor(random() * 3)]!);
+        for (let changes = random.below(3); changes >= 0; changes--) {
+          slot.become([1, 2, 7][random.below(3)]!);
           expect([...slot.fields]).toEqual(new Array<number>(FIELDS).fill(0));
-          slot.fields.forEach((_, field) => (slot.fields[field] = Math.floor(random() * 2 ** 31)));
+          slot.fields.forEach((_, field) => (slot.fields[field] = random.below(2 ** 31)));
         }
         met.add(slot.offset);
         expect(await engine.client(client).sendAsync()).toBe(true);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { countBits, runsOf } from '../../../src/image/index.ts';
-import { seeded } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
 import { bitmapOf } from '../../support/image.ts';
 
 const runs = (pages: number[], end: number, length = 16): number[][] =>
@@ -35,24 +35,25 @@ describe('bitmaps', () => {
     expect(runs(pages, 100)).toEqual(expected);
   });
 
-  test('random bitmaps against one bit at a time', () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const random = seeded(seed);
+  test(`random bitmaps against one bit at a time, SEED ${SEED}`, () => {
+    const random = new Random(SEED);
     for (let round = 0; round < 200; round++) {
-      const end = Math.floor(random() * 320);
-      const density = random();
-      const pages = Array.from({ length: end }, (_, page) => page).filter(() => random() < density);
+      const end = random.below(320);
+      const density = random.fraction();
+      const pages = Array.from({ length: end }, (_, page) => page).filter(() =>
+        random.chance(density),
+      );
       // One byte further in, so that words are not aligned.
       const bitmap = new Uint8Array(41).subarray(1);
       bitmap.set(bitmapOf(pages, 40));
       const found = [...runsOf(bitmap, end)].flatMap((run) =>
         Array.from({ length: run.end - run.start }, (_, i) => run.start + i),
       );
-      expect(found, `seed ${seed}`).toEqual(pages);
-      expect(countBits(bitmap), `seed ${seed}`).toBe(pages.length);
+      expect(found).toEqual(pages);
+      expect(countBits(bitmap)).toBe(pages.length);
       const all = [...runsOf(bitmap, end)];
       for (const [index, run] of all.slice(1).entries())
-        expect(run.start, `seed ${seed}`).toBeGreaterThan(all[index]!.end);
+        expect(run.start).toBeGreaterThan(all[index]!.end);
     }
   });
 });

@@ -9,7 +9,8 @@ import {
   isImage,
   openImage,
 } from '../../../src/image/index.ts';
-import { bytes, seeded } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
+import { bytes } from '../../support/stream.ts';
 import {
   bitmapOf,
   type Block,
@@ -133,28 +134,27 @@ describe('an image written and read', () => {
     expect(await inspectImage(image)).toMatchObject({ blocks: [], totals: { pages: 0 } });
   });
 
-  test('random images', async () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const random = seeded(seed);
+  test(`random images, SEED ${SEED}`, async () => {
+    const random = new Random(SEED);
     for (let round = 0; round < 10; round++) {
-      const blocks = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, index) => {
-        const pages = 1 + Math.floor(random() * 400);
-        const density = random();
+      const blocks = Array.from({ length: 1 + random.below(4) }, (_, index) => {
+        const pages = 1 + random.below(400);
+        const density = random.fraction();
         return {
           id: `b${index}`,
           content: content(
             pages,
-            Array.from({ length: pages }, (_, page) => page).filter(() => random() < density),
+            Array.from({ length: pages }, (_, page) => page).filter(() => random.chance(density)),
           ),
         };
       });
-      const offset = Math.floor(random() * 3000);
+      const offset = random.below(3000);
       await writeImage(image, blocks, { force: true, offset });
       for (const block of blocks) {
         await extractBlock(image, block.id, out, { force: true, offset });
         expect(
           Buffer.compare(await readFile(out), block.content),
-          `seed ${seed}, ${block.id}`,
+          `seed ${SEED}, ${block.id}`,
         ).toBe(0);
       }
     }

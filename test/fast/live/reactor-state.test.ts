@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Reactor, reactorGuest, reactorTarget, receive } from 'multifd';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { errorOf } from '../../support/migration.ts';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import { boot, compile, COUNTERS, globalsOf, IGNORE, piecesOf, take } from './reactor-support.ts';
 
 let program: WebAssembly.Module;

@@ -1,8 +1,7 @@
 import type { DeviceState } from 'multifd';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { errorOf } from '../../support/migration.ts';
-import { randomBytes } from '../../support/bytes.ts';
-import { Random, SEED } from '../../support/random.ts';
+import { Random, randomBytes, SEED } from '../../support/random.ts';
 import { boot, compile, COUNTERS, globalsOf, piecesOf, take } from './reactor-support.ts';
 
 let program: WebAssembly.Module;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { inspectRecording, readRecordingTail } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { errorOf, withFolder } from '../../support/migration.ts';
-import { seeded } from '../../support/stream.ts';
+import { Random } from '../../support/random.ts';
 import {
   concat,
   devicePacket,
@@ -161,11 +161,11 @@ describe('broken off', () => {
   test('a recording of QEMU, at random places', async () => {
     await withFolder(async (folder) => {
       const path = await copyOf('qemu-7.2-microvm-zlib', join(folder, 'rec'));
-      const random = seeded(72);
+      const random = new Random(72);
       for (let i = 0; i < 60; i++) {
         const name = ['main', 'channel-0', 'channel-1'][i % 3]!;
         const content = await readFile(join(path, name));
-        const cut = Math.floor(random() * content.length);
+        const cut = random.below(content.length);
         await truncate(join(path, name), cut);
         const problem = await inspectRecording(path).then(
           (found) => found.problem?.code,
@@ -182,15 +182,13 @@ describe('broken off', () => {
   test('changed at random, it is reported or refused, and never worse', async () => {
     await withFolder(async (folder) => {
       const path = await copyOf('qemu-7.2-microvm-zlib', join(folder, 'rec'));
-      const random = seeded(9);
+      const random = new Random(9);
       for (let i = 0; i < 150; i++) {
         const name = ['main', 'channel-0', 'channel-1', 'return-path', 'main.times'][i % 5]!;
         const content = await readFile(join(path, name));
         const changed = Buffer.from(content);
         for (let n = 0; n < 4; n++)
-          changed[Math.floor(random() * Math.min(changed.length, 6000))] = Math.floor(
-            random() * 256,
-          );
+          changed[random.below(Math.min(changed.length, 6000))] = random.below(256);
         await writeFile(join(path, name), changed);
         const outcome = await inspectRecording(path).then(
           () => 'ERR_NONE',

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ByteReader } from '../../../src/stream/index.ts';
-import { bytes, readerOf, seeded } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
+import { bytes, readerOf } from '../../support/stream.ts';
 
 describe('ByteReader', () => {
   test('fields are big-endian', async () => {
@@ -49,19 +50,18 @@ describe('ByteReader', () => {
     expect(() => reader.skipTo(100)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
   });
 
-  test('random reads and skips give the bytes of that position', async () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const random = seeded(seed);
-    const content = Uint8Array.from({ length: 300_000 }, () => random() * 256);
+  test(`random reads and skips give the bytes of that position, SEED ${SEED}`, async () => {
+    const random = new Random(SEED);
+    const content = random.bytes(300_000);
     const base = 1000;
     let at = 0;
     const reader = new ByteReader(
       {
         read(into) {
-          const count = Math.min(into.length, content.length - at, 1 + Math.floor(random() * 9000));
+          const count = Math.min(into.length, content.length - at, 1 + random.below(9000));
           into.set(content.subarray(at, at + count));
           at += count;
-          return random() < 0.5 ? count : Promise.resolve(count);
+          return random.chance(0.5) ? count : Promise.resolve(count);
         },
         seek(position) {
           at = position - base;
@@ -71,22 +71,20 @@ describe('ByteReader', () => {
     );
     let expected = 0;
     while (expected < content.length - 20_000) {
-      const count = Math.floor(random() * 10_000);
-      const what = random();
+      const count = random.below(10_000);
+      const what = random.fraction();
       if (what < 0.4) {
         await reader.ensure(count);
-        expect(reader.bytes(count), `seed ${seed}`).toEqual(
-          content.subarray(expected, expected + count),
-        );
+        expect(reader.bytes(count)).toEqual(content.subarray(expected, expected + count));
       } else if (what < 0.8) {
         const target = new Uint8Array(count);
         await reader.copyInto(target);
-        expect(target, `seed ${seed}`).toEqual(content.subarray(expected, expected + count));
+        expect(target).toEqual(content.subarray(expected, expected + count));
       } else {
         reader.skipTo(base + expected + count);
       }
       expected += count;
-      expect(reader.position, `seed ${seed}`).toBe(base + expected);
+      expect(reader.position).toBe(base + expected);
     }
   });
 });

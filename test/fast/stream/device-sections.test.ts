@@ -9,7 +9,8 @@ import {
   TailScanner,
 } from '../../../src/stream/index.ts';
 import { concat } from '../../support/wire.ts';
-import { bytes, parse, recorder, seeded, sourceOf, stream } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
+import { bytes, parse, recorder, sourceOf, stream } from '../../support/stream.ts';
 
 const RECORDS: DeviceRecord[] = [
   { idstr: 'first', instanceId: 0, data: bytes('0102030405060708') },
@@ -335,19 +336,18 @@ describe('the end of a tail', () => {
     expect(performance.now() - started).toBeLessThan(10_000);
   });
 
-  test('random records, cut anywhere', () => {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    const random = seeded(seed);
+  test(`random records, cut anywhere, SEED ${SEED}`, () => {
+    const random = new Random(SEED);
     for (let round = 0; round < 50; round++) {
-      const records = Array.from({ length: 1 + Math.floor(random() * 5) }, (_, index) => ({
-        idstr: `d${Math.floor(random() * 3)}`,
+      const records = Array.from({ length: 1 + random.below(5) }, (_, index) => ({
+        idstr: `d${random.below(3)}`,
         instanceId: index,
-        data: Uint8Array.from({ length: random() * 300 }, () => random() * 256),
+        data: Uint8Array.from({ length: random.below(300) }, () => random.below(256)),
       }));
       const tail = buildTail(records, 4096);
-      expect(readTail(tail).records(), `seed ${seed}`).toEqual(records);
-      const cut = tail.subarray(0, Math.floor(random() * tail.length));
-      expect(readTail(cut).sections, `seed ${seed}`).toBeUndefined();
+      expect(readTail(tail).records()).toEqual(records);
+      const cut = tail.subarray(0, random.below(tail.length));
+      expect(readTail(cut).sections).toBeUndefined();
     }
   });
 });

@@ -1,3 +1,5 @@
+import { Random } from '../../support/random.ts';
+
 const WASM_PAGE = 65536;
 const PAGE = 4096;
 
@@ -13,27 +15,17 @@ export function bytesOf(memory: WebAssembly.Memory): Uint8Array {
   return new Uint8Array(memory.buffer);
 }
 
-/** Numbers that are the same in each run: xorshift32. */
-export function numbers(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
-}
-
 /** Makes every third page zero, and gives the others numbers. @returns how many are zero. */
 export function fill(memory: WebAssembly.Memory, seed: number): number {
-  const next = numbers(seed);
+  const random = new Random(seed);
   const words = new Uint32Array(memory.buffer);
   const perPage = PAGE / 4;
   let zeros = 0;
   for (let page = 0; page < words.length / perPage; page++) {
     const isZero = page % 3 === 1;
     if (isZero) zeros++;
-    for (let at = page * perPage; at < (page + 1) * perPage; at++) words[at] = isZero ? 0 : next();
+    for (let at = page * perPage; at < (page + 1) * perPage; at++)
+      words[at] = isZero ? 0 : random.word();
   }
   return zeros;
 }

@@ -1,4 +1,5 @@
-import { bytesOf, numbers } from './memory.ts';
+import { Random } from '../../support/random.ts';
+import { bytesOf } from './memory.ts';
 
 /** Writes of one turn. */
 const WRITES = 50;
@@ -7,7 +8,7 @@ const WRITES = 50;
 export class Writer {
   running = false;
   readonly #memory: WebAssembly.Memory;
-  readonly #next = numbers(9);
+  readonly #random = new Random(9);
 
   constructor(memory: WebAssembly.Memory) {
     this.#memory = memory;
@@ -26,7 +27,7 @@ export class Writer {
   /** A turn of it. */
   readonly write = (): void => {
     const bytes = bytesOf(this.#memory);
-    for (let n = 0; n < WRITES; n++) bytes[this.#next() % bytes.length] = this.#next() & 255;
+    for (let n = 0; n < WRITES; n++) bytes[this.#random.below(bytes.length)] = this.#random.word();
   };
 
   readonly stop = (): void => {

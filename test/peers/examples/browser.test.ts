@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { extractBlock, inspectDevices, inspectImage, receive, replay, send } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { pageText } from '../../../examples/browser/server/program.ts';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import { temporaryFolder } from '../../support/command.ts';
 import {
   bytesAt,

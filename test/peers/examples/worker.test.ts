@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { extractBlock, inspectImage, receive, send } from 'multifd';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import { run, startReceiver, temporaryFolder } from '../../support/command.ts';
 import { folderSize } from './folder-size.ts';
 import { smallConfig, startWorker, type Worker } from './workerd.ts';

@@ -11,7 +11,7 @@ import {
   runsOf,
   type Stamp,
 } from '../../../src/image/index.ts';
-import { seeded } from '../../support/stream.ts';
+import { Random, SEED } from '../../support/random.ts';
 import { Qemu, qemuAvailable } from '../../support/qemu.ts';
 import { folder, PAGE, patch } from '../../support/image.ts';
 
@@ -29,16 +29,12 @@ async function startMachine(machine: string, ram: string, ...args: string[]): Pr
 }
 
 /** A file for RAM, all zero but some pages from 1 MiB on, where no firmware is. */
-async function prepareRam(path: string, seed: number): Promise<void> {
-  const random = seeded(seed);
+async function prepareRam(path: string): Promise<void> {
+  const random = new Random(SEED);
   await (await open(path, 'w')).close();
   await truncate(path, MEMORY);
-  for (let page = 256; page < MEMORY / PAGE; page += 1 + Math.floor(random() * 40)) {
-    await patch(
-      path,
-      page * PAGE + Math.floor(random() * PAGE),
-      Uint8Array.of(1 + Math.floor(random() * 255)),
-    );
+  for (let page = 256; page < MEMORY / PAGE; page += 1 + random.below(40)) {
+    await patch(path, page * PAGE + random.below(PAGE), Uint8Array.of(1 + random.below(255)));
   }
 }
 
@@ -120,7 +116,7 @@ async function updateRam(
   }
 }
 
-describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
+describe.skipIf(!qemuAvailable())(`a real QEMU's image, SEED ${SEED}`, () => {
   test.each([
     ['pc', 0],
     ['pc', 12345],
@@ -128,8 +124,7 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
   ])('of %s at offset %i is read exactly', async (machine, offset) => {
     const where = await folder();
     const [image, ram, out] = [join(where, 'image'), join(where, 'ram'), join(where, 'out')];
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    await prepareRam(ram, seed);
+    await prepareRam(ram);
     await recordImage(machine, ram, `file:${image}${offset === 0 ? '' : `,offset=${offset}`}`);
 
     const report = await inspectImage(image, { offset });
@@ -144,7 +139,7 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
     expect(sections).toContainEqual({ idstr: 'timer', instanceId: 0, version: 2, size: 24 });
 
     await extractBlock(image, 'pc.ram', out, { offset });
-    expect(Buffer.compare(await readFile(out), await readFile(ram)), `seed ${seed}`).toBe(0);
+    expect(Buffer.compare(await readFile(out), await readFile(ram))).toBe(0);
   });
 
   test.each([0, 5 * 1024 * 1024 + 77])(
@@ -157,8 +152,7 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
         join(where, 'again'),
         join(where, 'loaded'),
       ];
-      const seed = Math.floor(Math.random() * 2 ** 31);
-      await prepareRam(ram, seed);
+      await prepareRam(ram);
       await recordImage('pc', ram, `file:${image}`);
       await rewrite(image, again, offset);
 
@@ -167,7 +161,7 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
       await target.command('migrate-incoming', { uri: `file:${again},offset=${offset}` });
       expect(await target.migrationEnd(), target.stderr).toBe('completed');
       expect(await target.command('query-status')).toMatchObject({ status: 'prelaunch' });
-      expect(Buffer.compare(await readFile(loaded), await readFile(ram)), `seed ${seed}`).toBe(0);
+      expect(Buffer.compare(await readFile(loaded), await readFile(ram))).toBe(0);
     },
   );
 
@@ -179,20 +173,16 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
       join(where, 'again'),
       join(where, 'loaded'),
     ];
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    await prepareRam(ram, seed);
+    await prepareRam(ram);
     await recordImage('pc', ram, `file:${image}`);
     const stamp = await rewrite(image, again, 0);
 
-    const random = seeded(seed + 1);
+    const random = new Random(SEED + 1);
     const later = await readFile(ram);
-    const written = Array.from(
-      { length: 500 },
-      () => 256 + Math.floor(random() * (MEMORY / PAGE - 256)),
-    );
+    const written = Array.from({ length: 500 }, () => 256 + random.below(MEMORY / PAGE - 256));
     for (const page of written) {
-      if (random() < 0.3) later.fill(0, page * PAGE, (page + 1) * PAGE);
-      else later[page * PAGE + Math.floor(random() * PAGE)] = 1 + Math.floor(random() * 255);
+      if (random.chance(0.3)) later.fill(0, page * PAGE, (page + 1) * PAGE);
+      else later[page * PAGE + random.below(PAGE)] = 1 + random.below(255);
     }
     await updateRam(image, again, stamp, later, written);
 
@@ -200,6 +190,6 @@ describe.skipIf(!qemuAvailable())("a real QEMU's image", () => {
     await target.capabilities('multifd', 'mapped-ram');
     await target.command('migrate-incoming', { uri: `file:${again}` });
     expect(await target.migrationEnd(), target.stderr).toBe('completed');
-    expect(Buffer.compare(await readFile(loaded), later), `seed ${seed}`).toBe(0);
+    expect(Buffer.compare(await readFile(loaded), later)).toBe(0);
   });
 });

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import {
   type Ended,
   errorsOf,

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import { run, start, startReceiver, temporaryFolder } from '../../support/command.ts';
 import { rangeServer } from '../../support/range-server.ts';
 

@@ -1,11 +1,10 @@
 import { open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes, SEED } from '../../support/random.ts';
 import { run, startReceiver, temporaryFolder } from '../../support/command.ts';
 
 const MIB = 2 ** 20;
-const SEED = process.env['CLI_TEST_SEED'] ?? String(Date.now());
 
 const COMPRESSIONS = ['none', 'zlib', 'zstd'] as const;
 type Transport = 'tcp' | 'unix';
@@ -20,7 +19,7 @@ interface Case {
 /** Half noise, half text, some pages zero, and a last page that is not whole. */
 function mixed(): Uint8Array {
   const bytes = Buffer.alloc(20 * MIB + 1234);
-  bytes.set(randomBytes(SEED, 10 * MIB));
+  bytes.set(randomBytes(`${SEED}`, 10 * MIB));
   bytes.fill('a memory that compresses ', 12 * MIB);
   return bytes;
 }
@@ -40,8 +39,8 @@ const SMALL: (Case & { name: string })[] = [
   { name: 'empty', content: () => new Uint8Array(0) },
   { name: '1 byte', content: () => Uint8Array.of(0xa5) },
   { name: '1 byte, zero', content: () => Uint8Array.of(0) },
-  { name: 'a byte more than a page', content: () => randomBytes(SEED, 4097) },
-  { name: 'a byte less than two packets', content: () => randomBytes(SEED, MIB - 1) },
+  { name: 'a byte more than a page', content: () => randomBytes(`${SEED}`, 4097) },
+  { name: 'a byte less than two packets', content: () => randomBytes(`${SEED}`, MIB - 1) },
 ].flatMap((file, index) =>
   COMPRESSIONS.map((compression, method): Case & { name: string } => ({
     ...file,
@@ -98,7 +97,7 @@ async function checkCase({ content, channels, compression, transport }: Case): P
   );
 }
 
-describe(`send, receive and extract give a file back bit for bit (CLI_TEST_SEED=${SEED})`, () => {
+describe(`send, receive and extract give a file back bit for bit (SEED ${SEED})`, () => {
   test.each(LARGE)('20 MiB, $channels channels, $compression, $transport', checkCase);
   test.each(SMALL)('$name, $channels channels, $compression, $transport', checkCase);
 
@@ -106,7 +105,7 @@ describe(`send, receive and extract give a file back bit for bit (CLI_TEST_SEED=
     const folder = await temporaryFolder();
     const source = join(folder, 'source.bin');
     const bytes = new Uint8Array(3 * MIB);
-    bytes.set(randomBytes(SEED, MIB), MIB);
+    bytes.set(randomBytes(`${SEED}`, MIB), MIB);
     await writeFile(source, bytes);
     const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', join(folder, 'image'));
     await run('send', source, uri, '--zero-page-detection', detection);
@@ -118,7 +117,7 @@ describe(`send, receive and extract give a file back bit for bit (CLI_TEST_SEED=
   test('with pages of 64 KiB', async () => {
     const folder = await temporaryFolder();
     const source = join(folder, 'source.bin');
-    const bytes = randomBytes(SEED, MIB + 77);
+    const bytes = randomBytes(`${SEED}`, MIB + 77);
     await writeFile(source, bytes);
     const { copy } = await roundTrip(source, folder, 'unix', '--page-size', '64K');
     expect(Buffer.compare(await readFile(copy), bytes)).toBe(0);
@@ -142,7 +141,7 @@ describe('holes', () => {
     const folder = await temporaryFolder();
     const source = join(folder, 'source.bin');
     const length = 2 ** 32 + 3 * MIB + 1;
-    const piece = randomBytes(SEED, 8192);
+    const piece = randomBytes(`${SEED}`, 8192);
     const places = [0, 2 ** 31 - 4096, 2 ** 32 - 4096, length - piece.length];
     const file = await open(source, 'w');
     for (const place of places) await file.write(piece, 0, piece.length, place);

@@ -2,14 +2,15 @@
  * Feeds every reader of the project hostile inputs, and makes files, processes and connections fail
  * at every point:
  *
- *     npm run test:faults [-- --seed N] [--only PART[,PART]] [--executions N] [--minutes M]
- * [--short] [--jobs N]
+ *     npm run test:faults [-- OPTIONS]
  *     npm run test:faults -- --replay PART:SEED:INDEX
  *
+ * Options: `--seed N`, `--only PART[,PART]`, `--executions N`, `--minutes M`, `--short`, `--jobs N`.
  * Prints what was run and what was found, and exits with 1 if anything was.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { SEED } from '../../support/random.ts';
 import { PARTS } from './parts.ts';
 import type { Part } from './part.ts';
 import { type Finding, type Outcome, runPart, type PrecopyOptions } from './runner.ts';
@@ -46,7 +47,7 @@ function show({ part, seed, index, what, message, notes }: Finding): void {
 }
 
 const [replayed, replaySeed, replayIndex] = values.replay?.split(':') ?? [];
-const seed = whole(replaySeed ?? values.seed ?? String(Date.now() % 2 ** 32), 'seed') >>> 0;
+const seed = whole(replaySeed ?? values.seed ?? String(SEED), 'seed') >>> 0;
 const names = replayed ?? values.only;
 const parts = names === undefined ? PARTS : names.split(',').map(partNamed);
 const size = values.short ? 'short' : 'whole';

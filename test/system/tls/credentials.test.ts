@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type IncomingTls, type OutgoingTls, receive, send } from 'multifd';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorOf, leavingNothing } from '../../support/migration.ts';
-import { randomBytes } from '../../support/bytes.ts';
+import { randomBytes } from '../../support/random.ts';
 import { errorsOf, run, start, startReceiver, temporaryFolder } from '../../support/command.ts';
 import { folderOf, KEY } from '../../support/authority.ts';
 import { Credentials } from '../../support/tls.ts';
