@@ -56,8 +56,8 @@ export type Incoming = Partial<Omit<IncomingOptions, 'blocks' | 'image' | 'onRej
 export interface Outcome {
   error: MultifdError | undefined;
   statistics: MigrationStatistics | undefined;
-  /** What was said of dropped connections. */
-  strangers: string[];
+  /** What was told of rejected connections. */
+  rejected: string[];
 }
 
 /**
@@ -75,7 +75,7 @@ export function receiving(options: Incoming, script: SourceScript): Promise<Outc
   return withFolder(async (folder) => {
     const sink = join(folder, 'sink');
     await mkdir(sink);
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const image = options.blocks === undefined ? { image: join(sink, 'out.img') } : {};
     const uri = `unix:${join(folder, 'socket')}`;
     const incoming = await receive({
@@ -84,7 +84,7 @@ export function receiving(options: Incoming, script: SourceScript): Promise<Outc
       inline: true,
       ...image,
       ...options,
-      onRejected: (why) => strangers.push(why),
+      onRejected: (why) => rejected.push(why),
     });
     const peer = await script(incoming.uri);
     const statistics = await incoming.completed.catch(() => undefined);
@@ -93,7 +93,7 @@ export function receiving(options: Incoming, script: SourceScript): Promise<Outc
     expect(await readdir(sink)).toEqual(
       error === undefined && options.blocks === undefined ? ['out.img'] : [],
     );
-    return { error, statistics, strangers };
+    return { error, statistics, rejected };
   });
 }
 

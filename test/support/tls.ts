@@ -91,7 +91,7 @@ export class Credentials {
 export interface Ends {
   source: MultifdError | undefined;
   target: MultifdError | undefined;
-  strangers: string[];
+  rejected: string[];
 }
 
 export interface Case {
@@ -121,7 +121,7 @@ export function migrate({
     const shared = (): Uint8Array => new Uint8Array(new SharedArrayBuffer(length));
     const [from, to] = [shared(), shared()];
     from.set(randomBytes('tls', length / 2), length / 4);
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const abort = new AbortController();
     let starts = 0;
     const listening: IncomingOptions = {
@@ -129,7 +129,7 @@ export function migrate({
       blocks: { ram: to },
       signal: abort.signal,
       start: () => void starts++,
-      onRejected: (why) => strangers.push(why),
+      onRejected: (why) => rejected.push(why),
       ...common,
       ...(target && { tls: target }),
     };
@@ -147,7 +147,7 @@ export function migrate({
     const refused = await ended(incoming.completed);
     expect(starts).toBe(refused === undefined ? 1 : 0);
     if (failed === undefined && refused === undefined) expect(Buffer.compare(from, to)).toBe(0);
-    return { source: failed, target: refused, strangers };
+    return { source: failed, target: refused, rejected };
   });
 }
 

@@ -23,7 +23,7 @@ import { PAGE } from './migration.ts';
 import { randomBytes } from './random.ts';
 
 /** One end's options, for a connection or all of them. */
-export interface Way {
+export interface Endpoints {
   source: Pick<OutgoingOptions, 'uri' | 'connect' | 'inbox' | 'listen' | 'token' | 'tls'>;
   target: Pick<IncomingOptions, 'uri' | 'connect' | 'inbox' | 'token' | 'tls' | 'maxConnections'>;
 }
@@ -107,7 +107,7 @@ export interface Moved {
   received: PromiseSettledResult<MigrationStatistics>;
   from: Uint8Array;
   to: Uint8Array;
-  strangers: string[];
+  rejected: string[];
 }
 
 export interface MoveOptions {
@@ -136,7 +136,7 @@ export function content(length: number): Uint8Array {
 
 /** Moves a block between two ends of this process. */
 export async function move(
-  way: Way,
+  ends: Endpoints,
   {
     inline = true,
     compression = 'none',
@@ -150,8 +150,8 @@ export async function move(
 ): Promise<Moved> {
   const from = content(length);
   const to = new Uint8Array(new SharedArrayBuffer(length));
-  const strangers: string[] = [];
-  const onRejected = (why: string): void => void strangers.push(why);
+  const rejected: string[] = [];
+  const onRejected = (why: string): void => void rejected.push(why);
   const common = { inline, compression, channels, timeout, onRejected };
   const give = new AbortController();
   const blocks = [{ id: 'ram', source: from }];
@@ -162,19 +162,19 @@ export async function move(
   ): Promise<Moved> => {
     void sending.catch(() => giveUp && give.abort());
     const [sent, received] = await Promise.allSettled([sending, receiving]);
-    return { sent, received, from, to, strangers };
+    return { sent, received, from, to, rejected };
   };
-  if (way.source.listen !== true) {
+  if (ends.source.listen !== true) {
     const incoming = await receive({
       ...common,
       blocks: { ram: to },
-      ...way.target,
+      ...ends.target,
       ...target,
       signal,
     });
-    const uri = way.source.uri === undefined ? {} : { uri: way.source.uri || incoming.uri };
+    const uri = ends.source.uri === undefined ? {} : { uri: ends.source.uri || incoming.uri };
     return settled(
-      send({ ...common, blocks, ...way.source, ...source, ...uri }),
+      send({ ...common, blocks, ...ends.source, ...source, ...uri }),
       incoming.completed,
     );
   }
@@ -182,18 +182,18 @@ export async function move(
   const where = new Promise<string>((resolve) => {
     listening = resolve;
   });
-  const sending = send({ ...common, blocks, ...way.source, ...source, onListening: listening });
+  const sending = send({ ...common, blocks, ...ends.source, ...source, onListening: listening });
   const receiving = where.then(
     async (uri) =>
-      (await receive({ ...common, blocks: { ram: to }, ...way.target, uri, ...target, signal }))
+      (await receive({ ...common, blocks: { ram: to }, ...ends.target, uri, ...target, signal }))
         .completed,
   );
   return settled(sending, receiving);
 }
 
 /** All came, and both ends say the same of it. */
-export function expectWhole({ sent, received, from, to, strangers }: Moved): void {
-  expect([reasonOf(sent), reasonOf(received), strangers]).toEqual([undefined, undefined, []]);
+export function expectWhole({ sent, received, from, to, rejected }: Moved): void {
+  expect([reasonOf(sent), reasonOf(received), rejected]).toEqual([undefined, undefined, []]);
   if (sent.status !== 'fulfilled' || received.status !== 'fulfilled') return;
   expect(Buffer.compare(from, to)).toBe(0);
   const quarter = from.length / PAGE / 4;

@@ -29,7 +29,7 @@ const WAITS: Record<
 describe.each(Object.keys(WAITS))('%s()', (name) => {
   const wait = WAITS[name]!;
 
-  it('takes no count of a flood for a real one, when the end comes just before it looks', async () => {
+  it('takes no count of releaseAll() for a real one, when the end comes just before it looks', async () => {
     const semaphore = new Semaphore(words(), 0);
     expect(
       await wait(
@@ -66,7 +66,7 @@ describe('a mutex', () => {
   });
 
   it(
-    'lets no waiter sleep who was about to when it was roused, though its holder never unlocks ' +
+    'lets no waiter sleep who was about to when all were woken, though its holder never unlocks ' +
       'it',
     async () => {
       for (const call of [1, 2, 3]) {
@@ -77,7 +77,7 @@ describe('a mutex', () => {
     },
   );
 
-  it('can still be taken once it has been roused, by whoever still wants to', async () => {
+  it('can still be taken once its waiters have been woken', async () => {
     const mutex = new Mutex(words(), 0);
     mutex.wakeAll();
     expect(mutex.lock(() => true)).toBe(true);

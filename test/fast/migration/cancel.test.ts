@@ -91,7 +91,7 @@ async function inRound(uri: string, asked: Promise<void>): Promise<Source & Reac
 const STAGES: Stage[] = [
   { stage: 'before anyone has come', reach: async () => nobody, vanished: undefined },
   {
-    stage: 'with a stranger at the door',
+    stage: 'with a connection that is yet to be rejected',
     reach: async (uri) => {
       const wire = await Wire.open(uri);
       wire.put(Uint8Array.of(0x11, 0x22));

@@ -303,16 +303,16 @@ describe('one connection too many is dropped and told, and the recording goes on
     ],
   ])('%s', async (_, channels, bytes) => {
     const sent = messages();
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const { left } = await recording(
-      { onRejected: (why) => strangers.push(why), ...(channels !== undefined && { channels }) },
+      { onRejected: (why) => rejected.push(why), ...(channels !== undefined && { channels }) },
       async (uri) => {
         const source = await Source.connect(uri, 2);
         source.main.put(...sent.main.slice(0, 2), command(2, Uint8Array.of(1, 2, 3, 4)));
         await source.main.take(8);
-        const stranger = await Wire.open(uri);
-        stranger.put(bytes);
-        await stranger.dropped();
+        const unwanted = await Wire.open(uri);
+        unwanted.put(bytes);
+        await unwanted.dropped();
         sent.channels.forEach((parts, id) => source.channels[id]!.put(...parts.slice(1)));
         source.main.put(...sent.main.slice(2));
         source.main.end();
@@ -322,7 +322,7 @@ describe('one connection too many is dropped and told, and the recording goes on
       },
     );
     expect(left).toEqual(['rec']);
-    expect(strangers).toHaveLength(1);
+    expect(rejected).toHaveLength(1);
   });
 });
 

@@ -61,10 +61,10 @@ describe('TLS with peers that do what they should not', () => {
   ): Promise<{
     uri: string;
     completed: Promise<unknown>;
-    strangers: string[];
+    rejected: string[];
     abort: AbortController;
   }> {
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const abort = new AbortController();
     const { uri, completed } = await receive({
       uri: 'tcp:127.0.0.1:0',
@@ -73,9 +73,9 @@ describe('TLS with peers that do what they should not', () => {
       timeout,
       tls: of('server'),
       signal: abort.signal,
-      onRejected: (why) => strangers.push(why),
+      onRejected: (why) => rejected.push(why),
     });
-    return { uri, completed, strangers, abort };
+    return { uri, completed, rejected, abort };
   }
 
   it(
@@ -84,7 +84,7 @@ describe('TLS with peers that do what they should not', () => {
     async () => {
       await leavingNothing(async () => {
         const memory = new Uint8Array(LENGTH);
-        const { uri, completed, strangers } = await listening(400, { ram: memory });
+        const { uri, completed, rejected } = await listening(400, { ram: memory });
         const silent = await Wire.open(uri);
         const half = await Wire.open(uri);
         half.put(Uint8Array.of(0x16, 3, 1, 2, 0, 1));
@@ -96,7 +96,7 @@ describe('TLS with peers that do what they should not', () => {
           tls: of('client'),
         });
         await completed;
-        expect(strangers).toEqual(
+        expect(rejected).toEqual(
           [1, 2].map(() => expect.stringMatching(/did not finish the handshake in time/)),
         );
         expect(memory).toEqual(pageOf(1, LENGTH));
@@ -106,22 +106,22 @@ describe('TLS with peers that do what they should not', () => {
 
   it('a source in the middle of its handshake is dropped without a word when the target gives up', async () => {
     await leavingNothing(async () => {
-      const { uri, completed, strangers, abort } = await listening();
+      const { uri, completed, rejected, abort } = await listening();
       const silent = await Wire.open(uri);
       const greeted = await dial(uri);
       abort.abort();
       expect(await errorOf(completed)).toMatchObject({ code: 'ERR_CANCELLED' });
       await Promise.all([silent.dropped(), greeted.wire.dropped()]);
-      expect(strangers).toEqual([]);
+      expect(rejected).toEqual([]);
     });
   });
 
   it('no more than 512 wait for their handshake', async () => {
     await leavingNothing(async () => {
-      const { uri, completed, strangers, abort } = await listening();
+      const { uri, completed, rejected, abort } = await listening();
       const wires = await Promise.all(Array.from({ length: 515 }, () => Wire.open(uri)));
-      while (strangers.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
-      expect(strangers).toEqual(
+      while (rejected.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(rejected).toEqual(
         [1, 2, 3].map(() => expect.stringMatching(/512 others have not said yet what they are/)),
       );
       abort.abort();
@@ -132,13 +132,13 @@ describe('TLS with peers that do what they should not', () => {
 
   it('a source with an expired certificate is refused', async () => {
     await leavingNothing(async () => {
-      const { uri, completed, strangers, abort } = await listening();
+      const { uri, completed, rejected, abort } = await listening();
       // It may hear of that in the middle of its handshake, or after it.
       await dial(uri, 'client-expired').then(
         ({ wire }) => wire.dropped(),
         () => {},
       );
-      expect(strangers).toEqual([expect.stringMatching(/its certificate has expired/)]);
+      expect(rejected).toEqual([expect.stringMatching(/its certificate has expired/)]);
       abort.abort();
       await errorOf(completed);
     });
@@ -253,7 +253,7 @@ describe('TLS with peers that do what they should not', () => {
     'a source that is $way on $what',
     async ({ dies, kill }) => {
       await leavingNothing(async () => {
-        const { uri, completed, strangers } = await listening();
+        const { uri, completed, rejected } = await listening();
         const main = await dial(uri);
         const channel = await dial(uri);
         main.wire.put(START, part());
@@ -268,7 +268,7 @@ describe('TLS with peers that do what they should not', () => {
           code: 'ERR_PEER_CLOSED',
           channel: dies === 'main' ? 'main' : 0,
         });
-        expect(strangers).toEqual([]);
+        expect(rejected).toEqual([]);
         for (const { wire, raw } of [main, channel]) {
           raw.destroy();
           wire.destroy();

@@ -164,18 +164,18 @@ describe('a proxy', () => {
 
   it('that reaches nobody drops who came, and says so; one that is full as well', async () => {
     await leavingNothing(async () => {
-      const strangers: string[] = [];
+      const rejected: string[] = [];
       const nobody = await proxy({
         from: 'ws://127.0.0.1:0/',
         to: 'tcp:127.0.0.1:1',
-        onRejected: (why) => strangers.push(why),
+        onRejected: (why) => rejected.push(why),
       });
       const moved = await move(
         { source: { uri: nobody.uri }, target: { uri: 'tcp:127.0.0.1:0' } },
         { giveUp: true },
       );
       expect(codesOf(moved)).toEqual(['ERR_PEER_CLOSED', 'ERR_CANCELLED']);
-      expect(strangers[0]).toMatch(
+      expect(rejected[0]).toMatch(
         /dropped a connection from 127.0.0.1: tcp:127.0.0.1:1 can't be reached/,
       );
       await nobody.close();

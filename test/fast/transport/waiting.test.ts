@@ -21,8 +21,8 @@ const ENDED = 'it ended before it said anything';
 const PLAIN = ['tcp:127.0.0.1:0', 'unix:'];
 const BLOCKS = [{ id: 'ram', source: content(1 << 18) }];
 
-/** What is said of strangers, and waiting until so much has been. */
-class Strangers {
+/** What is told of rejected connections, and waiting until so many were. */
+class Rejections {
   readonly all: string[] = [];
   #look = (): void => {};
 
@@ -121,13 +121,13 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
   it.each(PLACES)("%s, at %s, is not waited for, and takes nobody else's place", (who, place) =>
     withFolder((folder) =>
       leavingNothing(async () => {
-        const strangers = new Strangers();
-        const options = { maxConnections: 2, onRejected: strangers.tell };
+        const rejected = new Rejections();
+        const options = { maxConnections: 2, onRejected: rejected.tell };
         const at = place === 'unix:' ? `unix:${join(folder, 'socket')}` : place;
         const { here, there, close } = await meeting(at, side, options);
         for (let passed = 1; passed <= 5; passed++) {
           await PASSERS[who]!(here);
-          const told = await strangers.until(passed);
+          const told = await rejected.until(passed);
           expect(told.at(-1)).toMatch(/^dropped .*: it (ended before it said anything|broke)/);
         }
         if (!place.includes('//')) {
@@ -144,33 +144,33 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
 
   it('one that has said all it has to say, and ended its half, is waited for', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
-      const options = { onRejected: strangers.tell };
+      const rejected = new Rejections();
+      const options = { onRejected: rejected.tell };
       const { here, there, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const near = await dial(here);
       near.end('all that I have to say');
       // Those that come after it and go are noticed; it is still there then.
       (await dial(here)).end().resume();
-      await strangers.until(1);
+      await rejected.until(1);
       const far = await dial(there);
       expect(await all(far)).toBe('all that I have to say');
       far.end('and the answer');
       expect(await all(near)).toBe('and the answer');
       await close();
-      expect(strangers.all).toHaveLength(1);
+      expect(rejected.all).toHaveLength(1);
     });
   });
 
   it('nobody is waited for without end', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
-      const options = { maxWait: 100, onRejected: strangers.tell };
+      const rejected = new Rejections();
+      const options = { maxWait: 100, onRejected: rejected.tell };
       const { here, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const silent = await dial(here);
       const said = await dial(here);
       said.write('something');
       const closed = [silent, said].map((socket) => gone(socket.resume()));
-      for (const why of await strangers.until(2)) {
+      for (const why of await rejected.until(2)) {
         expect(why).toBe('dropped a connection from 127.0.0.1: nobody took it within 0.1 s');
       }
       for (const socket of [silent, said]) socket.end();
@@ -181,12 +181,12 @@ describe.each(['from', 'to'] as const)('where two meet, at the side of %s', (sid
 
   it('who waits takes no place of the other side', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
-      const options = { maxConnections: 2, onRejected: strangers.tell };
+      const rejected = new Rejections();
+      const options = { maxConnections: 2, onRejected: rejected.tell };
       const { here, there, close } = await meeting('tcp:127.0.0.1:0', side, options);
       const waiting = [await dial(here), await dial(here)];
       const third = await dial(here);
-      expect(await strangers.until(1)).toEqual([expect.stringContaining('2 are open')]);
+      expect(await rejected.until(1)).toEqual([expect.stringContaining('2 are open')]);
       const others = [await dial(there), await dial(there)];
       for (const [index, socket] of waiting.entries()) {
         socket.end('x');
@@ -214,19 +214,19 @@ describe('a proxy', () => {
 describe('an inbox', () => {
   it('has room again when one that waited has ended without a byte', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
-      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: strangers.tell });
+      const rejected = new Rejections();
+      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: rejected.tell });
       for (let passed = 1; passed <= 3; passed++) {
         const [ours, theirs] = streamPairs();
         await inbox.add(theirs, 'a passer-by');
         await ours.writable.close();
-        const told = await strangers.until(passed);
+        const told = await rejected.until(passed);
         expect(told.at(-1)).toBe(`dropped a connection from a passer-by: ${ENDED}`);
       }
       const { port1, port2 } = new MessageChannel();
       await inbox.add(port2);
       port1.postMessage('end');
-      await strangers.until(4);
+      await rejected.until(4);
       port1.close();
       inbox.close();
     });
@@ -234,8 +234,8 @@ describe('an inbox', () => {
 
   it('keeps one that has said all it has to say, and hands it over as it is', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
-      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: strangers.tell });
+      const rejected = new Rejections();
+      const inbox = new ConnectionQueue({ maxConnections: 1, onRejected: rejected.tell });
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       const writer = ours.writable.getWriter();
@@ -243,29 +243,29 @@ describe('an inbox', () => {
       void writer.close();
       const cancel = new AbortController();
       const { signal } = cancel;
-      const seen = new Strangers();
+      const seen = new Rejections();
       const onRejected = seen.tell;
       const incoming = await receive({ inbox, blocks: {}, inline: true, signal, onRejected });
       const why = 'its first bytes are not those of a migration';
       expect(await seen.until(1)).toEqual([expect.stringContaining(why)]);
       cancel.abort();
       await errorOf(incoming.completed);
-      expect(strangers.all).toEqual([]);
+      expect(rejected.all).toEqual([]);
     });
   });
 
   it('keeps nobody without end', async () => {
     await leavingNothing(async () => {
-      const strangers = new Strangers();
+      const rejected = new Rejections();
       const inbox = new ConnectionQueue({
         maxConnections: 1,
         maxWait: 50,
-        onRejected: strangers.tell,
+        onRejected: rejected.tell,
       });
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       const late = 'nobody took it within 0.05 s';
-      expect(await strangers.until(1)).toEqual([`dropped a connection from the caller: ${late}`]);
+      expect(await rejected.until(1)).toEqual([`dropped a connection from the caller: ${late}`]);
       const written = ours.writable.getWriter().write(new Uint8Array(1));
       await expect(written).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
       // A WebSocket whose other end never answers.
@@ -298,7 +298,7 @@ describe('a source that listens', () => {
   it.each(PLAIN)('at %s keeps no place for those who came and went', (place) =>
     withFolder((folder) =>
       leavingNothing(async () => {
-        const strangers = new Strangers();
+        const rejected = new Rejections();
         const cancel = new AbortController();
         let at = (_: string): void => {};
         const where = new Promise<string>((resolve) => {
@@ -315,7 +315,7 @@ describe('a source that listens', () => {
             maxConnections: 1,
             maxBandwidth: 1,
             signal: cancel.signal,
-            onRejected: strangers.tell,
+            onRejected: rejected.tell,
           }),
         );
         const uri = await where;
@@ -325,7 +325,7 @@ describe('a source that listens', () => {
         await once(taken[1]!, 'readable');
         for (let passed = 1; passed <= 3; passed++) {
           (await dial(uri)).end().resume();
-          const told = await strangers.until(passed);
+          const told = await rejected.until(passed);
           expect(told.at(-1)).toContain('the main channel and all 1 others are there');
         }
         cancel.abort();

@@ -12,12 +12,12 @@ import { check, equal, fails } from './check.ts';
 
 const CHANNELS = 2;
 
-const ways: readonly { capability: 'engine' | 'workers'; launcher(io: Io): Launcher }[] = [
+const channels: readonly { capability: 'engine' | 'workers'; launcher(io: Io): Launcher }[] = [
   { capability: 'engine', launcher: () => inlineLauncher(createProgram) },
   { capability: 'workers', launcher: (io) => workerLauncher(io.channelModule!) },
 ];
 
-export const ENGINE_CASES: readonly Case[] = ways.flatMap(({ capability, launcher }) => [
+export const ENGINE_CASES: readonly Case[] = channels.flatMap(({ capability, launcher }) => [
   { capability, name: 'payloads of a type of its own', run: (io) => payloads(launcher(io)) },
   {
     capability,

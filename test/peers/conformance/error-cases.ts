@@ -3,7 +3,7 @@ import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
 import { check, equal, errorOf, fails } from './check.ts';
 import { pairOf } from './memory.ts';
-import { STREAMS, streamPairs } from './ways.ts';
+import { STREAMS, streamPairs } from './endpoints.ts';
 
 export const ERROR_CASES: readonly Case[] = [
   { capability: 'errors', name: 'another number of channels at the other end', run: channelCount },
@@ -224,7 +224,11 @@ async function origin(): Promise<void> {
     await response.body?.cancel().catch(() => {});
     return response.status;
   };
-  equal([await ask('https://evil.example'), await ask('null')], [403, 403], 'answers to strangers');
+  equal(
+    [await ask('https://evil.example'), await ask('null')],
+    [403, 403],
+    'answers to other origins',
+  );
   equal(await ask('https://example.com'), 200, 'the answer to a page that may come');
   stop.abort();
   await fails(incoming.completed, 'ERR_CANCELLED', 'the target');

@@ -4,7 +4,7 @@ import type { Case } from './case.ts';
 import { check, equal, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory } from './memory.ts';
 import { Writer } from './writer.ts';
-import { STREAMS } from './ways.ts';
+import { STREAMS } from './endpoints.ts';
 
 export const LIVE_CASES: readonly Case[] = [
   {

@@ -3,7 +3,7 @@ import type { Case } from './case.ts';
 import { CORE_CASES } from './core-cases.ts';
 import { ENGINE_CASES } from './engine-cases.ts';
 import { ERROR_CASES } from './error-cases.ts';
-import { LACKS } from './lacks.ts';
+import { UNSUPPORTED } from './unsupported.ts';
 import { LIVE_CASES } from './live-cases.ts';
 import { newMemory } from './memory.ts';
 import { transferCases } from './transfer-cases.ts';
@@ -11,8 +11,8 @@ import { transferCases } from './transfer-cases.ts';
 export interface Result {
   capability: Capability;
   name: string;
-  /** `lacking`: the runtime has not what it takes, and what was tried was refused as documented. */
-  outcome: 'ok' | 'lacking' | 'failed';
+  /** `unsupported`: the runtime has not what it takes, and what was tried was refused as documented. */
+  outcome: 'ok' | 'unsupported' | 'failed';
   /** What the refusal, or the failure, said. */
   detail?: string;
 }
@@ -44,10 +44,10 @@ export async function* conformance(can: Capabilities, io: Io): AsyncGenerator<Re
   }
   for (const capability of Object.keys(CAPABILITIES) as Capability[]) {
     if (can.has(capability)) continue;
-    const lack = LACKS.find((entry) => entry.capability === capability);
+    const lack = UNSUPPORTED.find((entry) => entry.capability === capability);
     yield await outcome(capability, `has no ${CAPABILITIES[capability]}`, async () => {
       if (lack === undefined) throw new Error('every runtime has to have it');
-      return { outcome: 'lacking', detail: await lack.refused(io) };
+      return { outcome: 'unsupported', detail: await lack.refused(io) };
     });
   }
 }

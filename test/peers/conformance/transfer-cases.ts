@@ -11,19 +11,26 @@ import type { Io } from './capabilities.ts';
 import type { Case } from './case.ts';
 import { equal, errorOf, Failure, fails, sameBytes } from './check.ts';
 import { bytesOf, fill, type Kind, newMemory, pairOf } from './memory.ts';
-import { STREAMS, streamPairs, type Target, type Way, wayOfThreads, waysOf } from './ways.ts';
+import {
+  STREAMS,
+  streamPairs,
+  type Target,
+  type Endpoints,
+  endpointsOfThreads,
+  endpointsOf,
+} from './endpoints.ts';
 
 /** Long enough for a source to have filled a connection. */
 const LATE_MS = 150;
 
 /** Moves something from here to here. */
 export async function move(
-  way: Way,
+  ends: Endpoints,
   io: Io,
   target: Target,
   source: Omit<OutgoingOptions, 'uri' | 'connect' | 'listen'>,
 ): Promise<[MigrationStatistics, MigrationStatistics]> {
-  const { incoming, to } = await way.open(target, io);
+  const { incoming, to } = await ends.open(target, io);
   const [sent, received] = await Promise.allSettled([
     send({ ...source, ...to }),
     incoming.completed,
@@ -40,36 +47,36 @@ export async function move(
 
 export function transferCases(io: Io): readonly Case[] {
   const kinds: readonly Kind[] = ['unshared', 'shared'];
-  const each = waysOf(io).flatMap((way) =>
+  const each = endpointsOf(io).flatMap((ends) =>
     kinds.map((kind): Case => {
       const needs = [
-        ...(way.needs ?? []),
+        ...(ends.needs ?? []),
         ...(kind === 'shared' ? (['sharedMemory'] as const) : []),
       ];
       return {
-        capability: way.capability,
+        capability: ends.capability,
         needs,
-        name: `${way.name}: ${kind} memory`,
-        run: () => memories(way, io, kind),
+        name: `${ends.name}: ${kind} memory`,
+        run: () => memories(ends, io, kind),
       };
     }),
   );
   return [
     ...each,
-    ...waysOf(io).map(
-      (way): Case => ({
-        capability: way.capability,
-        needs: way.needs ?? [],
-        name: `${way.name}: channels as tasks of this thread`,
-        run: () => memories(way, io, 'unshared', { inline: true }),
+    ...endpointsOf(io).map(
+      (ends): Case => ({
+        capability: ends.capability,
+        needs: ends.needs ?? [],
+        name: `${ends.name}: channels as tasks of this thread`,
+        run: () => memories(ends, io, 'unshared', { inline: true }),
       }),
     ),
-    ...waysOf(io).map(
-      (way): Case => ({
-        capability: way.capability,
-        needs: [...(way.needs ?? []), 'sharedMemory'],
-        name: `${way.name}: a target that takes its time to find a place`,
-        run: () => lateTarget(way, io),
+    ...endpointsOf(io).map(
+      (ends): Case => ({
+        capability: ends.capability,
+        needs: [...(ends.needs ?? []), 'sharedMemory'],
+        name: `${ends.name}: a target that takes its time to find a place`,
+        run: () => lateTarget(ends, io),
       }),
     ),
     ...(io.httpTarget === undefined
@@ -95,7 +102,7 @@ export function transferCases(io: Io): readonly Case[] {
     {
       capability: 'zstd',
       name: 'compression zstd',
-      run: () => memories(wayOfThreads(io), io, 'unshared', { compression: 'zstd' }),
+      run: () => memories(endpointsOfThreads(io), io, 'unshared', { compression: 'zstd' }),
     },
     { capability: 'files', name: 'an image: written, loaded, sent, received', run: images },
     {
@@ -109,7 +116,7 @@ export function transferCases(io: Io): readonly Case[] {
 
 /** Compares memories, and the zero pages that both ends counted. */
 async function memories(
-  way: Way,
+  ends: Endpoints,
   io: Io,
   kind: Kind,
   options: {
@@ -121,7 +128,7 @@ async function memories(
 ): Promise<void> {
   const { source, target, pages, zeros } = pairOf(kind);
   const [sent, received] = await move(
-    way,
+    ends,
     io,
     { ...options, blocks: { heap: target } },
     { ...options, blocks: [{ id: 'heap', source }] },
@@ -137,13 +144,13 @@ async function memories(
  * As much comes before the channels begin as their connections hold: none of it may be lost when
  * others take them over.
  */
-async function lateTarget(way: Way, io: Io): Promise<void> {
+async function lateTarget(ends: Endpoints, io: Io): Promise<void> {
   const { source, target } = pairOf('shared');
   const late = async (): Promise<typeof target> => {
     await new Promise((resolve) => setTimeout(resolve, LATE_MS));
     return target;
   };
-  await move(way, io, { blocks: late }, { blocks: [{ id: 'heap', source }] });
+  await move(ends, io, { blocks: late }, { blocks: [{ id: 'heap', source }] });
   sameBytes(bytesOf(target), bytesOf(source), 'memory');
 }
 

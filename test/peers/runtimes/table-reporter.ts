@@ -53,7 +53,7 @@ function capabilityTable(places: ReadonlyMap<Place, PlaceResults>): string {
       places.get(place)?.results.filter((result) => result.capability === capability) ?? [];
     if (found.length === 0) return '—';
     if (found.some(({ outcome }) => outcome === 'failed')) return '**fails**';
-    const unsupported = found.find(({ outcome }) => outcome === 'lacking');
+    const unsupported = found.find(({ outcome }) => outcome === 'unsupported');
     return unsupported === undefined ? 'yes' : `no (${note(unsupported.detail ?? '')})`;
   };
   const rows = (Object.entries(CAPABILITIES) as [Capability, string][]).map(

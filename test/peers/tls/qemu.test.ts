@@ -202,7 +202,7 @@ describe.skipIf(!qemuAvailable() || !qemuAvailable('7.2'))('TLS with a real QEMU
           const content = guestMemory();
           writeFileSync(ram, content);
           const image = join(folder, 'vm.img');
-          const strangers: string[] = [];
+          const rejected: string[] = [];
           const abort = new AbortController();
           const tls: IncomingTls = {
             credsDir: join(credentials, row.target),
@@ -216,7 +216,7 @@ describe.skipIf(!qemuAvailable() || !qemuAvailable('7.2'))('TLS with a real QEMU
             tls,
             timeout: TIMEOUT,
             signal: abort.signal,
-            onRejected: (why) => strangers.push(why),
+            onRejected: (why) => rejected.push(why),
           });
           const source = await start(ram, 'client', row);
           await source.command('migrate', { uri: incoming.uri });
@@ -227,7 +227,7 @@ describe.skipIf(!qemuAvailable() || !qemuAvailable('7.2'))('TLS with a real QEMU
             if (row.blind) await source.stop();
             await incoming.completed;
             if (!row.blind) expect(await source.migrationEnd()).toBe('completed');
-            expect(strangers).toEqual([]);
+            expect(rejected).toEqual([]);
             await extractBlock(image, 'ram', join(folder, 'extracted'));
             expect(readFileSync(join(folder, 'extracted')).equals(content)).toBe(true);
             if (row.version === '10.0') expect(source.stderr).toBe('');
@@ -238,8 +238,8 @@ describe.skipIf(!qemuAvailable() || !qemuAvailable('7.2'))('TLS with a real QEMU
             if (told !== undefined) {
               // With TLS 1.3 a source learns of it only after its handshake, when it may have
               // opened its channels too.
-              expect(strangers.length).toBeGreaterThan(0);
-              for (const why of strangers) expect(why).toMatch(told);
+              expect(rejected.length).toBeGreaterThan(0);
+              for (const why of rejected) expect(why).toMatch(told);
             }
             expect(await source.command('query-status')).toMatchObject({ status: 'prelaunch' });
           }

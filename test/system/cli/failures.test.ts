@@ -139,12 +139,12 @@ describe('nobody there', () => {
     expectFailure(await run('receive', uri, `${image}.second`, '--json'), 'ERR_LISTEN');
   });
 
-  test('a stranger on the port is dropped and told, and the migration goes on', async () => {
+  test('a connection that is no channel is dropped and told, and the migration goes on', async () => {
     const { source, image } = await places();
     const { receiver, uri } = await startReceiver('tcp:127.0.0.1:0', image);
-    const stranger = connect(Number(uri.split(':').at(-1)), '127.0.0.1').on('error', () => {});
-    stranger.write('GET / HTTP/1.1\r\n\r\n');
-    await once(stranger.resume(), 'close');
+    const unwanted = connect(Number(uri.split(':').at(-1)), '127.0.0.1').on('error', () => {});
+    unwanted.write('GET / HTTP/1.1\r\n\r\n');
+    await once(unwanted.resume(), 'close');
     await receiver.said(/^multifd: dropped a connection \P{Cc}+$/mu);
     expect(await run('send', source, uri)).toMatchObject({ status: 0 });
     const ended = await receiver.ended;

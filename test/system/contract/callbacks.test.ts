@@ -189,10 +189,10 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
     ),
   );
 
-  test('onStranger of a target, a source that listens, a recorder and a proxy', () =>
+  test('onRejected of a target, a source that listens, a recorder and a proxy', () =>
     withFolder((folder) =>
       leavingNothing(async () => {
-        const stranger = async (uri: string): Promise<void> => {
+        const unwanted = async (uri: string): Promise<void> => {
           const [, host, port] = /^tcp:(.*):(\d+)$/.exec(uri)!;
           const socket = connectSocket({ host: host!, port: Number(port) }).on('error', () => {});
           socket.write('GET / HTTP/1.1\r\n\r\n');
@@ -203,7 +203,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
           blocks: { ram: new Uint8Array(PAGES * PAGE) },
           onRejected: fail,
         });
-        await stranger(target.uri);
+        await unwanted(target.uri);
         await send({ uri: target.uri, blocks: [{ id: 'ram', source: filled() }] });
         await target.completed;
 
@@ -212,7 +212,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
           path: join(folder, 'recording'),
           onRejected: fail,
         });
-        await stranger(recording.uri);
+        await unwanted(recording.uri);
         const joined = await proxy({
           from: 'tcp:127.0.0.1:0',
           to: recording.uri,
@@ -221,7 +221,7 @@ describe.each(FAILING)('an observer that %s changes nothing, and is a warning', 
         });
         await send({ uri: joined.uri, blocks: [{ id: 'ram', source: filled() }] });
         await recording.completed;
-        await stranger(joined.uri); // nobody is there any more that it could be passed on to
+        await unwanted(joined.uri); // nobody is there any more that it could be passed on to
         await joined.close();
 
         // One that waits, and another that is one too many.

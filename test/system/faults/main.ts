@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { SEED } from '../../support/random.ts';
 import { PARTS } from './parts.ts';
 import type { Part } from './part.ts';
-import { type Finding, type Outcome, runPart, type PrecopyOptions } from './runner.ts';
+import { type Finding, type Outcome, runPart, type RunOptions } from './runner.ts';
 import { table } from './table.ts';
 
 const { values } = parseArgs({
@@ -53,7 +53,7 @@ const parts = names === undefined ? PARTS : names.split(',').map(partNamed);
 const size = values.short ? 'short' : 'whole';
 const minutes = values.minutes === undefined ? Infinity : Number(values.minutes);
 const most = values.minutes === undefined ? undefined : Infinity;
-const options: PrecopyOptions = {
+const options: RunOptions = {
   seed,
   most: ({ executions, points }) => {
     if (values.executions !== undefined) return whole(values.executions, 'executions');

@@ -9,7 +9,7 @@ import { connectionsPart } from './connections.ts';
 import { filesPart } from './files/part.ts';
 import { accessPart, rangesPart } from './hostile/ranges.ts';
 import { sidecarsPart } from './hostile/sidecars.ts';
-import { strangersPart } from './hostile/strangers.ts';
+import { rejectedPart } from './hostile/rejected.ts';
 import { killedMigrationsPart } from './killed-migrations.ts';
 import type { Part } from './part.ts';
 
@@ -24,7 +24,7 @@ export const PARTS: readonly Part[] = [
   sidecarsPart,
   rangesPart,
   accessPart,
-  strangersPart,
+  rejectedPart,
   optionsPart,
   connectionsPart,
   filesPart,

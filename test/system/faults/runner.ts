@@ -21,7 +21,7 @@ export interface Outcome {
   findings: Finding[];
 }
 
-export interface PrecopyOptions {
+export interface RunOptions {
   seed: number;
   /** The most executions of a part. */
   most: (part: Part) => number;
@@ -44,7 +44,7 @@ const BATCH = 50;
  * Runs a part's executions in a worker, which is started anew whenever an oracle has found
  * something.
  */
-export async function runPart(part: Part, options: PrecopyOptions): Promise<Outcome> {
+export async function runPart(part: Part, options: RunOptions): Promise<Outcome> {
   const counts: Counts = { executions: 0, faultPoints: 0, kills: 0 };
   const findings: Finding[] = [];
   let points: number | undefined;
@@ -116,7 +116,7 @@ function alike(one: Found, other: Found): boolean {
  * All points, or as many as are wanted, picked and ordered by the seed; without points, the first
  * ones.
  */
-function chosen(part: Part, points: number | undefined, { most, seed }: PrecopyOptions): number[] {
+function chosen(part: Part, points: number | undefined, { most, seed }: RunOptions): number[] {
   const wanted = most(part);
   if (points === undefined) return Array.from({ length: wanted }, (_, index) => index);
   const all = Array.from({ length: points }, (_, index) => index);

@@ -161,26 +161,26 @@ const PATIENCE = 3000;
 
 /**
  * Plays a script to a listener, and waits for what that says of it.
- * @param completed of a listener that `idle` ends, and that tells `strangers` of who was dropped.
+ * @param completed of a listener that `idle` ends, and that tells `rejected` what it dropped.
  * @throws Fault if it waits on, although it knows of a migration.
  */
 export async function playTo<T>(
   random: Random,
   { uri, completed }: { uri: string; completed: Promise<T> },
   script: Script,
-  { stay, idle, strangers }: { stay: boolean; idle: AbortController; strangers: string[] },
+  { stay, idle, rejected }: { stay: boolean; idle: AbortController; rejected: string[] },
 ): Promise<Ending<T>> {
   // It may end before all is sent.
   const end = ending(completed);
   end.catch(() => {});
   const player = await play(random, uri, script, stay);
-  // To whom nothing but strangers came, waits for a migration.
+  // A listener that only rejected connections waits for a migration.
   const timer = setTimeout(() => idle.abort(), PATIENCE);
   const result = await end.finally(() => {
     clearTimeout(timer);
     return player.close();
   });
-  const some = strangers.length < script.connections.length;
+  const some = rejected.length < script.connections.length;
   demand(
     !some || result.error?.code !== 'ERR_CANCELLED',
     'hang',

@@ -122,13 +122,13 @@ describe('connections are refused', () => {
     },
   ])('$what', async ({ script, code, channel, field, options = {} }) => {
     await leavingNothing(async () => {
-      const { error, strangers } = await receiving(options, script);
+      const { error, rejected } = await receiving(options, script);
       expect(error).toMatchObject({
         code,
         channel,
         ...(field !== undefined && { field, offset: 0 }),
       });
-      expect(strangers).toEqual([]);
+      expect(rejected).toEqual([]);
     });
   });
 
@@ -319,14 +319,14 @@ describe('one connection too many is dropped and told, and the migration goes on
   ])('$what', async ({ bytes, before, why }) => {
     const memory = new Uint8Array(PAGE);
     await leavingNothing(async () => {
-      const { error, strangers } = await receiving({ blocks: { ram: memory } }, async (uri) => {
+      const { error, rejected } = await receiving({ blocks: { ram: memory } }, async (uri) => {
         const source = before === 2 ? await all(uri) : await Source.connect(uri, before);
         source.main.put(MAIN);
         await source.main.putAll(openReturnPath(), command(2, be32(1)));
         await source.main.take(8); // the main channel has been read
-        const stranger = await Wire.open(uri);
-        stranger.put(bytes);
-        await stranger.dropped();
+        const unwanted = await Wire.open(uri);
+        unwanted.put(bytes);
+        await unwanted.dropped();
         const missing = await Promise.all(
           Array.from({ length: 2 - before }, async (_, n) => {
             const wire = await Wire.open(uri);
@@ -345,7 +345,7 @@ describe('one connection too many is dropped and told, and the migration goes on
         };
       });
       expect(error).toBeUndefined();
-      expect(strangers).toEqual([expect.stringContaining(why)]);
+      expect(rejected).toEqual([expect.stringContaining(why)]);
     });
     expect(memory).toEqual(pageOf(3));
   });
@@ -394,7 +394,7 @@ describe('one connection too many is dropped and told, and the migration goes on
     async () => {
       const memory = new Uint8Array(PAGE);
       await leavingNothing(async () => {
-        const { error, strangers } = await receiving({ blocks: { ram: memory } }, async (uri) => {
+        const { error, rejected } = await receiving({ blocks: { ram: memory } }, async (uri) => {
           const first = await Source.connect(uri, 0);
           first.main.put(
             MAIN,
@@ -428,20 +428,20 @@ describe('one connection too many is dropped and told, and the migration goes on
         });
         expect(error).toMatchObject({ code: 'ERR_CHANNEL_COUNT', channel: 0 });
         expect(error?.message).toContain('two sources at once');
-        expect(strangers).toHaveLength(1);
+        expect(rejected).toHaveLength(1);
       });
     },
   );
 
   it.each([
-    { what: 'a stranger', last: 3, code: undefined },
+    { what: 'a rejected connection', last: 3, code: undefined },
     { what: "the source's own, as its packets' numbers tell", last: 5, code: 'ERR_CHANNEL_ID' },
   ])(
     'a channel beyond those agreed on that comes a second after the first sync may be $what',
     async ({ last, code }) => {
       await leavingNothing(async () => {
         let begun = 0;
-        const { error, strangers } = await receiving(
+        const { error, rejected } = await receiving(
           { blocks: { ram: new Uint8Array(PAGE) } },
           async (uri) => {
             const source = await Source.connect(uri, 2);
@@ -463,7 +463,7 @@ describe('one connection too many is dropped and told, and the migration goes on
           },
         );
         expect(error?.code).toBe(code);
-        expect(strangers).toEqual([expect.stringContaining('beyond the number of channels')]);
+        expect(rejected).toEqual([expect.stringContaining('beyond the number of channels')]);
       });
     },
   );
@@ -525,7 +525,7 @@ describe('a target that connects', () => {
   });
 });
 
-describe('strangers on the port', () => {
+describe('rejected connections', () => {
   const garbage: [what: string, bytes: Uint8Array, why: string][] = [
     [
       'a web browser',
@@ -547,14 +547,14 @@ describe('strangers on the port', () => {
     async (_, bytes, why) => {
       const memory = new Uint8Array(PAGE);
       await leavingNothing(async () => {
-        const { error, strangers } = await receiving({ blocks: { ram: memory } }, async (uri) => {
-          const stranger = await Wire.open(uri);
-          stranger.put(bytes);
-          await stranger.dropped();
+        const { error, rejected } = await receiving({ blocks: { ram: memory } }, async (uri) => {
+          const unwanted = await Wire.open(uri);
+          unwanted.put(bytes);
+          await unwanted.dropped();
           return migrate(uri);
         });
         expect(error).toBeUndefined();
-        expect(strangers).toEqual([expect.stringContaining(why)]);
+        expect(rejected).toEqual([expect.stringContaining(why)]);
       });
       expect(memory).toEqual(pageOf(3));
     },
@@ -566,7 +566,7 @@ describe('strangers on the port', () => {
     async () => {
       const memory = new Uint8Array(PAGE);
       await leavingNothing(async () => {
-        const { error, strangers } = await receiving(
+        const { error, rejected } = await receiving(
           { blocks: { ram: memory }, timeout: 300 },
           async (uri) => {
             const silent = await Promise.all(
@@ -581,8 +581,8 @@ describe('strangers on the port', () => {
           },
         );
         expect(error).toBeUndefined();
-        expect(strangers).toHaveLength(5);
-        for (const why of strangers) expect(why).toContain('did not say what it is within 0.3 s');
+        expect(rejected).toHaveLength(5);
+        for (const why of rejected) expect(why).toContain('did not say what it is within 0.3 s');
       });
       expect(memory).toEqual(pageOf(3));
     },
@@ -590,7 +590,7 @@ describe('strangers on the port', () => {
 
   it('who are still silent when the migration is under way are dropped without a word', async () => {
     await leavingNothing(async () => {
-      const { error, strangers } = await receiving(
+      const { error, rejected } = await receiving(
         { blocks: { ram: new Uint8Array(PAGE) } },
         async (uri) => {
           const silent = await Wire.open(uri);
@@ -600,25 +600,25 @@ describe('strangers on the port', () => {
         },
       );
       expect(error).toBeUndefined();
-      expect(strangers).toEqual([]);
+      expect(rejected).toEqual([]);
     });
   });
 
   it('do not disturb a migration that is under way', async () => {
     const memory = new Uint8Array(PAGE);
     await leavingNothing(async () => {
-      const { error, strangers } = await receiving({ blocks: { ram: memory } }, async (uri) => {
+      const { error, rejected } = await receiving({ blocks: { ram: memory } }, async (uri) => {
         const source = await Source.connect(uri, 2);
         source.main.put(MAIN, START);
         source.toAll(syncPacket());
-        const stranger = await Wire.open(uri);
-        stranger.put(text('SSH-2.0-x\r\n'));
-        await stranger.dropped();
+        const unwanted = await Wire.open(uri);
+        unwanted.put(text('SSH-2.0-x\r\n'));
+        await unwanted.dropped();
         finish(source);
         return source;
       });
       expect(error).toBeUndefined();
-      expect(strangers).toHaveLength(1);
+      expect(rejected).toHaveLength(1);
     });
     expect(memory).toEqual(pageOf(3));
   });

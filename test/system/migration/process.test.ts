@@ -33,7 +33,7 @@ const PROGRAM = `
   await timers('done', () => pair({}, {}));
   await timers('refused', () => pair({}, { blocks: {} }));
   await timers('cancelled', () => pair({ maxBandwidth: 1 }, { signal: AbortSignal.timeout(300) }));
-  await timers('stranger', async () => {
+  await timers('rejected', async () => {
     const target = await receive({ ...options, uri: 'tcp:127.0.0.1:0', blocks: {}, signal: AbortSignal.timeout(300) });
     const { port } = new URL(target.uri.replace('tcp:', 'tcp://'));
     connect(Number(port), '127.0.0.1').on('error', () => {}).on('end', function () { this.destroy(); }).resume();
@@ -53,7 +53,7 @@ describe('a process', () => {
           'done fulfilled fulfilled',
           'refused ERR_REMOTE ERR_BLOCK',
           'cancelled ERR_REMOTE ERR_CANCELLED',
-          'stranger ERR_CANCELLED',
+          'rejected ERR_CANCELLED',
         ]);
       });
     },

@@ -129,11 +129,11 @@ describe('a channel that breaks off', () => {
     });
   });
 
-  it('in its initial packet, at every byte: a stranger, and the channel is missed', async () => {
+  it('in its initial packet, at every byte: it is rejected, and the channel is missed', async () => {
     await leavingNothing(() =>
       inParallel(
         Array.from({ length: INITIAL }, (_, cut) => async () => {
-          const { error, strangers } = await receiving({ timeout: 300 }, async (uri) => {
+          const { error, rejected } = await receiving({ timeout: 300 }, async (uri) => {
             const source = await Source.connect(uri, 1);
             source.main.put(UP_TO_SYNC);
             const wire = await Wire.open(uri);
@@ -146,7 +146,7 @@ describe('a channel that breaks off', () => {
           });
           expect(error?.code).toBe('ERR_CHANNEL_COUNT');
           expect(error?.message).toContain('1 of 2 channels');
-          expect(strangers).toEqual([expect.stringContaining('ended before it said what it is')]);
+          expect(rejected).toEqual([expect.stringContaining('ended before it said what it is')]);
         }),
         INITIAL,
       ),
@@ -220,18 +220,18 @@ describe('a main channel that breaks off', () => {
     });
   });
 
-  it('in the first four bytes: a stranger, and the main channel is missed', async () => {
+  it('in the first four bytes: it is rejected, and the main channel is missed', async () => {
     await leavingNothing(() =>
       inParallel(
         [0, 1, 2, 3].map((cut) => async () => {
-          const { error, strangers } = await receiving({ timeout: 300 }, async (uri) => {
+          const { error, rejected } = await receiving({ timeout: 300 }, async (uri) => {
             const source = await Source.connect(uri, 2);
             source.main.put(main.subarray(0, cut));
             source.main.end();
             return source;
           });
           expect(error).toMatchObject({ code: 'ERR_CHANNEL_COUNT', channel: 'main' });
-          expect(strangers).toEqual([expect.stringContaining('ended before it said what it is')]);
+          expect(rejected).toEqual([expect.stringContaining('ended before it said what it is')]);
         }),
       ),
     );

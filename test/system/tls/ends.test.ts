@@ -42,7 +42,7 @@ describe('TLS between two ends of this project', () => {
                 expect(ends, JSON.stringify({ socket, inline, ...shape })).toEqual({
                   source: undefined,
                   target: undefined,
-                  strangers: [],
+                  rejected: [],
                 });
               });
             }
@@ -62,7 +62,7 @@ describe('TLS between two ends of this project', () => {
               length: 8 << 20,
               common: { channels: 4, inline },
             });
-            expect(ends).toEqual({ source: undefined, target: undefined, strangers: [] });
+            expect(ends).toEqual({ source: undefined, target: undefined, rejected: [] });
           });
         }
       }
@@ -105,7 +105,7 @@ describe('TLS between two ends of this project', () => {
         expect(await migrate(ends())).toEqual({
           source: undefined,
           target: undefined,
-          strangers: [],
+          rejected: [],
         });
       });
     });
@@ -220,16 +220,16 @@ describe('TLS between two ends of this project', () => {
     it.each(refusals)('$what', async ({ ends, code, why = /./, told }) => {
       for (const inline of [true, false]) {
         await leavingNothing(async () => {
-          const { source, target, strangers } = await migrate({
+          const { source, target, rejected } = await migrate({
             ...ends(),
             common: { inline, timeout: 5_000 },
           });
           expect(source).toMatchObject({ code, message: expect.stringMatching(why) });
           // A target goes on listening: the right source may still come.
           expect(target).toMatchObject({ code: 'ERR_CANCELLED' });
-          if (told !== undefined) expect(strangers.length).toBeGreaterThan(0);
-          for (const stranger of strangers)
-            expect(stranger).toMatch(told ?? /it ended before it said what it is|it was reset/);
+          if (told !== undefined) expect(rejected.length).toBeGreaterThan(0);
+          for (const why of rejected)
+            expect(why).toMatch(told ?? /it ended before it said what it is|it was reset/);
         });
       }
     });

@@ -16,28 +16,28 @@ import {
   move,
   portOf,
   reasonOf,
-  type Way,
+  type Endpoints,
 } from '../../support/transport.ts';
 
 const TOKEN = 'dG9rZW4-_.~+/==';
 const BLOCKS = [{ id: 'ram', source: content(1 << 18) }];
 const WEB = ['ws://127.0.0.1:0/vm', 'http://127.0.0.1:0/vm'];
 
-/** A target that goes on listening until the test ends it, and what it says of strangers. */
+/** A target that goes on listening until the test ends it, and what it tells of rejected connections. */
 async function listening(
   uri: string,
   options: { token?: string; timeout?: number; maxConnections?: number } = {},
 ): Promise<{
   uri: string;
-  strangers: string[];
+  rejected: string[];
   stop(): Promise<void>;
   told(count: number): Promise<string[]>;
 }> {
-  const strangers: string[] = [];
+  const rejected: string[] = [];
   const cancel = new AbortController();
   let look = (): void => {};
   const onRejected = (why: string): void => {
-    strangers.push(why);
+    rejected.push(why);
     look();
   };
   const incoming = await receive({
@@ -50,18 +50,18 @@ async function listening(
   });
   return {
     uri: incoming.uri,
-    strangers,
+    rejected,
     async stop() {
       cancel.abort();
       expect((await errorOf(incoming.completed)).code).toBe('ERR_CANCELLED');
     },
     async told(count) {
-      while (strangers.length < count) {
+      while (rejected.length < count) {
         await new Promise<void>((resolve) => {
           look = resolve;
         });
       }
-      return strangers;
+      return rejected;
     },
   };
 }
@@ -109,7 +109,7 @@ describe.each(LAUNCHERS)('a token, $name', ({ inline }) => {
           {
             source: { uri, listen: true, token: TOKEN },
             target: { connect: true, token: TOKEN },
-          } as Way,
+          } as Endpoints,
           { inline },
         ),
       );
@@ -128,8 +128,8 @@ describe.each(LAUNCHERS)('a token, $name', ({ inline }) => {
             { inline, giveUp: true },
           );
           expect(codesOf(moved)).toEqual(['ERR_AUTH', 'ERR_CANCELLED']);
-          expect(moved.strangers[0]).toMatch(/refused a connection from 127.0.0.1 with status 401/);
-          for (const text of [reasonOf(moved.sent)!.message, ...moved.strangers]) {
+          expect(moved.rejected[0]).toMatch(/refused a connection from 127.0.0.1 with status 401/);
+          for (const text of [reasonOf(moved.sent)!.message, ...moved.rejected]) {
             for (const secret of [TOKEN, ...(token ? [token] : [])])
               if (secret !== 'other') expect(text).not.toContain(secret);
           }
@@ -270,7 +270,7 @@ describe('a token', () => {
   });
 });
 
-describe('strangers at a web door', () => {
+describe('connections that a web listener rejects', () => {
   it('are told what they get: another path, another method, another upgrade', async () => {
     await leavingNothing(async () => {
       const target = await listening(WEB[1]!);
@@ -281,7 +281,7 @@ describe('strangers at a web door', () => {
       expect(await status(upgrade('multifd').replace('/vm', '/'))).toBe('404');
       expect(await status(upgrade('multifd').replace('websocket', 'h2c'))).toBe('400');
       expect(await status('\x16\x03\x01 no HTTP\r\n\r\n')).toBe('');
-      expect(target.strangers).toEqual([
+      expect(target.rejected).toEqual([
         expect.stringContaining('status 404'),
         expect.stringContaining('status 405'),
         expect.stringContaining('status 404'),
@@ -377,14 +377,14 @@ describe('strangers at a web door', () => {
         const where = new Promise<string>((resolve) => {
           at = resolve;
         });
-        const strangers: string[] = [];
+        const rejected: string[] = [];
         const cancel = new AbortController();
         let dropped = (): void => {};
         const drop = new Promise<void>((resolve) => {
           dropped = resolve;
         });
         const onRejected = (why: string): void => {
-          if (strangers.push(why) === 2) dropped();
+          if (rejected.push(why) === 2) dropped();
         };
         const sending = errorOf(
           send({
@@ -402,7 +402,7 @@ describe('strangers at a web door', () => {
         const uri = await where;
         const all = Array.from({ length: 4 }, () => say(uri, ''));
         await drop;
-        expect(strangers).toEqual(
+        expect(rejected).toEqual(
           Array(2).fill(expect.stringContaining('the main channel and all 1 others are there')),
         );
         cancel.abort();

@@ -25,24 +25,24 @@ import {
   portOf,
   Relay,
   streamPairs,
-  type Way,
+  type Endpoints,
 } from '../../support/transport.ts';
 
 const URIS = ['tcp:127.0.0.1:0', 'ws://127.0.0.1:0/', 'http://127.0.0.1:0/'];
 const BLOCKS = [{ id: 'ram', source: content(1 << 20) }];
 
 /** Whoever listens. */
-const waysOf = (uri: string): Way[] => [
+const endpointsOf = (uri: string): Endpoints[] => [
   { source: { uri: '' }, target: { uri } },
   { source: { uri, listen: true, token: 'secret' }, target: { connect: true, token: 'secret' } },
 ];
 
 describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
   it.each(URIS)('%s: when the source is cancelled before, or in the middle', async (uri) => {
-    for (const way of waysOf(uri)) {
+    for (const ends of endpointsOf(uri)) {
       await leavingNothing(async () => {
         const cancel = new AbortController();
-        const moved = await move(way, {
+        const moved = await move(ends, {
           inline,
           source: { maxBandwidth: 4096, signal: cancel.signal },
           target: { onProgress: ({ ram }) => void (ram.transferred > 0 && cancel.abort()) },
@@ -53,7 +53,7 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
     await leavingNothing(async () =>
       expect(
         codesOf(
-          await move(waysOf(uri)[0]!, {
+          await move(endpointsOf(uri)[0]!, {
             inline,
             giveUp: true,
             source: { signal: AbortSignal.abort() },
@@ -64,10 +64,10 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
   });
 
   it.each(URIS)('%s: when the target is cancelled in the middle', async (uri) => {
-    for (const way of waysOf(uri)) {
+    for (const ends of endpointsOf(uri)) {
       await leavingNothing(async () => {
         const cancel = new AbortController();
-        const moved = await move(way, {
+        const moved = await move(ends, {
           inline,
           source: { maxBandwidth: 4096 },
           target: {
@@ -232,11 +232,11 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
         await inbox.add(port2);
         return port1;
       };
-      const way = { source: { connect: connectPort }, target: { inbox } };
+      const ends = { source: { connect: connectPort }, target: { inbox } };
       const source = { maxBandwidth: 4096, signal: cancel.signal };
       expect(
         codesOf(
-          await move(way, {
+          await move(ends, {
             inline,
             source,
             target: { onProgress: ({ ram }) => void (ram.transferred > 0 && cancel.abort()) },
@@ -248,7 +248,7 @@ describe.each(LAUNCHERS)('both ends hear of it, $name', ({ inline }) => {
       const vanish = (): void => {
         for (const port of ports.splice(0)) port.close(); // as the end of its thread does
       };
-      const gone = await move(way, {
+      const gone = await move(ends, {
         inline,
         source: { maxBandwidth: 4096 },
         target: { onProgress: ({ ram }) => void (ram.transferred > 0 && vanish()) },

@@ -24,7 +24,7 @@ interface Who {
 interface Answering {
   /** The status of a request. */
   ask(kind: Kind, headers: Headers): Promise<number>;
-  strangers: string[];
+  rejected: string[];
   close(): Promise<unknown>;
 }
 
@@ -61,43 +61,43 @@ const asker =
     statusOf(uri, kind, headers);
 
 async function proxying(who: Partial<ProxyOptions>, at: 'uri' | 'toUri'): Promise<Answering> {
-  const strangers: string[] = [];
-  const onRejected = (why: string): void => void strangers.push(why);
+  const rejected: string[] = [];
+  const onRejected = (why: string): void => void rejected.push(why);
   const [web, socket] = ['ws://127.0.0.1:0/', 'tcp:127.0.0.1:0'];
   const ends = at === 'uri' ? { from: web, to: socket } : { from: socket, to: web };
   const between = await proxy({ ...ends, rendezvous: true, onRejected, ...who });
-  return { ask: asker(between[at]), strangers, close: between.close };
+  return { ask: asker(between[at]), rejected, close: between.close };
 }
 
 /** All that takes requests. */
 const TAKERS: Record<string, (who: Who, folder: string) => Promise<Answering>> = {
   async receive(who) {
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const cancel = new AbortController();
-    const onRejected = (why: string): void => void strangers.push(why);
+    const onRejected = (why: string): void => void rejected.push(why);
     const common = { inline: true, signal: cancel.signal, onRejected, ...who };
     const incoming = await receive({ uri: 'ws://127.0.0.1:0/', blocks: {}, ...common });
     const close = (): Promise<unknown> => (cancel.abort(), errorOf(incoming.completed));
-    return { ask: asker(incoming.uri), strangers, close };
+    return { ask: asker(incoming.uri), rejected, close };
   },
   async record(who, folder) {
-    const strangers: string[] = [];
+    const rejected: string[] = [];
     const cancel = new AbortController();
-    const onRejected = (why: string): void => void strangers.push(why);
+    const onRejected = (why: string): void => void rejected.push(why);
     const path = join(folder, 'recording');
     const common = { path, signal: cancel.signal, onRejected, ...who };
     const incoming = await record({ uri: 'http://127.0.0.1:0/', ...common });
     const close = (): Promise<unknown> => (cancel.abort(), errorOf(incoming.completed));
-    return { ask: asker(incoming.uri), strangers, close };
+    return { ask: asker(incoming.uri), rejected, close };
   },
   proxy: (who) => proxying(who, 'uri'),
   'proxy, at its other side': ({ token, origins }) =>
     proxying({ ...(token && { toToken: token }), ...(origins && { toOrigins: origins }) }, 'toUri'),
   async inbox(who) {
-    const strangers: string[] = [];
-    const inbox = new ConnectionQueue({ ...who, onRejected: (why) => void strangers.push(why) });
+    const rejected: string[] = [];
+    const inbox = new ConnectionQueue({ ...who, onRejected: (why) => void rejected.push(why) });
     return {
-      strangers,
+      rejected,
       async ask(kind, headers) {
         const body = { method: 'POST', body: new ReadableStream(), duplex: 'half' } as RequestInit;
         const init = kind === 'POST' ? body : { headers: { Upgrade: 'websocket' } };
@@ -131,14 +131,14 @@ describe.each(Object.entries(TAKERS))('%s, asked by a page', (_, takerOf) => {
 
   describe.each(['POST', 'upgrade'] as const)('%s', (kind) => {
     it('without a token lets in no page whose origin is not named, and tells', () =>
-      taking({}, async ({ ask, strangers }) => {
+      taking({}, async ({ ask, rejected }) => {
         const wrong = [PAGE_ORIGIN, 'http://127.0.0.1:8080', 'http://localhost', 'null', ''];
         for (const Origin of wrong) expect(await ask(kind, { Origin }), Origin).toBe(403);
         // A page whose host has our address by now: it is asked for by that name.
         const rebound = { Host: 'evil.example:8080', Origin: 'http://evil.example:8080' };
         expect(await ask(kind, rebound)).toBe(403);
         expect(await ask(kind, { Origin: `${PAGE_ORIGIN}, ${PAGE_ORIGIN}` })).toBe(403);
-        const refused = strangers.filter((why) => why.includes('with status 403'));
+        const refused = rejected.filter((why) => why.includes('with status 403'));
         expect(refused).toHaveLength(7);
         expect(refused[0]).toContain(`it is a page's, of the origin "${PAGE_ORIGIN}"`);
         expect(await ask(kind, {})).toBe(LET_IN[kind]);

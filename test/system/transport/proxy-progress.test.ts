@@ -10,7 +10,7 @@ const CLOSED = /^closed (\d+) pairs of connections: nothing has moved for [\d.]+
 
 /** A proxy whose connections a test has both ends of. */
 class Between {
-  readonly strangers: string[] = [];
+  readonly rejected: string[] = [];
   readonly near: Socket[] = [];
   readonly far: Socket[] = [];
 
@@ -29,7 +29,7 @@ class Between {
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
       const target = `tcp:127.0.0.1:${(server.address() as AddressInfo).port}`;
-      const onRejected = (why: string): void => void between.strangers.push(why);
+      const onRejected = (why: string): void => void between.rejected.push(why);
       const inner = { from: 'tcp:127.0.0.1:0', to: target, onRejected, ...options };
       // Over WebSockets in the middle: the same of connections that are no sockets.
       const middle = { from: 'ws://127.0.0.1:0/', to: target };
@@ -61,8 +61,8 @@ describe.each(['tcp', 'ws'] as const)('a proxy, over %s', (kind) => {
     Between.of(kind, 3, { timeout: 300 }, async (between) => {
       between.near[0]!.write('this is all');
       await between.allClosed();
-      expect(between.strangers).toEqual([expect.stringMatching(CLOSED)]);
-      expect(CLOSED.exec(between.strangers[0]!)![1]).toBe('3');
+      expect(between.rejected).toEqual([expect.stringMatching(CLOSED)]);
+      expect(CLOSED.exec(between.rejected[0]!)![1]).toBe('3');
     }));
 
   it('closes what nobody reads, both ways', () =>
@@ -72,7 +72,7 @@ describe.each(['tcp', 'ws'] as const)('a proxy, over %s', (kind) => {
       between.near[0]!.write(full);
       between.far[1]!.write(full);
       await Promise.all([gone(between.near[0]!), gone(between.far[1]!)]);
-      expect(between.strangers).toEqual([expect.stringMatching(CLOSED)]);
+      expect(between.rejected).toEqual([expect.stringMatching(CLOSED)]);
     }));
 
   it('leaves one open that is silent, as long as something moves in another', () =>
@@ -89,9 +89,9 @@ describe.each(['tcp', 'ws'] as const)('a proxy, over %s', (kind) => {
       const heard = once(listens!, 'data');
       silent!.write('still here');
       expect(String((await heard)[0])).toBe('still here');
-      expect(between.strangers).toEqual([]);
+      expect(between.rejected).toEqual([]);
       await between.allClosed();
-      expect(between.strangers).toEqual([expect.stringMatching(CLOSED)]);
+      expect(between.rejected).toEqual([expect.stringMatching(CLOSED)]);
     }));
 });
 
@@ -102,22 +102,22 @@ describe('a proxy', () => {
       const source = content(1 << 20);
       const into = { blocks: { ram: target }, inline: true };
       const incoming = await receive({ uri: 'tcp:127.0.0.1:0', ...into });
-      const strangers: string[] = [];
-      const onRejected = (why: string): void => void strangers.push(why);
+      const rejected: string[] = [];
+      const onRejected = (why: string): void => void rejected.push(why);
       const options = { timeout: 1_500, onRejected };
       const between = await proxy({ from: 'ws://127.0.0.1:0/', to: incoming.uri, ...options });
       const blocks = [{ id: 'ram', source }];
       await send({ uri: between.uri, blocks, inline: true, maxBandwidth: 300_000 });
       await incoming.completed;
       await between.close();
-      expect([Buffer.compare(source, target), strangers]).toEqual([0, []]);
+      expect([Buffer.compare(source, target), rejected]).toEqual([0, []]);
     });
   });
 
   it('that has nobody is left alone, and takes who comes after the time-out', async () => {
     await leavingNothing(async () => {
-      const strangers: string[] = [];
-      const onRejected = (why: string): void => void strangers.push(why);
+      const rejected: string[] = [];
+      const onRejected = (why: string): void => void rejected.push(why);
       const ends = { from: 'tcp:127.0.0.1:0', to: 'tcp:127.0.0.1:0', rendezvous: true };
       const between = await proxy({ ...ends, timeout: 300, onRejected });
       // One that waits for its counterpart is not looked at: it has a limit of its own.
@@ -126,9 +126,9 @@ describe('a proxy', () => {
       const right = connect(portOf(between.toUri), '127.0.0.1').on('error', () => {});
       left.write('x');
       expect(String((await once(right, 'data'))[0])).toBe('x');
-      expect(strangers).toEqual([]);
+      expect(rejected).toEqual([]);
       await Promise.all([left, right].map((socket) => gone(socket.resume())));
-      expect(strangers).toEqual([expect.stringMatching(CLOSED)]);
+      expect(rejected).toEqual([expect.stringMatching(CLOSED)]);
       await between.close();
     });
   });

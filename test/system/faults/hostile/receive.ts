@@ -103,12 +103,12 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const stay = !script.sound && random.chance(0.05);
   const uri = random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0';
   const idle = new AbortController();
-  const strangers: string[] = [];
+  const rejected: string[] = [];
   const incoming = await receive({
     ...sink.options,
     uri,
     signal: idle.signal,
-    onRejected: (why) => void strangers.push(why),
+    onRejected: (why) => void rejected.push(why),
     channels: sent.channels.length,
     compression: sent.compression,
     // What is sound has all the time that it needs on a busy machine.
@@ -116,7 +116,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
     inline: !random.chance(0.04),
     ...('image' in sink.options ? {} : { onDeviceState: ({ idstr }) => void states.push(idstr) }),
   });
-  const { error } = await playTo(random, incoming, script, { stay, idle, strangers });
+  const { error } = await playTo(random, incoming, script, { stay, idle, rejected });
   await sink.check(error === undefined);
   if (!script.sound) return;
   demand(error === undefined, 'outcome', `what is right was refused: ${error?.message}`);

@@ -16,10 +16,10 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   note(`${keep ? 'keep; ' : ''}${script.changes.join('; ') || 'nothing changed'}`);
   input(script.connections.flat().reduce((sum, { length }) => sum + length, 0));
   const idle = new AbortController();
-  const strangers: string[] = [];
+  const rejected: string[] = [];
   const incoming = await record({
     signal: idle.signal,
-    onRejected: (why) => void strangers.push(why),
+    onRejected: (why) => void rejected.push(why),
     uri: random.chance(0.8) ? `unix:${folder}/s` : 'tcp:127.0.0.1:0',
     path: join(out, 'rec'),
     timeout: script.sound ? 10_000 : 120,
@@ -27,7 +27,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
     ...(random.chance(0.5) && { channels: sent.channels.length }),
   });
   const stay = !script.sound && random.chance(0.03);
-  const { error } = await playTo(random, incoming, script, { stay, idle, strangers });
+  const { error } = await playTo(random, incoming, script, { stay, idle, rejected });
   if (error === undefined) await holdsOnly(out, 'rec');
   else if (!keep) await holdsOnly(out);
   if (!script.sound) return;

@@ -10,7 +10,7 @@ import {
   portEnds,
   SocketServer,
   streamEnds,
-  type Way,
+  type Endpoints,
 } from '../../support/transport.ts';
 
 const SHAPES = (['none', 'zlib'] as const).flatMap((compression) =>
@@ -52,7 +52,7 @@ describe('a migration over', () => {
           );
           const source = { uri, listen: true, token: 'secret', ...server };
           const target = { uri: '', connect: true, token: 'secret', ...client };
-          expectWhole(await move({ source, target } as Way, shape));
+          expectWhole(await move({ source, target } as Endpoints, shape));
         }),
       );
     }
@@ -84,7 +84,7 @@ describe('a migration over', () => {
     for (const [source, target] of [
       [{ uri: '' }, { uri: 'ws://127.0.0.1:0/' }],
       [{ uri: '' }, { uri: 'http://127.0.0.1:0/' }],
-    ] as [Way['source'], Way['target']][]) {
+    ] as [Endpoints['source'], Endpoints['target']][]) {
       await leavingNothing(async () =>
         expectWhole(
           await move({ source, target: { ...target, maxConnections: 20 } }, { channels: 64 }),

@@ -4,7 +4,7 @@ import { Engine, workerLauncher } from 'multifd/engine';
 import type { Lack } from './case.ts';
 import { check, fails } from './check.ts';
 import { newMemory, pairOf } from './memory.ts';
-import { wayOfThreads } from './ways.ts';
+import { endpointsOfThreads } from './endpoints.ts';
 
 const nobody = { blocks: {} };
 const source = (): { blocks: { id: string; source: WebAssembly.Memory }[] } => ({
@@ -20,7 +20,7 @@ const dial = (uri: string): Promise<string> =>
  * What is refused where a capability is missing. Core, engine, streams, live migration and errors
  * are missing nowhere.
  */
-export const LACKS: readonly Lack[] = [
+export const UNSUPPORTED: readonly Lack[] = [
   {
     capability: 'sharedMemory',
     // Some browsers hand out memory that is shared by its kind, but no other thread may have it.
@@ -121,7 +121,7 @@ export const LACKS: readonly Lack[] = [
       capability: compression,
       async refused(io) {
         const { source: memory, target } = pairOf('unshared');
-        const { incoming, to } = await wayOfThreads(io).open(
+        const { incoming, to } = await endpointsOfThreads(io).open(
           { blocks: { heap: target }, compression },
           io,
         );

@@ -8,7 +8,7 @@ import {
 } from 'multifd';
 import type { Capability, Io } from './capabilities.ts';
 
-/** What a case says of a target; how its connections come is the way's. */
+/** What a case says of a target; how its connections come is said by Endpoints. */
 export type Target = Omit<IncomingOptions, 'uri' | 'connect' | 'inbox'>;
 /** How a source gets to a target. */
 export type To = Pick<
@@ -21,8 +21,8 @@ export interface Opened {
   to: To;
 }
 
-/** A way from a source to a target, both of them here. */
-export interface Way {
+/** How a source reaches a target, both of them here. */
+export interface Endpoints {
   capability: Capability;
   /** What else it takes. */
   needs?: readonly Capability[];
@@ -42,7 +42,7 @@ export function streamPairs(): [StreamPair, StreamPair] {
 
 const TOKEN = 'a.token-with_some~signs+/==';
 
-export const STREAMS: Way = {
+export const STREAMS: Endpoints = {
   capability: 'streams',
   name: 'pairs of streams',
   async open(target) {
@@ -56,7 +56,7 @@ export const STREAMS: Way = {
   },
 };
 
-const MESSAGE_PORTS: Way = {
+const MESSAGE_PORTS: Endpoints = {
   capability: 'messagePort',
   name: 'MessagePorts',
   async open(target) {
@@ -76,7 +76,7 @@ const listening = (
   name: string,
   uriOf: (io: Io) => string,
   more: { token?: string } = {},
-): Way => ({
+): Endpoints => ({
   capability,
   name,
   async open(target, io) {
@@ -86,7 +86,12 @@ const listening = (
 });
 
 /** The source listens. */
-const dialling = (capability: Capability, listens: Capability, name: string, uri: string): Way => ({
+const dialling = (
+  capability: Capability,
+  listens: Capability,
+  name: string,
+  uri: string,
+): Endpoints => ({
   capability,
   needs: [listens],
   name,
@@ -107,7 +112,7 @@ const dialling = (capability: Capability, listens: Capability, name: string, uri
  * The global class of the runtime, whichever ours uses to dial. What such a socket can do differs:
  * some call back, some can be told to wait.
  */
-const OWN_AT_SOURCE: Way = {
+const OWN_AT_SOURCE: Endpoints = {
   capability: 'webSocket',
   needs: ['webSocketListen'],
   name: "the runtime's own WebSockets, of the source",
@@ -117,7 +122,7 @@ const OWN_AT_SOURCE: Way = {
   },
 };
 
-const OWN_AT_TARGET: Way = {
+const OWN_AT_TARGET: Endpoints = {
   capability: 'webSocket',
   needs: ['webSocketListen'],
   name: "the runtime's own WebSockets, of the target",
@@ -135,7 +140,7 @@ const OWN_AT_TARGET: Way = {
 };
 
 /** Both ends dial, and somebody joins their connections. */
-const MEETING: Way = {
+const MEETING: Endpoints = {
   capability: 'webSocket',
   name: 'WebSockets, dialled from both ends',
   async open(target, io) {
@@ -146,7 +151,7 @@ const MEETING: Way = {
   },
 };
 
-const TLS: Way = {
+const TLS: Endpoints = {
   capability: 'tls',
   name: 'TLS',
   async open(target, { tls }) {
@@ -163,7 +168,7 @@ const TLS: Way = {
  * One whose channels are threads at the source, if they can be: only in a thread of its own can
  * zstd be encoded everywhere.
  */
-export function wayOfThreads(io: Io): Way {
+export function endpointsOfThreads(io: Io): Endpoints {
   if (io.folder !== undefined) return listening('tcp', 'TCP', () => 'tcp:127.0.0.1:0');
   return io.meeting === undefined ? STREAMS : MEETING;
 }
@@ -171,7 +176,7 @@ export function wayOfThreads(io: Io): Way {
 /**
  * Listening takes a runtime that dials as well; one that does not listen has somebody to meet at.
  */
-export function waysOf(io: Io): readonly Way[] {
+export function endpointsOf(io: Io): readonly Endpoints[] {
   return [
     STREAMS,
     MESSAGE_PORTS,

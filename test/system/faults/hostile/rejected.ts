@@ -62,7 +62,7 @@ function body(random: Random): Uint8Array {
   ])();
 }
 
-/** What a stranger says to whoever reads the connection's first bytes, and is no migration. */
+/** First bytes of a connection that are not a migration's. */
 function noise(random: Random): Uint8Array {
   return random.pick<() => Uint8Array>([
     () => concat(),
@@ -75,7 +75,7 @@ function noise(random: Random): Uint8Array {
 }
 
 /** Comes, says something wrong, and goes or stays. */
-async function stranger(random: Random, kind: Kind, uri: string): Promise<Socket | undefined> {
+async function unwanted(random: Random, kind: Kind, uri: string): Promise<Socket | undefined> {
   const [, host, port] = /^\w+:(?:\/\/)?([^:/]+):(\d+)/.exec(uri) ?? [];
   const place = kind === 'unix' ? { path: uri.slice(5) } : { host: host!, port: Number(port) };
   const socket = connect(place)
@@ -100,25 +100,25 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   const kind = random.pick<Kind>(['tcp', 'unix', 'ws', 'http']);
   // A source's listener takes whoever it lets in: there has to be a token.
   const web = kind === 'ws' || kind === 'http';
-  const way = random.pick(['target', 'proxy', web ? 'source' : 'late']);
-  if (way === 'late') return comeLate(random, uriFor(kind, folder), note);
-  const shown = way === 'source' || random.chance(0.3);
-  const token = shown ? { token: 'what-strangers-do-not-have' } : {};
+  const where = random.pick(['target', 'proxy', web ? 'source' : 'late']);
+  if (where === 'late') return comeLate(random, uriFor(kind, folder), note);
+  const shown = where === 'source' || random.chance(0.3);
+  const token = shown ? { token: 'what-the-rejected-do-not-have' } : {};
   const count = 1 + random.below(6);
-  note(`${count} strangers by ${kind}: ${way}`);
+  note(`${count} connections to reject by ${kind}: ${where}`);
   const content = someMemory(random, 10);
   input(content.length);
   const memory = new Uint8Array(content.length);
   const stays: Array<Socket | undefined> = [];
   const visit = async (uri: string): Promise<void> => {
-    for (let n = 0; n < count; n++) stays.push(await stranger(random, kind, uri));
+    for (let n = 0; n < count; n++) stays.push(await unwanted(random, kind, uri));
   };
   const common = { inline: true, timeout: 10_000, channels: 2, ...token };
   const into = { ...common, blocks: { ram: memory } };
   const blocks = [{ id: 'ram', source: content }];
   const uri = uriFor(kind, folder);
   try {
-    if (way === 'source') {
+    if (where === 'source') {
       let listening = (_uri: string): void => {};
       const at = new Promise<string>((resolve) => (listening = resolve));
       const onListening = listening;
@@ -131,7 +131,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
       });
       const sent = await sending;
       demand(!error && !sent.error, 'outcome', `${sent.error?.message}; ${error?.message}`);
-    } else if (way === 'proxy') {
+    } else if (where === 'proxy') {
       const incoming = await receive({ ...into, uri: `unix:${folder}/t` });
       const completed = ending(incoming.completed);
       completed.catch(() => {});
@@ -160,7 +160,7 @@ async function run({ random, folder, input, note }: Execution): Promise<void> {
   sameBytes(memory, content, 'the memory');
 }
 
-/** Strangers that say what a migration's connections say, once all of those are there. */
+/** Connections that say what a migration's say, once all of those are there. */
 async function comeLate(random: Random, uri: string, note: (what: string) => void): Promise<void> {
   const { main, channels } = messages();
   const memory = new Uint8Array(16 * 4096);
@@ -187,7 +187,7 @@ async function comeLate(random: Random, uri: string, note: (what: string) => voi
     channels.forEach((parts, id) => source.channels[id]!.put(...parts.slice(2)));
     source.main.ignore();
     const { error } = await completed;
-    demand(error === undefined, 'outcome', `ended by a stranger: ${error?.message}`);
+    demand(error === undefined, 'outcome', `ended by a rejected connection: ${error?.message}`);
   } finally {
     for (const wire of late) wire.destroy();
     await Promise.all(late.map(({ closed }) => closed));
@@ -196,8 +196,8 @@ async function comeLate(random: Random, uri: string, note: (what: string) => voi
   }
 }
 
-export const strangersPart: Part = {
-  name: 'strangers',
+export const rejectedPart: Part = {
+  name: 'rejected',
   what: 'listeners of all kinds: requests, upgrades and frames that are none, and then a migration',
   executions: { whole: 3_000, short: 25 },
   run,
