@@ -1,10 +1,19 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-import { QemuTable } from './qemu/table-reporter.ts';
-import { RuntimeTables } from './runtimes/table-reporter.ts';
+import { QemuTable } from './peers/qemu/table-reporter.ts';
+import { RuntimeTables } from './peers/runtimes/table-reporter.ts';
 import { ClosingLine } from './support/closing-line.ts';
+import { LongFirst } from './support/long-first.ts';
+import { Report } from './support/report.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/**
+ * - `fast` needs nothing but Node and comes to its end within a minute;
+ * - `system` starts processes, or takes long: for waits, or for much memory;
+ * - `peers` talks to QEMU, other runtimes, browsers, and what the benches compare with.
+ */
+const PROJECTS = ['fast', 'system', 'peers'] as const;
 
 /** The tests use the package as it is published: the built files, by the names of its exports. */
 export default defineConfig({
@@ -17,12 +26,23 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['**/*.test.ts'],
+    projects: PROJECTS.map((name) => ({
+      extends: true as const,
+      test: { name, include: [`${name}/**/*.test.ts`] },
+    })),
     server: { deps: { external: [/\/build\//] } },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    maxWorkers: 2,
-    reporters: ['default', new QemuTable(), new RuntimeTables(), new ClosingLine()],
+    // Most files wait for processes and time-outs more than they compute.
+    maxWorkers: 3,
+    sequence: { sequencer: LongFirst },
+    reporters: [
+      'default',
+      new QemuTable(),
+      new RuntimeTables(),
+      new Report(at('../node_modules/.cache/multifd-tests.json')),
+      new ClosingLine(),
+    ],
   },
 });

@@ -34,7 +34,8 @@ export function fillInitial(dst: usize, uuid: usize, id: u8): void {
 export function checkInitial(src: usize, uuid: usize, channels: u32): i32 {
   if (loadBe32(src, InitialField.magic) != MAGIC) return Refusal.magic;
   if (loadBe32(src, InitialField.version) != VERSION) return Refusal.version;
-  if (v128.any_true(v128.xor(v128.load(src + InitialField.uuid), v128.load(uuid)))) return Refusal.uuid;
+  const others = v128.xor(v128.load(src + InitialField.uuid), v128.load(uuid));
+  if (v128.any_true(others)) return Refusal.uuid;
   if (<u32>load<u8>(src + InitialField.id) >= channels) return Refusal.channelId;
   return Refusal.none;
 }

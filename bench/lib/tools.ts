@@ -22,7 +22,7 @@ const PROGRAMS = {
 export type Program = keyof typeof PROGRAMS;
 
 /** Where packages are that only benches and tests of runtimes need. */
-const FOLDERS = ['bench', 'test/runtimes'] as const;
+const FOLDERS = ['bench', 'test/peers/runtimes'] as const;
 
 /** What is installed here. */
 export class Tools {

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { listeningUri } from '../../test/qemu/listening-uri.ts';
+import { listeningUri } from '../../test/support/listening-uri.ts';
 import { Qemu } from '../../test/support/qemu.ts';
 import type { Sample } from '../lib/part.ts';
 import { runProgram } from '../lib/process.ts';

@@ -1,4 +1,5 @@
-import type { ImagePlan, ImageStore, PageSink } from 'multifd/workerd';
+import type { ImagePlan } from 'multifd/image';
+import type { ImageStore, PageSink } from 'multifd/workerd';
 import { type ImageParts, type ImageRecord, partsOf, StoredImage } from './stored-image.ts';
 import { deleteAll, type Storage } from './storage.ts';
 

@@ -1,4 +1,4 @@
-import type { RandomAccess } from 'multifd/workerd';
+import type { RandomAccess } from 'multifd/image';
 
 const PIECE = 512 * 1024;
 

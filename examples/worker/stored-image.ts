@@ -1,4 +1,5 @@
-import { type ImagePlan, MultifdError, type RandomAccess } from 'multifd/workerd';
+import type { ImagePlan, RandomAccess } from 'multifd/image';
+import { MultifdError } from 'multifd/workerd';
 import { KeyedBytes } from './keyed-bytes.ts';
 import type { Storage } from './storage.ts';
 

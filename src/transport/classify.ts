@@ -53,7 +53,8 @@ export class ConnectionClassifier {
     if (this.#unknown.size >= maxUnknown) {
       connection.destroy();
       return this.#options.onRejected?.(
-        `dropped a connection from ${connection.peer}: ${maxUnknown} others have not said yet what ` +
+        `dropped a connection from ${connection.peer}: ${maxUnknown} others have not said ` +
+          'yet what ' +
           'they are',
         'ERR_CONNECT',
       );
@@ -80,7 +81,9 @@ export class ConnectionClassifier {
       if (chunk === undefined)
         return this.#drop(
           connection,
-          `it ${connection.broken === undefined && !connection.closed ? 'ended' : 'was reset'} before it ` +
+          'it ' +
+            `${connection.broken === undefined && !connection.closed ? 'ended' : 'was reset'} ` +
+            'before it ' +
             'said what it is',
           'ERR_PEER_CLOSED',
         );

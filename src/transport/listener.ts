@@ -50,8 +50,8 @@ export interface Listener {
 export interface Adapter<U> {
   /**
    * One connection to what listens there.
-   * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT, ERR_CANCELLED; ERR_UNSUPPORTED
-   *   where the runtime has none.
+   * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT, ERR_CANCELLED;
+   *   ERR_UNSUPPORTED where the runtime has none.
    */
   dial(uri: U, options: DialOptions): Promise<Connection>;
   /** @throws MultifdError ERR_LISTEN; ERR_UNSUPPORTED where the runtime has no ports. */

@@ -20,8 +20,8 @@ export async function pipeBoth(
 }
 
 /**
- * What has ended before it broke has said all it had to say: that is on its way to `to` still, which
- * is flushed, then closed.
+ * What has ended before it broke has said all it had to say: that is on its way to `to` still,
+ * which is flushed, then closed.
  */
 async function closeAfterEof(from: Connection, to: Connection): Promise<void> {
   if (from.ended) await to.finish();

@@ -1,7 +1,9 @@
-/** Set MULTIFD_TEST_SEED to run again what failed: the seed is in the test's name. */
-export const SEED = Number(process.env['MULTIFD_TEST_SEED'] ?? Date.now() % 2 ** 32) >>> 0;
+/**
+ * Of all tests at random. Set MULTIFD_SEED to run again what failed: the seed is in the test's name.
+ */
+export const SEED = Number(globalThis.process?.env['MULTIFD_SEED'] ?? Date.now() % 2 ** 32) >>> 0;
 
-/** Mulberry32: small, seeded, the same everywhere. */
+/** Mulberry32: small, the same everywhere. */
 export class Random {
   #state: number;
 
@@ -17,13 +19,18 @@ export class Random {
     return (t ^ (t >>> 14)) >>> 0;
   }
 
+  /** From 0 to below 1. */
+  fraction(): number {
+    return this.word() / 2 ** 32;
+  }
+
   /** A whole number from 0 to below `end`. */
   below(end: number): number {
-    return Math.floor((this.word() / 2 ** 32) * end);
+    return Math.floor(this.fraction() * end);
   }
 
   chance(probability: number): boolean {
-    return this.word() / 2 ** 32 < probability;
+    return this.fraction() < probability;
   }
 
   pick<T>(from: readonly T[]): T {
@@ -41,4 +48,11 @@ export class Random {
     for (let i = 0; i < words.length; i++) words[i] = this.word();
     return new Uint8Array(words.buffer, 0, length);
   }
+}
+
+/** Bytes that no compression makes smaller, the same for the same name. */
+export function randomBytes(name: string, length: number): Uint8Array {
+  let seed = 0x811c9dc5;
+  for (const character of name) seed = Math.imul(seed ^ character.charCodeAt(0), 0x01000193);
+  return new Random(seed).bytes(length);
 }

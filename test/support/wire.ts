@@ -139,6 +139,62 @@ export function devicePacket(
   return concat(bytes, data);
 }
 
+export type Packet =
+  | { kind: 'sync'; number: number }
+  | { kind: 'device'; idstr: string; bytes: Uint8Array }
+  | {
+      kind: 'ram';
+      number: number;
+      pagesAlloc: number;
+      block: string;
+      normal: number[];
+      zero: number[];
+      pages: Uint8Array;
+    };
+
+/** What a channel sent after its initial packet, without compression. */
+export function parsePackets(bytes: Uint8Array, pageSize: number): Packet[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const textAt = (at: number): string =>
+    Buffer.from(bytes.subarray(at, bytes.indexOf(0, at))).toString();
+  const packets: Packet[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    if (view.getUint32(at) !== 0x11223344 || view.getUint32(at + 4) !== 1)
+      throw new Error(`no packet at ${at}`);
+    const flags = view.getUint32(at + 8);
+    if ((flags & DEVICE_STATE) !== 0) {
+      const [idstr, length] = [textAt(at + 12), view.getUint32(at + 272)];
+      at += 276;
+      packets.push({ kind: 'device', idstr, bytes: bytes.subarray(at, at + length) });
+      at += length;
+      continue;
+    }
+    const pagesAlloc = view.getUint32(at + 12);
+    const [normal, zero] = [view.getUint32(at + 16), view.getUint32(at + 32)];
+    const number = Number(view.getBigUint64(at + 24));
+    const block = textAt(at + 64);
+    const offsets = Array.from({ length: normal + zero }, (_, page) =>
+      Number(view.getBigUint64(at + 320 + 8 * page)),
+    );
+    at += 320 + (8 * 512 * 1024) / pageSize;
+    const pages = bytes.subarray(at, at + normal * pageSize);
+    at += pages.length;
+    if (normal + zero > 0) {
+      packets.push({
+        kind: 'ram',
+        number,
+        pagesAlloc,
+        block,
+        normal: offsets.slice(0, normal),
+        zero: offsets.slice(normal),
+        pages,
+      });
+    }
+    if ((flags & SYNC) !== 0) packets.push({ kind: 'sync', number });
+  }
+  return packets;
+}
+
 export interface Block {
   id: string | Uint8Array;
   length: number;

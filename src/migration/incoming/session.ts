@@ -176,9 +176,9 @@ export class IncomingSession {
   }
 
   /**
-   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0). So pages on a
-   * channel that is not here show: one that a proxy lost, or that was dropped because it came late,
-   * with an id out of range.
+   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0). So pages on
+   * a channel that is not here show: one that a proxy lost, or that was dropped because it came
+   * late, with an id out of range.
    *
    * A SYNC that QEMU 7.2 asks for while pages wait to be sent goes out with them: their number is
    * passed over, and the SYNC's comes again, in an empty packet behind. At the end that one may
@@ -220,7 +220,9 @@ export class IncomingSession {
     return Promise.race([work, this.#failed]);
   }
 
-  /** Makes everything last, and starts what is to run. Until it has, the source is at work still. */
+  /**
+   * Makes everything last, and starts what is to run. Until it has, the source is at work still.
+   */
   async #commit(): Promise<void> {
     const alive = setInterval(() => this.#say({ type: 'pong', value: 0 }), ALIVE_MS);
     try {

@@ -193,8 +193,8 @@ export class OutgoingSession {
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
     await this.#main.put(ramStart(blocks, this.#checked.pageSize), ...blocks.map(blockEntry));
-    // The target starts its channels with the block list, and stops them at the first flush. Before,
-    // it reads none of them: a connection that buffers nothing could take no SYNC.
+    // The target starts its channels with the block list, and stops them at the first flush.
+    // Before, it reads none of them: a connection that buffers nothing could take no SYNC.
     await this.#main.flush();
     await this.#sync();
     await this.#endSection();

@@ -66,7 +66,9 @@ export function acceptUpgrade(
 
 /** Connections by their descriptors, in threads that may block. */
 
-/** What a thread that reads or writes a descriptor asks for between two calls: an engine's arena. */
+/**
+ * What a thread that reads or writes a descriptor asks for between two calls: an engine's arena.
+ */
 export interface FdThread {
   /** Whether the engine works still. */
   running(): boolean;

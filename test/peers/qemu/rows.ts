@@ -1,0 +1,92 @@
+import type { Compression, ZeroPageDetection } from 'multifd';
+import type { QemuVersion } from '../../support/qemu.ts';
+
+/** What one row of docs/qemu.md does both ways; what it leaves out is as {@link USUAL} says. */
+export interface Row {
+  name: string;
+  how: string;
+  machine: string;
+  memory: number;
+  cpus: number;
+  channels: number;
+  compression: Compression;
+  detection: ZeroPageDetection | 'as it is';
+  returnPath: boolean;
+  address: 'tcp:127.0.0.1:0' | 'tcp:[::1]:0' | 'unix';
+  /** Give QEMU the address in QMP's form of a channel list. */
+  channelList: boolean;
+  capabilities: readonly string[];
+  /** Further parameters of the migration at QEMU. */
+  parameters: object;
+  args: readonly string[];
+  /** The pass at which the migration may come to its end. */
+  pass: number;
+  marks: readonly number[];
+  versions: readonly QemuVersion[];
+}
+
+const USUAL: Omit<Row, 'name'> = {
+  how: '',
+  machine: 'pc',
+  memory: 128,
+  cpus: 1,
+  channels: 2,
+  compression: 'none',
+  detection: 'as it is',
+  returnPath: true,
+  address: 'tcp:127.0.0.1:0',
+  channelList: false,
+  capabilities: [],
+  parameters: {},
+  args: [],
+  pass: 3,
+  marks: [],
+  versions: ['10.0', '7.2'],
+};
+
+const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
+
+const GIB = 2 ** 30;
+
+export const ROWS: readonly Row[] = [
+  row('plain, URI', { how: '`migrate` with `uri`' }),
+  row('plain, channel list', {
+    how: '`migrate` with `channels`, `migrate-incoming` likewise',
+    channelList: true,
+  }),
+  row('zlib', { compression: 'zlib' }),
+  row('zstd', { compression: 'zstd' }),
+  ...(['multifd', 'none', 'legacy'] as const).map((detection) =>
+    row(`zero-page-detection ${detection}`, { detection }),
+  ),
+  ...[1, 4, 16].map((channels) =>
+    row(`${channels} channel${channels === 1 ? '' : 's'}`, { channels }),
+  ),
+  row('IPv6', { address: 'tcp:[::1]:0' }),
+  row('Unix socket', { address: 'unix' }),
+  row('machine type q35', { machine: 'q35' }),
+  row('sync per section', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    channels: 4,
+  }),
+  row('sync per section, zlib', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    compression: 'zlib',
+  }),
+  row('no return path', { returnPath: false }),
+  row('switchover-ack', { capabilities: ['switchover-ack'] }),
+  row('max-bandwidth', {
+    how: 'QEMU held to 256 MiB/s to pass 2; this project to the same',
+    parameters: { 'max-bandwidth': 256 * 2 ** 20 },
+    pass: 2,
+  }),
+  row('two CPUs', { how: 'both dirty each page', cpus: 2 }),
+  row('5 GiB of RAM', {
+    how: 'with content above 4 GiB',
+    memory: 5 * 1024,
+    marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
+    pass: 2,
+  }),
+];
