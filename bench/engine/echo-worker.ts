@@ -2,8 +2,8 @@
 import { parentPort } from 'node:worker_threads';
 import { BATCH_OFFSETS, sumOffsets } from './order.ts';
 
-let sum = 0;
+let _sum = 0;
 parentPort!.on('message', (buffer: ArrayBuffer) => {
-  sum += sumOffsets(new Float64Array(buffer, 0, BATCH_OFFSETS));
+  _sum += sumOffsets(new Float64Array(buffer, 0, BATCH_OFFSETS));
   parentPort!.postMessage(buffer, [buffer]);
 });

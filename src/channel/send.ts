@@ -78,7 +78,7 @@ export async function createSendChannel(
       if (done > 0) counters[Counter.PACKETS]!++; // the engine counts one for each slot
       batch.list(core, first + done, count, pageSize);
       done += count;
-      let packed: void | Promise<void> = undefined;
+      let packed: void | Promise<void> ;
       if (normal >= count) {
         pack(batch, count, 0, count * pageSize);
         views.push(batcher.view(batch, first + done - count, count));

@@ -1,6 +1,6 @@
 import type { Compression } from 'multifd';
 import { Source } from './peer.ts';
-import { Random } from './random.ts';
+import type { Random } from './random.ts';
 import {
   concat,
   end,

@@ -9,7 +9,7 @@ import {
 import {
   type Compression,
   type ConnectionLike,
-  ConnectionQueue,
+  type ConnectionQueue,
   type IncomingOptions,
   type MigrationStatistics,
   type OutgoingOptions,

@@ -1,6 +1,6 @@
 import plainBytes from '../../../build/core.plain.wasm';
 import sharedBytes from '../../../build/core.shared.wasm';
-import { type CoreKind } from '../load.ts';
+import type { CoreKind } from '../load.ts';
 
 const bytes = { shared: sharedBytes, plain: plainBytes };
 /** Compiled when first asked for, once. */

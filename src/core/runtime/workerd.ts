@@ -1,6 +1,6 @@
 import shared from '../../../build/core.shared.wasm';
 import type * as node from './node.ts';
-import { type CoreKind } from '../load.ts';
+import type { CoreKind } from '../load.ts';
 
 /** workerd compiles no bytes while it handles a request: what it imports is compiled already. */
 const modules: Record<CoreKind, () => Promise<unknown>> = {

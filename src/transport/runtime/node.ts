@@ -1,8 +1,8 @@
 import type { Adapter, Adapters } from '../listener.ts';
-import { type WebSocketLike } from '../adapters/web-socket.ts';
+import type { WebSocketLike } from '../adapters/web-socket.ts';
 import type { Connection, Input, Output } from '../connection.ts';
 import { connectSocket } from '../sockets/connect.ts';
-import { type SocketFd } from '../sockets/descriptor.ts';
+import type { SocketFd } from '../sockets/descriptor.ts';
 import { listenForSockets } from '../sockets/listen.ts';
 import { SocketConnection } from '../sockets/socket-connection.ts';
 import type { ConnectionUri, WebUri } from '../schemes.ts';

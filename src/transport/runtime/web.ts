@@ -6,7 +6,7 @@ import { protocolsFor } from '../adapters/admission.ts';
 import { type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import { opened } from '../connection-like.ts';
 import { type Adapter, cancelledConnecting, type DialOptions } from '../listener.ts';
-import { type Connection } from '../connection.ts';
+import type { Connection } from '../connection.ts';
 import { StreamConnection } from '../stream-connection.ts';
 import { type ConnectionUri, formatUri, type WebUri } from '../schemes.ts';
 import { unsupported } from '../../util/runtime.ts';

@@ -82,7 +82,7 @@ describe('the layout of an image', () => {
       blocks: [{ id: 'x', usedLength: 4096 }],
       pageSize: 4096,
     });
-    const machine = 'test' + 'y'.repeat((8 - (small.blocks[0]!.bitmapOffset % 8)) % 8);
+    const machine = `test${'y'.repeat((8 - (small.blocks[0]!.bitmapOffset % 8)) % 8)}`;
     const pages = (MIB - small.blocks[0]!.bitmapOffset - (machine.length - 4)) * 8;
     const at = (count: number): number | undefined =>
       planImage({

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { finishImageUpdate, ImageUpdate, type Stamp } from '../../../src/image/index.ts';
+import { finishImageUpdate, type ImageUpdate, type Stamp } from '../../../src/image/index.ts';
 import {
   bitmapsOf,
   changesOf,
