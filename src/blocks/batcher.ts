@@ -120,12 +120,12 @@ export class Batcher {
    */
   readRange(
     batch: RamPayload,
-    { place, zeroRun }: Pick<PageTarget, 'place' | 'zeroRun'>,
+    { viewOf, zeroRun }: Pick<PageTarget, 'viewOf' | 'zeroRun'>,
   ): Promise<number> | undefined {
-    if (place === undefined || zeroRun === undefined) return undefined;
+    if (viewOf === undefined || zeroRun === undefined) return undefined;
     const reader = this.#readers[batch.block];
     if (reader?.kind !== 'sparse file') return undefined;
-    return reader.readRange(batch.first, batch.pages, place, zeroRun);
+    return reader.readRange(batch.first, batch.pages, viewOf, zeroRun);
   }
 
   /** Neighbouring pages where they are, of a block of which {@link normalPages} can tell. */

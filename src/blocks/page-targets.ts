@@ -45,9 +45,9 @@ export interface PageTarget {
    * A run of pages where it belongs, for a caller that can read directly into it; undefined when
    * the pages have to be written.
    */
-  place?(offset: number, length: number): Uint8Array;
+  viewOf?(offset: number, length: number): Uint8Array;
   /**
-   * Pages are where they belong: said by a caller that has read directly into {@link place}, where
+   * Pages are where they belong: said by a caller that has read directly into {@link viewOf}, where
    * there is such a method.
    */
   markWritten?(pages: PageList): void;
@@ -59,7 +59,7 @@ export interface PageTarget {
   write(pages: PageList, content: readonly Uint8Array[]): void | Promise<void>;
   /** Makes pages zero. */
   zero(pages: PageList): void | Promise<void>;
-  /** Makes neighbours zero, offset and length in bytes; where there is {@link place}. */
+  /** Makes neighbours zero, offset and length in bytes; where there is {@link viewOf}. */
   zeroRun?(offset: number, length: number): void;
 }
 
@@ -240,7 +240,7 @@ function memoryTarget(
     else written.each(offset, length, clear);
   };
   return {
-    place: (offset, length) => reach(offset + length).subarray(offset, offset + length),
+    viewOf: (offset, length) => reach(offset + length).subarray(offset, offset + length),
     ...(written !== undefined && { markWritten: (pages: PageList) => written.mark(pages) }),
     write(pages, content) {
       runs.eachWith(pages, content, (offset, bytes) =>

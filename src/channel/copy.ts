@@ -76,7 +76,7 @@ export function createCopyChannel(context: ChannelContext<CopyChannelData>): Sen
 
   function copyBatch(batch: RamPayload): void | Promise<void> {
     const target = targets.of(batch.block);
-    const { normal, zero, content } = batcher.prepare(batch, false, target.place);
+    const { normal, zero, content } = batcher.prepare(batch, false, target.viewOf);
     const changes = bitmapAddress(arena, areas, batch.block, 'changes');
     if (changes !== undefined) core.markPages(changes, batch.offsets, batch.count, pageSize, 1);
     const clear = (): void | Promise<void> => {

@@ -56,9 +56,9 @@ export class PayloadInput {
     const { decoder, pageSize, slot, targets } = this.#options;
     const { offsets } = this;
     const target = targets.of(block);
-    const { place } = target;
-    if (place !== undefined && (decoder === undefined || decoder.decodeInPlace !== undefined)) {
-      const views = this.#runs(place, count);
+    const { viewOf } = target;
+    if (viewOf !== undefined && (decoder === undefined || decoder.decodeInPlace !== undefined)) {
+      const views = this.#runs(viewOf, count);
       const filled =
         decoder === undefined
           ? this.#fillInPlace(views)

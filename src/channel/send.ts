@@ -78,15 +78,10 @@ export async function createSendChannel(
       if (done > 0) counters[Counter.PACKETS]!++; // the engine counts one for each slot
       batch.list(core, first + done, count, pageSize);
       done += count;
-      let packed: void | Promise<void> ;
-      if (normal >= count) {
-        pack(batch, count, 0, count * pageSize);
-        views.push(batcher.view(batch, first + done - count, count));
-        normal -= count;
-      } else {
-        packed = packList(batch);
-        normal = 0;
-      }
+      // A list may have to be packed first; where all pages are normal there is none.
+      const inPlace = normal >= count;
+      const packed = inPlace ? packRange(batch, first + done - count, count) : packList(batch);
+      normal = inPlace ? normal - count : 0;
       const written =
         packed !== undefined
           ? packed.then(writeAll)
@@ -95,6 +90,12 @@ export async function createSendChannel(
             : undefined;
       if (written !== undefined) return written.then(() => sendRange(batch, done));
     }
+  }
+
+  /** Makes a packet of pages that are all normal, and where they are. */
+  function packRange(batch: RamPayload, first: number, count: number): undefined {
+    pack(batch, count, 0, count * pageSize);
+    views.push(batcher.view(batch, first, count));
   }
 
   /** Makes a packet of the batch's list. */
