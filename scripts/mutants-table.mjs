@@ -79,7 +79,7 @@ export const MUTANTS = [
     file: 'src/engine/client.ts',
     from: 'arena.words[EngineWord.NEXT_CHANNEL] = (id + 1) % count;',
     to: 'arena.words[EngineWord.NEXT_CHANNEL] = id;',
-    tests: ['engine/rounds', 'engine/schedules'],
+    tests: ['engine/round-robin'],
   },
   {
     name: 'swap-keeps-slot',
@@ -117,11 +117,11 @@ export const MUTANTS = [
     tests: ['engine/failure'],
   },
   {
-    name: 'failure-follows-end',
+    name: 'failure-wakes-senders',
     file: 'src/engine/arena.ts',
-    from: 'if (state >= to) return false;',
-    to: 'if (state > to) return false;',
-    tests: ['engine/failure'],
+    from: 'this.sendLock.wakeAll();\n      this.channelsReady',
+    to: 'this.channelsReady',
+    tests: ['engine/failure', 'engine/cancel'],
   },
   {
     name: 'receiver-ended-is-no-sync',
@@ -163,7 +163,7 @@ export const MUTANTS = [
     file: 'src/stream/ram-section.ts',
     from: "if (kind === 'start') this.#syncMode",
     to: 'this.#syncMode',
-    tests: ['stream/parser', 'stream/refusals'],
+    tests: ['stream/sync-mode'],
   },
   {
     name: 'word-beyond-2^53',
@@ -198,7 +198,7 @@ export const MUTANTS = [
     file: 'src/channel/receive.ts',
     from: 'offsets: offsets + 8 * infoView.getUint32(RAM_INFO.normal, true), count: zero',
     to: 'offsets, count: zero',
-    tests: ['migration/packets'],
+    tests: ['migration/sources', 'migration/zeroed'],
   },
   {
     name: 'channel-barrier',
@@ -212,7 +212,7 @@ export const MUTANTS = [
     file: 'src/channel/send.ts',
     from: 'if (done > 0) counters[Counter.PACKETS]!++;',
     to: 'counters[Counter.PACKETS]!++;',
-    tests: ['migration/memory-kinds', 'migration/sources'],
+    tests: ['migration/packet-count'],
   },
   {
     name: 'bits-past-block',
