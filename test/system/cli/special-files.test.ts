@@ -7,7 +7,14 @@ import { pathToFileURL } from 'node:url';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { receive } from 'multifd';
 import { writeImage } from '../../support/image.ts';
-import { errorsOf, resultOf, run, type start, startIn, temporaryFolder } from '../../support/command.ts';
+import {
+  errorsOf,
+  resultOf,
+  run,
+  type start,
+  startIn,
+  temporaryFolder,
+} from '../../support/command.ts';
 
 const PAGE = 4096;
 const MIB = 1024 * 1024;
