@@ -139,8 +139,8 @@ export function checkRam(
   }
 
   let payload: u32 = 0;
-  // Without normal pages nothing follows, whatever the field says: before QEMU 9.0 a SYNC packet
-  // keeps a stale one.
+  // Without normal pages nothing follows, no matter what the field says: before QEMU 9.0 a SYNC
+  // packet keeps a stale one.
   if (normal) {
     payload = loadBe32(src, RamField.nextPacketSize);
     const raw = <u64>normal * pageSize;

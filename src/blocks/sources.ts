@@ -13,7 +13,7 @@ export interface PageSource {
 
 /**
  * A memory to send. Shared memory goes out from where it is; other memory is copied into the slots
- * by this thread. A view is of bytes, whatever its type.
+ * by this thread. A view of any type is one of bytes.
  */
 export type BlockSource =
   | WebAssembly.Memory

@@ -64,8 +64,8 @@ export class FileOutput {
   /**
    * Puts the content on the disk and gives the file its name, which is on the disk then too. On
    * failure the hidden file is removed, and there is no file of the name, or the one before; but
-   * one that has been replaced already when its folder can't be synced is the new one, of which
-   * nobody knows whether it outlasts a power cut, and the message says so.
+   * one that has been replaced already when its folder can't be synced is the new one, which
+   * may not outlast a power cut, and the message says so.
    *
    * @returns what the file can be known by later.
    * @throws MultifdError ERR_EXISTS if another file took the name meanwhile; ERR_IO.

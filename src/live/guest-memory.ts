@@ -9,8 +9,8 @@ import {
 } from '../core/index.ts';
 
 /**
- * What a block of a guest can be. WebAssembly memories may grow while they are scanned; a view is
- * of bytes, whatever its type.
+ * What a block of a guest can be. WebAssembly memories may grow while they are scanned; a view of
+ * any type is one of bytes.
  */
 export type LiveMemory = WebAssembly.Memory | SharedArrayBuffer | ArrayBuffer | ArrayBufferView;
 

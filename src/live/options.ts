@@ -39,9 +39,9 @@ export interface LiveBlock {
   tracking?: Tracking;
   /**
    * For `hash`: the offset, a multiple of 16, of `hashScratchBytes(pageSize, scanThreads)` bytes in
-   * the memory that nobody else uses, here or at the target. Needed for shared memory only: in
-   * other memory they are borrowed between the guest's calls. They go out as zeros, whatever is in
-   * them, and are zero here once the migration has ended.
+   * the memory that nothing else uses, here or at the target. Needed for shared memory only: in
+   * other memory they are borrowed between the guest's calls. They always go out as zeros, and are
+   * zero here once the migration has ended.
    */
   scratch?: number;
 }

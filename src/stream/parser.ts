@@ -57,7 +57,7 @@ export const DEFAULT_MAX_TAIL = 64 * 1024 * 1024;
  *   ERR_PAGE_OFFSET for what is wrong in the stream; ERR_UNSUPPORTED for what is right but not
  *   handled; ERR_PEER_CLOSED (ERR_IMAGE for a file) if the source ends before the stream is
  *   complete; ERR_OPTION for a page size that is not a power of two from 4 KiB to 512 KiB; and
- *   whatever the handler throws.
+ *   what the handler throws.
  */
 export async function parseMainStream(
   reader: ByteReader,

@@ -260,8 +260,8 @@ export class ImageUpdate {
     const aside = this.#hidden.with(SET_ASIDE);
     await io(`rename ${this.#path}`, rename(this.#path, aside));
     await this.#orBringBack(async () => {
-      // Between the look and the renaming, the name may have gone to another file, or someone may
-      // have written to this one.
+      // Between the check and the renaming, the name may have gone to another file, or this one may
+      // have been written to.
       const moved = stampOf(await io(`look for ${aside}`, lstat(aside, { bigint: true })));
       this.#another = !sameContent(moved, this.#stamp);
       if (this.#another) throw changedSince(this.#path);

@@ -35,7 +35,7 @@ export function kindOfGlobal(name: string, global: WebAssembly.Global): GlobalKi
   // Only a number that may be set is asked for, and then none is given.
   let asked = false;
   const probe = {
-    numberOf(): never {
+    valueOf(): never {
       asked = true;
       throw new RangeError('not to be set');
     },

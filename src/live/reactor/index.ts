@@ -120,7 +120,7 @@ function targetOf(reactor: Reactor, options: ReactorTargetOptions): ReactorTarge
       announced.add(block.id);
       if (memory.buffer.byteLength < block.usedLength)
         atOnce('grow()', grow?.(block.usedLength, block.id));
-      // What lies behind the source's end is nobody's.
+      // What lies behind the source's end belongs to no block.
       if (memory.buffer.byteLength > block.usedLength)
         new Uint8Array(memory.buffer).fill(0, block.usedLength);
       return memory;

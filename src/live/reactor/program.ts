@@ -57,7 +57,7 @@ export class ReactorProgram {
       imports = {},
     } = givenObject('a reactor', reactor, '{ instance }');
     givenText('id', id);
-    // Whatever has exports is one: hosts wrap their instances.
+    // Any object with exports is one: hosts wrap their instances.
     givenObject('instance', instance, 'a WebAssembly.Instance');
     givenObject('the exports of the instance', instance.exports, 'an object');
     givenObject('memories', memories, 'an object with a WebAssembly.Memory for each name');

@@ -8,7 +8,7 @@ import { FIRST_CLIENT, type SendPipeline } from '../../migration/outgoing/pipeli
 import { ThreadScanner } from './thread-scanner.ts';
 import { WorkerScanner } from './worker-scanner.ts';
 
-/** A block that a scanner is to scan. */
+/** A block to scan. */
 export interface ScannedBlock {
   /** Its number in the migration's block list. */
   index: number;

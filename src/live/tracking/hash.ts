@@ -57,7 +57,7 @@ export interface HashTrackerOptions {
   /** Random. */
   key: Uint8Array;
   arena: HashArena;
-  /** Bytes in the guest's memory that nobody else uses; without them they are borrowed. */
+  /** Bytes in the guest's memory that nothing else uses; without them they are borrowed. */
   scratch: Lent | undefined;
 }
 

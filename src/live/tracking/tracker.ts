@@ -27,8 +27,8 @@ export interface Tracker {
    */
   blank?(page: number, copy: Uint8Array): void;
   /**
-   * The `pages` pages from `page` on, at most 32, are on their way: `content`, which nobody changes
-   * any more, at `address` in the arena.
+   * The `pages` pages from `page` on, at most 32, are on their way: `content`, which does not
+   * change any more, at `address` in the arena.
    */
   sent(page: number, pages: number, content: Uint8Array, address: number): void;
   /** They are on their way as zero pages. */

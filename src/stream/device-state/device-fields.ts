@@ -122,7 +122,7 @@ function describe(
   budget: Budget,
 ): DeviceReport {
   const { idstr, instanceId, version, sectionId, offset, size } = section;
-  // No Buffer, whatever the tail is: those become JSON in a way of their own.
+  // Never a Buffer, even if the tail is one: those become JSON in a way of their own.
   const decoder = new Decoder(
     new Uint8Array(bytes.buffer, bytes.byteOffset + offset, size),
     budget,
