@@ -338,7 +338,7 @@ export const MUTANTS = [
     file: 'src/transport/uri.ts',
     from: 'if (port > MAX_PORT)',
     to: 'if (port >= MAX_PORT)',
-    tests: ['transport/uri'],
+    tests: ['transport/ports'],
   },
   {
     name: 'token-prefix',
@@ -369,10 +369,10 @@ export const MUTANTS = [
     tests: ['migration/last-word', 'migration/bad-targets'],
   },
   {
-    name: 'device-state-limit',
+    name: 'device-state-counts-packets',
     file: 'src/migration/incoming/pipeline.ts',
-    from: 'this.#deviceStateBytes <= this.#maxDeviceState',
-    to: 'this.#deviceStateBytes < this.#maxDeviceState',
+    from: 'DEVICE_STATE_LENGTH + KEPT_WITH_PACKET + state.data.length',
+    to: 'state.data.length',
     tests: ['migration/device-state-limits'],
   },
 ];
