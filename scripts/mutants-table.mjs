@@ -289,7 +289,7 @@ export const MUTANTS = [
     file: 'src/live/tracking/compare.ts',
     from: '?.fill(0, at, at + pages * this.#pageSize)',
     to: '?.fill(0, at, at)',
-    tests: ['live/guest', 'live/reactor.test'],
+    tests: ['live/page-returns'],
   },
   {
     name: 'compare-last-page-of-span',
@@ -306,11 +306,11 @@ export const MUTANTS = [
     tests: ['live/growth', 'live/guest'],
   },
   {
-    name: 'dirty-log-past-count',
+    name: 'dirty-log-third-byte',
     file: 'src/live/tracking/bitmap.ts',
-    from: 'if (count % 32 !== 0)',
-    to: 'if (count % 8 !== 0)',
-    tests: ['live/guest'],
+    from: '<< (8 * (byte & 3))',
+    to: '<< (8 * (byte & 1))',
+    tests: ['live/page-returns'],
   },
   {
     name: 'recording-counts-syncs',
@@ -338,7 +338,7 @@ export const MUTANTS = [
     file: 'src/transport/schemes.ts',
     from: 'if (port > MAX_PORT)',
     to: 'if (port >= MAX_PORT)',
-    tests: ['transport/uri'],
+    tests: ['transport/ports'],
   },
   {
     name: 'token-prefix',
@@ -369,10 +369,10 @@ export const MUTANTS = [
     tests: ['migration/last-word', 'migration/bad-targets'],
   },
   {
-    name: 'device-state-limit',
+    name: 'device-state-counts-packets',
     file: 'src/migration/incoming/pipeline.ts',
-    from: 'this.#deviceStateBytes <= this.#maxDeviceState',
-    to: 'this.#deviceStateBytes < this.#maxDeviceState',
+    from: 'DEVICE_STATE_LENGTH + KEPT_WITH_PACKET + state.data.length',
+    to: 'state.data.length',
     tests: ['migration/device-state-limits'],
   },
 ];
