@@ -225,11 +225,11 @@ const FUNCTIONS: Record<string, Called> = {
     args: () => [{ token: 'token', maxConnections: 5 }],
     call: (options: never) => new multifd.ConnectionQueue(options),
   },
-  'Inbox.add': {
+  'ConnectionQueue.add': {
     args: () => [{ readable: 1, writable: 2 }],
     call: (connection: never) => new multifd.ConnectionQueue().add(connection),
   },
-  'Inbox.fetch': {
+  'ConnectionQueue.fetch': {
     args: () => [{ headers: 1 }],
     call: (request: never) => new multifd.ConnectionQueue().fetch(request),
   },
@@ -496,7 +496,7 @@ async function outcome(
 
 /** Those that give their answer at once. */
 const SYNCHRONOUS = new Set([
-  'Inbox',
+  'ConnectionQueue',
   'Guest',
   'reactorGuest',
   'reactorTarget',
@@ -608,7 +608,7 @@ describe('whatever is given', () => {
     },
   );
 
-  test(`several wrong at once (seed ${SEED})`, async () => {
+  test(`several wrong at once (SEED ${SEED})`, async () => {
     const random = new Random(SEED);
     const names = Object.keys(FUNCTIONS);
     const wrong: string[] = [];

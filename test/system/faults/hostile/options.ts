@@ -45,7 +45,11 @@ function calls(folder: string): ReadonlyArray<readonly [string, Call, Options]> 
     ['replay', replay, run],
     ['proxy', proxy, ways],
     ['Guest', (options) => new Guest(options), live],
-    ['Inbox', (options) => new ConnectionQueue(options), { token: 'x', maxConnections: 9 }],
+    [
+      'ConnectionQueue',
+      (options) => new ConnectionQueue(options),
+      { token: 'x', maxConnections: 9 },
+    ],
     ['snapshot', (options) => new Guest(guest).snapshot(options), snapshot],
     ['migrate', (options) => new Guest(guest).migrate(options), { ...end, uri: `unix:${path}/s` }],
     ['plan', planImage, plan],
