@@ -10,7 +10,7 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 
 /**
  * - `fast` needs nothing but Node and comes to its end within a minute;
- * - `system` starts processes, or takes long: for waits, or for much memory;
+ * - `system` starts processes, or takes long: by waits, much memory, or many migrations;
  * - `peers` talks to QEMU, other runtimes, browsers, and what the benches compare with.
  */
 const PROJECTS = ['fast', 'system', 'peers'] as const;
@@ -34,8 +34,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // Most files wait for processes and time-outs more than they compute.
-    maxWorkers: 3,
+    // Two cores: most files wait for processes and time-outs more than they compute.
+    maxWorkers: 4,
     sequence: { sequencer: LongFirst },
     reporters: [
       'default',

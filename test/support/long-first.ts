@@ -15,6 +15,10 @@ const LONGEST = [
   'system/migration/receiver-memory',
   'peers/examples/browser',
   'system/migration/truncated',
+  'system/live/snapshot',
+  'system/engine/traffic',
+  'system/live/loop',
+  'peers/examples/browser-qemu',
 ].map((name) => `/${name}.test.ts`);
 
 /** Runs the files of {@link LONGEST} before all others, whatever their project. */

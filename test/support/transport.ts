@@ -94,7 +94,7 @@ export class SocketServer {
 }
 
 /** A source's `connect` whose other ends go into the target's inbox. */
-export function intoInbox(ends: MakeEnds, inbox: ConnectionQueue): Connect {
+export function intoQueue(ends: MakeEnds, inbox: ConnectionQueue): Connect {
   return async () => {
     const [near, far] = await ends();
     await inbox.add(far);

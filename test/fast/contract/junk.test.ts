@@ -608,7 +608,7 @@ describe('whatever is given', () => {
     },
   );
 
-  test(`several wrong at once (seed ${SEED})`, async () => {
+  test(`several wrong at once (SEED ${SEED})`, async () => {
     const random = new Random(SEED);
     const names = Object.keys(FUNCTIONS);
     const wrong: string[] = [];

@@ -4,7 +4,7 @@ import { errorOf, LAUNCHERS, leavingNothing } from '../../support/migration.ts';
 import {
   content,
   expectWhole,
-  intoInbox,
+  intoQueue,
   move,
   streamEnds,
   streamPairs,
@@ -68,7 +68,7 @@ describe.each(LAUNCHERS)('an inbox, $name', ({ inline }) => {
         );
         expectWhole(
           await move(
-            { source: { connect: intoInbox(streamEnds, inbox) }, target: { inbox } },
+            { source: { connect: intoQueue(streamEnds, inbox) }, target: { inbox } },
             { inline, length: LENGTH },
           ),
         );

@@ -10,7 +10,7 @@ import {
   content,
   expectWhole,
   gone,
-  intoInbox,
+  intoQueue,
   move,
   portOf,
   streamEnds,
@@ -288,7 +288,7 @@ describe('an inbox', () => {
       const [ours, theirs] = streamPairs();
       await inbox.add(theirs);
       await ours.writable.close();
-      const moved = move({ source: { connect: intoInbox(streamEnds, inbox) }, target: { inbox } });
+      const moved = move({ source: { connect: intoQueue(streamEnds, inbox) }, target: { inbox } });
       expectWhole(await moved);
     });
   });

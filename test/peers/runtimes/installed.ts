@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +18,8 @@ import { REACTOR_BYTES } from '../conformance/reactor.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const ENTRIES = fileURLToPath(new URL('entries/', import.meta.url));
+/** What was installed of the last tarball, by its digest. */
+const KEPT = join(ROOT, 'node_modules/.cache/multifd-installed');
 
 /**
  * The package as it is published: packed, and installed in an empty folder; with what the runtimes
@@ -21,14 +33,38 @@ export interface Installed {
   remove(): void;
 }
 
+/**
+ * Packs it, and copies what npm makes of the tarball: that is kept, since several files of tests
+ * begin with it.
+ */
 export function install(): Installed {
   const folder = mkdtempSync(join(tmpdir(), 'multifd-installed-'));
-  const npm = (args: string[], cwd: string): string =>
-    execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-  const [{ filename }] = JSON.parse(
+  const [{ filename, shasum }] = JSON.parse(
     npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], ROOT),
-  ) as [{ filename: string }];
+  ) as [{ filename: string; shasum: string }];
   const tarball = join(folder, filename);
+  const kept = join(KEPT, shasum);
+  if (!existsSync(kept)) keep(tarball, kept);
+  cpSync(kept, folder, { recursive: true, verbatimSymlinks: true });
+  return {
+    folder,
+    tarball,
+    package: join(folder, 'node_modules/multifd'),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+function npm(args: string[], cwd: string): string {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Installs `tarball` in a folder of its own, which becomes `kept` and takes the last one's place. */
+function keep(tarball: string, kept: string): void {
+  mkdirSync(KEPT, { recursive: true });
+  for (const last of readdirSync(KEPT)) {
+    if (!last.startsWith('new-')) rmSync(join(KEPT, last), { recursive: true, force: true });
+  }
+  const folder = mkdtempSync(join(KEPT, 'new-'));
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   npm(
     [
@@ -42,12 +78,13 @@ export function install(): Installed {
     ],
     folder,
   );
-  return {
-    folder,
-    tarball,
-    package: join(folder, 'node_modules/multifd'),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
+  try {
+    renameSync(folder, kept);
+  } catch (error) {
+    // Another file of tests was faster.
+    rmSync(folder, { recursive: true, force: true });
+    if (!existsSync(kept)) throw error;
+  }
 }
 
 /** For Node, Deno and Bun, which find the package by its name. */

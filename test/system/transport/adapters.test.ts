@@ -4,7 +4,7 @@ import { leavingNothing, withFolder } from '../../support/migration.ts';
 import { Credentials } from '../../support/tls.ts';
 import {
   expectWhole,
-  intoInbox,
+  intoQueue,
   type MakeEnds,
   move,
   portEnds,
@@ -68,7 +68,7 @@ describe('a migration over', () => {
       await leavingNothing(async () => {
         const inbox = new ConnectionQueue();
         expectWhole(
-          await move({ source: { connect: intoInbox(ends, inbox) }, target: { inbox } }, shape),
+          await move({ source: { connect: intoQueue(ends, inbox) }, target: { inbox } }, shape),
         );
         const [theirs, ours] = [new ConnectionQueue(), new ConnectionQueue()];
         for (let connections = 0; connections < 3; connections++) {
