@@ -1,6 +1,7 @@
 import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ifThere, type LocalFile, openFile } from '#files';
+import { ifThere, openFile } from '#files';
+import type { LocalFile } from '../files/local-file.ts';
 import { MultifdError } from '../util/errors.ts';
 import { io } from '../image/index.ts';
 import type { ByteSource } from '../stream/index.ts';

@@ -1,6 +1,6 @@
 import { Guest, receive, type Tracking } from 'multifd';
 import { expect, test } from 'vitest';
-import { PAGE, withFolder } from '../migration/support.ts';
+import { PAGE, withFolder } from '../../support/migration.ts';
 
 const PAGES = 48;
 const PLACE = 20;
