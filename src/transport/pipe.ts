@@ -29,8 +29,8 @@ async function closeAfterEof(from: Connection, to: Connection): Promise<void> {
 }
 
 /**
- * Copies the bytes of `from` to `to`, one way. What breaks or closes `from` destroys `to`: its reader
- * would take a mere end for the end of the data.
+ * Copies the bytes of `from` to `to`, one way. What breaks or closes `from` destroys `to`: its
+ * reader would take a mere end for the end of the data.
  * @returns resolves when `from` has ended or either has broken; never rejects. Both stay as they
  *   are but for that.
  */

@@ -152,8 +152,8 @@ function nameOf({ remoteAddress, remotePort, localAddress }: Socket): string {
 }
 
 /**
- * Node leaves such a connection to us, with its errors, which would end the process if they were not
- * handled.
+ * Node leaves such a connection to us, with its errors, which would end the process if they were
+ * not handled.
  */
 function refuseUpgrade(socket: Duplex, status: number): void {
   socket
