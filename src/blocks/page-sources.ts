@@ -66,10 +66,7 @@ export interface MemoryReader extends Reader {
 /** Of a file that holds all of the block. */
 export interface FileReader extends Reader {
   readonly kind: 'file';
-  /**
-   * Fills `into` with the pages at an offset, all of them present, for whoever has a place for
-   * them.
-   */
+  /** Fills `into`, memory of the caller, with the pages at an offset, all of them present. */
   read(offset: number, into: Uint8Array): void;
 }
 

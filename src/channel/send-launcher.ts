@@ -32,7 +32,7 @@ export interface SendChannels {
 }
 
 /**
- * Channels that send over `links`.
+ * Channels that send over `connections`.
  * @param module of their workers; undefined: they run in this thread.
  */
 export function sendChannels(

@@ -184,8 +184,7 @@ export async function createSendChannel(
       return write([headers[0]!]);
     },
     stop() {
-      // A failed group: nobody is interested in what is still on its way. At a clean end nothing
-      // is.
+      // In a failed group what is still on its way does not count. At a clean end nothing is.
       if (!arena.unfailed()) {
         stopping.abort();
         connection?.destroy();

@@ -18,8 +18,8 @@ export function coreKind(memory: WebAssembly.Memory): CoreKind {
 }
 
 /**
- * Compiled cores: for whoever may not compile bytes (a strict content policy), or has them already.
- * Structured-cloneable.
+ * Compiled cores: for a caller that may not compile bytes (a strict content policy), or has the
+ * modules already. Structured-cloneable.
  */
 export type CoreModules = Partial<Record<CoreKind, WebAssembly.Module>>;
 

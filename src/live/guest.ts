@@ -44,7 +44,7 @@ interface LastSnapshot {
 interface MigrateOptions {
   machine: string | undefined;
   checked: CheckedLive;
-  /** The program goes on here. */
+  /** The program resumes in this process. */
   resumesHere: boolean;
   toFile: boolean;
 }
@@ -70,7 +70,7 @@ export class Guest {
   /**
    * Moves it to a listening target, or into a mapped-ram image (`file:`). Resolves when the target
    * runs it, or the image is complete: here it stays stopped.
-   * @throws MultifdError: the first thing that went wrong. The program goes on here then, as if
+   * @throws MultifdError: the first thing that went wrong. The program then resumes here, as if
    *   nothing had been tried. ERR_NOT_CONVERGED after too many rounds; ERR_GUEST while another
    *   migration of this guest is under way.
    */
@@ -195,7 +195,7 @@ export class Guest {
     const guest = this.#options;
     const { blocks, pageSize, sliceMs, scanShare, scanThreads } = guest;
     const usedLengths = blocks.map(({ id, memory }) => wholePages(id, lengthOf(memory), pageSize));
-    // Of use to an update of the last snapshot; whoever sends all pages overwrites it.
+    // Used by an update of the last snapshot; a migration that sends all pages overwrites it.
     const kept = blocks.map(
       ({ tracking = 'compare' }, index) =>
         this.#last?.kept?.get(index) ?? emptyTrackerState(tracking, pageSize),

@@ -19,7 +19,7 @@ export interface PrecopyOptions {
   scan: ScanPlan;
   /** What each block has, in pages, and what of that the target holds already. */
   extents: readonly Extent[];
-  /** The guest goes on here once its memory has been read. */
+  /** The guest resumes in this process once its memory has been read. */
   resumesHere: boolean;
 }
 
@@ -210,7 +210,7 @@ export class Precopy implements RoundPlan {
       this.#extents[block] = { pages: lengths[block]! / guest.pageSize, known };
   }
 
-  /** From here on the guest stands still. */
+  /** From here on the guest is stopped. */
   async #switchOver(): Promise<void> {
     const { guest } = this.#options;
     this.stopped = true;

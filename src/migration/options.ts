@@ -54,8 +54,8 @@ export interface MigrationOptions {
    */
   inline?: boolean;
   /**
-   * Instead of `uri`: the connections that an inbox gets, with which somebody else's server is in
-   * front of us.
+   * Instead of `uri`: a queue of connections, for a caller that accepts them with a server of its
+   * own.
    */
   inbox?: ConnectionQueue;
   /**

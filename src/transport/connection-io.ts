@@ -76,7 +76,7 @@ export class ConnectionInput implements Input {
     return count;
   }
 
-  /** What comes after it was stopped is nobody's any more. */
+  /** Undefined once stopped: what comes after that is dropped. */
   #unlessStopped(next: Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
     return new Promise((resolve, reject) => {
       this.#wake = () => resolve(undefined);

@@ -8,14 +8,14 @@ import type { Connection } from './connection.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 export interface ConnectionQueueOptions {
-  /** What a request has to show, as `Authorization: Bearer` (none: anybody may come). */
+  /** What a request has to show, as `Authorization: Bearer` (none: any client may). */
   token?: string;
   /**
    * Of which origins a page may come, as browsers send them, such as `https://example.com`, or `*`
    * for any: without a token none but those, with one any, unless they are given too.
    */
   origins?: readonly string[];
-  /** Connections that nobody has taken yet, at a time (512). */
+  /** Connections that wait to be taken, at a time (512). */
   maxConnections?: number;
   /** Milliseconds that a connection waits for a migration, or to open (600000). */
   maxWait?: number;
@@ -28,8 +28,8 @@ const MAX_CONNECTIONS = 512;
 const MOST_MS = 2 ** 31 - 1;
 
 /**
- * Takes connections that somebody else accepts, such as the handler of a server, for a migration
- * that is given it instead of a URI. Connections that come before the migration wait.
+ * Takes connections that the caller's own code accepts, such as the handler of a server, for a
+ * migration that is given it instead of a URI. Connections that come before the migration wait.
  */
 export class ConnectionQueue {
   readonly #options: ConnectionQueueOptions;
@@ -47,7 +47,7 @@ export class ConnectionQueue {
       maxConnections = MAX_CONNECTIONS,
       maxWait = MAX_WAIT_MS,
       onRejected,
-    } = givenObject('options of an Inbox', options);
+    } = givenObject('options of a ConnectionQueue', options);
     checkAdmission({ token, origins });
     this.#onRejected = observer('onRejected', onRejected);
     this.#options = options;
@@ -111,7 +111,7 @@ export class ConnectionQueue {
     return new Response(readable, { headers: RESPONSE_HEADERS });
   }
 
-  /** Takes no more connections, and closes those that nobody has taken. */
+  /** Accepts no more connections, and closes those that have not been taken. */
   close(): void {
     this.#closed = true;
     this.#take = undefined;
@@ -151,14 +151,13 @@ export interface WaitingOptions {
   onDropped(connection: Connection, why: string): void;
 }
 
-/** Milliseconds that a connection may wait, where nobody says something else. */
+/** Milliseconds that a connection may wait, by default. */
 export const MAX_WAIT_MS = 600_000;
 
 /**
- * Connections that wait for somebody who takes them, in the order in which they came. Nobody reads
- * them, and still each counts only as long as it is of use: one that has ended without a byte, has
- * broken, or has waited for too long is dropped. One that has said something and ended its half is
- * kept, for that may be all it has to say.
+ * Connections that wait to be taken, in the order in which they came. They are not read, but one
+ * that has ended without a byte, has broken, or has waited for too long is dropped. One that has
+ * sent something and ended its half is kept, for that may be all it has to send.
  */
 export class WaitingConnections {
   readonly #options: WaitingOptions;
@@ -182,7 +181,7 @@ export class WaitingConnections {
     const { maxWait } = this.#options;
     const late = `nobody took it within ${maxWait / 1000} s`;
     const timer = setTimeout(() => this.#drop(connection, late), maxWait);
-    // Whoever waits in vain is no reason to go on, where a runtime asks for one.
+    // A waiting connection alone doesn't keep the process alive, where the runtime lets us say so.
     (timer as { unref?: () => void }).unref?.();
     let forget = (): void => {};
     this.#waiting.set(connection, () => {

@@ -1,6 +1,6 @@
 /**
- * One connection, both ways, whatever carries it: a socket, a pair of streams, a WebSocket, an HTTP
- * request and its response. Bytes only: where a carrier has messages, their borders mean nothing.
+ * One connection, both ways, over any transport: a socket, a pair of streams, a WebSocket, an HTTP
+ * request and its response. Bytes only: where a transport has messages, their borders mean nothing.
  */
 export interface Connection {
   /** Who is at the other end, for messages. */
@@ -25,7 +25,7 @@ export interface Connection {
   /**
    * Resolves with whether anything comes, once that is known: true when there is something to read,
    * which stays there; false when the other end has ended without, or nothing comes any more. For
-   * one that nobody reads yet; never resolves if somebody begins to meanwhile.
+   * one that is not being read yet; never resolves if a read begins meanwhile.
    */
   arrives(): Promise<boolean>;
   /**
@@ -41,13 +41,13 @@ export interface Connection {
   write(views: readonly Uint8Array[], onBytes: (bytes: number) => void): Promise<void>;
   /** Nothing more comes from here; the other end can still be read. */
   end(): void;
-  /** Reads on, to nowhere: what the other end says must not fill up. */
+  /** Reads and discards, so that what the other end sends does not fill up. */
   drain(): void;
-  /** Ends our half, sees off what was written, and closes. */
+  /** Ends our half, flushes what was written, then closes. */
   finish(): Promise<void>;
   /**
-   * Says a last message and sees it off; the other end has said all that counts, or that does not
-   * count any more (`failed`).
+   * Writes a last message, flushes, then closes. The other end has sent all that counts, or what it
+   * sends does not count any more (`failed`).
    */
   closeWith(message: Uint8Array, failed: boolean): Promise<void>;
   /** Closes it now. */
@@ -55,14 +55,15 @@ export interface Connection {
 }
 
 /**
- * How long the last message may take to leave, and the other end to hang up, before a connection is
- * cut.
+ * Milliseconds that flushing the last message, and the other end's close, may take before a
+ * connection is destroyed.
  */
 export const CLOSE_MS = 1_000;
 
 /**
  * Reading a connection into memory that is there already. Two kinds with one contract: a socket's
- * stream, for any runtime, and a raw descriptor, for worker threads (see descriptor-input.ts).
+ * stream, for any runtime, and a raw descriptor, for worker threads (see
+ * sockets/descriptor-input.ts).
  */
 export interface Input {
   /** Bytes read so far: the offset in the connection's stream. */
@@ -79,11 +80,11 @@ export interface Input {
 }
 
 /**
- * Writing a connection, in order. Two kinds with one contract: see link-output.ts and
- * node/descriptor-output.ts.
+ * Writing a connection, in order. Two kinds with one contract: see connection-io.ts and
+ * sockets/descriptor-output.ts.
  */
 export interface Output {
-  /** Many packets at once cost it less than one by one, and no memory. */
+  /** Writes many views in one call (writev): cheaper than one by one, without extra memory. */
   readonly gathers: boolean;
   /**
    * Resolves, or returns, once the memory may be used again.

@@ -22,7 +22,7 @@ import {
 
 /** How the connections of a migration come about, at either end. */
 
-/** What a caller says of it. One of the first three. */
+/** What a caller gives. One of the first three. */
 export interface EndpointOptions {
   uri?: UriLike | undefined;
   inbox?: ConnectionQueue | undefined;
@@ -60,9 +60,9 @@ export function parseEndpoint({ uri, inbox, connect, token, origins }: EndpointO
   return parsed!.kind === 'file' ? parsed! : { kind: 'uri', uri: parsed! };
 }
 
-/** An inbox, or nothing. @throws MultifdError ERR_OPTION. */
+/** A connection queue, or undefined. @throws MultifdError ERR_OPTION. */
 function checkInbox(inbox: ConnectionQueue | undefined): void {
-  if (inbox !== undefined) givenMethods('inbox', inbox, ['attach', 'add'], 'an Inbox');
+  if (inbox !== undefined) givenMethods('inbox', inbox, ['attach', 'add'], 'a ConnectionQueue');
 }
 
 /** Opens connections, one for each channel. */
@@ -70,12 +70,12 @@ export type OpenConnection = (channel: number | 'main', signal: AbortSignal) => 
 
 /** A source's connections. Those of the channels can be dialled by the channels' own threads. */
 export interface OutgoingEndpoint {
-  /** Where the target has to connect to; undefined if it is not the one who does. */
+  /** Where the target has to connect to; undefined if it does not connect. */
   readonly uri: string | undefined;
-  /** For whoever dials in another thread; undefined if nobody dials. */
+  /** For a channel that dials in its own thread; undefined if this end doesn't dial. */
   readonly route: Route | undefined;
   readonly open: OpenConnection;
-  /** Lets no more in, and closes those that nobody has taken. */
+  /** Accepts no more, and closes those that have not been taken. */
   close(): void;
 }
 
@@ -105,8 +105,8 @@ interface Wanted {
 
 /**
  * Connections in the order in which they come: any is as good as another, for the source says on
- * each what it is. Until all are there whoever comes first has a place; who comes after that is a
- * stranger. TLS or a token keeps others out.
+ * each what it is. Until all are there, the first to come are taken; a connection that comes after
+ * that belongs to no migration. TLS or a token keeps other clients out.
  */
 class AcceptQueue implements OutgoingEndpoint {
   readonly route = undefined;
@@ -116,10 +116,10 @@ class AcceptQueue implements OutgoingEndpoint {
   uri: string | undefined;
   #failure: MultifdError | undefined;
   #told = false;
-  /** Lets no more in. */
+  /** Accepts no more. */
   shut = (): void => {};
   readonly #wanted: Wanted[] = [];
-  /** Those that are somebody's. */
+  /** How many have been handed to a channel. */
   #taken = 0;
 
   constructor(channels: number, onRejected: (why: string) => void) {
@@ -174,7 +174,7 @@ class AcceptQueue implements OutgoingEndpoint {
     });
   };
 
-  /** Nobody who is waited for will come. */
+  /** No more connections will come: fails each channel that waits for one. */
   fail(error: MultifdError): void {
     this.#failure = error;
     for (const { fail } of this.#wanted.splice(0)) fail(this.#tellFailure());
@@ -203,7 +203,7 @@ export interface OutgoingEndpointOptions {
   timeout: number;
   maxConnections: number;
   onRejected: (why: string) => void;
-  /** Told where we listen. If it fails, nobody can have come, and nobody will. */
+  /** Told where we listen. If it fails, no target can have connected, and none will. */
   onListening: (uri: string) => void;
 }
 
@@ -270,7 +270,7 @@ async function listenForTarget(
 }
 
 /**
- * Whoever connects to a source gets its memory, and a page's requests go wherever it says.
+ * A client that connects to a source gets its memory, and a web page can connect to any address.
  * @throws MultifdError ERR_OPTION.
  */
 function demandToken(uri: ConnectionUri, token: string | undefined): void {
@@ -279,7 +279,7 @@ function demandToken(uri: ConnectionUri, token: string | undefined): void {
   throw new MultifdError('ERR_OPTION', `${why}: give both ends a token (--token-file)`);
 }
 
-/** A connection of the caller's, who may take his time, but not for ever. */
+/** A connection that the caller opens, within the time-out. */
 function openByCaller(
   connect: OpenByCaller,
   channel: number | 'main',
@@ -318,7 +318,7 @@ export interface IncomingEndpointOptions {
 export interface IncomingEndpoint {
   /** Where it listens, with the port it got; for others, how they come. */
   readonly uri: string;
-  /** Lets no more in. */
+  /** Accepts no more. */
   close(): void;
 }
 

@@ -42,7 +42,7 @@ export interface ListenOptions {
 export interface Listener {
   /** Where, with the port it got. */
   readonly uri: ConnectionUri;
-  /** Lets nobody in any more; who is in stays. */
+  /** Accepts no more; accepted connections stay. */
   close(): void;
 }
 

@@ -1,8 +1,8 @@
 import type { Connection } from './connection.ts';
 
 /**
- * Carries what comes on either connection to the other, without looking at it: an end becomes an
- * end, and what breaks one breaks both.
+ * Copies the bytes of either connection to the other, unparsed: an end becomes an end, and what
+ * breaks one breaks both.
  * @returns resolves when both ways have ended, or either has broken; never rejects. Both are
  *   closed then.
  */
@@ -20,8 +20,8 @@ export async function pipeBoth(
 }
 
 /**
- * What has ended before it broke has said all it had to say: that is on its way to `to` still,
- * which is flushed, then closed.
+ * A `from` that ended before it broke has sent everything. The rest of that is still on its way to
+ * `to`, so: flush, then close.
  */
 async function closeAfterEof(from: Connection, to: Connection): Promise<void> {
   if (from.ended) await to.finish();
@@ -29,8 +29,8 @@ async function closeAfterEof(from: Connection, to: Connection): Promise<void> {
 }
 
 /**
- * Carries what comes on `from` to `to`, one way. What breaks or closes `from` closes `to`, whose
- * reader would take it for an end.
+ * Copies the bytes of `from` to `to`, one way. What breaks or closes `from` destroys `to`: its
+ * reader would take a mere end for the end of the data.
  * @returns resolves when `from` has ended or either has broken; never rejects. Both stay as they
  *   are but for that.
  */
@@ -39,7 +39,7 @@ export async function pipe(
   to: Connection,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<void> {
-  const carry = async (): Promise<void> => {
+  const copy = async (): Promise<void> => {
     for (;;) {
       const chunk = await from.read();
       if (chunk === undefined) break;
@@ -48,7 +48,7 @@ export async function pipe(
     if (from.ended) to.end();
     else to.destroy();
   };
-  await Promise.race([carry().catch(() => {}), broken(to)]);
+  await Promise.race([copy().catch(() => {}), broken(to)]);
 }
 
 function broken(connection: Connection): Promise<void> {

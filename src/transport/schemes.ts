@@ -42,7 +42,7 @@ interface Scheme<U> {
   format(uri: U): string;
   /** Of its connections, the host that a certificate has to be for. */
   host(uri: U): string | undefined;
-  /** Whether who connects can be anybody, and shows a token. */
+  /** Whether any client could connect, so that a token is needed. */
   readonly needsToken: boolean;
 }
 
@@ -184,7 +184,7 @@ export function hostOf(uri: ConnectionUri): string | undefined {
   return schemeOf(uri).host(uri);
 }
 
-/** Whether anybody could connect to it who shows no token. */
+/** Whether any client could connect to it without a token. */
 export function needsToken(uri: ConnectionUri): boolean {
   return schemeOf(uri).needsToken;
 }

@@ -3,9 +3,7 @@ import { inTime } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
 import { type Connection, CLOSE_MS } from './connection.ts';
 
-/**
- * A connection as a pair of WHATWG streams of bytes: what every carrier but a socket is made into.
- */
+/** A connection as a pair of WHATWG byte streams: what every transport but a socket becomes. */
 export interface StreamPair {
   readable: ReadableStream<Uint8Array>;
   writable: WritableStream<Uint8Array>;
@@ -27,7 +25,7 @@ export class StreamConnection implements Connection {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #listeners = new Set<(cause: Error) => void>();
-  /** Those who wait for the carrier to take something. */
+  /** Wake the calls that wait for the stream pair to take something. */
   readonly #waiting = new Set<() => void>();
   #broken: Error | undefined;
   #destroyed = false;
@@ -71,7 +69,7 @@ export class StreamConnection implements Connection {
     return (await this.#pending) !== undefined;
   }
 
-  /** A call that nobody waits for any more leaves its chunk to the next one. */
+  /** A call that is no longer awaited leaves its chunk to the next one. */
   read(): Promise<Uint8Array | undefined> {
     const next = this.#pending ?? this.#next();
     this.#pending = next;
@@ -107,7 +105,7 @@ export class StreamConnection implements Connection {
       taken = this.#writer.write(piece).catch(this.#break);
       onBytes(length);
     }
-    // Until the carrier has all of it, this thread's event loop is needed: a channel's thread
+    // Until the transport has all of it, this thread's event loop is needed: a channel's thread
     // blocks once this has resolved.
     if (taken !== undefined) await this.#unlessClosed(taken);
     if (this.closed) throw this.#broken ?? new Error('it was closed');
@@ -135,7 +133,7 @@ export class StreamConnection implements Connection {
         .catch(() => {}),
       CLOSE_MS,
     );
-    // Closed with something unread, a carrier may drop what is still on its way.
+    // Closed with data unread, a transport may drop what is still in transit.
     await inTime(this.#drained(), CLOSE_MS);
   }
 
@@ -148,7 +146,7 @@ export class StreamConnection implements Connection {
     this.#writer.abort(reason).catch(() => {});
   }
 
-  /** Resolves once the carrier has everything, or has broken. */
+  /** Flushes, then closes. Resolves once the transport has everything, or has broken. */
   async #close(): Promise<void> {
     if (this.closed) return;
     this.#closing ??= this.#writer.close().catch(this.#break);

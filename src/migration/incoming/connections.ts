@@ -51,27 +51,24 @@ export const FIRST_PAGE = {
 export const GIVE_UP_MS = 1_000;
 
 /**
- * Takes in the 1 + N connections of one migration, in whichever order they come. Whoever creates it
- * has to destroy it.
+ * Accepts the 1 + N connections of one migration, in any order. Its creator has to destroy it.
  *
- * Nothing in a plain connection tells a source from somebody else who reaches the port, so that
- * this is what holds:
+ * Nothing in a plain connection tells a source from any other client that reaches the port, so the
+ * rules are:
  *
  * - Until all are there, the first to say that it is the main channel, or a channel, is taken for
- * it, and a later one that says the same is dropped. A
- *   channel that can't be one of the migration (a version, a uuid, an id out of range) fails it,
- *   since most often it is the source's, set up otherwise than this end, and the error says what to
- *   set. So until then a stranger can take a place or make the migration fail; TLS or a token keeps
- *   him out.
- * - Once all are there, whoever comes is a stranger: dropped and told, and nothing ends. But for a
- * channel with an id out of range up to the first sync and
- *   {@link GIVE_UP_MS} after it, when the source's own come if it has more than were agreed on:
- *   that is an error which ends all connections at once. (If it lost that channel only, what it
- *   sent there would be missing; and a QEMU 10.0 that loses one of its channels in its last sync
- *   stands still for good.) One that comes later is remembered ({@link extra}), for the case that
- *   it was the source's all the same.
- * - Where we have connected ourselves there are no strangers: each connection that is dropped fails
- * the migration.
+ *   it, and a later one that says the same is dropped. A channel that can't be one of the migration
+ *   (a version, a uuid, an id out of range) fails it, since most often it is the source's, set up
+ *   otherwise than this end, and the error says what to set. So until then another client can take
+ *   a place or make the migration fail; TLS or a token keeps it out.
+ * - Once all are there, a connection that comes belongs to no migration: it is dropped and
+ *   reported, and the migration goes on. One exception: a channel with an id out of range, up to
+ *   the first sync and {@link GIVE_UP_MS} after it, when the source's own come if it has more than
+ *   were agreed on. That is an error which ends all connections at once. (If the source lost that
+ *   channel only, what it sent there would be missing; and a QEMU 10.0 that loses one of its
+ *   channels in its last sync hangs for good.) One that comes later is remembered ({@link extra}),
+ *   for the case that it was the source's all the same.
+ * - Where this end dials, every connection belongs to the migration: one that is dropped fails it.
  */
 export class Connections {
   readonly uri: string;
@@ -154,12 +151,12 @@ export class Connections {
     this.#set.openUntil = performance.now() + GIVE_UP_MS;
   }
 
-  /** Makes whoever waits for a connection wait no longer. */
+  /** Rejects every wait for a connection. */
   abandon(error: MultifdError): void {
     this.#set.reject(error);
   }
 
-  /** Stops listening: who comes now belongs to no migration that is still under way. */
+  /** Stops listening: a connection that comes now belongs to no migration under way. */
   close(): void {
     this.#connections.close();
     this.#classifier.close();
@@ -182,7 +179,7 @@ export function migrationClassifier(
   onClassified: (arrival: ClassifiedConnection) => void,
 ): ConnectionClassifier {
   return new ConnectionClassifier({
-    // Whoever we have connected to begins when it likes, within the time for all of them together.
+    // A peer that we have dialled may begin late, within the time for all of them together.
     timeout: dials === undefined ? timeout : Number.POSITIVE_INFINITY,
     maxUnknown: Math.max(maxConnections, dials ?? 0),
     magics: { main: STREAM_MAGIC, multifd: MAGIC },
@@ -241,7 +238,7 @@ class ConnectionSet {
     this.failure = new Promise((resolve) => {
       this.#resolveFailure = resolve;
     });
-    // Whoever waits for them is told; nobody has to be waiting yet.
+    // Each wait on them gets the error; there need not be one yet.
     this.main.catch(() => {});
     this.channels.catch(() => {});
   }
@@ -365,7 +362,7 @@ class ConnectionSet {
   }
 }
 
-/** Somebody has come before to be what this connection says it is. */
+/** An earlier connection has been taken for what this one says it is. */
 export class Rival extends MultifdError {}
 
 /** The error of a source with too few channels: how many have come, and what to set. */

@@ -40,7 +40,7 @@ async function receiveChecked(options: IncomingOptions): Promise<IncomingMigrati
       ? await load(endpoint, options, checked, statistics)
       : await listen(endpoint, options, checked, statistics);
   const completed = report(work, checked, statistics);
-  completed.catch(() => {}); // whoever looks at it is told
+  completed.catch(() => {}); // a caller that awaits it gets the error
   return { uri: at, completed };
 }
 

@@ -71,7 +71,7 @@ export class IncomingSession {
     this.#failed = new Promise((_, reject) => {
       this.#reject = reject;
     });
-    this.#failed.catch(() => {}); // whoever waits for it is told
+    this.#failed.catch(() => {}); // each wait on it gets the error
   }
 
   /**
@@ -90,7 +90,7 @@ export class IncomingSession {
     } catch (thrown) {
       this.#fail(MultifdError.from(thrown));
       trace('target', () => `roll-back: ${this.#error?.code}: ${this.#error?.message}`);
-      // Nobody may touch the sink any more once it is discarded.
+      // Nothing may touch the sink any more once it is discarded.
       await this.#launched?.catch(() => {});
       await this.#pipeline?.receivers.group.join();
       await this.#closeWith();
@@ -262,7 +262,7 @@ export class IncomingSession {
     if (this.#checked.signal.aborted)
       throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
     if (this.#error !== undefined) throw this.#error;
-    // Whoever has lost its target goes on at the source.
+    // A source that has lost its target resumes the guest there.
     if (connection.closed)
       throw new MultifdError(
         'ERR_PEER_CLOSED',
@@ -281,8 +281,8 @@ export class IncomingSession {
     });
     this.#connection = connection;
     this.#input = input;
-    // While the channels are waited for nobody reads here, so nobody else would notice. (An end is
-    // none: the source may have said all it has to say.)
+    // While the channels are waited for nothing reads here, so a break would not be noticed. (An
+    // end is no break: the source may have sent all it has to send.)
     this.#unwatch = connection.onBroken((cause) =>
       this.#fail(
         new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
@@ -407,7 +407,7 @@ export class IncomingSession {
 
   #say(message: Parameters<typeof returnMessage>[0]): void {
     if (this.#hasReturnPath && this.#connection?.writable)
-      // whoever reads is told
+      // the next read fails
       void this.#connection.write([returnMessage(message)], () => {}).catch(() => {});
   }
 
@@ -433,8 +433,8 @@ export class IncomingSession {
   }
 
   /**
-   * A source that had said all it had to say, and then gave up, is silent about that: only who
-   * writes to it is told, and TCP tells it at the next write.
+   * A source that had sent everything, and then gave up, sends nothing about that: only a write to
+   * it shows it, and with TCP only the next write does.
    */
   async #probe(): Promise<void> {
     for (let again = 0; again < 2; again++) {

@@ -10,7 +10,7 @@ export class Bandwidth {
   #since = 0;
   #base = 0;
 
-  /** Whether somebody waits: nothing has to move then. */
+  /** True while the limit holds sending back: no progress is expected then. */
   waiting = false;
 
   /**

@@ -20,7 +20,7 @@ export interface OutgoingContent {
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
-   * Of what is read from files: to be called once every page has been read, before anybody is told
+   * Of what is read from files: to be called once every page has been read, before it is reported
    * that all is there.
    * @throws MultifdError ERR_IO if one has changed since it was opened.
    */
@@ -38,7 +38,7 @@ export async function openContent(
   if (options.image === undefined) return blocksContent(options, pageSize);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
-  // Images are read by those who have some.
+  // Loaded only where there is an image.
   const { imageContent } = await import('./image-content.ts');
   const given = {
     ...(token !== undefined && { token }),

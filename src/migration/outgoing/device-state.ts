@@ -14,8 +14,8 @@ import { ConnectionOutput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
 
 /**
- * The pieces that a caller gives, one by one, as long as the group has not failed: whoever gives
- * none any more keeps nobody waiting.
+ * The pieces that a caller gives, one by one, as long as the group has not failed: a caller that
+ * never gives the next one does not keep a failed migration waiting.
  * @throws MultifdError ERR_OPTION for what is none; what the caller's code throws; the group's
  *   error.
  */

@@ -12,7 +12,7 @@ import {
 } from '../options.ts';
 
 /**
- * Who looks for zero pages: nobody, the main thread (they go on the main channel then, as before
+ * What looks for zero pages: nothing, the main thread (they go on the main channel then, as before
  * QEMU 9.0), or the channels.
  */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
@@ -49,7 +49,7 @@ export interface OutgoingOptions extends MigrationOptions {
   imageOffset?: number;
   /** The most bytes of device sections that the image may have (64 MiB). */
   maxDeviceState?: number;
-  /** Sent to the server of an image's URL, as `Authorization: Bearer`, and to nobody else. */
+  /** Sent to the server of an image's URL, as `Authorization: Bearer`, and to no other server. */
   imageToken?: string;
   /**
    * State that is no RAM, sent after the pages as DEVICE_STATE packets. Each piece at most 511 KiB.
@@ -72,7 +72,8 @@ export interface OutgoingOptions extends MigrationOptions {
   /**
    * Milliseconds that the target may take, once everything has been sent, to put it in place and
    * say so (600000), while it gives signs of life; without any, `timeout` holds. A program that was
-   * stopped goes on here after that, and may run there as well: see `confirmed` of the statistics.
+   * stopped resumes at the source after that, and may run at the target as well: see `confirmed` of
+   * the statistics.
    */
   commitTimeout?: number;
   /** TLS on every connection (none). The target has to use it too. */

@@ -33,7 +33,7 @@ export class ReturnPath {
       this.#acknowledge = resolve;
       refuse = reject;
     });
-    this.acknowledged.catch(() => {}); // nobody has to be waiting for it
+    this.acknowledged.catch(() => {}); // there need not be a wait on it
     this.#input = new ConnectionInput(connection, 'main', new Uint8Array(0), 0);
     this.verdict = this.#read().catch((thrown: unknown) =>
       MultifdError.from(thrown, 'ERR_STREAM', { channel: 'main' }),

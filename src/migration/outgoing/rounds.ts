@@ -23,7 +23,7 @@ export type Step =
   /** Waits until the target has followed all growth, and allows the switch-over if it is asked. */
   | { readonly kind: 'ready' }
   | {
-      /** The last round, of what stands still now. No step comes after it. */
+      /** The last round, of memory that no longer changes. No step comes after it. */
       readonly kind: 'last';
       work(): Promise<void>;
       /** Begun once the work has. */
@@ -47,7 +47,7 @@ export interface RoundPlan {
   arrived?(): void | Promise<void>;
 }
 
-/** Of memory that nobody changes: every page once. */
+/** Of memory that does not change: every page once. */
 export function singlePass(
   deviceState: Iterable<DeviceState> | AsyncIterable<DeviceState>,
 ): RoundPlan {

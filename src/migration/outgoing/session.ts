@@ -45,7 +45,7 @@ import type { RoundPlan, Step } from './rounds.ts';
  *
  * Until the commit the source has everything as it was. What fails before is rolled back: the
  * engine is aborted, the connections are closed, and the first error is told. Between the end of
- * the switch-over and the commit nobody here can know whether the target runs what it has got;
+ * the switch-over and the commit this end cannot know whether the target runs what it has got;
  * `confirmed` of the statistics says so.
  */
 export class OutgoingSession {
@@ -148,8 +148,8 @@ export class OutgoingSession {
 
   async #migrate(): Promise<void> {
     const { engine } = this.#pipeline;
-    // What counts is what has moved: a target that says it is alive, and takes nothing, keeps
-    // nobody waiting.
+    // What counts is what has moved: a target that says it is alive, and takes nothing, does
+    // not extend the wait.
     const watchdog = this.#pipeline.watch(
       () => this.#statistics.progress + (this.#streamed ? (this.#returnPath?.messages ?? 0) : 0),
     );
@@ -253,7 +253,7 @@ export class OutgoingSession {
     if (this.#followed !== undefined) await this.#pipeline.engine.group.race(this.#followed);
   }
 
-  /** The rest, which stands still: behind it the target has everything. */
+  /** The rest, which no longer changes: behind it the target has everything. */
   async #switchOver({ work, deviceState }: Extract<Step, { kind: 'last' }>): Promise<void> {
     await this.#main.put(ramEnd());
     const state = async (): Promise<void> => this.#pipeline.sendDeviceState(deviceState());

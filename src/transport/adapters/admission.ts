@@ -9,12 +9,12 @@ export interface Admission {
   origins?: readonly string[] | undefined;
 }
 
-/** What a request says of who makes it: its headers, of those that are there. */
+/** A request's headers that identify its client, of those that are there. */
 export interface Claims {
   authorization: string | null | undefined;
   /** `Sec-WebSocket-Protocol`. */
   protocols: string | null | undefined;
-  /** Of a page's request; nobody else sends it. */
+  /** Sent with a web page's request only. */
   origin: string | null | undefined;
 }
 
@@ -63,7 +63,7 @@ export function refusalOf(claims: Claims, { token, origins }: Admission): 401 | 
 
 const SHOWN = 100;
 
-/** What there is to do about {@link refusalOf}'s answer, for whoever runs this end. */
+/** What to do about {@link refusalOf}'s answer, for the operator of this end. */
 export function adviceOn(status: number, origin: string | null | undefined): string {
   if (status !== 403) return '';
   const named = JSON.stringify((origin ?? '').slice(0, SHOWN));

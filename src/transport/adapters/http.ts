@@ -45,14 +45,14 @@ export function refusal(uri: WebUri, status: number): MultifdError {
  * A client's pair, of which the response comes later: where requests are not duplex, only once the
  * request's body has ended.
  * @param response rejects with why there is none, or none that can be read.
- * @param giveUp called when nobody waits for the response any more.
+ * @param giveUp called when the response is not awaited any more.
  */
 export function requestPair(
   writable: WritableStream<Uint8Array>,
   response: Promise<ReadableStream<Uint8Array>>,
   giveUp: () => void,
 ): StreamPair {
-  response.catch(() => {}); // whoever reads or writes is told
+  response.catch(() => {}); // the next read or write fails
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   const readable = new ReadableStream<Uint8Array>(
     {

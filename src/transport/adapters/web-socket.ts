@@ -43,8 +43,8 @@ const MOST_UNREAD = 64 << 20;
 const READ_AHEAD = 1 << 20;
 
 /**
- * The largest message taken, where a runtime lets us say so. Borders mean nothing, so that nobody
- * has a reason to send larger ones; workerd takes no more either.
+ * The largest message taken, where a runtime lets us say so. Borders mean nothing, so that no
+ * peer has a reason to send larger ones; workerd takes no more either.
  */
 export const MAX_MESSAGE = 1 << 20;
 
@@ -65,7 +65,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
     if (socket.terminate !== undefined) socket.terminate();
     else socket.close();
   };
-  /** Says goodbye. Whoever does not answer is not waited for, where that is ours to say. */
+  /** Sends a close frame. A peer that does not answer is terminated, where the runtime can. */
   const close = (code?: number): void => {
     socket.close(code);
     if (socket.terminate !== undefined)
@@ -96,7 +96,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
           if (data.byteLength === 0) {
             theirs = true;
             controller.close();
-            socket.resume?.(); // nobody pulls any more, and there is a goodbye to come
+            socket.resume?.(); // nothing pulls any more, and the peer's close frame is to come
             return hangUp();
           }
           controller.enqueue(new Uint8Array(data));
@@ -145,7 +145,7 @@ export function webSocketPair(socket: WebSocketLike): StreamPair {
       });
     });
     if (callsBack) return void (await called);
-    // The first bytes tell: who calls back does so as soon as they have left.
+    // The first bytes tell: a runtime that calls back does so as soon as they have left.
     callsBack ||= await Promise.race([
       called,
       drained(0)

@@ -18,8 +18,8 @@ const sockets: Adapter<Extract<ConnectionUri, { kind: 'tcp' | 'unix' }>> = {
 };
 
 /**
- * What WebSockets and HTTP need takes a thread some 40 ms to load, each channel's anew: only who
- * uses them waits for that.
+ * What WebSockets and HTTP need takes a thread some 40 ms to load, each channel's anew: loaded
+ * on first use.
  */
 const web: Adapter<WebUri> = {
   dial: async (uri, options) => (await import('../sockets/web-dial.ts')).dialWeb(uri, options),

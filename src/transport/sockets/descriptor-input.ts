@@ -53,7 +53,7 @@ export class FdInput implements Input {
     return this.#offset;
   }
 
-  /** Nothing to do: whoever stops the group changes what `alive` reads. */
+  /** Nothing to do: stopping the group changes what `alive` reads. */
   stop(): void {}
 
   fill(views: readonly Uint8Array[]): boolean {

@@ -29,7 +29,7 @@ export class FdOutput implements Output {
   #offset = 0;
 
   /**
-   * @param link the connection that the descriptor is of.
+   * @param connection the one that the descriptor is of.
    * @param alive false once writing should stop.
    * @param sleep blocks for at most that many milliseconds, less when `alive` changes.
    */

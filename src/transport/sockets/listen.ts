@@ -60,7 +60,7 @@ export function listen(
   });
 }
 
-/** Does the handshake, and only then looks at what the connection says. */
+/** Completes the handshake before anything is read from the connection. */
 async function secure(
   raw: Socket,
   tls: ServerTls,

@@ -22,8 +22,8 @@ export class SocketConnection implements Connection {
     this.#socket = socket;
     this.peer = socket.remoteAddress ?? 'a local process';
     this.secure = 'encrypted' in socket;
-    // Without a listener, a reset between two of our calls would end the process. Whoever reads or
-    // writes next is told.
+    // Without a listener, a reset between two of our calls would end the process. The next read or
+    // write fails.
     socket.on('error', () => {});
   }
 
@@ -65,7 +65,7 @@ export class SocketConnection implements Connection {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      this.#socket.read(0); // an end with nothing before it is told to whoever reads only
+      this.#socket.read(0); // an end with nothing before it is reported on a read only
     }
     return true;
   }

@@ -6,8 +6,8 @@ import { features } from '../../util/runtime.ts';
 /**
  * A socket that listens has a name in the file system. Node, Deno and Bun remove that name when
  * they close it, whatever has it by then, and Node 20 cuts a long one off without a word. So a
- * socket is bound under a name of its own, which nobody else knows, and gets the name that was
- * asked for by a hard link: that replaces nothing, and shows a socket only once it listens.
+ * socket is bound under a secret name of its own, and gets the name that was asked for by a hard
+ * link: that replaces nothing, and shows a socket only once it listens.
  */
 
 /** Bytes that `sun_path` holds, without the zero behind them: unix(7), and its like elsewhere. */
@@ -30,7 +30,7 @@ export function checkSocketPath(path: string): void {
 /**
  * Gives a socket that `bind` binds the name `path`. Of what is there, a socket that nobody listens
  * on is replaced; all else stays.
- * @returns what removes the socket's name, unless somebody else has that by then.
+ * @returns what removes the socket's name, unless another socket has that by then.
  * @throws Error when it can't.
  */
 export async function listenAtPath(path: string, bind: Bind): Promise<() => void> {
@@ -53,7 +53,7 @@ export async function listenAtPath(path: string, bind: Bind): Promise<() => void
   }
 }
 
-/** @returns the name that nobody knows. */
+/** @returns the secret name. */
 async function bindBeside(path: string, bind: Bind): Promise<string> {
   for (let tries = 1; ; tries++) {
     const beside = nameBeside(path);

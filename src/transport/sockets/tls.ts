@@ -20,7 +20,7 @@ const PSK_CIPHER = 'ECDHE-PSK-CHACHA20-POLY1305';
 /**
  * What a source offers on top: of TLS 1.3 those with SHA-256, which a key without a hash of its own
  * goes with; and DHE, which costs twenty times as much per handshake, too much for a target that
- * lets anybody begin one.
+ * lets any client begin one.
  */
 const PSK_CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
@@ -40,7 +40,7 @@ const SOURCE: SecureContextOptions = { minVersion: 'TLSv1.2' };
  * sends tickets after the handshake, and Node has no option against it. A QEMU without return path
  * never reads what a target sends; it closes its connections with the tickets unread, so that they
  * are reset, and the last pages, which it believes to be delivered, are lost (each time, in tests
- * over TCP). Renegotiation, which TLS 1.3 has no more, is off: who was let in stays who it is.
+ * over TCP). Renegotiation, which TLS 1.3 has no more, is off: a peer keeps its identity.
  */
 const TARGET: SecureContextOptions = {
   minVersion: 'TLSv1.2',
@@ -61,7 +61,7 @@ export function startTls(raw: Socket, tls: ClientTls): TLSSocket {
       ciphers: PSK_CIPHERS,
       pskCallback: () => ({ identity: username, psk: key }),
       // TLS 1.3 leaves it to the target whether to take the key or to show a certificate instead.
-      // Nobody who has only that is let in.
+      // A target that has only that is refused.
       ca: [],
       checkServerIdentity: (_, { raw: certificate }) =>
         certificate === undefined ? undefined : new Error(CERTIFICATE_FOR_KEY),
@@ -136,7 +136,7 @@ export function notAuthorized(socket: TLSSocket, tls: ServerTls): string | undef
     : `its certificate is for ${name}, which authz does not name`;
 }
 
-/** A target's options. Whoever takes the connection asks {@link notAuthorized}. */
+/** A target's options. The caller that takes the connection checks {@link notAuthorized}. */
 export function serverContext(tls: ServerTls): TlsOptions {
   if (tls.kind === 'psk')
     return {
@@ -234,9 +234,9 @@ export function explainTls(error: Error): string {
 }
 
 /**
- * For a connection that stands: makes an error end it, and be kept as its `errored` for whoever
- * reads or writes next. Node by itself only tells of an alert or a broken record, to whoever
- * listens at that moment.
+ * For an established connection: makes an error destroy it, so that its `errored` is set for the
+ * next read or write. Node by itself only emits an event for an alert or a broken record, to the
+ * listeners of that moment.
  */
 export function breakOnError(socket: TLSSocket): void {
   socket.on('error', (error) => socket.destroy(error));

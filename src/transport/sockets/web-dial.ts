@@ -13,7 +13,7 @@ import { clientContext, explainTls, isTlsError } from './tls.ts';
 import type { Readable, Writable } from 'node:stream';
 
 /**
- * One WebSocket, or one POST, to whoever listens there.
+ * One WebSocket, or one POST, to the server at a URI.
  * @throws MultifdError ERR_CONNECT, ERR_AUTH, ERR_TLS, ERR_TIMEOUT or ERR_CANCELLED.
  */
 export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamConnection> {

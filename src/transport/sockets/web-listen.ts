@@ -41,7 +41,7 @@ export async function listenForWeb(uri: WebUri, options: ListenOptions): Promise
     if (request.url?.split('?')[0] !== pathname) return 404;
     const refusal = refusalOf({ authorization, protocols, origin }, options);
     if (refusal !== undefined) return refusal;
-    // A second request over one connection, or one that comes when nobody is let in any more.
+    // A second request over one connection, or one after the listener was closed.
     return unknown.has(nameOf(request.socket)) ? undefined : 503;
   };
   const told = (request: IncomingMessage, status: number): void => {
@@ -97,7 +97,7 @@ export async function listenForWeb(uri: WebUri, options: ListenOptions): Promise
     refuseUpgrade(socket, 400);
   });
   server.on('clientError', (error: Error, socket: Socket) => {
-    // In the middle of a body, whoever reads it is told.
+    // In the middle of a body, the read of it fails.
     if (unknown.has(nameOf(socket)))
       onRejected?.(
         `dropped a connection from ${socket.remoteAddress ?? 'a client'}: ${error.message}`,
@@ -152,8 +152,8 @@ function nameOf({ remoteAddress, remotePort, localAddress }: Socket): string {
 }
 
 /**
- * Nobody else looks after such a connection: not even after its errors, which would end the
- * process.
+ * Node leaves such a connection to us, with its errors, which would end the process if they were
+ * not handled.
  */
 function refuseUpgrade(socket: Duplex, status: number): void {
   socket
@@ -166,8 +166,8 @@ function refuseUpgrade(socket: Duplex, status: number): void {
 }
 
 /**
- * Closed with something unread, a connection is reset, and the answer can be lost over that:
- * whoever has it hangs up, or is cut off.
+ * A connection that is closed with data unread is reset, and the response can be lost over that. So
+ * the client closes once it has the response; after {@link CLOSE_MS} milliseconds we do.
  */
 function linger(socket: Duplex): void {
   const timer = setTimeout(() => socket.destroy(), CLOSE_MS);
