@@ -42,10 +42,13 @@ const CHANNEL_WORKERS = {
   'copy-worker': 'src/channel/workers/copy-worker.ts',
 };
 const WORKERS = { ...CHANNEL_WORKERS, 'scan-worker': 'src/live/scan/worker.ts' };
-const PAGE_CODECS = {
-  'codecs/zlib': 'src/compression/codecs/zlib.web.ts',
-  'codecs/zstd': 'src/compression/codecs/zstd.web.ts',
-};
+/** Each codec for pages and workerd is a module of its own, loaded by who uses it. */
+const CODECS = 'src/compression/codecs';
+const PAGE_CODECS = Object.fromEntries(
+  readdirSync(join(ROOT, CODECS))
+    .filter((name) => name.endsWith('.web.ts'))
+    .map((name) => [`codecs/${name.slice(0, -'.web.ts'.length)}`, `${CODECS}/${name}`]),
+);
 
 const common = {
   bundle: true,

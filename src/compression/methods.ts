@@ -4,7 +4,7 @@ import { MultifdError } from '../util/errors.ts';
 import type { Codec, CodecLevels, Decoder, Encoder } from './codec.ts';
 
 /**
- * QEMU's compression methods of multifd channels. A method is one row here and one codec file; a
+ * QEMU's compression methods of multifd channels. A method is one row here and one codec; a
  * value of the packets' flags without a row does not compile, nor does a row without a codec.
  */
 

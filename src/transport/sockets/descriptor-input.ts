@@ -115,7 +115,7 @@ export class FdInput implements Input {
   /** @returns undefined when nothing is there yet. */
   #attempt(views: readonly Uint8Array[]): number | undefined {
     const limit = Error.stackTraceLimit;
-    Error.stackTraceLimit = 0; // see views.ts
+    Error.stackTraceLimit = 0; // see isNotNow
     try {
       return readvSync(this.#fd, views);
     } catch (cause) {

@@ -73,7 +73,7 @@ export class FdOutput implements Output {
   /** @returns how many bytes the kernel has taken. */
   #attempt(views: readonly Uint8Array[]): number {
     const limit = Error.stackTraceLimit;
-    Error.stackTraceLimit = 0; // see views.ts
+    Error.stackTraceLimit = 0; // see isNotNow
     try {
       return writevSync(
         this.#fd,
