@@ -16,10 +16,18 @@ export type MethodRow =
 /** By the names of QEMU's `multifd-compression`; each has its value in the packets' flags. */
 export type MethodName = keyof typeof COMPRESSION;
 
+/**
+ * A method's codec, loaded when it is first used. Its type names no module of `#codecs`: those are
+ * not packed as types.
+ */
+const by = (codec: () => Promise<{ readonly codec: Codec }>): { readonly codec: typeof codec } => ({
+  codec,
+});
+
 export const METHODS = {
   none: { codec: undefined },
-  zlib: { codec: () => import('#codecs/zlib') },
-  zstd: { codec: () => import('#codecs/zstd') },
+  zlib: by(() => import('#codecs/zlib')),
+  zstd: by(() => import('#codecs/zstd')),
   qpl: { refused: "it needs Intel's In-Memory Analytics Accelerator" },
   uadk: { refused: "it needs Huawei's Kunpeng accelerators" },
   qatzip: { refused: "it needs Intel's QuickAssist" },

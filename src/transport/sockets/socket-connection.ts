@@ -198,7 +198,10 @@ export class SocketConnection implements Connection {
       // connection is closed (see below).
       const waitsForEnd = failed || (this.secure && !socket.readableEnded);
       if (!failed) socket.once('end', left);
-      socket.end(message, waitsForEnd ? undefined : left);
+      const ended = waitsForEnd ? undefined : left;
+      // Even an empty write fails where the other end has heard all, and closed.
+      if (message.length > 0) socket.end(message, ended);
+      else socket.end(ended);
       // A connection that is closed with bytes unread is reset, and the message can be lost over
       // that. So a source that is in the middle of its stream is read on, to nowhere, until it has
       // heard and hung up.

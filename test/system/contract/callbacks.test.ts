@@ -478,7 +478,8 @@ describe.each(FAILING)('what takes part and %s fails the migration, at both ends
         const memory = memories[kind]();
         const bytes = new Uint8Array(memory.buffer);
         // Changes all of its memory for as long as it is asked for rounds, so that it is throttled.
-        const write = (): void => void bytes.fill(Math.floor(Math.random() * 256));
+        let value = 0;
+        const write = (): void => void bytes.fill(++value);
         let throttled = 0;
         const throttle = (share: number): unknown => (throttled++, share === 0 ? fail() : write());
         const incoming = await receive({

@@ -35,7 +35,7 @@ function statusOf(uri: string, kind: Kind, headers: Headers): Promise<number> {
     ...(kind === 'POST'
       ? { 'Content-Length': '4' }
       : {
-          IdentifiedConnection: 'Upgrade',
+          Connection: 'Upgrade',
           Upgrade: 'websocket',
           'Sec-WebSocket-Version': '13',
           'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
