@@ -15,11 +15,13 @@ export class SocketConnection implements Connection {
   readonly peer: string;
   readonly secure: boolean;
   readonly #socket: Socket;
+  readonly #isUnix: boolean;
   #listening = false;
   #wake: (() => void) | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#isUnix = socket.remoteAddress === undefined;
     this.peer = socket.remoteAddress ?? 'a local process';
     this.secure = 'encrypted' in socket;
     // Without a listener, a reset between two of our calls would end the process. The next read or
@@ -199,8 +201,9 @@ export class SocketConnection implements Connection {
       const waitsForEnd = failed || (this.secure && !socket.readableEnded);
       if (!failed) socket.once('end', left);
       const ended = waitsForEnd ? undefined : left;
-      // Even an empty write fails where the other end has heard all, and closed.
-      if (message.length > 0) socket.end(message, ended);
+      // An empty write shows a TCP connection that has been reset. A Unix socket fails it as well
+      // where the other end has read all and closed.
+      if (message.length > 0 || !this.#isUnix) socket.end(message, ended);
       else socket.end(ended);
       // A connection that is closed with bytes unread is reset, and the message can be lost over
       // that. So a source that is in the middle of its stream is read on, to nowhere, until it has

@@ -424,4 +424,21 @@ describe('start, with an image', () => {
       }
     });
   });
+
+  it('whose source hears that, and has gone before we end our half, has told it', async () => {
+    await withFolder(async (folder) => {
+      const store: ImageStore = {
+        begin: ({ blocks }) => blocks.map(() => ({ write() {}, zero() {} })),
+        commit() {},
+        discard() {},
+      };
+      const incoming = await receive({ uri: `unix:${folder}/socket`, image: store });
+      const source = await play(incoming.uri);
+      source.main.end();
+      await source.main.take(8); // SHUT
+      source.main.destroy();
+      expect(await incoming.completed).toMatchObject({ confirmed: true });
+      await source.close();
+    });
+  });
 });
