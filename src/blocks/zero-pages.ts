@@ -1,8 +1,6 @@
 import { sameBytes } from '../util/compare.ts';
-import { instantiateCoreSync, compileCore, coreKind, type CoreModules } from '../core/index.ts';
+import { instantiateCoreSync } from '../core/index.ts';
 import { BATCH_BYTES } from './areas.ts';
-import { canShare } from '../engine/group.ts';
-import type { BlockTargetSpec } from './page-targets.ts';
 
 /** Detects zero pages in a block's memory, in place. Offsets are bytes in the block. */
 export interface ZeroPages {
@@ -87,32 +85,4 @@ export function clearByCompare(reach: Reach, pageSize: number): ClearPages {
         if (!sameBytes(bytes, page, zeros, 0, pageSize)) bytes.fill(0, page, page + pageSize);
     }
   };
-}
-
-/**
- * The core over a migration's arena, which is shared memory unless its channels run in this thread
- * for want of any.
- */
-export async function coreFor(modules: CoreModules, inline: boolean): Promise<WebAssembly.Module> {
-  const kind = canShare(inline) ? 'shared' : 'plain';
-  return modules[kind] ?? compileCore(kind);
-}
-
-/**
- * The builds that detect zero pages in memories that are targets, as far as there are any.
- * @param given those that there are already.
- */
-export async function targetCores(
-  targets: readonly BlockTargetSpec[],
-  given: CoreModules,
-): Promise<CoreModules> {
-  const modules: CoreModules = {};
-  for (const target of targets) {
-    if (target.kind !== 'memory') continue;
-    const kind = coreKind(target.memory);
-    // Where bytes can't be compiled, and there is no module, it is done without one.
-    const module = modules[kind] ?? given[kind] ?? (await compileCore(kind).catch(() => undefined));
-    if (module !== undefined) modules[kind] = module;
-  }
-  return modules;
 }

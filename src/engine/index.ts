@@ -13,6 +13,6 @@ export type {
   ReceiveProgram,
   SendProgram,
 } from './program.ts';
-export { Receivers } from './client.ts';
+export { Receivers } from './receivers.ts';
 export { serveChannel } from './program.ts';
 export { NONE, type Slot } from './slot.ts';

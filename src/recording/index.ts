@@ -1,4 +1,4 @@
-export { inspectRecordedDevices, type RecordedDevicesOptions } from './outline.ts';
+export { inspectRecordedDevices, type RecordedDevicesOptions } from './devices.ts';
 export { record, type IncomingRecording } from './record.ts';
 export type { RecordOptions } from './record.ts';
 export type { RecordingStatistics } from './report.ts';

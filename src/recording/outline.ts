@@ -1,16 +1,6 @@
 import { MultifdError } from '../util/errors.ts';
-import {
-  ByteReader,
-  Command,
-  type MainStreamHandler,
-  parseMainStream,
-  describeDevices,
-  type DeviceReport,
-  selectDevices,
-} from '../stream/index.ts';
+import { ByteReader, Command, type MainStreamHandler, parseMainStream } from '../stream/index.ts';
 import type { RecordedFile } from './recording.ts';
-import { answering, givenObject, givenText } from '../util/checks.ts';
-import { type InspectRecordingOptions, readRecordingTail } from './inspect.ts';
 
 /** What a replay has to know of a main stream beforehand. */
 export interface Outline {
@@ -59,28 +49,4 @@ export async function readOutline(main: RecordedFile, whole: boolean): Promise<O
     return { returnPath, complete: false };
   }
   return { returnPath, complete: true };
-}
-
-export interface RecordedDevicesOptions extends InspectRecordingOptions {
-  /** Only this device: an idstr, which may have several instances, or `idstr#instance`. */
-  device?: string;
-}
-
-/**
- * The devices of a recorded migration with all their fields.
- *
- * @returns null if the sections cannot be told apart.
- * @throws MultifdError ERR_NO_DEVICE, whose message lists what there is; and what
- *   readRecordingTail throws.
- */
-export function inspectRecordedDevices(
-  path: string,
-  given: RecordedDevicesOptions = {},
-): Promise<DeviceReport[] | null> {
-  return answering(async () => {
-    const { device, ...options } = givenObject('options', given);
-    if (device !== undefined) givenText('device', device);
-    const devices = describeDevices(await readRecordingTail(path, options));
-    return device === undefined ? (devices ?? null) : selectDevices(devices, device);
-  });
 }

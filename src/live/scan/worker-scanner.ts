@@ -5,7 +5,7 @@ import { GRACE_MS, begin, type Thread, type WorkerModule } from '../../engine/th
 import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { posted } from '../guest-memory.ts';
 import type { TrackerState } from '../tracking/tracker.ts';
-import type { ScanEvent, ScanOrder, ScanStart } from './batches.ts';
+import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
 import type { PassOrder, PassResult, Scanner, ScannerOptions } from './scanner.ts';
 
 export interface WorkerScannerOptions extends ScannerOptions {

@@ -8,7 +8,8 @@ import { Bandwidth } from '../../migration/outgoing/bandwidth.ts';
 import { GuestMemory, unposted } from '../guest-memory.ts';
 import { createTracker } from '../tracking/tracker.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
-import { Batches, capacityOf, type ScanEvent, type ScanOrder, type ScanStart } from './batches.ts';
+import { Batches, capacityOf } from './batches.ts';
+import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
 
 import { pass, type TrackedBlock } from './pass.ts';
 

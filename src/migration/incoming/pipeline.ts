@@ -4,7 +4,7 @@ import {
   DEVICE_STATE_LENGTH,
   instantiateCoreSync,
 } from '../../core/index.ts';
-import { Receivers } from '../../engine/client.ts';
+import { Receivers } from '../../engine/receivers.ts';
 import type { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import type { WorkerModule } from '../../engine/threads/thread.ts';
 import { MultifdError } from '../../util/errors.ts';
@@ -20,7 +20,7 @@ import {
 import { PageTargets, type BlockTargetSpec } from '../../blocks/page-targets.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { ReceiveChannelData } from '../../channel/receive.ts';
-import { coreFor, targetCores } from '../../blocks/zero-pages.ts';
+import { coreFor, targetCores } from '../../blocks/cores.ts';
 import {
   targetSpecs,
   type IncomingBlock,

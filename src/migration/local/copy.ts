@@ -6,7 +6,7 @@ import { trace } from '../../util/trace.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
-import { targetCores } from '../../blocks/zero-pages.ts';
+import { targetCores } from '../../blocks/cores.ts';
 import { targetSpecs, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
 import type { OutgoingContent } from '../outgoing/content.ts';
 import { imageContent } from '../outgoing/image-content.ts';

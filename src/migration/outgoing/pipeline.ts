@@ -13,7 +13,7 @@ import {
 import type { ChannelBasics } from '../../blocks/batcher.ts';
 import { DEVICE_STATE_BYTES, type DeviceState, DeviceStatePayload } from '../../blocks/payloads.ts';
 import type { StatisticsCollector } from '../statistics.ts';
-import { coreFor } from '../../blocks/zero-pages.ts';
+import { coreFor } from '../../blocks/cores.ts';
 import { Watchdog } from '../watchdog.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { type OutgoingContent, contentAreas } from './content.ts';

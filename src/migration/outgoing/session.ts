@@ -22,7 +22,7 @@ import { MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
 import type { StatisticsCollector } from '../statistics.ts';
 import type { OutgoingContent } from './content.ts';
-import { MainChannel } from './device-state.ts';
+import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';

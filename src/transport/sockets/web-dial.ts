@@ -1,3 +1,4 @@
+import { webReadable, webWritable } from './web-streams.ts';
 import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import { WebSocket } from 'ws';
@@ -10,7 +11,6 @@ import { cancelledConnecting, type DialOptions } from '../listener.ts';
 import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../schemes.ts';
 import { clientContext, explainTls, isTlsError } from './tls.ts';
-import type { Readable, Writable } from 'node:stream';
 
 /**
  * One WebSocket, or one POST, to the server at a URI.
@@ -132,65 +132,4 @@ function openRequest(
 
 function requestOptions(uri: WebUri, tls: DialOptions['tls']): object {
   return uri.secure && tls?.kind === 'x509' ? clientContext(tls) : {};
-}
-
-const CLOSED = 'the connection was closed';
-
-/**
- * A Node stream as a WHATWG one that takes one chunk ahead of its reader. (Those of Readable.toWeb
- * count chunks where they should count bytes, and take a gigabyte.)
- */
-export function webReadable(stream: Readable): ReadableStream<Uint8Array> {
-  let settled = false;
-  // What has ended, or broken, or was cancelled, is closed after that.
-  const settle = (act: () => void): void => {
-    if (settled) return;
-    settled = true;
-    act();
-  };
-  return new ReadableStream(
-    {
-      start(controller) {
-        stream.pause();
-        stream.on('data', (chunk: Uint8Array) => {
-          if (!settled) controller.enqueue(chunk);
-          stream.pause();
-        });
-        stream.on('end', () => settle(() => controller.close()));
-        stream.on('error', (error) => settle(() => controller.error(error)));
-        stream.on('close', () => settle(() => controller.error(new Error(CLOSED))));
-      },
-      pull: () => void stream.resume(),
-      cancel: () => settle(() => stream.destroy()),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-/**
- * A Node stream as a WHATWG one whose writes resolve once the kernel has the bytes. (Those of
- * Writable.toWeb resolve sooner, when the rest still needs this thread's event loop, which a
- * channel blocks.)
- */
-export function webWritable(stream: Writable): WritableStream<Uint8Array> {
-  return new WritableStream({
-    start(controller) {
-      stream.on('error', (error) => controller.error(error));
-      stream.on('close', () => {
-        if (!stream.writableFinished) controller.error(new Error(CLOSED));
-      });
-    },
-    write: (chunk) =>
-      new Promise((resolve, reject) => {
-        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
-      }),
-    close: () =>
-      new Promise((resolve, reject) => {
-        if (stream.destroyed) return reject(new Error(CLOSED));
-        // Of a message of HTTP that is broken off, the end is never told.
-        stream.once('close', () => reject(new Error(CLOSED)));
-        stream.end(resolve);
-      }),
-    abort: () => void stream.destroy(),
-  });
 }

@@ -22,7 +22,7 @@ import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../schemes.ts';
 import { listen } from './listen.ts';
 import { explainTls, notAuthorized, serverContext } from './tls.ts';
-import { webReadable, webWritable } from './web-dial.ts';
+import { webReadable, webWritable } from './web-streams.ts';
 
 /**
  * Listens for WebSockets and for POSTs, on one port and one path: a source may come by either.

@@ -1,0 +1,39 @@
+import { concat } from '../../util/bytes.ts';
+import { ConnectionOutput } from '../../transport/connection-io.ts';
+import type { Connection } from '../../transport/connection.ts';
+
+const BUFFER_BYTES = 64 * 1024;
+
+/** The main channel's outgoing half: small records, collected and written together. */
+export class MainChannel {
+  readonly #output: ConnectionOutput;
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** @param onBytes called with each piece's length as it leaves. */
+  constructor(connection: Connection, onBytes: (bytes: number) => void) {
+    this.#output = new ConnectionOutput(connection, 'main', onBytes);
+  }
+
+  /** Takes a record; undefined unless the buffer had to be written. */
+  put(...records: Uint8Array[]): Promise<void> | undefined {
+    for (const record of records) {
+      this.#pieces.push(record);
+      this.#bytes += record.length;
+    }
+    return this.#bytes >= BUFFER_BYTES ? this.flush() : undefined;
+  }
+
+  async flush(): Promise<void> {
+    const pieces = concat(this.#pieces);
+    this.#pieces = [];
+    this.#bytes = 0;
+    await this.#output.write([pieces]);
+  }
+
+  /** Flushes, and says that nothing more comes. */
+  async end(): Promise<void> {
+    await this.flush();
+    this.#output.end();
+  }
+}
