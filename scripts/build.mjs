@@ -309,13 +309,22 @@ function* filesUnder(path) {
   }
 }
 
+/** Targets share most of their inputs: each file is read once. */
+const digests = new Map();
+
+function digestOfFile(file) {
+  const known = digests.get(file) ?? createHash('sha256').update(readFileSync(file)).digest();
+  digests.set(file, known);
+  return known;
+}
+
 /** A digest of names and contents of what a target is made of, and of this script. */
 function digestOf({ inputs }) {
-  const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
+  const hash = createHash('sha256').update(digestOfFile(fileURLToPath(import.meta.url)));
   for (const input of inputs) {
     const path = join(ROOT, input);
     for (const file of /\.\w+$/.test(input) ? [path] : filesUnder(path)) {
-      hash.update(`\0${relative(ROOT, file)}\0`).update(readFileSync(file));
+      hash.update(`\0${relative(ROOT, file)}\0`).update(digestOfFile(file));
     }
   }
   return hash.digest('hex');
@@ -378,10 +387,10 @@ async function main() {
   const manifest = values.all ? {} : readManifest();
   const first = Object.keys(manifest).length === 0;
   const missing = ({ files }) => files.some((file) => !existsSync(join(BUILD, file)));
-  const digests = new Map(wanted.map((name) => [name, digestOf(TARGETS[name])]));
+  const current = new Map(wanted.map((name) => [name, digestOf(TARGETS[name])]));
   const stale = wanted.filter((name) => {
     const last = manifest[name];
-    return last?.digest !== digests.get(name) || missing(last);
+    return last?.digest !== current.get(name) || missing(last);
   });
   if (stale.length === 0) return console.log('build: current');
 
@@ -411,7 +420,7 @@ async function main() {
           rmSync(join(staging, name, file), { force: true });
         }
       }
-      install(join(staging, name), name, manifest, digests.get(name));
+      install(join(staging, name), name, manifest, current.get(name));
     };
     for (const name of stale) start(name);
     // All of them, also if one fails: what is still at work would bring the folder back.

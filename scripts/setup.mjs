@@ -11,22 +11,23 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const ARGS = ['install', '--no-audit', '--no-fund', '--loglevel=error'];
 
+/** What an installation depends on. */
+function stateOf(folder) {
+  const hash = createHash('sha256').update(process.version);
+  for (const name of ['package.json', 'package-lock.json']) {
+    hash.update(readFileSync(join(folder, name)));
+  }
+  return hash.digest('hex');
+}
+
 for (const name of process.argv.slice(2)) {
   const folder = join(ROOT, name);
   const stamp = join(folder, 'node_modules/.set-up');
-  const digest = (file) =>
-    createHash('sha256')
-      .update(readFileSync(join(folder, file)))
-      .digest('hex');
-  const wanted = `${digest('package.json')} ${digest('package-lock.json')} ${process.version}`;
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) continue;
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === stateOf(folder)) continue;
   const { status, stdout, stderr } = spawnSync('npm', ARGS, { cwd: folder, encoding: 'utf8' });
   if (status !== 0) {
     process.stderr.write(`${stdout}${stderr}`);
     process.exit(1);
   }
-  writeFileSync(
-    stamp,
-    `${digest('package.json')} ${digest('package-lock.json')} ${process.version}`,
-  );
+  writeFileSync(stamp, stateOf(folder)); // npm may have written the lock file
 }

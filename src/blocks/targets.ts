@@ -2,7 +2,6 @@ import { DESCRIPTORS_CROSS_THREADS } from '#files';
 import { canPost, isSharedBuffer, spanOf, viewOf, GrowingBytes } from '../util/bytes.ts';
 import { givenMethods } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
-
 import type { Configuration } from '../stream/index.ts';
 import type { PageSink, BlockTargetSpec } from './page-targets.ts';
 import type { DeviceState } from './payloads.ts';

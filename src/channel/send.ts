@@ -14,7 +14,6 @@ import type { ChannelContext, SendProgram } from '../engine/program.ts';
 import type { Slot } from '../engine/slot.ts';
 import { ConnectionOutput } from '../transport/connection-io.ts';
 import type { Connection, Output } from '../transport/connection.ts';
-
 import { blockIdAddress, PACKETS_AT_ONCE } from '../blocks/areas.ts';
 import { Batcher, type ChannelBasics, Counter } from '../blocks/batcher.ts';
 import type { BlockSourceSpec } from '../blocks/page-sources.ts';

@@ -10,7 +10,6 @@ import { addProxy } from './commands/proxy.ts';
 import { addReceive } from './commands/receive.ts';
 import { addRecord } from './commands/record.ts';
 import { addReplay } from './commands/replay.ts';
-
 import { addSend } from './commands/send.ts';
 
 const EXAMPLES = `

@@ -46,10 +46,12 @@ export const COMPRESSIONS = (Object.keys(METHODS) as MethodName[]).filter(
 
 /** @throws MultifdError ERR_OPTION for what is no method, and for one that has no codec. */
 export function checkCompression(name: unknown): Compression {
-  if (COMPRESSIONS.includes(name as Compression)) return name as Compression;
   const row =
-    typeof name === 'string' && Object.hasOwn(METHODS, name) && METHODS[name as MethodName];
-  const why = row && 'refused' in row ? ` is known, but ${row.refused}` : '';
+    typeof name === 'string' && Object.hasOwn(METHODS, name)
+      ? rowOf(name as MethodName)
+      : undefined;
+  if (row !== undefined && 'codec' in row) return name as Compression;
+  const why = row === undefined ? '' : ` is known, but ${row.refused}`;
   throw new MultifdError(
     'ERR_OPTION',
     `compression ${inWords(name)}${why}: give ${COMPRESSIONS.join(', ')}`,

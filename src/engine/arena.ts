@@ -14,7 +14,6 @@ import {
   State,
 } from './layout.ts';
 import { Mutex, Semaphore, type Words, PromiseWaiters } from './semaphore.ts';
-
 import { Slot } from './slot.ts';
 
 /**

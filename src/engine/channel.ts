@@ -8,7 +8,6 @@ import type {
   ReceiveProgram,
   SendProgram,
 } from './program.ts';
-
 import type { Semaphore } from './semaphore.ts';
 
 /** A channel at work in this thread. */

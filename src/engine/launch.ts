@@ -4,7 +4,6 @@ import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { runChannel } from './channel.ts';
 import type { ChannelEvent, ChannelOrder, ChannelStart, ProgramFactory } from './program.ts';
-
 import { threadOf, type PrestartedWorkers } from './threads/prestarted.ts';
 import { begin, GRACE_MS, type WorkerModule } from './threads/thread.ts';
 

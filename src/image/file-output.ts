@@ -3,7 +3,6 @@ import { basename, dirname } from 'node:path';
 import { MultifdError } from '../util/errors.ts';
 import { syncFolder, io, statIfThere, systemCode } from '../files/io.ts';
 import { hiddenBeside, HiddenName, removeLeftOver } from '../files/hidden.ts';
-
 import { SET_ASIDE, SIDECAR } from './mapped-ram/redo.ts';
 import { type Stamp, stampOf, stampOnceNamed } from '../files/local-file.ts';
 

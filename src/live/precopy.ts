@@ -7,7 +7,6 @@ import type { LiveMemory } from './guest-memory.ts';
 import type { CheckedGuest, CheckedLive } from './options.ts';
 import type { ScanPlan, Scanner } from './scan/scanner.ts';
 import type { Extent, PassCount } from './scan/pass.ts';
-
 import type { LiveStatisticsCollector } from './statistics.ts';
 import type { TrackerState } from './tracking/tracker.ts';
 

@@ -26,7 +26,6 @@ import {
   type Recording,
 } from './recording.ts';
 import { PacketChecker, PacketReader } from './packet-reader.ts';
-
 import type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
 import { readTimes } from './stream-file.ts';
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MultifdError } from '../util/errors.ts';
 import type { ConnectionId, Recording } from './recording.ts';
-
 import { type Arrived, readTimes } from './stream-file.ts';
 
 /** How far into a connection's bytes it is time for. */

@@ -17,7 +17,6 @@ import {
 import { type Outline, readOutline } from './outline.ts';
 import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
 import { checkRun, type RecordingRunOptions } from './record.ts';
-
 import { type RecordingStatistics, Traffic } from './report.ts';
 
 export interface ReplayOptions extends RecordingRunOptions {

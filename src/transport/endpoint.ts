@@ -6,7 +6,6 @@ import { givenMethods } from '../util/checks.ts';
 import { checkAdmission } from './adapters/admission.ts';
 import { type ConnectionLike, toConnection } from './connection-like.ts';
 import { type ConnectionQueue, MAX_WAIT_MS, WaitingConnections } from './connection-queue.ts';
-
 import type { Connection } from './connection.ts';
 import type { ClientTls, IncomingTls, OutgoingTls } from './sockets/tls-credentials.ts';
 import { cancelledConnecting, dial, listen } from './listener.ts';
@@ -70,8 +69,6 @@ export type OpenConnection = (channel: number | 'main', signal: AbortSignal) => 
 
 /** A source's connections. Those of the channels can be dialled by the channels' own threads. */
 export interface OutgoingEndpoint {
-  /** Where the target has to connect to; undefined if it does not connect. */
-  readonly uri: string | undefined;
   /** For a channel that dials in its own thread; undefined if this end doesn't dial. */
   readonly route: Route | undefined;
   readonly open: OpenConnection;
@@ -113,7 +110,6 @@ class AcceptQueue implements OutgoingEndpoint {
   readonly #channels: number;
   readonly #onRejected: (why: string) => void;
   readonly #waiting: WaitingConnections;
-  uri: string | undefined;
   #failure: MultifdError | undefined;
   #told = false;
   /** Accepts no more. */
@@ -216,7 +212,7 @@ export async function openOutgoingEndpoint(
   if (endpoint.kind === 'connect') {
     const open: OpenConnection = (channel, signal) =>
       openByCaller(endpoint.connect, channel, timeout, signal);
-    return { uri: undefined, route: undefined, open, close() {} };
+    return { route: undefined, open, close() {} };
   }
   if (endpoint.kind === 'inbox') {
     const queue = new AcceptQueue(channels, onRejected);
@@ -235,7 +231,7 @@ async function dialTarget(
   const clientTls = tls && (await loadClientTls(tls, hostOf(uri)));
   const route: Route = { uri, tls: clientTls, token, timeout };
   const open: OpenConnection = (channel, signal) => dialRoute(route, channel, signal);
-  return { uri: undefined, route, open, close() {} };
+  return { route, open, close() {} };
 }
 
 async function listenForTarget(
@@ -261,7 +257,6 @@ async function listenForTarget(
     onConnection: queue.take,
   });
   const listening = formatUri(listener.uri);
-  queue.uri = listening;
   queue.shut = () => listener.close();
   // Not waited for: it may well wait for the migration itself.
   const tell = async (): Promise<void> => onListening(listening);

@@ -1,9 +1,9 @@
 /**
- * Tells the steps of a migration to who looks for what it waits for: on standard error, with
+ * Tells a migration's steps, by which one sees what it waits for: on standard error, with
  * `NODE_DEBUG=multifd` in the environment; or on the console, where the program has set
  * `globalThis.MULTIFD_DEBUG` to true.
  *
- *     MULTIFD 4711: source: round 2
+ *     MULTIFD 4711: source: round
  */
 
 /** What there is of Node's `process`, if anything. */

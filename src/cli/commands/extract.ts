@@ -7,7 +7,6 @@ import {
   type ExtractOptions,
 } from '../../image/index.ts';
 import { formatBytes, printable, printResult } from '../output/format.ts';
-
 import {
   addDeviceStateOption,
   addForceOption,

@@ -8,7 +8,6 @@ import { bothOf, exceptOf, firstDifference, hasBitsPast } from './bitmap.ts';
 import { giveName, removeSuperseded, removeUnfinished } from '../file-output.ts';
 import { syncFolder, io, readFully, statIfThere, writeFully } from '../../files/io.ts';
 import { HiddenName, KEPT } from '../../files/hidden.ts';
-
 import { planImage, type ImagePlan, type ImageShape } from './layout.ts';
 import { copyRange } from './finish-update.ts';
 import { applyRedo, copyRedoPages, SET_ASIDE, SIDECAR, writeRedo, type Redo } from './redo.ts';

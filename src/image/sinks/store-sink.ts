@@ -2,7 +2,6 @@ import { concat, GrowingBytes } from '../../util/bytes.ts';
 import { afterwards } from '../../util/callbacks.ts';
 import { givenArray } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
-
 import { type ImagePlan, planImage } from '../mapped-ram/layout.ts';
 import type { Configuration } from '../../stream/index.ts';
 import type { PageSink } from '../../blocks/page-targets.ts';

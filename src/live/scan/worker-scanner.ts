@@ -1,7 +1,6 @@
 import { startThread } from '#threads';
 import { MultifdError } from '../../util/errors.ts';
 import { GRACE_MS, begin, type Thread, type WorkerModule } from '../../engine/threads/thread.ts';
-
 import type { SendPipeline } from '../../migration/outgoing/pipeline.ts';
 import { posted } from '../guest-memory.ts';
 import type { TrackerState } from '../tracking/tracker.ts';

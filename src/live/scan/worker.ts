@@ -10,7 +10,6 @@ import { createTracker } from '../tracking/tracker.ts';
 import { hashArenaBytes } from '../tracking/hash.ts';
 import { Batches, capacityOf } from './batches.ts';
 import type { ScanEvent, ScanOrder, ScanStart } from './messages.ts';
-
 import { pass, type TrackedBlock } from './pass.ts';
 
 /**

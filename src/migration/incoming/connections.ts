@@ -203,7 +203,7 @@ class ConnectionSet {
   rival: number | undefined;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
-  readonly #endpoint: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
+  readonly #how: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
   readonly #found: (IdentifiedConnection | undefined)[];
   readonly #connections = new Set<Connection>();
   #hasMain = false;
@@ -221,11 +221,11 @@ class ConnectionSet {
   constructor(
     options: ConnectionsOptions,
     checkInitial: InitialChecker,
-    endpoint: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>,
+    how: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>,
   ) {
     this.#options = options;
     this.#checkInitial = checkInitial;
-    this.#endpoint = endpoint;
+    this.#how = how;
     this.#found = new Array<IdentifiedConnection | undefined>(options.channels).fill(undefined);
     this.main = new Promise((resolve, reject) => {
       this.#resolveMain = resolve;
@@ -263,7 +263,7 @@ class ConnectionSet {
 
   /** A connection was dropped, which only counts where there are just as many as we have made. */
   drop(why: string, error: MultifdError): void {
-    if (this.#endpoint.dials === undefined) this.#endpoint.onRejected(why);
+    if (this.#how.dials === undefined) this.#how.onRejected(why);
     else this.reject(error);
   }
 

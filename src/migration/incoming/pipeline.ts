@@ -30,7 +30,6 @@ import {
   writtenBytes,
 } from '../../blocks/targets.ts';
 import { receiveChannels, type IdentifiedConnection } from '../../channel/receive-launcher.ts';
-
 import type { CheckedIncoming } from './options.ts';
 
 /** What it takes to keep a DEVICE_STATE packet beside its data: its name, and the objects. */

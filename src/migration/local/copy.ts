@@ -10,7 +10,7 @@ import { targetCores } from '../../blocks/cores.ts';
 import { targetSpecs, type IncomingSink, isMemory, isShareable } from '../../blocks/targets.ts';
 import type { OutgoingContent } from '../outgoing/content.ts';
 import { imageContent } from '../outgoing/image-content.ts';
-import { type RoundPlan, singlePass, type Step } from '../outgoing/rounds.ts';
+import { type RoundPlan, singlePass, type Step, type StepOf } from '../outgoing/rounds.ts';
 import { type CheckedOutgoing, checkOutgoing } from '../outgoing/options.ts';
 import { piecesOf } from '../outgoing/device-state.ts';
 import { SendPipeline } from '../outgoing/pipeline.ts';
@@ -101,7 +101,7 @@ async function copyPages(
     await engine.sync();
     statistics.syncs++;
   };
-  const keep = async (step: Extract<Step, { kind: 'last' }>): Promise<void> => {
+  const keep = async (step: StepOf<'last'>): Promise<void> => {
     for await (const state of piecesOf(step.deviceState(), engine.group)) deviceState.push(state);
   };
   const take = async (step: Step): Promise<void> => {

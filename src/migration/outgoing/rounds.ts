@@ -30,6 +30,9 @@ export type Step =
       deviceState(): Iterable<DeviceState> | AsyncIterable<DeviceState>;
     };
 
+/** The step of a kind. */
+export type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
 /** How an outgoing migration goes over its memory. */
 export interface RoundPlan {
   /** How many of the engine's clients it needs, numbered from {@link FIRST_CLIENT} on. */

@@ -26,7 +26,7 @@ import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
 import { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
-import type { RoundPlan, Step } from './rounds.ts';
+import type { RoundPlan, Step, StepOf } from './rounds.ts';
 
 /**
  * A whole migration to a target, as it steps through a round plan:
@@ -213,7 +213,7 @@ export class OutgoingSession {
     }
   }
 
-  async #round({ work }: Extract<Step, { kind: 'round' }>): Promise<void> {
+  async #round({ work }: StepOf<'round'>): Promise<void> {
     await this.#main.put(ramPart());
     await work((block, offset) => {
       const { id } = this.#content.blocks[block]!;
@@ -226,7 +226,7 @@ export class OutgoingSession {
     await this.#endSection();
   }
 
-  async #resize({ usedLengths }: Extract<Step, { kind: 'resize' }>): Promise<void> {
+  async #resize({ usedLengths }: StepOf<'resize'>): Promise<void> {
     const { configuration, blocks } = this.#content;
     if (this.#perSection)
       throw new MultifdError(
@@ -254,7 +254,7 @@ export class OutgoingSession {
   }
 
   /** The rest, which no longer changes: behind it the target has everything. */
-  async #switchOver({ work, deviceState }: Extract<Step, { kind: 'last' }>): Promise<void> {
+  async #switchOver({ work, deviceState }: StepOf<'last'>): Promise<void> {
     await this.#main.put(ramEnd());
     const state = async (): Promise<void> => this.#pipeline.sendDeviceState(deviceState());
     await Promise.all([work(), state()]);

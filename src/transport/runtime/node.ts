@@ -6,7 +6,6 @@ import type { SocketFd } from '../sockets/descriptor.ts';
 import { listenForSockets } from '../sockets/listen.ts';
 import { SocketConnection } from '../sockets/socket-connection.ts';
 import type { ConnectionUri, WebUri } from '../schemes.ts';
-
 import { FdInput } from '../sockets/descriptor-input.ts';
 import { FdOutput } from '../sockets/descriptor-output.ts';
 

@@ -18,10 +18,12 @@ export const loadServerTls: typeof node.loadServerTls = async () =>
 export const socketFdOf: typeof node.socketFdOf = () => undefined;
 export const acceptUpgrade: typeof node.acceptUpgrade = () => undefined;
 
+const listen = (): never => unsupported('ports to listen on');
+
 /** @param what the connections' kind, such as `TCP sockets`. */
 export const without = (what: string): Adapter<ConnectionUri> => ({
   dial: () => unsupported(what),
-  listen: () => unsupported('ports to listen on'),
+  listen,
 });
 
 /** @param open gives a WebSocket's connection. */
@@ -29,7 +31,7 @@ export const webSockets = (
   open: (uri: WebUri, token: string | undefined) => Promise<Connection>,
 ): Adapter<WebUri> => ({
   dial: (uri, options) => openInTime(uri, options, (token) => open(uri, token)),
-  listen: () => unsupported('ports to listen on'),
+  listen,
 });
 
 export const http: Adapter<WebUri> = {
@@ -37,7 +39,7 @@ export const http: Adapter<WebUri> = {
     options.toSource
       ? requestsEnd()
       : openInTime(uri, options, async (token) => requestConnection(uri, token)),
-  listen: () => unsupported('ports to listen on'),
+  listen,
 };
 
 export const ADAPTERS: typeof node.ADAPTERS = {

@@ -1,7 +1,6 @@
 import { writevSync } from 'node:fs';
 import { MultifdError } from '../../util/errors.ts';
 import type { Connection, Output } from '../connection.ts';
-
 import { behind, isNotNow, MAX_VIEWS } from '../../util/bytes.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { webReadable, webWritable } from './web-streams.ts';
 import { Agent as PlainAgent, request as plainRequest, type IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import { WebSocket } from 'ws';
@@ -11,6 +10,7 @@ import { cancelledConnecting, type DialOptions } from '../listener.ts';
 import { StreamConnection } from '../stream-connection.ts';
 import { formatUri, type WebUri } from '../schemes.ts';
 import { clientContext, explainTls, isTlsError } from './tls.ts';
+import { webReadable, webWritable } from './web-streams.ts';
 
 /**
  * One WebSocket, or one POST, to the server at a URI.

@@ -14,7 +14,6 @@ import { WebSocketServer } from 'ws';
 import { MultifdError } from '../../util/errors.ts';
 import { adviceOn, refusalOf, PROTOCOL } from '../adapters/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from '../adapters/http.ts';
-
 import { MAX_MESSAGE, type WebSocketLike, webSocketPair } from '../adapters/web-socket.ts';
 import type { Listener, ListenOptions } from '../listener.ts';
 import { CLOSE_MS } from '../connection.ts';
