@@ -1,4 +1,4 @@
-export type { Codec, CodecLevels, Decoder, Encoder } from './codec.ts';
+export type { CodecLevels, Decoder } from './codec.ts';
 export {
   checkCompression,
   COMPRESSIONS,

@@ -11,8 +11,13 @@ export {
 } from './formats.ts';
 export type { ImageSource } from './access/open.ts';
 export type { RandomAccess } from '../files/random-access.ts';
-export { inspectImage, type BlockReport, type ImageReport } from './mapped-ram/inspect.ts';
-export { inspectDevices, type InspectDevicesOptions } from './mapped-ram/inspect.ts';
+export {
+  inspectDevices,
+  inspectImage,
+  type BlockReport,
+  type ImageReport,
+  type InspectDevicesOptions,
+} from './mapped-ram/inspect.ts';
 export { planImage, type ImagePlan, type PlannedBlock } from './mapped-ram/layout.ts';
 export { countBits, runsOf, type PageRun } from './mapped-ram/bitmap.ts';
 export {

@@ -3,7 +3,7 @@ import { answering, givenObject, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/bytes.ts';
-import { formatUuid } from '../image/index.ts';
+import { formatUuid } from '../util/bytes.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
 import {
   ByteReader,

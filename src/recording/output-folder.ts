@@ -1,7 +1,8 @@
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { MultifdError } from '../util/errors.ts';
-import { HiddenName, io, KEPT, statIfThere, syncFolder, systemCode } from '../image/index.ts';
+import { HiddenName, KEPT } from '../files/hidden.ts';
+import { io, statIfThere, syncFolder, systemCode } from '../files/io.ts';
 import {
   checkReplaceable,
   finishReplacing,

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { inTime } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
-import { writeFully } from '../image/index.ts';
+import { writeFully } from '../files/io.ts';
 import {
   FIRST_PAGE,
   FIRST_SYNC,

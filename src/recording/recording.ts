@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ifThere, openFile } from '#files';
 import type { LocalFile } from '../files/local-file.ts';
 import { MultifdError } from '../util/errors.ts';
-import { io } from '../image/index.ts';
+import { io } from '../files/io.ts';
 import type { ByteSource } from '../stream/index.ts';
 import { finishReplacing } from './replacing.ts';
 

@@ -2,14 +2,8 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MultifdError } from '../util/errors.ts';
-import {
-  type Hidden,
-  hiddenBeside,
-  io,
-  leftOver,
-  statIfThere,
-  syncFolder,
-} from '../image/index.ts';
+import { type Hidden, hiddenBeside, leftOver } from '../files/hidden.ts';
+import { io, statIfThere, syncFolder } from '../files/io.ts';
 import { isOwnName } from './recording.ts';
 
 /**

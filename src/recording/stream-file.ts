@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { writeFully } from '../image/index.ts';
+import { writeFully } from '../files/io.ts';
 import { dataName, timesName, type ConnectionId, type RecordedFile } from './recording.ts';
 import type { OutputFolder } from './output-folder.ts';
 import { MultifdError } from '../util/errors.ts';
