@@ -12,25 +12,18 @@ import {
   RAM,
   ramHeaderLength,
 } from '../core/index.ts';
+import type { PacketNumbers } from '../migration/incoming/packet-numbers.ts';
 
 /**
  * How far a multifd channel has come, by the headers of its packets as they go by: whether it has
  * reached the last sync of the main channel is what tells that all has come, for a channel stays
  * open until the source has been told.
  */
-export class ChannelProgress {
+export class ChannelProgress implements PacketNumbers {
   /** Packets with SYNC that have come whole. */
   syncs = 0;
-  /**
-   * Packets that have a number, and how many numbers the source had given away by the last of them.
-   * It counts over all channels, from 0 on.
-   */
   numbered = 0;
   numbers = 0;
-  /**
-   * Whether the last of them has pages and SYNC: QEMU 7.2 passes over a number then, and sends
-   * another one again, in a packet that may never come.
-   */
   merged = false;
   /** The packets can't be followed: they are none. */
   lost = false;

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { inTime } from '../util/deadline.ts';
+import { lacksPackets } from '../migration/incoming/packet-numbers.ts';
 import { MultifdError } from '../util/errors.ts';
 import { writeFully } from '../files/io.ts';
 import {
@@ -416,16 +417,9 @@ export class RecordSession {
       this.#resolveWhole();
   }
 
-  /**
-   * Whether the source has numbered packets that did not come: a channel is missing (QEMU 7.2 and
-   * 10.0 use each number, or one of them twice for it, see `merged`).
-   */
+  /** Whether packets are missing, where all that came are such. */
   #lacksPackets(all: readonly ChannelProgress[]): boolean {
-    if (all.some(({ lost }) => lost)) return false;
-    return (
-      all.reduce((sum, { numbered, merged }) => sum + numbered + (merged ? 1 : 0), 0) <
-      Math.max(0, ...all.map(({ numbers }) => numbers))
-    );
+    return !all.some(({ lost }) => lost) && lacksPackets(all);
   }
 
   /**

@@ -18,6 +18,7 @@ import { Counter } from '../../blocks/batcher.ts';
 import { Watchdog } from '../watchdog.ts';
 import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import { type Connections, GIVE_UP_MS } from './connections.ts';
+import { countNumbered, lacksPackets } from './packet-numbers.ts';
 import { ReceivePipeline } from './pipeline.ts';
 import type { CheckedIncoming } from './options.ts';
 
@@ -175,29 +176,21 @@ export class IncomingSession {
     );
   }
 
-  /**
-   * A source numbers its RAM packets over all channels, from 0 on (QEMU 7.2 and 10.0). So pages on
-   * a channel that is not here show: one that a proxy lost, or that was dropped because it came
-   * late, with an id out of range.
-   *
-   * A SYNC that QEMU 7.2 asks for while pages wait to be sent goes out with them: their number is
-   * passed over, and the SYNC's comes again, in an empty packet behind. At the end that one may
-   * still be on its way, or never be sent.
-   */
   #demandAllPackets(): void {
-    const channels = this.#pipeline!.receivers.group.arena.channels;
-    const sum = (counter: number): number =>
-      channels.reduce((total, { counters }) => total + counters[counter]!, 0);
-    const came = sum(Counter.PACKETS);
-    const numbers = Math.max(...channels.map(({ counters }) => counters[Counter.NUMBERS]!));
-    if (came + sum(Counter.MERGED) >= numbers) return;
+    const channels = this.#pipeline!.receivers.group.arena.channels.map(({ counters }) => ({
+      numbered: counters[Counter.PACKETS]!,
+      numbers: counters[Counter.NUMBERS]!,
+      merged: counters[Counter.MERGED] === 1,
+    }));
+    if (!lacksPackets(channels)) return;
     const { extra } = this.#connections;
     throw (
       extra ??
       new MultifdError(
         'ERR_CHANNEL_COUNT',
-        `${came} packets came on ${channels.length} channels, and the source has numbered ` +
-          `${numbers}: it has more channels; set the same number at both ends`,
+        `${countNumbered(channels)} packets came on ${channels.length} channels, and the source ` +
+          `has numbered ${Math.max(...channels.map(({ numbers }) => numbers))}: it has more ` +
+          'channels; set the same number at both ends',
       )
     );
   }
