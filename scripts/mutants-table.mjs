@@ -125,7 +125,7 @@ export const MUTANTS = [
   },
   {
     name: 'receiver-ended-is-no-sync',
-    file: 'src/engine/client.ts',
+    file: 'src/engine/receivers.ts',
     from: "if (arena.isSet(id, 'ENDED')) {",
     to: "if (arena.isSet(id, 'PENDING_JOB')) {",
     tests: ['engine/receivers'],
@@ -374,5 +374,12 @@ export const MUTANTS = [
     from: 'DEVICE_STATE_LENGTH + KEPT_WITH_PACKET + state.data.length',
     to: 'state.data.length',
     tests: ['migration/device-state-limits'],
+  },
+  {
+    name: 'number-passed-over',
+    file: 'src/migration/incoming/packet-numbers.ts',
+    from: 'countNumbered(channels) + excused < given',
+    to: 'countNumbered(channels) < given',
+    tests: ['recording/record.test', 'migration/connections'],
   },
 ];
