@@ -142,7 +142,10 @@ export class OutputFolder {
     );
   }
 
-  /** Removes all of it. Never throws, so that it can follow any error. */
+  /**
+   * Closes its files, and removes it, unless it has its name or is kept. Never throws, so that it
+   * can follow any error.
+   */
   async discard(): Promise<void> {
     await this.#closeFiles().catch(() => undefined);
     if (!this.#stays)

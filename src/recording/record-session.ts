@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { inTime } from '../util/deadline.ts';
 import { lacksPackets } from '../migration/incoming/packet-numbers.ts';
 import { MultifdError } from '../util/errors.ts';
-import { writeFully } from '../files/io.ts';
+import { io, writeFully } from '../files/io.ts';
 import {
   FIRST_PAGE,
   FIRST_SYNC,
@@ -272,7 +272,7 @@ export class RecordSession {
       this.#answers = await this.#folder.reopen(RETURN_PATH);
       const shut = returnMessage({ type: 'shut', status: 0 });
       await this.#keepAnswer(shut);
-      await this.#answers.sync();
+      await io(`write ${RETURN_PATH} to the disk`, this.#answers.sync());
       clearInterval(alive);
       await main.connection.closeWith(shut, false);
     } finally {
@@ -482,9 +482,10 @@ export class RecordSession {
     if (main !== undefined && this.#answers !== undefined)
       await main.connection.closeWith(returnMessage({ type: 'shut', status: 1 }), true);
     this.#hangUp();
-    // The error that counts is there already; what could not be committed has been kept as it is.
-    if (this.#committing) return;
-    if (keep && this.#connections.size > 0) await this.#folder.commit().catch(() => {});
+    // The error that counts is there already. What has its name, or could not be given it, stays as
+    // it is.
+    if (keep && this.#connections.size > 0 && !this.#committing)
+      await this.#folder.commit().catch(() => {});
     else await this.#folder.discard();
   }
 

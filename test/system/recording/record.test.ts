@@ -10,6 +10,7 @@ import {
 } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { errorOf, leavingNothing, withFolder } from '../../support/migration.ts';
+import { watchOperations } from '../../support/file-operations.ts';
 import { Source, Wire } from '../../support/peer.ts';
 import {
   command,
@@ -660,5 +661,30 @@ describe('the folder', () => {
       expect(await errorOf(incoming(join(folder, 'no', 'rec')))).toMatchObject({ code: 'ERR_IO' });
       expect(await readdir(folder)).toEqual([]);
     });
+  });
+
+  test('a file that can not be put on the disk is one error of the recorder, whichever it is', async () => {
+    let syncs = 0;
+    for (let failing = 1; ; failing++) {
+      let left = failing;
+      const end = await watchOperations(({ name }) => {
+        if (name === 'sync' && --left === 0) throw new Error('made to fail');
+      });
+      const { error } = await recording({}, async (uri) => {
+        const source = await Source.connect(uri, 2);
+        await sendAll(source);
+        return source;
+      })
+        .catch((refused: MultifdError) => ({ error: refused }))
+        .finally(end);
+      if (left > 0) break;
+      syncs++;
+      expect(error).toMatchObject({
+        code: 'ERR_IO',
+        message: expect.stringContaining('made to fail'),
+      });
+    }
+    // Of the folder it is in, its files, itself, its name, and what was told afterwards.
+    expect(syncs).toBeGreaterThan(8);
   });
 });
