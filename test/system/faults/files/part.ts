@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { finishImageUpdate, Guest } from 'multifd';
+import { finishImageUpdate, Guest, inspectRecording } from 'multifd';
 import { digestOf } from '../contents.ts';
 import { demand, ending, type Ending, Fault } from '../oracles.ts';
 import type { Execution, Part } from '../part.ts';
@@ -180,6 +180,12 @@ async function checkOutput(
   const hidden = await hiddenIn(work);
   if (found === 'absent' && output.kind === 'image') {
     await finish(scenario, work, path, hidden, after);
+  } else if (found === 'absent' && before !== 'absent' && output.kind === 'recording') {
+    // Between two renames neither has the name: who looks for the recording gives it to the new one.
+    const { error: lost } = await ending(inspectRecording(path));
+    demand(lost === undefined, 'torn', `what was there is gone: ${lost?.message}`);
+    const brought = await outputOf(scenario, work);
+    demand(brought === after, 'torn', `what is brought back is ${brought}, not ${after}`);
   } else demand(found !== 'absent' || before === 'absent', 'torn', 'what was there is gone');
   if (scenario.again === undefined || (status === 0 && hidden.length === 0)) return;
   const again = await perform(scenario, work, scenario.again(work), {});
