@@ -37,7 +37,7 @@ export async function openRegular(path: string, options: OpenOptions = {}): Prom
     demandRegular(path, await io(`look at ${path}`, handle.stat()), refusal);
     return handle;
   } catch (error) {
-    await handle.close();
+    await handle.close().catch(() => undefined);
     throw error;
   }
 }
@@ -133,7 +133,7 @@ export async function openFile(path: string, options: OpenOptions = {}): Promise
     const found = await io(`look at ${path}`, handle.stat({ bigint: true }));
     return new LocalFile(path, handle, stampOf(found));
   } catch (error) {
-    await handle.close();
+    await handle.close().catch(() => undefined);
     throw error;
   }
 }

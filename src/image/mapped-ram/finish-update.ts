@@ -2,7 +2,7 @@ import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { answering, givenPath } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { giveName } from '../file-output.ts';
+import { giveName, removeUnfinished } from '../file-output.ts';
 import { syncFolder, io, statIfThere, readFully, writeFully } from '../../files/io.ts';
 import { applyRedo, readRedo, SET_ASIDE, SIDECAR, type Redo } from './redo.ts';
 import { stampOf, stampOnceNamed, type Stamp } from '../../files/local-file.ts';
@@ -37,6 +37,8 @@ async function finishUpdate(path: string): Promise<Stamp | undefined> {
     const same = left.filter(({ ino, dev }) => ino === named.ino && dev === named.dev);
     if (same.length > 0) await syncFolder(folder);
     for (const one of same) await removeBoth(one);
+    // Of one that had its name back, and was rid of the hidden one, the sidecar may be left.
+    await removeUnfinished(path);
     return undefined;
   }
   const [last, ...others] = await updatesOf(basename(path), left);
@@ -87,7 +89,7 @@ async function updatesOf(
   const found: Array<Left & { redo: Redo }> = [];
   for (const one of left) {
     const sidecar = await io(`open ${one.update}`, open(one.update, 'r'));
-    const redo = await readRedo(sidecar).finally(() => sidecar.close());
+    const redo = await readRedo(sidecar).finally(() => close(one.update, sidecar));
     if (redo?.image === image) found.push({ ...one, redo });
   }
   return found.sort((one, other) => other.redo.ordinal - one.redo.ordinal);
@@ -105,11 +107,16 @@ async function finish(
       await giveName(aside, path);
       return stampOf(await io(`look at ${path}`, image.stat({ bigint: true })));
     } finally {
-      await image.close();
+      await close(aside, image);
     }
   } finally {
-    await sidecar.close();
+    await close(update, sidecar);
   }
+}
+
+/** Throws MultifdError ERR_IO. */
+async function close(path: string, file: FileHandle): Promise<void> {
+  await io(`close ${path}`, file.close());
 }
 
 async function removeBoth({ aside, update }: Left): Promise<void> {

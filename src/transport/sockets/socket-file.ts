@@ -30,7 +30,7 @@ export function checkSocketPath(path: string): void {
 /**
  * Gives a socket that `bind` binds the name `path`. Of what is there, a socket that nobody listens
  * on is replaced; all else stays.
- * @returns what removes the socket's name, unless another socket has that by then.
+ * @returns what removes the socket's name, unless another socket has that by then; never throws.
  * @throws Error when it can't.
  */
 export async function listenAtPath(path: string, bind: Bind): Promise<() => void> {
@@ -46,7 +46,12 @@ export async function listenAtPath(path: string, bind: Bind): Promise<() => void
     if (own === undefined) throw new Error(`${bound} was removed`);
     await giveName(bound, path);
     return () => {
-      if (isSame(look(path), own)) rmSync(path, { force: true });
+      try {
+        if (isSame(look(path), own)) rmSync(path, { force: true });
+      } catch {
+        // What listened is over with it, however that went; a name that stays is replaced by the
+        // next.
+      }
     };
   } finally {
     rmSync(bound, { force: true });

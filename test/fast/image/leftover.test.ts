@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { FileOutput } from '../../../src/image/index.ts';
+import { FileOutput, finishImageUpdate } from '../../../src/image/index.ts';
 import { isOver } from '../../../src/files/owner.ts';
 import { folder } from '../../support/image.ts';
 import { hiddenIn } from '../../support/image-update.ts';
@@ -143,6 +143,23 @@ describe.runIf(process.platform === 'linux')('what the next file of the name rem
     expect(await hiddenIn(where)).toEqual(['.image', '.kept', '.update']);
     await writeOut(path);
     expect(await hiddenIn(where)).toEqual(['.kept']);
+  });
+
+  test.each([
+    ['a process that is gone', true],
+    ['a process that runs', false],
+  ])('the sidecar of an image that has its name again, of %s', async (_what, removed) => {
+    const where = await folder();
+    const path = join(where, 'out');
+    const { alive, gone } = await processes();
+    const owner = removed
+      ? { pid: String(gone) }
+      : { pid: String(alive), start: await startOf(alive) };
+    const left = textOf({ ...(await nameFor(path)), ...owner }, '.update');
+    await writeOut(path);
+    await writeFile(join(where, left), 'left over');
+    expect(await finishImageUpdate(path)).toBeUndefined();
+    expect((await readdir(where)).sort()).toEqual(removed ? ['out'] : [left, 'out'].sort());
   });
 
   test('links and folders are not followed', async () => {

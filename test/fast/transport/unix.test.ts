@@ -283,4 +283,21 @@ describe('a Unix socket', () => {
         await closed(other);
       }),
     ));
+
+  it('a name that can not be looked at any more is left, and the outcome is what it was', () =>
+    withFolder((folder) =>
+      leavingNothing(async () => {
+        const where = join(folder, 'where');
+        mkdirSync(where);
+        const cancel = new AbortController();
+        const { signal } = cancel;
+        const uri = `unix:${where}/socket`;
+        const { completed } = await receive({ uri, blocks: {}, inline: true, signal });
+        renameSync(where, join(folder, 'moved'));
+        symlinkSync(where, where); // leads to itself
+        cancel.abort();
+        expect(await errorOf(completed)).toMatchObject({ code: 'ERR_CANCELLED' });
+        expect(readdirSync(join(folder, 'moved'))).toEqual(['socket']);
+      }),
+    ));
 });
