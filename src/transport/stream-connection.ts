@@ -141,7 +141,15 @@ export class StreamConnection implements Connection {
     if (this.#destroyed) return;
     this.#destroyed = true;
     for (const wake of this.#waiting) wake();
-    const reason = new MultifdError('ERR_CANCELLED', 'the connection was closed here');
+    this.#giveUp();
+  }
+
+  /**
+   * Streams within one program hand the reason on as it is: it is said as the other end, which has
+   * not cancelled anything, is to read it.
+   */
+  #giveUp(): void {
+    const reason = new MultifdError('ERR_PEER_CLOSED', 'the other end gave the connection up');
     this.#reader.cancel(reason).catch(() => {});
     this.#writer.abort(reason).catch(() => {});
   }
@@ -181,8 +189,7 @@ export class StreamConnection implements Connection {
     this.#broken = cause;
     for (const wake of this.#waiting) wake();
     for (const listener of this.#listeners) listener(cause);
-    this.#reader.cancel(cause).catch(() => {});
-    this.#writer.abort(cause).catch(() => {});
+    this.#giveUp();
   };
 }
 

@@ -1,9 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { receive, send, type BlockTarget } from 'multifd';
+import { ConnectionQueue, receive, send, type BlockTarget } from 'multifd';
 import { describe, expect, it } from 'vitest';
 import { Source, Target, Wire } from '../../support/peer.ts';
+import { intoQueue, streamEnds } from '../../support/transport.ts';
 import {
   be32,
   command,
@@ -374,6 +375,36 @@ describe.each(LAUNCHERS)('a source, $name', ({ inline }) => {
       expect(await sending).toMatchObject({ ram: { remaining: 0 } });
       expect(getEventListeners(cancel.signal, 'abort')).toEqual([]);
       await target.close();
+    });
+  });
+
+  it('over streams of this program is cancelled for itself: its target has lost its source', async () => {
+    await leavingNothing(async () => {
+      const cancel = new AbortController();
+      const inbox = new ConnectionQueue();
+      const ram = new Uint8Array(PAGES * PAGE);
+      const incoming = await receive({
+        inbox,
+        inline,
+        blocks: () => {
+          cancel.abort();
+          return ram;
+        },
+      });
+      const [atTarget, atSource] = await Promise.all([
+        errorOf(incoming.completed),
+        errorOf(
+          send({
+            connect: intoQueue(streamEnds, inbox),
+            blocks: [{ id: 'ram', source: new Uint8Array(PAGES * PAGE) }],
+            inline,
+            signal: cancel.signal,
+          }),
+        ),
+      ]);
+      expect(atSource.code).toBe('ERR_CANCELLED');
+      expect(atTarget.code).toBe('ERR_PEER_CLOSED');
+      inbox.close();
     });
   });
 

@@ -120,12 +120,12 @@ describe('an inbox', () => {
     // A TransformStream of Node 20 hears of it a turn later.
     await new Promise((resolve) => void setImmediate(resolve));
     await expect(ours.writable.getWriter().write(new Uint8Array(1))).rejects.toMatchObject({
-      code: 'ERR_CANCELLED',
+      code: 'ERR_PEER_CLOSED',
     });
     const [late, other] = streamPairs();
     await inbox.add(other);
     await expect(late.writable.getWriter().write(new Uint8Array(1))).rejects.toMatchObject({
-      code: 'ERR_CANCELLED',
+      code: 'ERR_PEER_CLOSED',
     });
   });
 

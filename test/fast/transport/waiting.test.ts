@@ -267,7 +267,7 @@ describe('an inbox', () => {
       const late = 'nobody took it within 0.05 s';
       expect(await rejected.until(1)).toEqual([`dropped a connection from the caller: ${late}`]);
       const written = ours.writable.getWriter().write(new Uint8Array(1));
-      await expect(written).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
+      await expect(written).rejects.toMatchObject({ code: 'ERR_PEER_CLOSED' });
       // A WebSocket whose other end never answers.
       const server = createServer((socket) => void socket.on('error', () => {}).resume());
       server.listen(0, '127.0.0.1');
