@@ -15,7 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { build } from 'esbuild';
 
-// Builds what is not current: `node scripts/build.mjs [--all] [TARGET ...]`.
+// Builds what is not current: `node scripts/build.mjs [--all] [TARGET ...]`. With --package it is
+// all that is packed, anew, without source maps and without what an older build has left.
 //
 // A target is current when its inputs' digest is the one that its last build left in
 // build/.manifest.json. A stale one is built into a folder beside build/, and its files are then
@@ -28,6 +29,15 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const BUILD = join(ROOT, 'build');
 const MANIFEST = join(BUILD, '.manifest.json');
 const BIN = join(ROOT, 'node_modules/.bin');
+
+const { values: OPTIONS, positionals: NAMED } = parseArgs({
+  options: {
+    all: { type: 'boolean', default: false },
+    package: { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
+const PACKED = ['core', 'types', 'node', 'workers', 'browser', 'workerd'];
 
 /** What the library's entries are, by their names in build/. */
 const ENTRIES = {
@@ -50,12 +60,15 @@ const PAGE_CODECS = Object.fromEntries(
     .map((name) => [`codecs/${name.slice(0, -'.web.ts'.length)}`, `${CODECS}/${name}`]),
 );
 
+/** What is packed has no source maps: on Node names stay, so that stacks can be read. */
 const common = {
   bundle: true,
+  minifyWhitespace: true,
+  minifySyntax: true,
   splitting: true,
   format: 'esm',
   target: 'es2022',
-  sourcemap: true,
+  sourcemap: !OPTIONS.package,
   logLevel: 'warning',
 };
 const node = {
@@ -64,6 +77,14 @@ const node = {
   packages: 'external',
   keepNames: true,
   loader: { '.wasm': 'binary' },
+};
+/** What pages and the edge load is packed as small as it is shipped. */
+const browser = {
+  ...common,
+  minify: true,
+  platform: 'browser',
+  loader: { '.wasm': 'binary' },
+  outdir: 'browser',
 };
 const page = {
   ...common,
@@ -84,11 +105,72 @@ const compiledCore = (out) => ({
   },
 });
 
+/**
+ * In a page's worker a codec stays a file of its own, named as bundlers know it: an asset. An
+ * import of the usual kind would make chunks of the worker, and Vite's default can't have those.
+ */
+const CODECS_ASIDE = {
+  name: 'codecs-aside',
+  setup(plugins) {
+    plugins.onResolve({ filter: /^#codecs\// }, ({ path }) => ({ path, namespace: 'aside' }));
+    plugins.onLoad({ filter: /.*/, namespace: 'aside' }, ({ path }) => {
+      const name = JSON.stringify(path.slice('#codecs/'.length));
+      const file = JSON.stringify(`./${path.slice(1)}.js`);
+      const contents =
+        `import { aside } from ${JSON.stringify(`./${CODECS}/aside.ts`)};\n` +
+        `export const codec = aside(${name}, () => import(new URL(${file}, import.meta.url).href));\n`;
+      return { contents, resolveDir: ROOT };
+    });
+  },
+};
+
+/**
+ * The packages that a thread of Node's uses seldom, of those its file does not hold: found when
+ * they are used. So a bundle that has the file as it is runs without them until then.
+ */
+const SELDOM = {
+  name: 'seldom-used',
+  setup(plugins) {
+    const filter = /^(?:ws|@hpcc-js\/wasm-zstd)$/;
+    plugins.onResolve({ filter }, ({ path, namespace }) =>
+      namespace === 'seldom' ? { path, external: true } : { path, namespace: 'seldom' },
+    );
+    plugins.onLoad({ filter: /.*/, namespace: 'seldom' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => name !== 'default');
+      const contents =
+        `const { ${names.join(', ')} } = await import(${JSON.stringify(path)});\n` +
+        `export { ${names.join(', ')} };\n`;
+      return { contents, resolveDir: ROOT };
+    });
+  },
+};
+
+/** That bundlers leave an import alone is said by comments, which esbuild drops. */
+function leaveAlone(file) {
+  const text = readFileSync(file, 'utf8');
+  const marked = text.replaceAll(
+    'import(new URL(',
+    'import(/* webpackIgnore: true *//* @vite-ignore */new URL(',
+  );
+  writeFileSync(file, marked);
+}
+
+/** Elsewhere in a page, and in workerd, it is a module of its own, imported from its place. */
+const codecsIn = (folder) => ({
+  name: 'codecs-in',
+  setup(plugins) {
+    plugins.onResolve({ filter: /^#codecs\// }, ({ path }) => ({
+      path: `${folder}/${path.slice(1)}.js`,
+      external: true,
+    }));
+  },
+});
+
 const bundle = (options) => (out) =>
   build({
     absWorkingDir: ROOT,
-    plugins: [compiledCore(out)],
     ...options,
+    plugins: [compiledCore(out), ...(options.plugins ?? [])],
     outdir: join(out, options.outdir ?? ''),
   });
 const asc = (...args) => run(join(BIN, 'asc'), args, { cwd: ROOT });
@@ -114,9 +196,15 @@ const TARGETS = {
       ),
   },
   types: {
-    inputs: LIBRARY,
-    build: (out) =>
-      run(join(BIN, 'tsc'), ['-p', 'tsconfig.json', '--outDir', join(out, 'types')], { cwd: ROOT }),
+    inputs: [...LIBRARY, 'scripts/api/types.mjs', 'scripts/api/package-lock.json'],
+    asked: true,
+    build: async (out) => {
+      const { rollDeclarations } = await import('./api/types.mjs');
+      const apart = join(out, 'apart');
+      await run(join(BIN, 'tsc'), ['-p', 'tsconfig.json', '--outDir', apart], { cwd: ROOT });
+      await rollDeclarations(apart, join(out, 'types'));
+      rmSync(apart, { recursive: true });
+    },
   },
   node: {
     inputs: [...LIBRARY, 'examples'],
@@ -141,36 +229,54 @@ const TARGETS = {
   workers: {
     inputs: LIBRARY,
     after: ['core'],
-    // One bundle each: a thread loads one file and no chunks that it does not need.
+    // One file each, without chunks: a thread loads nothing that it does not need, and a bundler
+    // that takes the file for an asset has all of it.
     build: (out) =>
       Promise.all(
-        Object.entries(WORKERS).map(([name, file]) =>
-          bundle({ ...node, entryPoints: { [name]: file } })(out),
-        ),
+        Object.entries(WORKERS).flatMap(([name, file]) => {
+          const entryPoints = { [name]: file };
+          return [
+            bundle({
+              ...node,
+              minify: true,
+              splitting: false,
+              packages: 'bundle',
+              // Where a bundler copies it, no package.json may say that it is a module.
+              outExtension: { '.js': '.mjs' },
+              entryPoints,
+              plugins: [SELDOM],
+            })(out),
+            bundle({ ...browser, splitting: false, entryPoints, plugins: [CODECS_ASIDE] })(
+              out,
+            ).then(() => leaveAlone(join(out, 'browser', `${name}.js`))),
+          ];
+        }),
       ),
   },
   browser: {
     inputs: LIBRARY,
     after: ['core'],
-    build: bundle({
-      ...common,
-      platform: 'browser',
-      loader: { '.wasm': 'binary' },
-      outdir: 'browser',
-      entryPoints: { index: 'src/entry/browser.ts', ...ENTRIES, ...PAGE_CODECS, ...WORKERS },
-    }),
+    build: (out) =>
+      Promise.all([
+        bundle({
+          ...browser,
+          entryPoints: { index: 'src/entry/browser.ts', ...ENTRIES },
+          plugins: [codecsIn('.')],
+        })(out),
+        bundle({ ...browser, splitting: false, entryPoints: PAGE_CODECS })(out),
+      ]),
   },
   workerd: {
     inputs: LIBRARY,
     after: ['core'],
     build: bundle({
-      ...common,
-      platform: 'browser',
+      ...browser,
       conditions: ['workerd'],
       loader: { '.wasm': 'copy' },
       assetNames: '[name]',
       outdir: 'workerd',
-      entryPoints: { index: 'src/entry/workerd.ts', ...ENTRIES, ...PAGE_CODECS },
+      entryPoints: { index: 'src/entry/workerd.ts', ...ENTRIES },
+      plugins: [codecsIn('../browser')],
     }),
   },
   guest: {
@@ -215,7 +321,7 @@ const TARGETS = {
   },
   worker: {
     inputs: ['examples/worker', ...LIBRARY],
-    after: ['workerd', 'types'],
+    after: ['workerd', 'browser'],
     // It takes the package as a user's would, from what has been built and put in its place.
     late: true,
     build: bundle({
@@ -321,6 +427,7 @@ function digestOfFile(file) {
 /** A digest of names and contents of what a target is made of, and of this script. */
 function digestOf({ inputs }) {
   const hash = createHash('sha256').update(digestOfFile(fileURLToPath(import.meta.url)));
+  hash.update(String(OPTIONS.package));
   for (const input of inputs) {
     const path = join(ROOT, input);
     for (const file of /\.\w+$/.test(input) ? [path] : filesUnder(path)) {
@@ -372,19 +479,16 @@ function removeStrays(manifest) {
 }
 
 async function main() {
-  const { values, positionals } = parseArgs({
-    options: { all: { type: 'boolean', default: false } },
-    allowPositionals: true,
-  });
-  const unknown = positionals.find((name) => !Object.hasOwn(TARGETS, name));
+  const unknown = NAMED.find((name) => !Object.hasOwn(TARGETS, name));
   if (unknown !== undefined) {
     throw new Error(`no target ${unknown}: there are ${Object.keys(TARGETS).join(', ')}`);
   }
-  const wanted = Object.entries(TARGETS)
-    .filter(([name, { asked }]) => (positionals.length === 0 ? !asked : positionals.includes(name)))
-    .map(([name]) => name);
+  const asked = OPTIONS.package ? PACKED : NAMED;
+  const wanted = Object.keys(TARGETS).filter((name) =>
+    asked.length === 0 ? !TARGETS[name].asked : asked.includes(name),
+  );
   const began = performance.now();
-  const manifest = values.all ? {} : readManifest();
+  const manifest = OPTIONS.all || OPTIONS.package ? {} : readManifest();
   const first = Object.keys(manifest).length === 0;
   const missing = ({ files }) => files.some((file) => !existsSync(join(BUILD, file)));
   const current = new Map(wanted.map((name) => [name, digestOf(TARGETS[name])]));
@@ -427,7 +531,7 @@ async function main() {
     const ends = await Promise.allSettled(building.values());
     for (const { reason } of ends) if (reason !== undefined) throw reason;
     for (const name of stale) installOnce(name);
-    if (first && positionals.length === 0) removeStrays(manifest);
+    if (first && NAMED.length === 0) removeStrays(manifest);
     writeFileSync(`${MANIFEST}.new`, JSON.stringify(manifest));
     renameSync(`${MANIFEST}.new`, MANIFEST);
   } finally {

@@ -88,8 +88,8 @@ async function load(compression: Compression): Promise<Codec | undefined> {
   } catch (cause) {
     throw new MultifdError(
       'ERR_CODEC',
-      `the codec for ${compression} can't be loaded: in workerd, codecs/${compression}.js has to ` +
-        "be one of the worker's modules",
+      `the codec for ${compression} can't be loaded: its file, multifd/codecs/${compression}, ` +
+        'has to be among those that are served; see docs/bundlers.md',
       { cause },
     );
   }

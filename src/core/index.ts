@@ -1,6 +1,8 @@
 /**
  * Level 1, the core: page and packet kernels in WebAssembly over any memory, and the layouts they
  * work on. It does no I/O and starts no thread.
+ *
+ * @module multifd/core
  */
 export {
   compileCore,

@@ -2,14 +2,5 @@
  * The migration level in browsers: without files, sockets and ports to listen on. Connections come
  * by WebSocket, HTTP, MessagePort, or any pair of streams.
  */
-export { MultifdError } from '../util/errors.ts';
-export { send } from '../migration/outgoing/index.ts';
-export { receive } from '../migration/incoming/index.ts';
-export {
-  ConnectionQueue,
-  /** @deprecated the name of {@link ConnectionQueue} before 0.2. */
-  ConnectionQueue as Inbox,
-} from '../transport/connection-queue.ts';
-export * from './types.ts';
-export * from '../live/index.ts';
-export * from '../image/portable.ts';
+export * from './common.ts';
+export * from './files-only.ts';

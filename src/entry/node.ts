@@ -4,8 +4,10 @@
  *
  * This is the migration level: an outgoing and an incoming end. The levels below are
  * `multifd/engine` (channels, slots, clients) and `multifd/core` (the WebAssembly kernels).
+ *
+ * @module multifd
  */
-export * from './browser.ts';
+export * from './common.ts';
 export { proxy, type Proxy, type ProxyOptions, type ProxyStatistics } from '../proxy/index.ts';
 export {
   extractBlock,

@@ -7,7 +7,8 @@ export type { PageSink } from '../blocks/page-targets.ts';
 export type { ImageStore } from '../image/sinks/store-sink.ts';
 export type { BlockSource, OutgoingBlock, PageSource } from '../blocks/sources.ts';
 export type { BlockTarget, BlockTargets, IncomingBlock } from '../blocks/targets.ts';
-export type { ConnectChannel, MigrationOptions, WorkerRole } from '../migration/options.ts';
+export type { ConnectChannel, MigrationOptions } from '../migration/options.ts';
+export type { WorkerRole } from '../channel/workers/role.ts';
 export type {
   ChannelStatistics,
   MigrationStatistics,

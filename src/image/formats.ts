@@ -9,7 +9,7 @@ import { readMappedRam } from './mapped-ram/reader.ts';
 
 /**
  * The file formats of a VM's memory, known by a file's beginning. A format is one row of
- * {@link FORMATS} and one reader, which gives an {@link ImageReader}.
+ * `FORMATS` and one reader, which gives an {@link ImageReader}.
  */
 
 export interface ImageOptions extends UrlOptions {

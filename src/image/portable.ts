@@ -1,6 +1,8 @@
 /**
  * Mapped-ram images on every runtime: read from files, Blobs, over HTTP, or by random access of the
  * caller's own.
+ *
+ * @module multifd/image
  */
 export {
   isImage,
@@ -18,7 +20,12 @@ export {
   type ImageReport,
   type InspectDevicesOptions,
 } from './mapped-ram/inspect.ts';
-export { planImage, type ImagePlan, type PlannedBlock } from './mapped-ram/layout.ts';
+export {
+  planImage,
+  type ImagePlan,
+  type ImageShape,
+  type PlannedBlock,
+} from './mapped-ram/layout.ts';
 export { countBits, runsOf, type PageRun } from './mapped-ram/bitmap.ts';
 export {
   describeDevices,
@@ -26,4 +33,8 @@ export {
   type DeviceField,
   type DeviceReport,
   type DeviceSubsection,
+  type DeviceTail,
+  type FieldPlace,
+  type TailSection,
+  type Configuration,
 } from '../stream/index.ts';

@@ -1,4 +1,8 @@
-/** Live migration: programs that run while they are moved, or while an image of them is written. */
+/**
+ * Live migration: programs that run while they are moved, or while an image of them is written.
+ *
+ * @module multifd/live
+ */
 export { Guest } from './guest.ts';
 export {
   reactorGuest,

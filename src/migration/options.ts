@@ -12,15 +12,14 @@ import {
 import type { CoreModules } from '../core/index.ts';
 import { checkCompression, type Compression } from '../compression/index.ts';
 import { hasThreads } from '#threads';
+import { startOwnWorker } from '#workers';
+import type { WorkerRole } from '../channel/workers/role.ts';
 import type { RunningWorker, WorkerModule } from '../engine/threads/thread.ts';
 import { MultifdError } from '../util/errors.ts';
 import { isPageSize } from '../stream/index.ts';
 import type { ConnectionLike } from '../transport/connection-like.ts';
 import type { ConnectionQueue } from '../transport/connection-queue.ts';
 import type { MigrationStatistics } from './statistics.ts';
-
-/** The parts of a migration that run in threads of their own. */
-export type WorkerRole = 'send' | 'receive' | 'copy' | 'scan';
 
 /**
  * What both ends of a migration have to agree on, and how this one behaves. Names and defaults are
@@ -68,8 +67,9 @@ export interface MigrationOptions {
   /** Cores that are compiled already: for where bytes may not be compiled. */
   modules?: CoreModules;
   /**
-   * Starts a worker with the package's module `ROLE-worker.js`: for bundlers, and for where workers
-   * need an origin of their own.
+   * Starts a worker with the package's module `multifd/ROLE-worker`, a Web Worker of type `module`
+   * or one of node:worker_threads: for bundlers that need another form, and for where workers need
+   * an origin of their own. See docs/bundlers.md.
    */
   createWorker?: (role: WorkerRole) => RunningWorker;
 }
@@ -96,6 +96,7 @@ export interface CheckedOptions {
 export function checkOptions(options: MigrationOptions): CheckedOptions {
   const { pageSize = 4096 } = options;
   checkPageSize(pageSize);
+  const createWorker = givenFunction('createWorker', options.createWorker) ?? startOwnWorker;
   return {
     channels: integer('channels', options.channels ?? 2, 1, 255),
     compression: checkCompression(options.compression ?? 'none'),
@@ -109,7 +110,7 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
     inline: options.inline === true || !hasThreads(),
     maxConnections: integer('max connections', options.maxConnections ?? 512, 1, 65536),
     modules: checkModules(options.modules),
-    worker: workerOf(givenFunction('createWorker', options.createWorker)),
+    worker: (role) => () => createWorker(role),
   };
 }
 
@@ -131,17 +132,6 @@ function checkModules(modules: CoreModules = {}): CoreModules {
       refuse(`modules, ${kind}`, module, 'a WebAssembly.Module, as compileCore() gives it');
   }
   return modules;
-}
-
-function workerOf(createWorker: MigrationOptions['createWorker']): CheckedOptions['worker'] {
-  if (createWorker !== undefined) return (role) => () => createWorker(role);
-  const modules = {
-    send: () => new URL('./send-worker.js', import.meta.url),
-    receive: () => new URL('./receive-worker.js', import.meta.url),
-    copy: () => new URL('./copy-worker.js', import.meta.url),
-    scan: () => new URL('./scan-worker.js', import.meta.url),
-  };
-  return (role) => modules[role]();
 }
 
 function parseUuid(uuid: ArrayBufferView | string | undefined): Uint8Array {

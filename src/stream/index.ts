@@ -43,6 +43,7 @@ export {
   type DeviceTail,
 } from './device-state/device-sections.ts';
 export type { TailSection } from './device-state/tail-walk.ts';
+export type { FieldPlace } from './device-state/device-fields.ts';
 export {
   describeDevices,
   type DeviceContent,

@@ -71,15 +71,30 @@ export interface ErrorRecord {
   field?: string;
 }
 
+/** Marks an error of this package, whichever of its files has made it. */
+const MARK = Symbol.for('multifd.MultifdError');
+
 const PLACES = ['channel', 'packet', 'offset', 'field'] as const;
 
 export class MultifdError extends Error {
   override readonly name = 'MultifdError';
+  static {
+    Object.defineProperty(MultifdError.prototype, MARK, { value: true });
+  }
+
   readonly code: ErrorCode;
   readonly channel: number | 'main' | undefined;
   readonly packet: number | undefined;
   readonly offset: number | undefined;
   readonly field: string | undefined;
+
+  /**
+   * Also one that another file of the package has made: a worker, and a codec that is loaded late,
+   * has a copy of this class.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && MARK in value;
+  }
 
   /** @param message what was wrong and what to do; the place is appended to it in words. */
   constructor(code: ErrorCode, message: string, place: ErrorPlace = {}) {

@@ -1,12 +1,13 @@
 import { Deflate, Inflate, Z_BUF_ERROR, Z_SYNC_FLUSH } from 'pako';
 import { MultifdError } from '../../util/errors.ts';
+import { offered } from './aside.ts';
 import type { Codec, Decoder, Encoder } from '../codec.ts';
 
 /** zlib in JavaScript, for runtimes without node:zlib. */
-export const codec: Codec = {
+export const codec: Codec = offered('zlib', {
   encoder: ({ zlibLevel }) => zlibEncoder(zlibLevel),
   decoder: () => zlibDecoder(),
-};
+});
 
 /** Bytes per piece of output. */
 const CHUNK = 1 << 17;

@@ -2,7 +2,8 @@ import { constants, setPriority } from 'node:os';
 import { parentPort, type Transferable, Worker } from 'node:worker_threads';
 import { MultifdError } from '../../util/errors.ts';
 import { atOnce } from '../../util/callbacks.ts';
-import { UNREADABLE } from './thread.ts';
+import { canRunFiles, textWorker } from './files.ts';
+import { UNREADABLE, unloaded } from './thread.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from './thread.ts';
 
 /** Threads by node:worker_threads, which Deno and Bun have too. */
@@ -16,10 +17,14 @@ export function startThread(
   module: WorkerModule,
   { name, onMessage, onError }: ThreadOptions,
 ): Thread {
-  const worker = module instanceof URL ? startModule(module, name) : given(module);
-  worker.on('message', onMessage);
+  const worker = module instanceof URL ? startFile(module, name) : given(module);
+  let loaded = false;
+  worker.on('message', (message) => {
+    loaded = true;
+    onMessage(message);
+  });
   worker.on('messageerror', (cause: Error) => onError(new Error(UNREADABLE, { cause })));
-  worker.on('error', onError);
+  worker.on('error', (error) => onError(!loaded && isOfLoading(error) ? unloaded(error) : error));
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer as Transferable[]),
     gone: new Promise((resolve) => void worker.once('exit', resolve)),
@@ -27,15 +32,16 @@ export function startThread(
   };
 }
 
-/**
- * A worker has its process's flags. Of those that one can start with (tried on Node 20, 24 and 26),
- * only --input-type keeps it from running a file: a program given by -e or on standard input has
- * it. So there it is a text that loads the file. Flags of its own would cost the worker all others.
- */
-function startModule(module: URL, name: string): Worker {
-  const flags = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''];
-  if (!flags.some((flag) => flag.includes('--input-type'))) return new Worker(module, { name });
-  return new Worker(`import(${JSON.stringify(module.href)})`, { eval: true, name });
+/** A file is missing, or is read as CommonJS. */
+function isOfLoading(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return (
+    error instanceof SyntaxError || code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND'
+  );
+}
+
+function startFile(module: URL, name: string): Worker {
+  return canRunFiles() ? new Worker(module, { name }) : textWorker(module, name);
 }
 
 /** What a caller's own function gave. @throws MultifdError ERR_OPTION when it is no worker. */

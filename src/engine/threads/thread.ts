@@ -1,4 +1,5 @@
 /** Threads as the engine needs them, the same for every runtime. */
+import { MultifdError } from '../../util/errors.ts';
 
 /** A Worker object that its maker has started already: of the runtime's own class. */
 export type RunningWorker = object;
@@ -22,6 +23,35 @@ export const GRACE_MS = 5_000;
 export const UNREADABLE =
   'a message between two threads could not be read: it holds something that this runtime ' +
   'does not hand to another thread';
+
+export const NO_THREADS = 'workerd has no threads: let the channels run inline';
+
+/**
+ * A thread whose module was not found, or is not what was expected there: most often a bundler did
+ * not see that it is needed.
+ * @param cause undefined where the runtime tells nothing, as browsers do.
+ */
+export function unloaded(cause?: unknown): MultifdError {
+  const why = cause instanceof Error ? ` (${cause.message})` : '';
+  return new MultifdError(
+    'ERR_ENGINE',
+    `the worker could not be loaded${why}: where a bundler has left its file out, build it as an ` +
+      'entry, or give createWorker; inline: true needs no workers; see docs/bundlers.md',
+    { cause },
+  );
+}
+
+/**
+ * A worker of a file beside the module that starts it.
+ * @throws MultifdError ERR_ENGINE where there is no such place: a bundle may be no ES module.
+ */
+export function workerFile<T>(start: () => T): T {
+  try {
+    return start();
+  } catch (cause) {
+    throw unloaded(cause);
+  }
+}
 
 /** A thread as its starter sees it. */
 export interface Thread {

@@ -1,5 +1,5 @@
 import { atOnce } from '../../util/callbacks.ts';
-import { UNREADABLE } from './thread.ts';
+import { UNREADABLE, unloaded } from './thread.ts';
 import { MultifdError } from '../../util/errors.ts';
 import type { Thread, ThreadOptions, ThreadPort, WorkerModule } from './thread.ts';
 import type * as node from './node.ts';
@@ -41,7 +41,8 @@ export const startThread: typeof node.startThread = (
   worker.onmessageerror = () => onError(new Error(UNREADABLE));
   worker.onerror = (event) => {
     event.preventDefault();
-    onError(event.error ?? new Error(event.message || 'the worker could not be loaded'));
+    // Nothing is told of a file that was not found, or could not be read as a module.
+    onError(event.error ?? (event.message ? new Error(event.message) : unloaded()));
     worker.terminate();
     end(1);
   };

@@ -12,7 +12,7 @@ import {
 } from './tail-walk.ts';
 
 /** What every field has. */
-interface FieldPlace {
+export interface FieldPlace {
   readonly name: string;
   /** As the description has it: `uint32`, `struct`, `pci config`, ... */
   readonly type: string;

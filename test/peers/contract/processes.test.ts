@@ -151,7 +151,7 @@ describe('memory that goes to threads', () => {
       `${BEGINNING}
       const { Engine, MultifdError, workerLauncher } = await import(${JSON.stringify(new URL('engine.js', PACKAGE).href)});
       const unreadable = new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).toResizableBuffer();
-      const engine = new Engine({ launcher: workerLauncher(new URL(${JSON.stringify(new URL('send-worker.js', PACKAGE).href)})), channels: [unreadable], clients: 1, payloadBytes: 64 });
+      const engine = new Engine({ launcher: workerLauncher(new URL(${JSON.stringify(new URL('send-worker.mjs', PACKAGE).href)})), channels: [unreadable], clients: 1, payloadBytes: 64 });
       await engine.start().catch(async (error) => (console.log(error.code, error.message), engine.abort(error)));
       const inbox = new ConnectionQueue();
       const { port1, port2 } = new MessageChannel();
