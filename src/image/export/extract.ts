@@ -1,6 +1,6 @@
 import { observer } from '../../util/callbacks.ts';
 import { answering, givenPath, givenText } from '../../util/checks.ts';
-import { MultifdError } from '../../util/errors.ts';
+import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { countBits } from '../mapped-ram/bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
 import { devicesOf } from '../mapped-ram/inspect.ts';
@@ -146,8 +146,7 @@ async function copyPages(
 }
 
 function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true)
-    throw new MultifdError('ERR_CANCELLED', 'extracting was cancelled', { cause: signal.reason });
+  if (signal?.aborted === true) throw cancelledBy(signal, 'extracting was cancelled');
 }
 
 function noBlock(image: ImageReader, blockId: string): MultifdError {

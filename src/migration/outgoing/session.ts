@@ -339,7 +339,8 @@ function explained(
   const withHint = (hint: string): MultifdError =>
     Object.assign(
       MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
-      { cause: error },
+      // What it was cancelled with stays at hand.
+      { cause: code === 'ERR_CANCELLED' ? error.cause : error },
     );
   if (statistics.confirmed === false)
     return withHint(
