@@ -5,7 +5,9 @@ import {
   openIncomingEndpoint,
   type IncomingEndpointOptions,
 } from '../transport/endpoint.ts';
-import { parseConnectionUri } from '../transport/schemes.ts';
+import { type Closable, Closing } from '../util/closing.ts';
+import { Progress } from '../util/progress.ts';
+import { type ConnectionUri, parseConnectionUri } from '../transport/schemes.ts';
 import { MAX_CHANNELS } from './recording.ts';
 import { OutputFolder } from './output-folder.ts';
 import { RecordSession } from './record-session.ts';
@@ -17,15 +19,25 @@ import { checkAdmission, checkToken } from '../transport/adapters/admission.ts';
 /** Those that have not said yet what they are, at a time. */
 const MAX_CONNECTIONS = 512;
 
-/** A recorder that is ready for its source. */
-export interface IncomingRecording {
+/**
+ * A recorder that is ready for its source. To close it cancels it, unless it has ended, or
+ * everything has come: then that is waited for.
+ */
+export interface IncomingRecording extends Closable {
   /** Where it listens, with the port it got. */
   readonly uri: string;
   /**
    * Resolves once the recording has its name.
-   * Rejects with a MultifdError: the first thing that went wrong; ERR_CANCELLED after the signal.
+   * Rejects with a MultifdError: the first thing that went wrong; ERR_CANCELLED after the signal,
+   * or `close()`.
    */
   readonly completed: Promise<RecordingStatistics>;
+  /**
+   * What `onProgress` is called with, to be iterated: each time the latest snapshot, and at last
+   * the one at the end. It ends with the recording, and does not throw: `completed` says how. To
+   * break off the iteration ends nothing else.
+   */
+  readonly progress: AsyncIterable<RecordingStatistics>;
 }
 
 /**
@@ -45,12 +57,35 @@ const ofFile = (uri: string): string =>
 
 async function open(options: RecordOptions): Promise<IncomingRecording> {
   const uri = parseConnectionUri(options.uri, ofFile);
-  const checked = checkRecord(options);
+  const given = checkRecord(options);
+  const progress = new Progress<RecordingStatistics>();
+  const closing = new Closing(given.signal);
+  const onProgress = progress.beside(given.onProgress);
+  try {
+    const at = await begin(uri, options.path, { ...given, signal: closing.signal, onProgress });
+    const completed = at.completed.finally(() => {
+      closing.release();
+      progress.end();
+    });
+    completed.catch(() => {}); // its caller is told
+    return { uri: at.uri, completed, progress, ...closing.closable(completed) };
+  } catch (error) {
+    closing.release();
+    throw error;
+  }
+}
+
+/** @returns where it listens, and what comes of it. */
+async function begin(
+  uri: ConnectionUri,
+  path: string,
+  checked: ReturnType<typeof checkRecord>,
+): Promise<Pick<IncomingRecording, 'uri' | 'completed'>> {
   const checkInitial = await initialChecker({
     uuid: undefined,
     channels: checked.channels ?? MAX_CHANNELS,
   });
-  const folder = await OutputFolder.create(options.path, checked.force);
+  const folder = await OutputFolder.create(path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
   const { timeout, onRejected, token, origins, signal } = checked;
   const endpointOptions: IncomingEndpointOptions = {
@@ -77,7 +112,6 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     connections.close();
     classifier.close();
   });
-  completed.catch(() => {}); // its caller is told
   return { uri: connections.uri, completed };
 }
 

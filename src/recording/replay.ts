@@ -1,4 +1,5 @@
 import { answering, givenObject } from '../util/checks.ts';
+import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
@@ -44,18 +45,25 @@ const CHUNK = 256 * 1024;
  *   the parser finds wrong at the beginning of the main stream, before anything is sent;
  *   ERR_CANCELLED after the signal.
  */
-export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
-  return answering(() => play(givenObject('replay', options)));
+export function replay(options: ReplayOptions): PromiseWithProgress<RecordingStatistics> {
+  return withProgress((progress) =>
+    answering(() => play(givenObject('replay', options), progress)),
+  );
 }
 
 const ofFile = (uri: string): string =>
   `${uri}: a recording is replayed over connections; give tcp:HOST:PORT, ` +
   'unix:PATH or ws://HOST:PORT/PATH';
 
-async function play(options: ReplayOptions): Promise<RecordingStatistics> {
+async function play(
+  options: ReplayOptions,
+  progress: Progress<RecordingStatistics>,
+): Promise<RecordingStatistics> {
   const uri = parseConnectionUri(options.uri, ofFile);
+  const run = checkRun(options);
   const checked = {
-    ...checkRun(options),
+    ...run,
+    onProgress: progress.beside(run.onProgress),
     commitTimeout: checkCommitTimeout(options.commitTimeout),
   };
   const recording = await openRecording(options.path);
