@@ -1,5 +1,6 @@
 import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#images';
-import { answering, givenObject, givenPath, guarding } from '../util/checks.ts';
+import { answering, givenPath, guarding } from '../util/checks.ts';
+import { givenOptions } from '../util/options.ts';
 import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { Stamp } from '../image/index.ts';
@@ -16,7 +17,9 @@ import {
   checkGuest,
   checkLive,
   type GuestOptions,
+  LIVE_NAMES,
   type LiveMigrationOptions,
+  SNAPSHOT_NAMES,
   type SnapshotOptions,
 } from './options.ts';
 import { lengthOf, Precopy } from './precopy.ts';
@@ -77,7 +80,7 @@ export class Guest {
    */
   migrate(options: LiveMigrationOptions): PromiseWithProgress<LiveStatistics> {
     return withProgress((progress) =>
-      answering(() => this.#migrate(givenObject('migrate', options), progress)),
+      answering(() => this.#migrate(givenOptions('migrate', options, LIVE_NAMES), progress)),
     );
   }
 
@@ -108,7 +111,7 @@ export class Guest {
    */
   snapshot(options: SnapshotOptions): PromiseWithProgress<LiveStatistics> {
     return withProgress((progress) =>
-      answering(() => this.#snapshot(givenObject('snapshot', options), progress)),
+      answering(() => this.#snapshot(givenOptions('snapshot', options, SNAPSHOT_NAMES), progress)),
     );
   }
 

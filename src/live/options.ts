@@ -5,12 +5,12 @@ import {
   givenArray,
   givenFunction,
   givenMethods,
-  givenObject,
   givenText,
   integer,
   inWords,
   refuse,
 } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
 import { atOnce, observer } from '../util/callbacks.ts';
 import { isSharedBuffer } from '../util/bytes.ts';
 import { checkPageSize } from '../migration/options.ts';
@@ -45,6 +45,13 @@ export interface LiveBlock {
    */
   scratch?: number;
 }
+
+const BLOCK_NAMES = {
+  id: true,
+  memory: true,
+  tracking: true,
+  scratch: true,
+} as const satisfies OptionNames<LiveBlock>;
 
 export interface GuestOptions {
   blocks: readonly LiveBlock[];
@@ -90,6 +97,19 @@ export interface GuestOptions {
   scanThreads?: number;
 }
 
+const GUEST_NAMES = {
+  blocks: true,
+  stop: true,
+  resume: true,
+  deviceState: true,
+  check: true,
+  throttle: true,
+  pageSize: true,
+  sliceMs: true,
+  scanShare: true,
+  scanThreads: true,
+} as const satisfies OptionNames<GuestOptions>;
+
 /** Names and defaults are QEMU's where QEMU has them. */
 export interface LiveMigrationOptions
   extends Omit<
@@ -129,6 +149,42 @@ export interface LiveMigrationOptions
   onProgress?: (statistics: LiveStatistics) => void;
 }
 
+/** The names of {@link LiveMigrationOptions}. */
+export const LIVE_NAMES = {
+  channels: true,
+  compression: true,
+  uuid: true,
+  switchoverAck: true,
+  timeout: true,
+  signal: true,
+  inline: true,
+  inbox: true,
+  token: true,
+  maxConnections: true,
+  modules: true,
+  createWorker: true,
+  uri: true,
+  connect: true,
+  listen: true,
+  onListening: true,
+  onRejected: true,
+  maxDeviceState: true,
+  imageToken: true,
+  machine: true,
+  zlibLevel: true,
+  zstdLevel: true,
+  maxBandwidth: true,
+  commitTimeout: true,
+  tls: true,
+  force: true,
+  downtimeLimit: true,
+  maxRounds: true,
+  onMaxRounds: true,
+  autoConverge: true,
+  onRound: true,
+  onProgress: true,
+} as const satisfies OptionNames<LiveMigrationOptions>;
+
 export interface SnapshotOptions
   extends Pick<
     LiveMigrationOptions,
@@ -149,6 +205,24 @@ export interface SnapshotOptions
   /** Replace a file that is there and is not this guest's last snapshot (false). */
   force?: boolean;
 }
+
+/** The names of {@link SnapshotOptions}. */
+export const SNAPSHOT_NAMES = {
+  path: true,
+  force: true,
+  channels: true,
+  machine: true,
+  maxBandwidth: true,
+  downtimeLimit: true,
+  maxRounds: true,
+  onMaxRounds: true,
+  autoConverge: true,
+  onRound: true,
+  onProgress: true,
+  timeout: true,
+  signal: true,
+  inline: true,
+} as const satisfies OptionNames<SnapshotOptions>;
 
 export interface CheckedLive extends CheckedOutgoing {
   downtimeLimit: number;
@@ -185,7 +259,7 @@ export interface CheckedGuest
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkGuest(options: GuestOptions): CheckedGuest {
-  givenObject('a guest', options);
+  givenOptions('a guest', options, GUEST_NAMES);
   const { blocks: given, pageSize = 4096 } = options;
   const blocks = givenArray('blocks', given, 'an array of { id, memory }').map(checkBlock);
   givenMethods('a guest', options, ['stop', 'resume'], 'functions stop and resume');
@@ -211,7 +285,11 @@ export function checkGuest(options: GuestOptions): CheckedGuest {
 
 /** @throws MultifdError ERR_OPTION. */
 function checkBlock(block: LiveBlock): LiveBlock {
-  const { id, memory, tracking = 'compare' } = givenObject('a block', block, '{ id, memory }');
+  const {
+    id,
+    memory,
+    tracking = 'compare',
+  } = givenOptions('a block', block, BLOCK_NAMES, '{ id, memory }');
   const name = JSON.stringify(givenText('the id of a block', id));
   if (tracking !== 'compare' && tracking !== 'hash' && typeof tracking?.take !== 'function')
     refuse(`tracking of ${name}`, tracking, 'compare, hash, or a dirty log');

@@ -1,7 +1,8 @@
 import { loadClientTls, loadServerTls } from '#sockets';
 import { dial, listen } from '../transport/listener.ts';
 import { observer } from '../util/callbacks.ts';
-import { answering, givenObject, integer } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, integer } from '../util/checks.ts';
 import { type Closable, closable } from '../util/closing.ts';
 import { Progress } from '../util/progress.ts';
 import { Watchdog } from '../migration/watchdog.ts';
@@ -63,6 +64,22 @@ export interface ProxyOptions {
   onRejected?: (why: string) => void;
 }
 
+const PROXY_NAMES = {
+  from: true,
+  to: true,
+  rendezvous: true,
+  token: true,
+  toToken: true,
+  origins: true,
+  toOrigins: true,
+  tls: true,
+  toTls: true,
+  maxConnections: true,
+  timeout: true,
+  maxWait: true,
+  onRejected: true,
+} as const satisfies OptionNames<ProxyOptions>;
+
 export interface ProxyStatistics {
   /** Pairs of connections so far. */
   connections: number;
@@ -93,7 +110,7 @@ export interface Proxy extends Closable {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
  */
 export function proxy(options: ProxyOptions): Promise<Proxy> {
-  return answering(() => open(givenObject('proxy', options)));
+  return answering(() => open(givenOptions('proxy', options, PROXY_NAMES)));
 }
 
 async function open(options: ProxyOptions): Promise<Proxy> {

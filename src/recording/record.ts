@@ -1,4 +1,5 @@
-import { answering, givenObject, givenPath, givenSignal, integer } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, givenPath, givenSignal, integer } from '../util/checks.ts';
 import { initialChecker, migrationClassifier } from '../migration/incoming/connections.ts';
 import {
   type IncomingEndpoint,
@@ -48,7 +49,7 @@ export interface IncomingRecording extends Closable {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */
 export function record(options: RecordOptions): Promise<IncomingRecording> {
-  return answering(() => open(givenObject('record', options)));
+  return answering(() => open(givenOptions('record', options, RECORD_NAMES)));
 }
 
 const ofFile = (uri: string): string =>
@@ -133,6 +134,16 @@ export interface RecordingRunOptions {
   onProgress?: (statistics: RecordingStatistics) => void;
 }
 
+/** The names of {@link RecordingRunOptions}. */
+export const RUN_NAMES = {
+  uri: true,
+  path: true,
+  timeout: true,
+  signal: true,
+  token: true,
+  onProgress: true,
+} as const satisfies OptionNames<RecordingRunOptions>;
+
 export interface RecordOptions extends RecordingRunOptions {
   /** How many multifd channels there have to be, 0 to 256; default: as many as come. */
   channels?: number;
@@ -154,6 +165,16 @@ export interface RecordOptions extends RecordingRunOptions {
   /** Told of connections that were dropped because they were no migration's. */
   onRejected?: (why: string) => void;
 }
+
+const RECORD_NAMES = {
+  ...RUN_NAMES,
+  channels: true,
+  pageSize: true,
+  force: true,
+  keep: true,
+  origins: true,
+  onRejected: true,
+} as const satisfies OptionNames<RecordOptions>;
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
 export function checkRun({ path, timeout, signal, token, onProgress }: RecordingRunOptions): {

@@ -1,4 +1,5 @@
-import { answering, givenObject } from '../util/checks.ts';
+import { answering } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
 import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
@@ -17,7 +18,7 @@ import {
 } from './recording.ts';
 import { type Outline, readOutline } from './outline.ts';
 import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
-import { checkRun, type RecordingRunOptions } from './record.ts';
+import { checkRun, RUN_NAMES, type RecordingRunOptions } from './record.ts';
 import { type RecordingStatistics, Traffic } from './report.ts';
 
 export interface ReplayOptions extends RecordingRunOptions {
@@ -33,6 +34,12 @@ export interface ReplayOptions extends RecordingRunOptions {
   commitTimeout?: number;
 }
 
+const REPLAY_NAMES = {
+  ...RUN_NAMES,
+  timing: true,
+  commitTimeout: true,
+} as const satisfies OptionNames<ReplayOptions>;
+
 /** Bytes of a connection that are read and sent at a time. */
 const CHUNK = 256 * 1024;
 
@@ -47,7 +54,7 @@ const CHUNK = 256 * 1024;
  */
 export function replay(options: ReplayOptions): PromiseWithProgress<RecordingStatistics> {
   return withProgress((progress) =>
-    answering(() => play(givenObject('replay', options), progress)),
+    answering(() => play(givenOptions('replay', options, REPLAY_NAMES), progress)),
   );
 }
 

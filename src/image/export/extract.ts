@@ -6,7 +6,14 @@ import { cpuNotes, cpuStates } from './cpu-notes.ts';
 import { devicesOf } from '../mapped-ram/inspect.ts';
 import { coreHeader } from './elf-core.ts';
 import { FileOutput } from '../file-output.ts';
-import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from '../formats.ts';
+import {
+  IMAGE_NAMES,
+  openAs,
+  type ImageBlock,
+  type ImageOptions,
+  type ImageReader,
+} from '../formats.ts';
+import type { OptionNames } from '../../util/options.ts';
 import { io, writeFully } from '../../files/io.ts';
 import type { ImageSource } from '../access/open.ts';
 import { pcMemory } from './pc-memory.ts';
@@ -21,6 +28,12 @@ export interface ExtractOptions extends ImageOptions {
    */
   onProgress?: (bytes: number, total: number) => void;
 }
+
+const EXTRACT_NAMES = {
+  ...IMAGE_NAMES,
+  force: true,
+  onProgress: true,
+} as const satisfies OptionNames<ExtractOptions>;
 
 /**
  * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
@@ -92,7 +105,7 @@ function withImage<T>(
 ): Promise<T> {
   return answering(async () => {
     givenPath('where to write to', outPath);
-    const image = await openImage(source, options);
+    const image = await openAs(source, options, EXTRACT_NAMES);
     try {
       return await use(image);
     } finally {

@@ -1,4 +1,5 @@
-import { answering, givenObject } from '../../util/checks.ts';
+import { answering } from '../../util/checks.ts';
+import { givenOptions } from '../../util/options.ts';
 import { type Closable, Closing } from '../../util/closing.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { Progress } from '../../util/progress.ts';
@@ -7,7 +8,13 @@ import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts'
 import { type FileEndpoint, parseEndpoint, type SourceEndpoint } from '../../transport/endpoint.ts';
 import { Connections } from './connections.ts';
 import { IncomingSession } from './session.ts';
-import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
+import {
+  type CheckedIncoming,
+  checkIncoming,
+  INCOMING_NAMES,
+  type IncomingOptions,
+  openSink,
+} from './options.ts';
 
 export type { IncomingOptions } from './options.ts';
 
@@ -38,7 +45,7 @@ export interface IncomingMigration extends Closable {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export function receive(options: IncomingOptions): Promise<IncomingMigration> {
-  return answering(() => receiveChecked(givenObject('receive', options)));
+  return answering(() => receiveChecked(givenOptions('receive', options, INCOMING_NAMES)));
 }
 
 async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {

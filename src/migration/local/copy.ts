@@ -120,7 +120,7 @@ async function copyPages(
     }
   };
   const copying = async (): Promise<void> => {
-    await engine.start(plan);
+    await engine.start({ lowPriority: plan.lowPriority });
     statistics.setUp();
     for await (const step of plan.steps(pipeline)) {
       trace('copy', step.kind);

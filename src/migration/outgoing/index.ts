@@ -1,10 +1,11 @@
 import { parseEndpoint } from '../../transport/endpoint.ts';
-import { answering, givenObject } from '../../util/checks.ts';
+import { answering } from '../../util/checks.ts';
+import { givenOptions } from '../../util/options.ts';
 import { type Progress, type PromiseWithProgress, withProgress } from '../../util/progress.ts';
 import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
 import { openContent } from './content.ts';
 import { openDestination } from './destination.ts';
-import { checkOutgoing, type OutgoingOptions } from './options.ts';
+import { checkOutgoing, OUTGOING_NAMES, type OutgoingOptions } from './options.ts';
 import { singlePass } from './rounds.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
@@ -27,7 +28,7 @@ export function sendTelling(
   options: OutgoingOptions,
   progress: Progress<MigrationStatistics>,
 ): Promise<MigrationStatistics> {
-  return answering(() => sendChecked(givenObject('send', options), progress));
+  return answering(() => sendChecked(givenOptions('send', options, OUTGOING_NAMES), progress));
 }
 
 async function sendChecked(

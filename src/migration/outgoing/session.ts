@@ -188,7 +188,7 @@ export class OutgoingSession {
     await this.#main.put(streamHeader(configuration));
     if (this.#returnPath !== undefined) await this.#main.put(openReturnPath());
     await this.#main.flush();
-    await engine.start(this.#plan);
+    await engine.start({ lowPriority: this.#plan.lowPriority });
     await engine.group.race(this.#connected);
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
