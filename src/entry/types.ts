@@ -21,6 +21,12 @@ export type {
   ConnectionQueueOptions as InboxOptions,
 } from '../transport/connection-queue.ts';
 export type { ConnectionLike } from '../transport/connection-like.ts';
+export type {
+  EitherStreamPair,
+  NodeDuplex,
+  NodeReadable,
+  NodeWritable,
+} from '../transport/adapters/node-stream.ts';
 export type { StreamPair } from '../transport/stream-connection.ts';
 export type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 export type { Compression } from '../compression/index.ts';
