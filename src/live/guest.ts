@@ -12,16 +12,14 @@ import { parseEndpoint } from '../transport/endpoint.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
 import {
-  type CheckedGuest,
   type CheckedLive,
-  checkGuest,
   checkLive,
-  type GuestOptions,
   LIVE_NAMES,
   type LiveMigrationOptions,
   SNAPSHOT_NAMES,
   type SnapshotOptions,
 } from './options.ts';
+import { type CheckedGuest, checkGuest, type GuestOptions } from './guest-options.ts';
 import { lengthOf, Precopy } from './precopy.ts';
 import { ScanPlan } from './scan/scanner.ts';
 import { LiveStatisticsCollector, type LiveStatistics } from './statistics.ts';

@@ -13,6 +13,7 @@ import {
   type ImageOptions,
   type ImageReader,
 } from '../formats.ts';
+import { type PromiseWithProgress, withProgress } from '../../util/progress.ts';
 import type { OptionNames } from '../../util/options.ts';
 import { io, writeFully } from '../../files/io.ts';
 import type { ImageSource } from '../access/open.ts';
@@ -29,6 +30,14 @@ export interface ExtractOptions extends ImageOptions {
   onProgress?: (bytes: number, total: number) => void;
 }
 
+/** How far it is, in bytes; zero pages count in neither. */
+export interface ExtractProgress {
+  bytes: number;
+  total: number;
+}
+
+type Told = NonNullable<ExtractOptions['onProgress']>;
+
 const EXTRACT_NAMES = {
   ...IMAGE_NAMES,
   force: true,
@@ -43,17 +52,17 @@ const EXTRACT_NAMES = {
  * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
  *   readBitmap throw.
  */
-export async function extractBlock(
+export function extractBlock(
   source: ImageSource,
   blockId: string,
   outPath: string,
   options: ExtractOptions = {},
-): Promise<number> {
-  return withImage(source, outPath, options, async (image) => {
+): PromiseWithProgress<number, ExtractProgress> {
+  return withImage(source, outPath, options, async (image, told) => {
     givenText('the id of a block', blockId);
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
-    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
+    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options, told);
     return block.trueLength;
   });
 }
@@ -78,17 +87,17 @@ export interface CoreReport {
  *   told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap
  *   throw.
  */
-export async function extractCore(
+export function extractCore(
   source: ImageSource,
   outPath: string,
   options: ExtractOptions = {},
-): Promise<CoreReport> {
-  return withImage(source, outPath, options, async (image) => {
+): PromiseWithProgress<CoreReport, ExtractProgress> {
+  return withImage(source, outPath, options, async (image, told) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
     const header = coreHeader(cpuNotes(cpus), ranges);
-    await writeBlock(image, block, outPath, header, block.usedLength, options);
+    await writeBlock(image, block, outPath, header, block.usedLength, options, told);
     const segments = ranges.map(({ physicalAddress, length }) => ({
       physicalAddress,
       bytes: length,
@@ -101,17 +110,23 @@ function withImage<T>(
   source: ImageSource,
   outPath: string,
   options: ExtractOptions,
-  use: (image: ImageReader) => Promise<T>,
-): Promise<T> {
-  return answering(async () => {
-    givenPath('where to write to', outPath);
-    const image = await openAs(source, options, EXTRACT_NAMES);
-    try {
-      return await use(image);
-    } finally {
-      await image.close();
-    }
-  });
+  use: (image: ImageReader, told: Told) => Promise<T>,
+): PromiseWithProgress<T, ExtractProgress> {
+  return withProgress((progress) =>
+    answering(async () => {
+      givenPath('where to write to', outPath);
+      const image = await openAs(source, options, EXTRACT_NAMES);
+      try {
+        const observed = observer('onProgress', options.onProgress);
+        return await use(image, (bytes, total) => {
+          observed(bytes, total);
+          progress.put({ bytes, total });
+        });
+      } finally {
+        await image.close();
+      }
+    }),
+  );
 }
 
 /** Makes a file of `header`, and after it the block's first `length` bytes. */
@@ -122,11 +137,12 @@ async function writeBlock(
   header: Uint8Array,
   length: number,
   options: ExtractOptions,
+  told: Told,
 ): Promise<void> {
   const output = await FileOutput.create(outPath, { force: options.force ?? false });
   try {
     await writeFully(output.handle, header, 0);
-    await copyPages(image, block, output, header.length, options);
+    await copyPages(image, block, output, header.length, options.signal, told);
     await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
     await image.verify();
     checkSignal(options.signal);
@@ -143,9 +159,9 @@ async function copyPages(
   block: ImageBlock,
   output: FileOutput,
   base: number,
-  { signal, onProgress }: ExtractOptions,
+  signal: AbortSignal | undefined,
+  told: Told,
 ): Promise<void> {
-  const told = observer('onProgress', onProgress);
   const bitmap = await image.readBitmap(block);
   const total = countBits(bitmap) * image.pageSize;
   let copied = 0;

@@ -5,7 +5,7 @@ import { MultifdError } from '../../util/errors.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { IncomingBlock } from '../../blocks/targets.ts';
 import { Guest } from '../guest.ts';
-import type { GuestOptions, LiveBlock, Tracking } from '../options.ts';
+import type { GuestOptions, LiveBlock, Tracking } from '../guest-options.ts';
 import { type Reactor, ReactorProgram } from './program.ts';
 import { ReactorPieces, toPieces } from './state.ts';
 

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import {
+  extractBlock,
+  type ExtractProgress,
   Guest,
   type LiveStatistics,
   type MigrationStatistics,
@@ -157,6 +159,20 @@ describe('progress is iterated as well', () => {
         expect((await all(between.progress)).length).toBe(1);
       }),
     );
+  });
+
+  it('of a block that is extracted', async () => {
+    await withFolder(async (folder) => {
+      const image = join(folder, 'image');
+      await send({ uri: `file:${image}`, blocks, inline: true });
+      const told: ExtractProgress[] = [];
+      const onProgress = (bytes: number, total: number): void => void told.push({ bytes, total });
+      const extracting = extractBlock(image, 'ram', join(folder, 'block'), { onProgress });
+      const snapshots = await all(extracting.progress);
+      expect(snapshots.at(-1)).toEqual(told.at(-1));
+      expect(snapshots.at(-1)!.bytes).toBe(snapshots.at(-1)!.total);
+      expect(await extracting).toBe(LENGTH);
+    });
   });
 
   it('of a proxy while it works', async () => {
