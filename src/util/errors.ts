@@ -15,7 +15,7 @@ export type ErrorCode =
   | 'ERR_CODEC' //           this runtime has no encoder or decoder for the compression asked for
   | 'ERR_GUEST' //           the program has state that can't be moved, or is being moved already
   | 'ERR_NOT_CONVERGED' //   the running program changes its memory as fast as it is sent
-  | 'ERR_CANCELLED' //       the caller's AbortSignal fired
+  | 'ERR_CANCELLED' //       the caller's AbortSignal fired, or he called close()
   // the way to the peer
   | 'ERR_CONNECT' //         the peer could not be reached
   | 'ERR_LISTEN' //          the address can't be listened on
