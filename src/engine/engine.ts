@@ -3,10 +3,10 @@ import {
   givenArray,
   givenFunction,
   givenMethods,
-  givenObject,
   guarding,
   inWords,
 } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
@@ -29,6 +29,22 @@ export interface EngineOptions {
   sharedBytes?: number;
   onValue?: (channel: number, value: unknown) => void;
 }
+
+const ENGINE_NAMES = {
+  launcher: true,
+  channels: true,
+  clients: true,
+  payloadBytes: true,
+  scratchBytes: true,
+  sharedBytes: true,
+  onValue: true,
+} as const satisfies OptionNames<EngineOptions>;
+
+interface StartOptions {
+  lowPriority?: boolean;
+}
+
+const START_NAMES = { lowPriority: true } as const satisfies OptionNames<StartOptions>;
 
 /** Who owns a slot, and of what type it is. */
 export interface SlotOwner {
@@ -61,7 +77,7 @@ export class Engine {
       payloadBytes,
       scratchBytes = 0,
       sharedBytes = 0,
-    } = givenObject('an Engine', options);
+    } = givenOptions('an Engine', options, ENGINE_NAMES);
     const channels = givenArray('channels', given, 'an array with the data of each');
     givenMethods(
       'launcher',
@@ -92,9 +108,12 @@ export class Engine {
    * @throws the first channel's error; {@link abort} then waits until nothing is left of the
    *   others.
    */
-  start(options: { lowPriority?: boolean } = {}): Promise<void> {
+  start(options: StartOptions = {}): Promise<void> {
     return answering(() =>
-      this.group.start(this.#channels, givenObject('start', options).lowPriority ?? false),
+      this.group.start(
+        this.#channels,
+        givenOptions('start', options, START_NAMES).lowPriority ?? false,
+      ),
     );
   }
 

@@ -1,3 +1,4 @@
+import type { OptionNames } from '../util/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
 import { type Geometry, State } from './layout.ts';
@@ -12,6 +13,13 @@ export interface GroupOptions {
   /** Called with what programs emit. */
   onValue?: (channel: number, value: unknown) => void;
 }
+
+/** The names of {@link GroupOptions}. */
+export const GROUP_NAMES = {
+  geometry: true,
+  launcher: true,
+  onValue: true,
+} as const satisfies OptionNames<GroupOptions>;
 
 /**
  * Whether the arena can be memory that other threads see. Channels inside the owner's thread do

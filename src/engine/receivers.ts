@@ -1,6 +1,7 @@
-import { answering, givenArray, givenObject, guarding } from '../util/checks.ts';
+import { answering, givenArray, guarding } from '../util/checks.ts';
+import { givenOptions } from '../util/options.ts';
 import { MultifdError } from '../util/errors.ts';
-import { ChannelGroup, type GroupOptions } from './group.ts';
+import { ChannelGroup, GROUP_NAMES, type GroupOptions } from './group.ts';
 
 /**
  * The receiving side: N channels that apply what they read, and stop at each sync until the owner
@@ -11,7 +12,7 @@ export class Receivers {
   readonly group: ChannelGroup;
 
   constructor(options: GroupOptions) {
-    this.group = guarding(() => new ChannelGroup(givenObject('Receivers', options)));
+    this.group = guarding(() => new ChannelGroup(givenOptions('Receivers', options, GROUP_NAMES)));
   }
 
   /** Starts every channel. @throws the first channel's error. */

@@ -15,6 +15,7 @@ export {
   finishImageUpdate,
   type CoreReport,
   type ExtractOptions,
+  type ExtractProgress,
   type Stamp,
 } from '../image/index.ts';
 export {

@@ -1,4 +1,6 @@
 /** The types of a migration, the same at every entry. */
+export type { Closable } from '../util/closing.ts';
+export type { PromiseWithProgress } from '../util/progress.ts';
 export type { ErrorCode, ErrorRecord } from '../util/errors.ts';
 export type { OutgoingOptions, ZeroPageDetection } from '../migration/outgoing/index.ts';
 export type { IncomingMigration, IncomingOptions } from '../migration/incoming/index.ts';
@@ -20,6 +22,12 @@ export type {
   ConnectionQueueOptions as InboxOptions,
 } from '../transport/connection-queue.ts';
 export type { ConnectionLike } from '../transport/connection-like.ts';
+export type {
+  EitherStreamPair,
+  NodeDuplex,
+  NodeReadable,
+  NodeWritable,
+} from '../transport/adapters/node-stream.ts';
 export type { StreamPair } from '../transport/stream-connection.ts';
 export type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 export type { Compression } from '../compression/index.ts';

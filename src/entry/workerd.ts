@@ -6,6 +6,8 @@
 import type * as incoming from '../migration/incoming/index.ts';
 import type * as outgoing from '../migration/outgoing/index.ts';
 
+import { withProgress } from '../util/progress.ts';
+
 export { MultifdError } from '../util/errors.ts';
 export {
   ConnectionQueue,
@@ -15,8 +17,10 @@ export {
 export * from './types.ts';
 
 /** See {@link outgoing.send}. */
-export const send: typeof outgoing.send = async (options) =>
-  (await import('../migration/outgoing/index.ts')).send(options);
+export const send: typeof outgoing.send = (options) =>
+  withProgress(async (progress) =>
+    (await import('../migration/outgoing/index.ts')).sendTelling(options, progress),
+  );
 
 /** See {@link incoming.receive}. */
 export const receive: typeof incoming.receive = async (options) =>

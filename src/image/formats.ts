@@ -1,6 +1,7 @@
 import { type Configuration, MAPPED_RAM, type TailSection } from '../stream/index.ts';
 import { checkToken } from '../transport/adapters/admission.ts';
-import { answering, givenObject, givenSignal, integer } from '../util/checks.ts';
+import { answering, givenSignal, integer } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { UrlOptions } from './access/http.ts';
 import { type ImageSource, openSource } from './access/open.ts';
@@ -18,6 +19,15 @@ export interface ImageOptions extends UrlOptions {
   /** The most bytes of device sections (64 MiB); they are kept in memory. */
   maxDeviceState?: number;
 }
+
+/** The names of {@link ImageOptions}. */
+export const IMAGE_NAMES = {
+  offset: true,
+  maxDeviceState: true,
+  token: true,
+  timeout: true,
+  signal: true,
+} as const satisfies OptionNames<ImageOptions>;
 
 /** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
 export interface ImageBlock {
@@ -126,11 +136,19 @@ async function formatOf(head: Head): Promise<FormatRow | undefined> {
  *   is malformed.
  */
 export function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
-  return answering(() => open(source, checkImageOptions(options)));
+  return answering(() => openAs(source, options, IMAGE_NAMES));
 }
 
-async function open(source: ImageSource, options: ImageOptions): Promise<ImageReader> {
-  const { offset = 0 } = options;
+/**
+ * The same, for a function that has more options.
+ * @param names those of its options.
+ */
+export async function openAs<T extends ImageOptions>(
+  source: ImageSource,
+  options: T,
+  names: OptionNames<T>,
+): Promise<ImageReader> {
+  const { offset = 0 } = checkImageOptions(options, names);
   const access = await openSource(source, options);
   try {
     const head = await Head.read(access, offset);
@@ -153,7 +171,7 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
  */
 export function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
   return answering(async () => {
-    const { offset = 0 } = checkImageOptions(options);
+    const { offset = 0 } = checkImageOptions(options, IMAGE_NAMES);
     const access = await openSource(source, options);
     try {
       const format = await formatOf(await Head.read(access, offset));
@@ -165,8 +183,8 @@ export function isImage(source: ImageSource, options: ImageOptions = {}): Promis
 }
 
 /** @throws MultifdError ERR_OPTION. */
-function checkImageOptions<T extends ImageOptions>(options: T): T {
-  const { offset, token, timeout, signal } = givenObject('options of an image', options);
+function checkImageOptions<T extends ImageOptions>(options: T, names: OptionNames<T>): T {
+  const { offset, token, timeout, signal } = givenOptions('options of an image', options, names);
   if (offset !== undefined) integer("the image's offset", offset, 0, Number.MAX_SAFE_INTEGER);
   if (timeout !== undefined) integer('timeout', timeout, 1, 2 ** 31 - 1);
   checkToken(token);

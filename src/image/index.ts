@@ -18,6 +18,7 @@ export {
   extractCore,
   type CoreReport,
   type ExtractOptions,
+  type ExtractProgress,
 } from './export/extract.ts';
 export {
   inspectDevices,

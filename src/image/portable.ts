@@ -12,6 +12,12 @@ export {
   type ImageReader,
 } from './formats.ts';
 export type { ImageSource } from './access/open.ts';
+export {
+  opfsImage,
+  type OpfsFolder,
+  type OpfsImageOptions,
+} from './sinks/opfs-store.ts';
+export type { OpfsFile } from './sinks/opfs-writer.ts';
 export type { RandomAccess } from '../files/random-access.ts';
 export {
   inspectDevices,

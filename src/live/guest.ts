@@ -1,5 +1,7 @@
 import { absolutePath, hasStamp, imageSink, ImageUpdate, imageUpdateSink } from '#images';
-import { answering, givenObject, givenPath, guarding } from '../util/checks.ts';
+import { answering, givenPath, guarding } from '../util/checks.ts';
+import { givenOptions } from '../util/options.ts';
+import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/local/copy.ts';
@@ -10,14 +12,14 @@ import { parseEndpoint } from '../transport/endpoint.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
 import {
-  type CheckedGuest,
   type CheckedLive,
-  checkGuest,
   checkLive,
-  type GuestOptions,
+  LIVE_NAMES,
   type LiveMigrationOptions,
+  SNAPSHOT_NAMES,
   type SnapshotOptions,
 } from './options.ts';
+import { type CheckedGuest, checkGuest, type GuestOptions } from './guest-options.ts';
 import { lengthOf, Precopy } from './precopy.ts';
 import { ScanPlan } from './scan/scanner.ts';
 import { LiveStatisticsCollector, type LiveStatistics } from './statistics.ts';
@@ -74,14 +76,19 @@ export class Guest {
    *   nothing had been tried. ERR_NOT_CONVERGED after too many rounds; ERR_GUEST while another
    *   migration of this guest is under way.
    */
-  migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
-    return answering(() => this.#migrate(givenObject('migrate', options)));
+  migrate(options: LiveMigrationOptions): PromiseWithProgress<LiveStatistics> {
+    return withProgress((progress) =>
+      answering(() => this.#migrate(givenOptions('migrate', options, LIVE_NAMES), progress)),
+    );
   }
 
-  async #migrate(options: LiveMigrationOptions): Promise<LiveStatistics> {
+  async #migrate(
+    options: LiveMigrationOptions,
+    progress: Progress<LiveStatistics>,
+  ): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
     const endpoint = parseEndpoint(options);
-    const checked = checkLive(options, pageSize);
+    const checked = telling(checkLive(options, pageSize), progress);
     const destination = await openDestination(endpoint, options, checked);
     try {
       return await this.#carry(
@@ -100,14 +107,19 @@ export class Guest {
    * @throws MultifdError: the first thing that went wrong; no image, or the one before, is there
    *   then.
    */
-  snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
-    return answering(() => this.#snapshot(givenObject('snapshot', options)));
+  snapshot(options: SnapshotOptions): PromiseWithProgress<LiveStatistics> {
+    return withProgress((progress) =>
+      answering(() => this.#snapshot(givenOptions('snapshot', options, SNAPSHOT_NAMES), progress)),
+    );
   }
 
-  async #snapshot(options: SnapshotOptions): Promise<LiveStatistics> {
+  async #snapshot(
+    options: SnapshotOptions,
+    progress: Progress<LiveStatistics>,
+  ): Promise<LiveStatistics> {
     const { pageSize } = this.#options;
     const { path, force = false, machine = 'none' } = options;
-    const checked = checkLive(options, pageSize);
+    const checked = telling(checkLive(options, pageSize), progress);
     const name = absolutePath(givenPath('path', path));
     const before = this.#last?.path === name ? this.#last : undefined;
     // What is there is this guest's own: it may be replaced, also where it can't be updated.
@@ -250,6 +262,11 @@ export class Guest {
     };
     return { content, run };
   }
+}
+
+function telling(checked: CheckedLive, progress: Progress<LiveStatistics>): CheckedLive {
+  const onProgress = progress.beside(checked.onProgress);
+  return { ...checked, onProgress: onProgress as CheckedLive['onProgress'] };
 }
 
 /** The first error, and what came of it. */

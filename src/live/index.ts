@@ -14,12 +14,7 @@ export {
 } from './reactor/index.ts';
 export { hashScratchBytes } from './tracking/hash.ts';
 export type { LiveMemory } from './guest-memory.ts';
-export type {
-  GuestOptions,
-  LiveBlock,
-  LiveMigrationOptions,
-  SnapshotOptions,
-  Tracking,
-} from './options.ts';
+export type { GuestOptions, LiveBlock, Tracking } from './guest-options.ts';
+export type { LiveMigrationOptions, SnapshotOptions } from './options.ts';
 export type { LiveStatistics, Round } from './statistics.ts';
 export type { DirtyBitmap } from './tracking/bitmap.ts';

@@ -3,12 +3,12 @@ import { observer } from '../util/callbacks.ts';
 import {
   givenBytes,
   givenFunction,
-  givenObject,
   givenSignal,
   integer,
   inWords,
   refuse,
 } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
 import type { CoreModules } from '../core/index.ts';
 import { checkCompression, type Compression } from '../compression/index.ts';
 import { hasThreads } from '#threads';
@@ -74,6 +74,24 @@ export interface MigrationOptions {
   createWorker?: (role: WorkerRole) => RunningWorker;
 }
 
+/** The names of {@link MigrationOptions}. */
+export const MIGRATION_NAMES = {
+  channels: true,
+  compression: true,
+  uuid: true,
+  switchoverAck: true,
+  pageSize: true,
+  timeout: true,
+  signal: true,
+  onProgress: true,
+  inline: true,
+  inbox: true,
+  token: true,
+  maxConnections: true,
+  modules: true,
+  createWorker: true,
+} as const satisfies OptionNames<MigrationOptions>;
+
 /** A connection that the caller makes for each channel, instead of `uri`. */
 export type ConnectChannel = (channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>;
 
@@ -123,9 +141,11 @@ export function checkPageSize(pageSize: number): void {
     );
 }
 
+const CORES = { shared: true, plain: true } as const satisfies OptionNames<CoreModules>;
+
 /** @throws MultifdError ERR_OPTION. */
 function checkModules(modules: CoreModules = {}): CoreModules {
-  givenObject('modules', modules, 'an object with compiled cores');
+  givenOptions('modules', modules, CORES, 'an object with compiled cores');
   for (const kind of ['shared', 'plain'] as const) {
     const module = modules[kind];
     if (module !== undefined && !(module instanceof WebAssembly.Module))

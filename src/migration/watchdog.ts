@@ -1,4 +1,4 @@
-import { MultifdError } from '../util/errors.ts';
+import { cancelledBy, MultifdError } from '../util/errors.ts';
 
 export interface WatchdogOptions {
   signal: AbortSignal;
@@ -33,8 +33,7 @@ export class Watchdog {
     this.#options.signal.removeEventListener('abort', this.#cancel);
   }
 
-  readonly #cancel = (): void =>
-    this.#options.fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+  readonly #cancel = (): void => this.#options.fail(cancelledBy(this.#options.signal));
 
   #look(): void {
     const { progress, timeout, fail, onLook } = this.#options;

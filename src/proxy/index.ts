@@ -1,7 +1,10 @@
 import { loadClientTls, loadServerTls } from '#sockets';
 import { dial, listen } from '../transport/listener.ts';
 import { observer } from '../util/callbacks.ts';
-import { answering, givenObject, integer } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, integer } from '../util/checks.ts';
+import { type Closable, closable } from '../util/closing.ts';
+import { Progress } from '../util/progress.ts';
 import { Watchdog } from '../migration/watchdog.ts';
 import { checkAdmission } from '../transport/adapters/admission.ts';
 import type { Listener } from '../transport/listener.ts';
@@ -9,11 +12,8 @@ import { pipeBoth } from '../transport/pipe.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { IncomingTls, OutgoingTls } from '../transport/sockets/tls-credentials.ts';
 import { formatUri, hostOf, parseConnectionUri } from '../transport/schemes.ts';
-import {
-  MAX_WAIT_MS,
-  WaitingConnections,
-  type WaitingOptions,
-} from '../transport/connection-queue.ts';
+import { MAX_WAIT_MS } from '../transport/connection-queue.ts';
+import { Pairing } from './pairing.ts';
 
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
@@ -64,6 +64,22 @@ export interface ProxyOptions {
   onRejected?: (why: string) => void;
 }
 
+const PROXY_NAMES = {
+  from: true,
+  to: true,
+  rendezvous: true,
+  token: true,
+  toToken: true,
+  origins: true,
+  toOrigins: true,
+  tls: true,
+  toTls: true,
+  maxConnections: true,
+  timeout: true,
+  maxWait: true,
+  onRejected: true,
+} as const satisfies OptionNames<ProxyOptions>;
+
 export interface ProxyStatistics {
   /** Pairs of connections so far. */
   connections: number;
@@ -73,14 +89,18 @@ export interface ProxyStatistics {
   transferred: number;
 }
 
-export interface Proxy {
+/** To close it lets no more in, and closes what is open. */
+export interface Proxy extends Closable {
   /** Where it listens, with the port it got. */
   readonly uri: string;
   /** The same of `to`, with `rendezvous`. */
   readonly toUri: string;
   readonly statistics: ProxyStatistics;
-  /** Lets no more in, and closes what is open. */
-  close(): Promise<void>;
+  /**
+   * The same, to be iterated: what has changed, at most about five times a second, and at last how
+   * it was closed. To break off the iteration ends nothing else.
+   */
+  readonly progress: AsyncIterable<ProxyStatistics>;
 }
 
 /**
@@ -90,7 +110,7 @@ export interface Proxy {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_IO, ERR_TLS, ERR_LISTEN.
  */
 export function proxy(options: ProxyOptions): Promise<Proxy> {
-  return answering(() => open(givenObject('proxy', options)));
+  return answering(() => open(givenOptions('proxy', options, PROXY_NAMES)));
 }
 
 async function open(options: ProxyOptions): Promise<Proxy> {
@@ -105,7 +125,10 @@ async function open(options: ProxyOptions): Promise<Proxy> {
   checkAdmission({ token, origins });
   checkAdmission({ token: toToken, origins: toOrigins });
   const statistics: ProxyStatistics = { connections: 0, open: 0, transferred: 0 };
+  const progress = new Progress<ProxyStatistics>();
   const closing = new AbortController();
+  /** Counterparts that are being connected. */
+  const dials = new Set<Promise<void>>();
   /** Of either side, those that are joined, and those that wait to be. */
   const [atFrom, atTo] = [new Set<Connection>(), new Set<Connection>()];
   /** Those that are joined, and what their join comes to. */
@@ -139,11 +162,18 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     onRejected(`dropped a connection from ${connection.peer}: ${why}`);
   };
   const pairing = new Pairing(connectPair, { most: maxConnections, maxWait, onDropped });
+  let told: ProxyStatistics = { ...statistics };
+  const tellChange = (): void => {
+    const now = { ...statistics };
+    const same = (Object.keys(now) as (keyof ProxyStatistics)[]).every((k) => now[k] === told[k]);
+    told = now;
+    if (!same) progress.put(now);
+  };
   const watch = new Watchdog({
     signal: new AbortController().signal,
     timeout,
     progress: () => (pairs.size > 0 ? statistics.transferred + statistics.connections : undefined),
-    onLook() {},
+    onLook: () => tellChange(),
     fail({ message }) {
       const stuck = [...pairs.keys()].filter(([a, b]) => !a.closed || !b.closed);
       if (stuck.length === 0) return; // both ends have closed: they only flush
@@ -177,7 +207,7 @@ async function open(options: ProxyOptions): Promise<Proxy> {
       const onConnection = (connection: Connection): void => {
         if (!admit(connection, atFrom)) return;
         const how = { timeout, tls: clientTls, token: toToken, signal: closing.signal };
-        dial(to, { ...how, channel: 'main' }).then(
+        const work = dial(to, { ...how, channel: 'main' }).then(
           (other) => {
             if (closing.signal.aborted) return other.destroy();
             atTo.add(other);
@@ -188,6 +218,8 @@ async function open(options: ProxyOptions): Promise<Proxy> {
             onDropped(connection, error.message);
           },
         );
+        dials.add(work);
+        void work.finally(() => dials.delete(work));
       };
       listeners.push(await listen(from, { ...listenOptions, ...here, onConnection }));
     }
@@ -195,47 +227,24 @@ async function open(options: ProxyOptions): Promise<Proxy> {
     close();
     throw error;
   }
+  let closed: Promise<void> | undefined;
+  const closeAll = async (): Promise<void> => {
+    const work = [...pairs.values(), ...dials];
+    close();
+    await Promise.all(work);
+    progress.put({ ...statistics });
+    progress.end();
+  };
   return {
     uri: formatUri(listeners[0]!.uri),
     toUri: formatUri(listeners[1]?.uri ?? to),
     statistics,
-    async close() {
-      const work = [...pairs.values()];
-      close();
-      await Promise.all(work);
-    },
+    progress,
+    ...closable(() => {
+      closed ??= closeAll();
+      return closed;
+    }),
   };
 }
 
 const ofFile = (uri: string): string => `${uri}: a proxy joins connections; a file is none`;
-
-/** Pairs the connections of two sides in the order in which they come. */
-export class Pairing {
-  readonly #pair: (left: Connection, right: Connection) => void;
-  readonly #left: WaitingConnections;
-  readonly #right: WaitingConnections;
-
-  /** @param waiting of either side: those that the other has none for yet. */
-  constructor(pair: (left: Connection, right: Connection) => void, waiting: WaitingOptions) {
-    this.#pair = pair;
-    this.#left = new WaitingConnections(waiting);
-    this.#right = new WaitingConnections(waiting);
-  }
-
-  left(connection: Connection): void {
-    const other = this.#right.take();
-    if (other === undefined) this.#left.add(connection);
-    else this.#pair(connection, other);
-  }
-
-  right(connection: Connection): void {
-    const other = this.#left.take();
-    if (other === undefined) this.#right.add(connection);
-    else this.#pair(other, connection);
-  }
-
-  close(): void {
-    this.#left.close();
-    this.#right.close();
-  }
-}

@@ -1,11 +1,21 @@
 import { describeDevices, type DeviceReport, selectDevices } from '../stream/index.ts';
-import { answering, givenObject, givenText } from '../util/checks.ts';
-import { type InspectRecordingOptions, readRecordingTail } from './inspect.ts';
+import { answering, givenText } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import {
+  INSPECT_RECORDING_NAMES,
+  type InspectRecordingOptions,
+  readRecordingTail,
+} from './inspect.ts';
 
 export interface RecordedDevicesOptions extends InspectRecordingOptions {
   /** Only this device: an idstr, which may have several instances, or `idstr#instance`. */
   device?: string;
 }
+
+const NAMES = {
+  ...INSPECT_RECORDING_NAMES,
+  device: true,
+} as const satisfies OptionNames<RecordedDevicesOptions>;
 
 /**
  * The devices of a recorded migration with all their fields.
@@ -19,7 +29,7 @@ export function inspectRecordedDevices(
   given: RecordedDevicesOptions = {},
 ): Promise<DeviceReport[] | null> {
   return answering(async () => {
-    const { device, ...options } = givenObject('options', given);
+    const { device, ...options } = givenOptions('options', given, NAMES);
     if (device !== undefined) givenText('device', device);
     const devices = describeDevices(await readRecordingTail(path, options));
     return device === undefined ? (devices ?? null) : selectDevices(devices, device);

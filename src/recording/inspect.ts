@@ -1,5 +1,6 @@
 import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
-import { answering, givenObject, givenPath } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/bytes.ts';
@@ -36,6 +37,12 @@ export interface InspectRecordingOptions {
   maxDeviceState?: number;
 }
 
+/** The names of {@link InspectRecordingOptions}. */
+export const INSPECT_RECORDING_NAMES = {
+  pageSize: true,
+  maxDeviceState: true,
+} as const satisfies OptionNames<InspectRecordingOptions>;
+
 /**
  * Reports what is in a recording, reading it as a target would: the main channel in order, and at
  * each sync every other channel up to its own. A recording that was broken off is reported as far
@@ -49,7 +56,7 @@ export async function inspectRecording(
   path: string,
   options: InspectRecordingOptions = {},
 ): Promise<RecordingReport> {
-  return withRecording(path, givenObject('options', options), async (recording) => {
+  return withRecording(path, options, async (recording) => {
     const inspection = new Inspection(recording, options);
     return inspection.run();
   });
@@ -63,7 +70,7 @@ export async function readRecordingTail(
   path: string,
   options: InspectRecordingOptions = {},
 ): Promise<Uint8Array> {
-  return withRecording(path, givenObject('options', options), async ({ main }) => {
+  return withRecording(path, options, async ({ main }) => {
     const ignored = (): void => {};
     const handler: MainStreamHandler = {
       configuration: ignored,
@@ -84,10 +91,11 @@ export async function readRecordingTail(
 
 function withRecording<T>(
   path: string,
-  { pageSize }: InspectRecordingOptions,
+  options: InspectRecordingOptions,
   work: (recording: Recording) => Promise<T>,
 ): Promise<T> {
   return answering(async () => {
+    const { pageSize } = givenOptions('options', options, INSPECT_RECORDING_NAMES);
     givenPath('path', path);
     if (pageSize !== undefined) checkPageSize(pageSize);
     const recording = await openRecording(path);

@@ -1,11 +1,14 @@
-import { answering, givenObject, givenPath, givenSignal, integer } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, givenPath, givenSignal, integer } from '../util/checks.ts';
 import { initialChecker, migrationClassifier } from '../migration/incoming/connections.ts';
 import {
   type IncomingEndpoint,
   openIncomingEndpoint,
   type IncomingEndpointOptions,
 } from '../transport/endpoint.ts';
-import { parseConnectionUri } from '../transport/schemes.ts';
+import { type Closable, Closing } from '../util/closing.ts';
+import { Progress } from '../util/progress.ts';
+import { type ConnectionUri, parseConnectionUri } from '../transport/schemes.ts';
 import { MAX_CHANNELS } from './recording.ts';
 import { OutputFolder } from './output-folder.ts';
 import { RecordSession } from './record-session.ts';
@@ -17,15 +20,25 @@ import { checkAdmission, checkToken } from '../transport/adapters/admission.ts';
 /** Those that have not said yet what they are, at a time. */
 const MAX_CONNECTIONS = 512;
 
-/** A recorder that is ready for its source. */
-export interface IncomingRecording {
+/**
+ * A recorder that is ready for its source. To close it cancels it, unless it has ended, or
+ * everything has come: then that is waited for.
+ */
+export interface IncomingRecording extends Closable {
   /** Where it listens, with the port it got. */
   readonly uri: string;
   /**
    * Resolves once the recording has its name.
-   * Rejects with a MultifdError: the first thing that went wrong; ERR_CANCELLED after the signal.
+   * Rejects with a MultifdError: the first thing that went wrong; ERR_CANCELLED after the signal,
+   * or `close()`.
    */
   readonly completed: Promise<RecordingStatistics>;
+  /**
+   * What `onProgress` is called with, to be iterated: each time the latest snapshot, and at last
+   * the one at the end. It ends with the recording, and does not throw: `completed` says how. To
+   * break off the iteration ends nothing else.
+   */
+  readonly progress: AsyncIterable<RecordingStatistics>;
 }
 
 /**
@@ -36,7 +49,7 @@ export interface IncomingRecording {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */
 export function record(options: RecordOptions): Promise<IncomingRecording> {
-  return answering(() => open(givenObject('record', options)));
+  return answering(() => open(givenOptions('record', options, RECORD_NAMES)));
 }
 
 const ofFile = (uri: string): string =>
@@ -45,12 +58,35 @@ const ofFile = (uri: string): string =>
 
 async function open(options: RecordOptions): Promise<IncomingRecording> {
   const uri = parseConnectionUri(options.uri, ofFile);
-  const checked = checkRecord(options);
+  const given = checkRecord(options);
+  const progress = new Progress<RecordingStatistics>();
+  const closing = new Closing(given.signal);
+  const onProgress = progress.beside(given.onProgress);
+  try {
+    const at = await begin(uri, options.path, { ...given, signal: closing.signal, onProgress });
+    const completed = at.completed.finally(() => {
+      closing.release();
+      progress.end();
+    });
+    completed.catch(() => {}); // its caller is told
+    return { uri: at.uri, completed, progress, ...closing.closable(completed) };
+  } catch (error) {
+    closing.release();
+    throw error;
+  }
+}
+
+/** @returns where it listens, and what comes of it. */
+async function begin(
+  uri: ConnectionUri,
+  path: string,
+  checked: ReturnType<typeof checkRecord>,
+): Promise<Pick<IncomingRecording, 'uri' | 'completed'>> {
   const checkInitial = await initialChecker({
     uuid: undefined,
     channels: checked.channels ?? MAX_CHANNELS,
   });
-  const folder = await OutputFolder.create(options.path, checked.force);
+  const folder = await OutputFolder.create(path, checked.force);
   const session = new RecordSession(folder, checkInitial, checked);
   const { timeout, onRejected, token, origins, signal } = checked;
   const endpointOptions: IncomingEndpointOptions = {
@@ -77,7 +113,6 @@ async function open(options: RecordOptions): Promise<IncomingRecording> {
     connections.close();
     classifier.close();
   });
-  completed.catch(() => {}); // its caller is told
   return { uri: connections.uri, completed };
 }
 
@@ -98,6 +133,16 @@ export interface RecordingRunOptions {
   /** Called about five times a second from the first connection on, and once at the end. */
   onProgress?: (statistics: RecordingStatistics) => void;
 }
+
+/** The names of {@link RecordingRunOptions}. */
+export const RUN_NAMES = {
+  uri: true,
+  path: true,
+  timeout: true,
+  signal: true,
+  token: true,
+  onProgress: true,
+} as const satisfies OptionNames<RecordingRunOptions>;
 
 export interface RecordOptions extends RecordingRunOptions {
   /** How many multifd channels there have to be, 0 to 256; default: as many as come. */
@@ -120,6 +165,16 @@ export interface RecordOptions extends RecordingRunOptions {
   /** Told of connections that were dropped because they were no migration's. */
   onRejected?: (why: string) => void;
 }
+
+const RECORD_NAMES = {
+  ...RUN_NAMES,
+  channels: true,
+  pageSize: true,
+  force: true,
+  keep: true,
+  origins: true,
+  onRejected: true,
+} as const satisfies OptionNames<RecordOptions>;
 
 /** The same with every default in place. Throws MultifdError ERR_OPTION. */
 export function checkRun({ path, timeout, signal, token, onProgress }: RecordingRunOptions): {

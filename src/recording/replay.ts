@@ -1,4 +1,6 @@
-import { answering, givenObject } from '../util/checks.ts';
+import { answering } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
 import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
@@ -16,7 +18,7 @@ import {
 } from './recording.ts';
 import { type Outline, readOutline } from './outline.ts';
 import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
-import { checkRun, type RecordingRunOptions } from './record.ts';
+import { checkRun, RUN_NAMES, type RecordingRunOptions } from './record.ts';
 import { type RecordingStatistics, Traffic } from './report.ts';
 
 export interface ReplayOptions extends RecordingRunOptions {
@@ -32,6 +34,12 @@ export interface ReplayOptions extends RecordingRunOptions {
   commitTimeout?: number;
 }
 
+const REPLAY_NAMES = {
+  ...RUN_NAMES,
+  timing: true,
+  commitTimeout: true,
+} as const satisfies OptionNames<ReplayOptions>;
+
 /** Bytes of a connection that are read and sent at a time. */
 const CHUNK = 256 * 1024;
 
@@ -44,18 +52,25 @@ const CHUNK = 256 * 1024;
  *   the parser finds wrong at the beginning of the main stream, before anything is sent;
  *   ERR_CANCELLED after the signal.
  */
-export function replay(options: ReplayOptions): Promise<RecordingStatistics> {
-  return answering(() => play(givenObject('replay', options)));
+export function replay(options: ReplayOptions): PromiseWithProgress<RecordingStatistics> {
+  return withProgress((progress) =>
+    answering(() => play(givenOptions('replay', options, REPLAY_NAMES), progress)),
+  );
 }
 
 const ofFile = (uri: string): string =>
   `${uri}: a recording is replayed over connections; give tcp:HOST:PORT, ` +
   'unix:PATH or ws://HOST:PORT/PATH';
 
-async function play(options: ReplayOptions): Promise<RecordingStatistics> {
+async function play(
+  options: ReplayOptions,
+  progress: Progress<RecordingStatistics>,
+): Promise<RecordingStatistics> {
   const uri = parseConnectionUri(options.uri, ofFile);
+  const run = checkRun(options);
   const checked = {
-    ...checkRun(options),
+    ...run,
+    onProgress: progress.beside(run.onProgress),
     commitTimeout: checkCommitTimeout(options.commitTimeout),
   };
   const recording = await openRecording(options.path);

@@ -1,15 +1,16 @@
 import { refuse } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { messagePortPair } from './adapters/message-port.ts';
+import { type EitherStreamPair, type NodeDuplex, streamPairOf } from './adapters/node-stream.ts';
 import { type WebSocketLike, webSocketPair } from './adapters/web-socket.ts';
 import type { Connection } from './connection.ts';
-import { StreamConnection, type StreamPair } from './stream-connection.ts';
+import { StreamConnection } from './stream-connection.ts';
 
 /**
- * What a connection can be made of, besides URIs: a pair of streams, one end of a MessageChannel, a
- * WebSocket that is open or opening.
+ * What a connection can be made of, besides URIs: a pair of streams, WHATWG's or Node's, a `Duplex`
+ * of Node's, one end of a MessageChannel, a WebSocket that is open or opening.
  */
-export type ConnectionLike = StreamPair | MessagePort | WebSocket;
+export type ConnectionLike = EitherStreamPair | NodeDuplex | MessagePort | WebSocket;
 
 /**
  * A connection over something that the caller has.
@@ -22,7 +23,8 @@ export async function toConnection(
   peer = 'the caller',
   maxWait?: number,
 ): Promise<Connection> {
-  if (isStreamPair(connectionLike)) return new StreamConnection(unlocked(connectionLike), peer);
+  const streams = streamPairOf(connectionLike, WAYS);
+  if (streams !== undefined) return new StreamConnection(streams, peer);
   if (isWebSocket(connectionLike)) {
     // What it says may come in the same turn in which it opens.
     const pair = webSocketPair(connectionLike);
@@ -35,27 +37,8 @@ export async function toConnection(
 }
 
 const WAYS =
-  'a pair of streams { readable, writable } that nobody else reads or writes, a MessagePort ' +
-  'or a WebSocket';
-
-function unlocked(pair: StreamPair): StreamPair {
-  const { readable, writable } = pair as Partial<StreamPair>;
-  const free =
-    typeof readable?.getReader === 'function' &&
-    typeof writable?.getWriter === 'function' &&
-    !readable.locked &&
-    !writable.locked;
-  return free ? pair : refuse('a connection', pair, WAYS);
-}
-
-function isStreamPair(connectionLike: ConnectionLike): connectionLike is StreamPair {
-  return (
-    typeof connectionLike === 'object' &&
-    connectionLike !== null &&
-    'readable' in connectionLike &&
-    'writable' in connectionLike
-  );
-}
+  'a pair of streams { readable, writable } that nobody else reads or writes, a Duplex of ' +
+  "Node's, a MessagePort or a WebSocket";
 
 function isWebSocket(connectionLike: unknown): connectionLike is WebSocketLike {
   return (

@@ -1,6 +1,7 @@
 import { acceptUpgrade } from '#sockets';
 import { observer } from '../util/callbacks.ts';
-import { answering, givenObject, integer, refuse } from '../util/checks.ts';
+import { givenOptions, type OptionNames } from '../util/options.ts';
+import { answering, integer, refuse } from '../util/checks.ts';
 import { adviceOn, checkAdmission, refusalOf, PROTOCOL } from './adapters/admission.ts';
 import { METHOD, RESPONSE_HEADERS } from './adapters/http.ts';
 import { type ConnectionLike, toConnection } from './connection-like.ts';
@@ -22,6 +23,14 @@ export interface ConnectionQueueOptions {
   /** Told of requests that were refused, and of connections that were dropped. */
   onRejected?: (why: string) => void;
 }
+
+const QUEUE_NAMES = {
+  token: true,
+  origins: true,
+  maxConnections: true,
+  maxWait: true,
+  onRejected: true,
+} as const satisfies OptionNames<ConnectionQueueOptions>;
 
 const MAX_CONNECTIONS = 512;
 /** The most that timers hold. */
@@ -47,7 +56,7 @@ export class ConnectionQueue {
       maxConnections = MAX_CONNECTIONS,
       maxWait = MAX_WAIT_MS,
       onRejected,
-    } = givenObject('options of a ConnectionQueue', options);
+    } = givenOptions('options of a ConnectionQueue', options, QUEUE_NAMES);
     checkAdmission({ token, origins });
     this.#onRejected = observer('onRejected', onRejected);
     this.#options = options;

@@ -1,7 +1,7 @@
 import { loadClientTls, loadServerTls } from '#sockets';
 import { warnOf } from '../util/callbacks.ts';
 import { openWithin } from '../util/deadline.ts';
-import { MultifdError } from '../util/errors.ts';
+import { cancelledBy, MultifdError } from '../util/errors.ts';
 import { givenMethods } from '../util/checks.ts';
 import { checkAdmission } from './adapters/admission.ts';
 import { type ConnectionLike, toConnection } from './connection-like.ts';
@@ -154,9 +154,7 @@ class AcceptQueue implements OutgoingEndpoint {
         const at = this.#wanted.indexOf(wanted);
         if (at >= 0) this.#wanted.splice(at, 1);
         reject(
-          new MultifdError('ERR_CANCELLED', 'cancelled while waiting for the target to connect', {
-            channel,
-          }),
+          cancelledBy(signal, 'cancelled while waiting for the target to connect', { channel }),
         );
       };
       const settle = (): void => signal.removeEventListener('abort', abort);
@@ -287,7 +285,7 @@ function openByCaller(
       timeout,
       signal,
       late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
-      cancelled: () => cancelledConnecting(channel),
+      cancelled: (by) => cancelledConnecting(channel, by),
     },
     async () => toConnection(await connect(channel)),
     (connection) => connection.destroy(),

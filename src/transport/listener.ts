@@ -1,7 +1,7 @@
 import type { Connection } from './connection.ts';
 import type { ClientTls, ServerTls } from './sockets/tls-credentials.ts';
 import { ADAPTERS } from '#sockets';
-import { MultifdError } from '../util/errors.ts';
+import { cancelledBy, type MultifdError } from '../util/errors.ts';
 import type { ConnectionUri } from './schemes.ts';
 
 /** What it takes to open one connection. */
@@ -76,6 +76,7 @@ export async function listen(uri: ConnectionUri, options: ListenOptions): Promis
   return adapterOf(uri).listen(uri, options);
 }
 
-export function cancelledConnecting(channel: number | 'main'): MultifdError {
-  return new MultifdError('ERR_CANCELLED', 'cancelled while connecting', { channel });
+/** @param signal the one that has fired. */
+export function cancelledConnecting(channel: number | 'main', signal: AbortSignal): MultifdError {
+  return cancelledBy(signal, 'cancelled while connecting', { channel });
 }

@@ -1,4 +1,5 @@
 import { totalLength } from '../util/bytes.ts';
+import { bytesOfView, inWords } from '../util/checks.ts';
 import { inTime } from '../util/deadline.ts';
 import { MultifdError } from '../util/errors.ts';
 import { type Connection, CLOSE_MS } from './connection.ts';
@@ -92,7 +93,8 @@ export class StreamConnection implements Connection {
       }
       // Cancelled by us, it is done as well.
       if (result.done) this.#readEnded = !this.closed;
-      else if (result.value.length > 0) return result.value;
+      else if (!ArrayBuffer.isView(result.value)) this.#break(noBytes(result.value));
+      else if (result.value.byteLength > 0) return bytesOfView(result.value);
     }
   }
 
@@ -191,6 +193,12 @@ export class StreamConnection implements Connection {
     for (const listener of this.#listeners) listener(cause);
     this.#giveUp();
   };
+}
+
+/** What a stream of the caller's has given: text, for one whose encoding was set. */
+function noBytes(chunk: unknown): MultifdError {
+  const what = `a stream gave ${inWords(chunk)}`;
+  return new MultifdError('ERR_OPTION', `${what}: give streams of bytes`);
 }
 
 /** Copies of what the views hold, in chunks of {@link PIECE} but for the last. */

@@ -118,6 +118,16 @@ export function integer(name: string, value: number, least: number, most: number
   return value;
 }
 
+/** @throws MultifdError ERR_OPTION. */
+export function number(name: string, value: number, least: number, most: number): number {
+  if (typeof value !== 'number' || !(value >= least && value <= most))
+    throw new MultifdError(
+      'ERR_OPTION',
+      `${name} ${inWords(value)}: give a number from ${least} to ${most}`,
+    );
+  return value;
+}
+
 /** Of a public function that gives a promise: it rejects with a MultifdError, and never throws. */
 export async function answering<T>(work: () => T | Promise<T>): Promise<T> {
   try {

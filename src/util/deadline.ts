@@ -27,7 +27,8 @@ export interface Limits {
   timeout: number;
   signal?: AbortSignal | undefined;
   late(): MultifdError;
-  cancelled(): MultifdError;
+  /** @param signal the one above, which has fired. */
+  cancelled(signal: AbortSignal): MultifdError;
 }
 
 /** How an attempt ends. Only the first of its ends counts. */
@@ -46,7 +47,7 @@ export function attempt<T>(
   start: (ends: Attempt<T>) => () => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(cancelled());
+    if (signal?.aborted) return reject(cancelled(signal));
     let over = false;
     let failing = false;
     let cut = (): void => {};
@@ -63,7 +64,7 @@ export function attempt<T>(
       cut();
       reject(error);
     };
-    const abort = (): void => failed(cancelled());
+    const abort = (): void => failed(cancelled(signal!));
     const timer = setTimeout(() => failed(late()), timeout);
     signal?.addEventListener('abort', abort, { once: true });
     try {

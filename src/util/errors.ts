@@ -15,7 +15,7 @@ export type ErrorCode =
   | 'ERR_CODEC' //           this runtime has no encoder or decoder for the compression asked for
   | 'ERR_GUEST' //           the program has state that can't be moved, or is being moved already
   | 'ERR_NOT_CONVERGED' //   the running program changes its memory as fast as it is sent
-  | 'ERR_CANCELLED' //       the caller's AbortSignal fired
+  | 'ERR_CANCELLED' //       the caller's AbortSignal fired, or he called close()
   // the way to the peer
   | 'ERR_CONNECT' //         the peer could not be reached
   | 'ERR_LISTEN' //          the address can't be listened on
@@ -77,11 +77,15 @@ const MARK = Symbol.for('multifd.MultifdError');
 const PLACES = ['channel', 'packet', 'offset', 'field'] as const;
 
 export class MultifdError extends Error {
-  override readonly name = 'MultifdError';
   static {
     Object.defineProperty(MultifdError.prototype, MARK, { value: true });
   }
 
+  /**
+   * `AbortError` with ERR_CANCELLED, as the platform's own errors of that kind are called; else
+   * `MultifdError`.
+   */
+  override readonly name: 'MultifdError' | 'AbortError';
   readonly code: ErrorCode;
   readonly channel: number | 'main' | undefined;
   readonly packet: number | undefined;
@@ -99,6 +103,7 @@ export class MultifdError extends Error {
   /** @param message what was wrong and what to do; the place is appended to it in words. */
   constructor(code: ErrorCode, message: string, place: ErrorPlace = {}) {
     super(message + inWords(place), place.cause === undefined ? undefined : { cause: place.cause });
+    this.name = code === 'ERR_CANCELLED' ? 'AbortError' : 'MultifdError';
     this.code = code;
     this.channel = place.channel;
     this.packet = place.packet;
@@ -128,6 +133,18 @@ export class MultifdError extends Error {
       if (this[place] !== undefined) Object.assign(record, { [place]: this[place] });
     return record;
   }
+}
+
+/**
+ * The error of what a caller's signal has ended: its `cause` is the signal's reason, whatever that
+ * is.
+ */
+export function cancelledBy(
+  { reason }: AbortSignal,
+  message = 'the migration was cancelled here',
+  place: Omit<ErrorPlace, 'cause'> = {},
+): MultifdError {
+  return new MultifdError('ERR_CANCELLED', message, { ...place, cause: reason });
 }
 
 /** What the error of a caller's code says: anything can be thrown, also what has no words. */

@@ -1,4 +1,4 @@
-import { MultifdError } from '../../util/errors.ts';
+import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { checkToken } from '../../transport/adapters/admission.ts';
 import { checkRange, type ContentRange } from './http-range.ts';
 import type { RandomAccess } from '../../files/random-access.ts';
@@ -145,11 +145,7 @@ class HttpAccess implements RandomAccess {
     const limit = new AbortController();
     const closed = (): void => limit.abort(this.#closed.signal.reason);
     const cancelled = (): void =>
-      limit.abort(
-        new MultifdError('ERR_CANCELLED', `reading ${this.name} was cancelled`, {
-          cause: signal?.reason,
-        }),
-      );
+      limit.abort(cancelledBy(signal!, `reading ${this.name} was cancelled`));
     const timer = setTimeout(
       () =>
         limit.abort(

@@ -3,13 +3,15 @@ import { afterwards } from '../../util/callbacks.ts';
 import { givenMethods, givenPath, integer, inWords } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { openUrl, type UrlOptions } from './http.ts';
+import type { OpfsFile } from '../sinks/opfs-writer.ts';
 import type { RandomAccess } from '../../files/random-access.ts';
 
 /**
  * Where an image is: a path, an `http(s)://` URL whose server answers range requests, a Blob or
- * File, or random access of your own, which is closed in the end.
+ * File, a handle of a file in the browser's own file system, or random access of your own, which is
+ * closed in the end.
  */
-export type ImageSource = string | URL | Blob | RandomAccess;
+export type ImageSource = string | URL | Blob | OpfsFile | RandomAccess;
 
 const WEB = /^https?:\/\//i;
 
@@ -38,7 +40,22 @@ export async function openSource(
       `an image can't be read from ${source.protocol}: give a path, or an http: or https: URL`,
     );
   }
+  if (isFileHandle(source)) return blobAccess(await fileOf(source));
   return source instanceof Blob ? blobAccess(source) : callersAccess(source);
+}
+
+function isFileHandle(source: Exclude<ImageSource, string | URL>): source is OpfsFile {
+  return typeof (source as Partial<OpfsFile> | null | undefined)?.getFile === 'function';
+}
+
+/** @throws MultifdError ERR_IO. */
+async function fileOf(handle: OpfsFile): Promise<Blob> {
+  try {
+    return await handle.getFile();
+  } catch (cause) {
+    const why = (cause as Partial<Error> | null | undefined)?.message;
+    throw new MultifdError('ERR_IO', `cannot open ${handle.name}: ${why}`, { cause });
+  }
 }
 
 /**
@@ -50,7 +67,7 @@ function callersAccess(access: RandomAccess): RandomAccess {
     'an image',
     access,
     ['read', 'close'],
-    'a path, a URL, a Blob, or { name, size, read, close }',
+    'a path, a URL, a Blob, a FileSystemFileHandle, or { name, size, read, close }',
   );
   const { fd, sizeOnDisk, verify } = access;
   const name = typeof access.name === 'string' ? access.name : 'the image';

@@ -1,12 +1,20 @@
 import { observer } from '../../util/callbacks.ts';
 import { answering, givenPath, givenText } from '../../util/checks.ts';
-import { MultifdError } from '../../util/errors.ts';
+import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { countBits } from '../mapped-ram/bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
 import { devicesOf } from '../mapped-ram/inspect.ts';
 import { coreHeader } from './elf-core.ts';
 import { FileOutput } from '../file-output.ts';
-import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from '../formats.ts';
+import {
+  IMAGE_NAMES,
+  openAs,
+  type ImageBlock,
+  type ImageOptions,
+  type ImageReader,
+} from '../formats.ts';
+import { type PromiseWithProgress, withProgress } from '../../util/progress.ts';
+import type { OptionNames } from '../../util/options.ts';
 import { io, writeFully } from '../../files/io.ts';
 import type { ImageSource } from '../access/open.ts';
 import { pcMemory } from './pc-memory.ts';
@@ -22,6 +30,20 @@ export interface ExtractOptions extends ImageOptions {
   onProgress?: (bytes: number, total: number) => void;
 }
 
+/** How far it is, in bytes; zero pages count in neither. */
+export interface ExtractProgress {
+  bytes: number;
+  total: number;
+}
+
+type Told = NonNullable<ExtractOptions['onProgress']>;
+
+const EXTRACT_NAMES = {
+  ...IMAGE_NAMES,
+  force: true,
+  onProgress: true,
+} as const satisfies OptionNames<ExtractOptions>;
+
 /**
  * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
  * holes where pages are zero.
@@ -30,17 +52,17 @@ export interface ExtractOptions extends ImageOptions {
  * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
  *   readBitmap throw.
  */
-export async function extractBlock(
+export function extractBlock(
   source: ImageSource,
   blockId: string,
   outPath: string,
   options: ExtractOptions = {},
-): Promise<number> {
-  return withImage(source, outPath, options, async (image) => {
+): PromiseWithProgress<number, ExtractProgress> {
+  return withImage(source, outPath, options, async (image, told) => {
     givenText('the id of a block', blockId);
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
-    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options);
+    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options, told);
     return block.trueLength;
   });
 }
@@ -65,17 +87,17 @@ export interface CoreReport {
  *   told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap
  *   throw.
  */
-export async function extractCore(
+export function extractCore(
   source: ImageSource,
   outPath: string,
   options: ExtractOptions = {},
-): Promise<CoreReport> {
-  return withImage(source, outPath, options, async (image) => {
+): PromiseWithProgress<CoreReport, ExtractProgress> {
+  return withImage(source, outPath, options, async (image, told) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
     const header = coreHeader(cpuNotes(cpus), ranges);
-    await writeBlock(image, block, outPath, header, block.usedLength, options);
+    await writeBlock(image, block, outPath, header, block.usedLength, options, told);
     const segments = ranges.map(({ physicalAddress, length }) => ({
       physicalAddress,
       bytes: length,
@@ -88,17 +110,23 @@ function withImage<T>(
   source: ImageSource,
   outPath: string,
   options: ExtractOptions,
-  use: (image: ImageReader) => Promise<T>,
-): Promise<T> {
-  return answering(async () => {
-    givenPath('where to write to', outPath);
-    const image = await openImage(source, options);
-    try {
-      return await use(image);
-    } finally {
-      await image.close();
-    }
-  });
+  use: (image: ImageReader, told: Told) => Promise<T>,
+): PromiseWithProgress<T, ExtractProgress> {
+  return withProgress((progress) =>
+    answering(async () => {
+      givenPath('where to write to', outPath);
+      const image = await openAs(source, options, EXTRACT_NAMES);
+      try {
+        const observed = observer('onProgress', options.onProgress);
+        return await use(image, (bytes, total) => {
+          observed(bytes, total);
+          progress.put({ bytes, total });
+        });
+      } finally {
+        await image.close();
+      }
+    }),
+  );
 }
 
 /** Makes a file of `header`, and after it the block's first `length` bytes. */
@@ -109,11 +137,12 @@ async function writeBlock(
   header: Uint8Array,
   length: number,
   options: ExtractOptions,
+  told: Told,
 ): Promise<void> {
   const output = await FileOutput.create(outPath, { force: options.force ?? false });
   try {
     await writeFully(output.handle, header, 0);
-    await copyPages(image, block, output, header.length, options);
+    await copyPages(image, block, output, header.length, options.signal, told);
     await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
     await image.verify();
     checkSignal(options.signal);
@@ -130,9 +159,9 @@ async function copyPages(
   block: ImageBlock,
   output: FileOutput,
   base: number,
-  { signal, onProgress }: ExtractOptions,
+  signal: AbortSignal | undefined,
+  told: Told,
 ): Promise<void> {
-  const told = observer('onProgress', onProgress);
   const bitmap = await image.readBitmap(block);
   const total = countBits(bitmap) * image.pageSize;
   let copied = 0;
@@ -146,8 +175,7 @@ async function copyPages(
 }
 
 function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true)
-    throw new MultifdError('ERR_CANCELLED', 'extracting was cancelled', { cause: signal.reason });
+  if (signal?.aborted === true) throw cancelledBy(signal, 'extracting was cancelled');
 }
 
 function noBlock(image: ImageReader, blockId: string): MultifdError {

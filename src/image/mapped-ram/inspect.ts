@@ -1,7 +1,15 @@
 import { formatUuid } from '../../util/bytes.ts';
-import { answering, givenObject, givenText } from '../../util/checks.ts';
+import { answering, givenText } from '../../util/checks.ts';
+import { givenOptions, type OptionNames } from '../../util/options.ts';
 import { countBits } from './bitmap.ts';
-import { openImage, type ImageBlock, type ImageOptions, type ImageReader } from '../formats.ts';
+import {
+  IMAGE_NAMES,
+  openAs,
+  openImage,
+  type ImageBlock,
+  type ImageOptions,
+  type ImageReader,
+} from '../formats.ts';
 import type { ImageSource } from '../access/open.ts';
 import { describeDevices, type DeviceReport, selectDevices } from '../../stream/index.ts';
 
@@ -117,6 +125,11 @@ export interface InspectDevicesOptions extends ImageOptions {
   device?: string;
 }
 
+const INSPECT_DEVICES_NAMES = {
+  ...IMAGE_NAMES,
+  device: true,
+} as const satisfies OptionNames<InspectDevicesOptions>;
+
 /**
  * The devices of an image with all their fields.
  *
@@ -128,9 +141,9 @@ export function inspectDevices(
   options: InspectDevicesOptions = {},
 ): Promise<DeviceReport[] | null> {
   return answering(async () => {
-    const { device } = givenObject('options of an image', options);
+    const { device } = givenOptions('options of an image', options, INSPECT_DEVICES_NAMES);
     if (device !== undefined) givenText('device', device);
-    const image = await openImage(source, options);
+    const image = await openAs(source, options, INSPECT_DEVICES_NAMES);
     try {
       const devices = await devicesOf(image);
       await image.verify();

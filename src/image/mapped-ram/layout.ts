@@ -6,6 +6,7 @@ import {
   integer,
   refuse,
 } from '../../util/checks.ts';
+import { givenOptions, type OptionNames } from '../../util/options.ts';
 import {
   bitmapLength,
   blockEntry,
@@ -32,6 +33,13 @@ export interface ImageShape {
   /** Where the stream starts in the file, in bytes; default 0. */
   readonly offset?: number;
 }
+
+const SHAPE_NAMES = {
+  configuration: true,
+  blocks: true,
+  pageSize: true,
+  offset: true,
+} as const satisfies OptionNames<ImageShape>;
 
 /** A block's places in the file, absolute, in bytes. */
 export interface PlannedBlock {
@@ -66,7 +74,14 @@ export interface ImagePlan {
  */
 export function planImage(shape: ImageShape): ImagePlan {
   return guarding(() =>
-    plan(givenObject('the shape of an image', shape, '{ configuration, blocks, pageSize }')),
+    plan(
+      givenOptions(
+        'the shape of an image',
+        shape,
+        SHAPE_NAMES,
+        '{ configuration, blocks, pageSize }',
+      ),
+    ),
   );
 }
 

@@ -1,16 +1,11 @@
 import { atOnce } from '../../util/callbacks.ts';
-import {
-  givenBytes,
-  givenFunction,
-  givenMethods,
-  givenObject,
-  guarding,
-} from '../../util/checks.ts';
+import { givenBytes, givenFunction, givenMethods, guarding } from '../../util/checks.ts';
+import { givenOptions, type OptionNames } from '../../util/options.ts';
 import { MultifdError } from '../../util/errors.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { IncomingBlock } from '../../blocks/targets.ts';
 import { Guest } from '../guest.ts';
-import type { GuestOptions, LiveBlock, Tracking } from '../options.ts';
+import type { GuestOptions, LiveBlock, Tracking } from '../guest-options.ts';
 import { type Reactor, ReactorProgram } from './program.ts';
 import { ReactorPieces, toPieces } from './state.ts';
 
@@ -29,6 +24,20 @@ export interface ReactorGuestOptions
   saveHost?(): Uint8Array | Promise<Uint8Array>;
 }
 
+const GUEST_NAMES = {
+  id: true,
+  tracking: true,
+  scratch: true,
+  saveHost: true,
+  stop: true,
+  resume: true,
+  throttle: true,
+  pageSize: true,
+  sliceMs: true,
+  scanShare: true,
+  scanThreads: true,
+} as const satisfies OptionNames<ReactorGuestOptions>;
+
 /**
  * The source end of a reactor: a {@link Guest} that carries its memories, its exported mutable
  * globals, and the host's own bytes.
@@ -40,7 +49,9 @@ export interface ReactorGuestOptions
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorGuest(reactor: Reactor, options: ReactorGuestOptions): Guest {
-  return guarding(() => guestOf(reactor, givenObject('options of a reactor', options)));
+  return guarding(() =>
+    guestOf(reactor, givenOptions('options of a reactor', options, GUEST_NAMES)),
+  );
 }
 
 function guestOf(reactor: Reactor, options: ReactorGuestOptions): Guest {
@@ -78,6 +89,13 @@ export interface ReactorTargetOptions {
   grow?(bytes: number, id: string): void;
 }
 
+const TARGET_NAMES = {
+  id: true,
+  start: true,
+  loadHost: true,
+  grow: true,
+} as const satisfies OptionNames<ReactorTargetOptions>;
+
 /** What `receive` needs to know of a reactor. */
 export interface ReactorTarget {
   blocks(block: IncomingBlock): WebAssembly.Memory;
@@ -94,7 +112,9 @@ export interface ReactorTarget {
  * @throws MultifdError ERR_OPTION; ERR_GUEST for a program that can't be moved.
  */
 export function reactorTarget(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {
-  return guarding(() => targetOf(reactor, givenObject('options of a reactor', options)));
+  return guarding(() =>
+    targetOf(reactor, givenOptions('options of a reactor', options, TARGET_NAMES)),
+  );
 }
 
 function targetOf(reactor: Reactor, options: ReactorTargetOptions): ReactorTarget {

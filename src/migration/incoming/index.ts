@@ -1,24 +1,42 @@
-import { answering, givenObject } from '../../util/checks.ts';
+import { answering } from '../../util/checks.ts';
+import { givenOptions } from '../../util/options.ts';
+import { type Closable, Closing } from '../../util/closing.ts';
 import { MultifdError } from '../../util/errors.ts';
+import { Progress } from '../../util/progress.ts';
 import { formatUri } from '../../transport/schemes.ts';
 import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
 import { type FileEndpoint, parseEndpoint, type SourceEndpoint } from '../../transport/endpoint.ts';
 import { Connections } from './connections.ts';
 import { IncomingSession } from './session.ts';
-import { type CheckedIncoming, checkIncoming, type IncomingOptions, openSink } from './options.ts';
+import {
+  type CheckedIncoming,
+  checkIncoming,
+  INCOMING_NAMES,
+  type IncomingOptions,
+  openSink,
+} from './options.ts';
 
 export type { IncomingOptions } from './options.ts';
 
-/** An incoming end that is ready for its source. */
-export interface IncomingMigration {
+/**
+ * An incoming end that is ready for its source. To close it cancels it, unless it has ended, or its
+ * `start` has been called: then that is waited for.
+ */
+export interface IncomingMigration extends Closable {
   /** Where it listens, with the port it got. */
   readonly uri: string;
   /**
    * Resolves once everything is in place.
    * Rejects with a MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED
-   * after the signal.
+   * after the signal, or `close()`.
    */
   readonly completed: Promise<MigrationStatistics>;
+  /**
+   * What `onProgress` is called with, to be iterated: each time the latest snapshot, and at last
+   * the one at the end. It ends with the migration, and does not throw: `completed` says how. To
+   * break off the iteration ends nothing else.
+   */
+  readonly progress: AsyncIterable<MigrationStatistics>;
 }
 
 /**
@@ -27,21 +45,33 @@ export interface IncomingMigration {
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
  */
 export function receive(options: IncomingOptions): Promise<IncomingMigration> {
-  return answering(() => receiveChecked(givenObject('receive', options)));
+  return answering(() => receiveChecked(givenOptions('receive', options, INCOMING_NAMES)));
 }
 
 async function receiveChecked(options: IncomingOptions): Promise<IncomingMigration> {
   const { uri, inbox, token, origins } = options;
   const endpoint = parseEndpoint({ uri, inbox, token, origins }) as SourceEndpoint | FileEndpoint;
-  const checked = checkIncoming(options);
+  const given = checkIncoming(options);
+  const progress = new Progress<MigrationStatistics>();
+  const closing = new Closing(given.signal);
+  const onProgress = progress.beside(given.onProgress);
+  const checked = { ...given, signal: closing.signal, onProgress };
   const statistics = new StatisticsCollector(checked.pageSize);
-  const { at, work } =
-    endpoint.kind === 'file'
-      ? await load(endpoint, options, checked, statistics)
-      : await listen(endpoint, options, checked, statistics);
-  const completed = report(work, checked, statistics);
-  completed.catch(() => {}); // a caller that awaits it gets the error
-  return { uri: at, completed };
+  try {
+    const { at, work } =
+      endpoint.kind === 'file'
+        ? await load(endpoint, options, checked, statistics)
+        : await listen(endpoint, options, checked, statistics);
+    const completed = report(work, checked, statistics).finally(() => {
+      closing.release();
+      progress.end();
+    });
+    completed.catch(() => {}); // a caller that awaits it gets the error
+    return { uri: at, completed, progress, ...closing.closable(completed) };
+  } catch (error) {
+    closing.release();
+    throw error;
+  }
 }
 
 /** Where it is, and what ends once everything is in place. */

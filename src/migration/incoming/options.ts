@@ -7,7 +7,13 @@ import { DEFAULT_MAX_TAIL } from '../../stream/index.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import { observer } from '../../util/callbacks.ts';
 import { givenFunction, givenMethods, givenPath, integer, refuse } from '../../util/checks.ts';
-import { type CheckedOptions, checkOptions, type MigrationOptions } from '../options.ts';
+import type { OptionNames } from '../../util/options.ts';
+import {
+  type CheckedOptions,
+  checkOptions,
+  MIGRATION_NAMES,
+  type MigrationOptions,
+} from '../options.ts';
 
 export interface IncomingOptions extends MigrationOptions {
   /**
@@ -65,6 +71,25 @@ export interface IncomingOptions extends MigrationOptions {
    */
   onRejected?: (why: string) => void;
 }
+
+/** The names of {@link IncomingOptions}. */
+export const INCOMING_NAMES = {
+  ...MIGRATION_NAMES,
+  uri: true,
+  connect: true,
+  origins: true,
+  blocks: true,
+  zeroed: true,
+  image: true,
+  force: true,
+  maxBytes: true,
+  deviceStateLimit: true,
+  maxDeviceState: true,
+  onDeviceState: true,
+  start: true,
+  tls: true,
+  onRejected: true,
+} as const satisfies OptionNames<IncomingOptions>;
 
 export interface CheckedIncoming extends CheckedOptions {
   maxBytes: number;

@@ -1,4 +1,4 @@
-import { MultifdError } from '../../util/errors.ts';
+import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
 import {
   ByteReader,
@@ -234,8 +234,7 @@ export class IncomingSession {
     );
     if (!this.#sink.leavable) return committed;
     const { signal } = this.#checked;
-    const cancel = (): void =>
-      this.#fail(new MultifdError('ERR_CANCELLED', 'the migration was cancelled here'));
+    const cancel = (): void => this.#fail(cancelledBy(signal));
     signal.addEventListener('abort', cancel);
     try {
       if (signal.aborted) cancel();
@@ -252,8 +251,8 @@ export class IncomingSession {
   async #start(sink: IncomingSink): Promise<void> {
     const connection = this.#connection!;
     await this.#probe();
-    if (this.#checked.signal.aborted)
-      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    const { signal } = this.#checked;
+    if (signal.aborted) throw cancelledBy(signal);
     if (this.#error !== undefined) throw this.#error;
     // A source that has lost its target resumes the guest there.
     if (connection.closed)

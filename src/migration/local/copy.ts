@@ -1,7 +1,7 @@
 import { READS_ASIDE } from '#files';
 import { inlineLauncher, workerLauncher } from '../../engine/launch.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
-import { MultifdError } from '../../util/errors.ts';
+import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
 import { bitmapLength } from '../../stream/index.ts';
 import { type CopyChannelData, createCopyChannel } from '../../channel/copy.ts';
@@ -74,11 +74,9 @@ export async function copyToSink(
           : [],
       );
     await sink.tail(content.tail);
-    if (checked.signal.aborted)
-      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (checked.signal.aborted) throw cancelledBy(checked.signal);
     await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
-    if (sink.start !== undefined && checked.signal.aborted)
-      throw new MultifdError('ERR_CANCELLED', 'the migration was cancelled here');
+    if (sink.start !== undefined && checked.signal.aborted) throw cancelledBy(checked.signal);
     await sink.start?.();
   } catch (thrown) {
     await sink.discard();
@@ -122,7 +120,7 @@ async function copyPages(
     }
   };
   const copying = async (): Promise<void> => {
-    await engine.start(plan);
+    await engine.start({ lowPriority: plan.lowPriority });
     statistics.setUp();
     for await (const step of plan.steps(pipeline)) {
       trace('copy', step.kind);

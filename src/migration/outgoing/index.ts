@@ -1,9 +1,11 @@
 import { parseEndpoint } from '../../transport/endpoint.ts';
-import { answering, givenObject } from '../../util/checks.ts';
+import { answering } from '../../util/checks.ts';
+import { givenOptions } from '../../util/options.ts';
+import { type Progress, type PromiseWithProgress, withProgress } from '../../util/progress.ts';
 import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts';
 import { openContent } from './content.ts';
 import { openDestination } from './destination.ts';
-import { checkOutgoing, type OutgoingOptions } from './options.ts';
+import { checkOutgoing, OUTGOING_NAMES, type OutgoingOptions } from './options.ts';
 import { singlePass } from './rounds.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
@@ -17,13 +19,25 @@ export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
  * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the
  *   signal.
  */
-export function send(options: OutgoingOptions): Promise<MigrationStatistics> {
-  return answering(() => sendChecked(givenObject('send', options)));
+export function send(options: OutgoingOptions): PromiseWithProgress<MigrationStatistics> {
+  return withProgress((progress) => sendTelling(options, progress));
 }
 
-async function sendChecked(options: OutgoingOptions): Promise<MigrationStatistics> {
+/** The same, for an entry that makes the promise itself. */
+export function sendTelling(
+  options: OutgoingOptions,
+  progress: Progress<MigrationStatistics>,
+): Promise<MigrationStatistics> {
+  return answering(() => sendChecked(givenOptions('send', options, OUTGOING_NAMES), progress));
+}
+
+async function sendChecked(
+  options: OutgoingOptions,
+  progress: Progress<MigrationStatistics>,
+): Promise<MigrationStatistics> {
   const endpoint = parseEndpoint(options);
-  const checked = checkOutgoing(options);
+  const given = checkOutgoing(options);
+  const checked = { ...given, onProgress: progress.beside(given.onProgress) };
   const destination = await openDestination(endpoint, options, checked);
   const statistics = new StatisticsCollector(checked.pageSize);
   const plan = singlePass(options.deviceState ?? []);

@@ -3,11 +3,13 @@ import type { ImageSource } from '../../image/access/open.ts';
 import type { OutgoingTls } from '../../transport/sockets/tls-credentials.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
 import type { OutgoingBlock } from '../../blocks/sources.ts';
+import type { OptionNames } from '../../util/options.ts';
 import { givenFunction, givenText, integer, inWords } from '../../util/checks.ts';
 import {
   type CheckedOptions,
   checkOptions,
   type ConnectChannel,
+  MIGRATION_NAMES,
   type MigrationOptions,
 } from '../options.ts';
 
@@ -81,6 +83,31 @@ export interface OutgoingOptions extends MigrationOptions {
   /** For `file:`, replace a file that is there (false). */
   force?: boolean;
 }
+
+/** The names of {@link OutgoingOptions}. */
+export const OUTGOING_NAMES = {
+  ...MIGRATION_NAMES,
+  uri: true,
+  connect: true,
+  listen: true,
+  onListening: true,
+  onRejected: true,
+  blocks: true,
+  image: true,
+  imageOffset: true,
+  maxDeviceState: true,
+  imageToken: true,
+  deviceState: true,
+  machine: true,
+  zeroPageDetection: true,
+  zlibLevel: true,
+  zstdLevel: true,
+  maxBandwidth: true,
+  returnPath: true,
+  commitTimeout: true,
+  tls: true,
+  force: true,
+} as const satisfies OptionNames<OutgoingOptions>;
 
 /** How the connections come about. */
 export type EndpointChoice = Pick<

@@ -188,7 +188,7 @@ export class OutgoingSession {
     await this.#main.put(streamHeader(configuration));
     if (this.#returnPath !== undefined) await this.#main.put(openReturnPath());
     await this.#main.flush();
-    await engine.start(this.#plan);
+    await engine.start({ lowPriority: this.#plan.lowPriority });
     await engine.group.race(this.#connected);
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
@@ -339,7 +339,8 @@ function explained(
   const withHint = (hint: string): MultifdError =>
     Object.assign(
       MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
-      { cause: error },
+      // What it was cancelled with stays at hand.
+      { cause: code === 'ERR_CANCELLED' ? error.cause : error },
     );
   if (statistics.confirmed === false)
     return withHint(

@@ -114,7 +114,7 @@ function openInTime(
       timeout,
       signal,
       late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
-      cancelled: () => cancelledConnecting(channel),
+      cancelled: (by) => cancelledConnecting(channel, by),
     },
     () => open(token),
     (connection) => connection.destroy(),

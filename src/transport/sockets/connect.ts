@@ -33,7 +33,7 @@ export function connectSocket(
         `${formatUri(uri)} did not ${doing} within ${timeout / 1000} s`,
         { channel },
       ),
-    cancelled: () => cancelledConnecting(channel),
+    cancelled: (by: AbortSignal) => cancelledConnecting(channel, by),
   };
   return attempt(limits, ({ done, failed }) => {
     // allowHalfOpen: the end of what we send is no end of what the target says on the return path.

@@ -2,7 +2,8 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ifThere, readText } from '#files';
-import { givenArray, givenObject, givenPath, givenText } from '../../util/checks.ts';
+import { givenOptions, type OptionNames } from '../../util/options.ts';
+import { givenArray, givenPath, givenText } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 
 /** TLS of the outgoing end. */
@@ -20,6 +21,13 @@ export interface OutgoingTls {
   pskUsername?: string;
 }
 
+const OUTGOING_TLS_NAMES = {
+  credsDir: true,
+  hostname: true,
+  verifyPeer: true,
+  pskUsername: true,
+} as const satisfies OptionNames<OutgoingTls>;
+
 /** TLS of the incoming end. */
 export interface IncomingTls {
   /**
@@ -36,6 +44,12 @@ export interface IncomingTls {
    */
   authz?: readonly string[];
 }
+
+const INCOMING_TLS_NAMES = {
+  credsDir: true,
+  verifyPeer: true,
+  authz: true,
+} as const satisfies OptionNames<IncomingTls>;
 
 /** The contents of a folder with certificates. PEM text. */
 interface X509Files {
@@ -80,7 +94,7 @@ export async function loadClientTls(
     hostname = host,
     verifyPeer = true,
     pskUsername,
-  } = givenObject('tls', options, '{ credsDir }');
+  } = givenOptions('tls', options, OUTGOING_TLS_NAMES, '{ credsDir }');
   givenPath('tls, credsDir', credsDir);
   if (options.hostname !== undefined) givenText('tls, hostname', options.hostname);
   if (pskUsername !== undefined) givenText('tls, pskUsername', pskUsername);
@@ -117,7 +131,11 @@ export async function loadClientTls(
  *   for what is in it.
  */
 export async function loadServerTls(options: IncomingTls): Promise<ServerTls> {
-  const { credsDir, verifyPeer = true, authz } = givenObject('tls', options, '{ credsDir }');
+  const {
+    credsDir,
+    verifyPeer = true,
+    authz,
+  } = givenOptions('tls', options, INCOMING_TLS_NAMES, '{ credsDir }');
   givenPath('tls, credsDir', credsDir);
   for (const name of authz === undefined
     ? []

@@ -30,7 +30,7 @@ export function dialWeb(uri: WebUri, options: DialOptions): Promise<StreamConnec
     timeout,
     signal,
     late: () => new MultifdError('ERR_TIMEOUT', why, { channel }),
-    cancelled: () => cancelledConnecting(channel),
+    cancelled: (by: AbortSignal) => cancelledConnecting(channel, by),
   };
   return attempt<StreamConnection>(limits, ({ done, failed }) => {
     const opening: Opening = {

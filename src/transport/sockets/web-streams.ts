@@ -17,6 +17,9 @@ export function webReadable(stream: Readable): ReadableStream<Uint8Array> {
   return new ReadableStream(
     {
       start(controller) {
+        // Of what has happened already, no event tells.
+        if (stream.readableEnded) return settle(() => controller.close());
+        if (stream.destroyed) return settle(() => controller.error(new Error(CLOSED)));
         stream.pause();
         stream.on('data', (chunk: Uint8Array) => {
           if (!settled) controller.enqueue(chunk);
@@ -41,6 +44,7 @@ export function webReadable(stream: Readable): ReadableStream<Uint8Array> {
 export function webWritable(stream: Writable): WritableStream<Uint8Array> {
   return new WritableStream({
     start(controller) {
+      if (stream.destroyed || stream.writableEnded) return controller.error(new Error(CLOSED));
       stream.on('error', (error) => controller.error(error));
       stream.on('close', () => {
         if (!stream.writableFinished) controller.error(new Error(CLOSED));

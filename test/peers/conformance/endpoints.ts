@@ -17,7 +17,7 @@ export type To = Pick<
 >;
 
 export interface Opened {
-  incoming: IncomingMigration;
+  incoming: Pick<IncomingMigration, 'uri' | 'completed'>;
   to: To;
 }
 

@@ -33,6 +33,8 @@ export const ERROR_CASES: readonly Case[] = [
     run: fileForSocket,
   },
   { capability: 'errors', name: "an inbox's answers to what is no connection", run: inboxAnswers },
+  { capability: 'errors', name: 'a target that is closed, by either name of it', run: closed },
+  { capability: 'errors', name: 'an option that nobody knows', run: unknownOption },
 ];
 
 async function channelCount(io: Io): Promise<void> {
@@ -91,6 +93,30 @@ async function cancelled(io: Io): Promise<void> {
   });
   stop.abort();
   await fails(waiting.completed, 'ERR_CANCELLED', 'a target that waits for its source');
+}
+
+async function closed(): Promise<void> {
+  const { target } = pairOf('unshared');
+  const disposal: typeof Symbol.asyncDispose =
+    Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
+  for (const name of ['close', disposal] as const) {
+    const incoming = await receive({ inbox: new ConnectionQueue(), blocks: { heap: target } });
+    await incoming[name]();
+    await incoming[name]();
+    await fails(incoming.completed, 'ERR_CANCELLED', 'what was closed');
+    const error = await incoming.completed.then(
+      () => undefined,
+      (thrown: Error) => thrown,
+    );
+    const cause = error?.cause as Error | undefined;
+    equal([error?.name, cause?.name], ['AbortError', 'AbortError'], 'the names');
+  }
+}
+
+async function unknownOption(): Promise<void> {
+  const wrong = { inbox: new ConnectionQueue(), blocks: {}, chanels: 3 };
+  const message = await fails(receive(wrong), 'ERR_OPTION', 'a name that is misspelt');
+  equal(message, 'receive: unknown option "chanels": did you mean "channels"?', 'the message');
 }
 
 async function silence(): Promise<void> {

@@ -82,6 +82,7 @@ export function transferCases(io: Io): readonly Case[] {
     ...(io.httpTarget === undefined
       ? []
       : [{ capability: 'http', name: 'HTTP, to a target elsewhere', run: toElsewhere } as const]),
+    { capability: 'streams', name: 'its progress, iterated', run: () => progress(io) },
     { capability: 'streams', name: 'one channel, and 5', run: () => channelCounts(io) },
     {
       capability: 'streams',
@@ -159,6 +160,16 @@ async function toElsewhere({ httpTarget }: Io): Promise<void> {
   const { source, zeros } = pairOf('unshared');
   const { ram } = await send({ uri: httpTarget!, blocks: [{ id: 'heap', source }] });
   equal(ram.duplicate, zeros, 'zero pages');
+}
+
+async function progress(io: Io): Promise<void> {
+  const { source, target } = pairOf('unshared');
+  const { incoming, to } = await STREAMS.open({ blocks: { heap: target } }, io);
+  const sending = send({ ...to, blocks: [{ id: 'heap', source }] });
+  const snapshots: MigrationStatistics[] = [];
+  for await (const snapshot of sending.progress) snapshots.push(snapshot);
+  equal(snapshots.at(-1), await sending, 'the last one');
+  await incoming.completed;
 }
 
 async function channelCounts(io: Io): Promise<void> {

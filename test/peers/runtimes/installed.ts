@@ -119,7 +119,7 @@ export async function bundleForWorkerd(installed: Installed): Promise<string[]> 
 
 /** For a page, which loads the package's own files. */
 export async function bundleForPage(installed: Installed): Promise<void> {
-  await bundle(['page.ts', 'channel.ts'], installed, {
+  await bundle(['page.ts', 'channel.ts', 'opfs-worker.ts'], installed, {
     platform: 'browser',
     outdir: join(installed.folder, 'page'),
     plugins: [urlsOf(installed)],

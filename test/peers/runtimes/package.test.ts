@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
@@ -65,6 +66,40 @@ describe('the packed package', () => {
     );
     expect(own).toEqual([]);
   });
+});
+
+/** What a program in a browser makes of the package. */
+const IN_BROWSER = `
+import { ConnectionQueue, opfsImage, receive, send } from 'multifd/browser';
+const folder = await navigator.storage.getDirectory();
+const inbox = new ConnectionQueue();
+await using incoming = await receive({ inbox, image: opfsImage(folder, 'image') });
+for await (const { ram } of incoming.progress) console.log(ram.total);
+const sending = send({ uri: 'ws://localhost/', image: await folder.getFileHandle('image') });
+for await (const { ram } of sending.progress) console.log(ram.total);
+console.log((await sending).confirmed);
+`;
+
+test('its types compile where there are neither those of Node nor those of newer standards', () => {
+  const folder = join(installed.folder, 'types');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'main.ts'), IN_BROWSER);
+  const compilerOptions = {
+    target: 'es2022',
+    lib: ['es2022', 'dom', 'dom.asynciterable'],
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
+    types: [],
+    noEmit: true,
+  };
+  const config = JSON.stringify({ compilerOptions, files: ['main.ts'] });
+  writeFileSync(join(folder, 'tsconfig.json'), config);
+  const compiler = fileURLToPath(new URL('../../../node_modules/.bin/tsc', import.meta.url));
+  const { stdout } = spawnSync(compiler, ['-p', folder], { encoding: 'utf8' });
+  expect(stdout).toBe('');
 });
 
 describe('importing does nothing but define things', () => {

@@ -357,8 +357,12 @@ describe('a URL', () => {
     });
     const cancel = new AbortController();
     const opening = openImage(server.url, { signal: cancel.signal });
-    cancel.abort();
-    await expect(opening).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
+    cancel.abort('enough');
+    await expect(opening).rejects.toMatchObject({
+      code: 'ERR_CANCELLED',
+      name: 'AbortError',
+      cause: 'enough',
+    });
     await expect(openImage(server.url, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: 'ERR_CANCELLED',
     });

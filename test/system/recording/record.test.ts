@@ -535,7 +535,8 @@ describe('what does not fit', () => {
       },
       begin,
     );
-    expect(error).toMatchObject({ code: 'ERR_CANCELLED' });
+    expect(error).toMatchObject({ code: 'ERR_CANCELLED', name: 'AbortError' });
+    expect(error?.cause).toBe(controller.signal.reason);
     expect(left).toEqual([]);
   });
 
