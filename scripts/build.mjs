@@ -166,13 +166,28 @@ const codecsIn = (folder) => ({
   },
 });
 
-const bundle = (options) => (out) =>
-  build({
-    absWorkingDir: ROOT,
-    ...options,
-    plugins: [compiledCore(out), ...(options.plugins ?? [])],
-    outdir: join(out, options.outdir ?? ''),
-  });
+/**
+ * @param typedBy which declarations `index` has: Deno and JSR find an entry's types by its first
+ *   comment. (All else finds them by the package's exports.)
+ */
+const bundle =
+  ({ typedBy, plugins = [], ...options }) =>
+  async (out) => {
+    const outdir = join(out, options.outdir ?? '');
+    await build({
+      absWorkingDir: ROOT,
+      ...options,
+      outdir,
+      plugins: [compiledCore(out), ...plugins],
+    });
+    if (typedBy === undefined) return;
+    for (const name of ['index', ...Object.keys(ENTRIES)]) {
+      const file = join(outdir, `${name}.js`);
+      const types = relative(outdir, join(out, 'types', name === 'index' ? typedBy : name));
+      const path = types.startsWith('.') ? types : `./${types}`;
+      writeFileSync(file, `/* @ts-self-types="${path}.d.ts" */ ${readFileSync(file, 'utf8')}`);
+    }
+  };
 const asc = (...args) => run(join(BIN, 'asc'), args, { cwd: ROOT });
 
 /** Each file under these folders, and these files, make a target stale. */
@@ -211,6 +226,7 @@ const TARGETS = {
     after: ['core'],
     build: bundle({
       ...node,
+      typedBy: 'index',
       entryPoints: {
         index: 'src/entry/node.ts',
         ...ENTRIES,
@@ -260,6 +276,7 @@ const TARGETS = {
       Promise.all([
         bundle({
           ...browser,
+          typedBy: 'browser',
           entryPoints: { index: 'src/entry/browser.ts', ...ENTRIES },
           plugins: [codecsIn('.')],
         })(out),
@@ -275,6 +292,7 @@ const TARGETS = {
       loader: { '.wasm': 'copy' },
       assetNames: '[name]',
       outdir: 'workerd',
+      typedBy: 'workerd',
       entryPoints: { index: 'src/entry/workerd.ts', ...ENTRIES },
       plugins: [codecsIn('../browser')],
     }),

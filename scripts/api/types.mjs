@@ -43,6 +43,15 @@ function nameWebAssembly(from) {
   }
 }
 
+/** A reference counts only at the head of its file. */
+const REFERENCES_FIRST = {
+  name: 'references-first',
+  renderChunk(code) {
+    const references = code.match(/^\/\/\/ <reference .*$/gm) ?? [];
+    return [...new Set(references), code.replace(/^\/\/\/ <reference .*\n/gm, '')].join('\n');
+  },
+};
+
 /**
  * One file of declarations an entry; what several have in common is in files beside them, so that a
  * class is the same type wherever it comes from.
@@ -56,16 +65,23 @@ export async function rollDeclarations(from, to) {
       Object.entries(ENTRIES).map(([name, file]) => [name, join(from, file)]),
     ),
     external: /^node:/,
-    plugins: [dts()],
+    plugins: [dts(), REFERENCES_FIRST],
     onwarn: ({ message }) => problems.push(message),
   });
   if (problems.length > 0) throw new Error(problems.join('\n'));
-  await bundle.write({
+  const { output } = await bundle.write({
     dir: to,
     format: 'es',
     chunkFileNames: (chunk) => `${chunk.name.replace('.d', '')}-[hash].d.ts`,
   });
   await bundle.close();
+  // Deno takes the names in declarations as they stand: what is shared is a module for it as well.
+  for (const { fileName, isEntry } of output) {
+    if (isEntry) continue;
+    const name = fileName.replace(/\.d\.ts$/, '');
+    const text = `/* @ts-self-types="./${fileName}" */ export {};\n`;
+    writeFileSync(join(to, `${name}.js`), text);
+  }
   // The modules that threads load export nothing.
   writeFileSync(join(to, 'worker.d.ts'), 'export {};\n');
 }
