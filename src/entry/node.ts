@@ -13,6 +13,7 @@ export {
   finishImageUpdate,
   type CoreReport,
   type ExtractOptions,
+  type ExtractTarget,
   type Stamp,
 } from '../image/index.ts';
 export {

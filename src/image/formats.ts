@@ -1,9 +1,10 @@
 import { type Configuration, MAPPED_RAM, type TailSection } from '../stream/index.ts';
 import { checkToken } from '../transport/adapters/admission.ts';
 import { answering, givenObject, givenSignal, integer } from '../util/checks.ts';
-import { MultifdError } from '../util/errors.ts';
+import { inFile, MultifdError } from '../util/errors.ts';
 import type { UrlOptions } from './access/http.ts';
 import { type ImageSource, openSource } from './access/open.ts';
+import { firstBytes, foreignKind } from './foreign.ts';
 import { Head } from './head.ts';
 import { readMappedRam } from './mapped-ram/reader.ts';
 
@@ -105,7 +106,7 @@ export const FORMATS: Readonly<Record<FormatName, FormatRow>> = {
     async recognises(head) {
       return (await head.configuration())?.capabilities.length === 0;
     },
-    refused: 'the file is a migration stream without mapped-ram; make it with that capability',
+    refused: 'this is a migration stream without mapped-ram; make it with that capability',
   },
 };
 
@@ -137,11 +138,54 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
     const format = await formatOf(head);
     if (format !== undefined && 'refused' in format)
       throw new MultifdError('ERR_IMAGE', format.refused, { offset });
-    // What no row recognises is no stream either, and the parser of streams says why.
+    if (!head.isStream) throw noStream(head);
+    // A stream that no row recognises is one with capabilities that the parser names.
     return await (format?.open ?? readMappedRam)(head, options);
   } catch (error) {
     await access.close();
-    throw error;
+    throw inFile(error, access.name);
+  }
+}
+
+/** What a file is instead. */
+function noStream({ bytes, offset }: Head): MultifdError {
+  const kind = foreignKind(bytes);
+  const begins = bytes.length < 4 ? 'is too short for one' : `begins with ${firstBytes(bytes)}`;
+  const is =
+    kind === undefined
+      ? `this is no mapped-ram image: it ${begins}, not with QEVM`
+      : `this is ${kind.name}, no mapped-ram image`;
+  const advice = kind?.advice === undefined ? '' : `; ${kind.advice}`;
+  const code = bytes.length < 4 ? 'ERR_IMAGE' : 'ERR_MAGIC';
+  return new MultifdError(code, is + advice, { offset });
+}
+
+/** What a file is to who sends it: an image, a plain file, or why it is most likely neither. */
+export type SourceKind = 'image' | 'plain' | { readonly doubt: string };
+
+/**
+ * Whether a file is a mapped-ram image; and, if not, whether it holds a guest in another form, so
+ * that its bytes are hardly what is meant.
+ *
+ * @throws MultifdError what openSource throws, and `read`.
+ */
+export async function sourceKind(source: ImageSource): Promise<SourceKind> {
+  const access = await openSource(source);
+  try {
+    const head = await Head.read(access, 0);
+    if (!head.isStream) {
+      const kind = foreignKind(head.bytes);
+      return kind?.holdsGuest === true ? { doubt: `is ${kind.name}` } : 'plain';
+    }
+    const format = await formatOf(head).catch((thrown: unknown) => {
+      if (MultifdError.from(thrown).code === 'ERR_IO') throw thrown;
+      return undefined;
+    });
+    return format !== undefined && 'open' in format
+      ? 'image'
+      : { doubt: 'begins with QEVM, as a migration stream does, and is no mapped-ram image' };
+  } finally {
+    await access.close();
   }
 }
 

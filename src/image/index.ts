@@ -11,13 +11,15 @@ export { isWebAddress } from './access/open.ts';
 export {
   isImage,
   openImage,
+  sourceKind,
 } from './formats.ts';
-export { blockLengthFor, fileLengthRecord } from './mapped-ram/records.ts';
+export { blockLengthFor, fileLengthRecord, trueLengths } from './mapped-ram/records.ts';
 export {
   extractBlock,
   extractCore,
   type CoreReport,
   type ExtractOptions,
+  type ExtractTarget,
 } from './export/extract.ts';
 export {
   inspectDevices,

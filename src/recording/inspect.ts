@@ -1,7 +1,7 @@
 import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
 import { answering, givenObject, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
-import { MultifdError } from '../util/errors.ts';
+import { inFile, MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/bytes.ts';
 import { formatUuid } from '../util/bytes.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
@@ -95,6 +95,8 @@ function withRecording<T>(
       const found = await work(recording);
       await recording.verify();
       return found;
+    } catch (thrown) {
+      throw inFile(thrown, path);
     } finally {
       await recording.close();
     }

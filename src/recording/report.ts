@@ -79,6 +79,11 @@ export interface RecordingStatistics {
   /** Bytes of the main channel. */
   'precopy-bytes': number;
   channels: { id: number; bytes: number }[];
+  /**
+   * Bytes of all blocks, and of their pages that have not come yet, while it is recorded and once
+   * the blocks are known; else null.
+   */
+  ram: { total: number; remaining: number } | null;
 }
 
 /** Counts bytes by connection. */
@@ -120,7 +125,7 @@ export class Traffic {
     return [...this.#bytes.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
-  snapshot(): RecordingStatistics {
+  snapshot(ram: RecordingStatistics['ram'] = null): RecordingStatistics {
     const channels = [...this.#bytes].flatMap(([id, bytes]) =>
       id === 'main' ? [] : [{ id, bytes }],
     );
@@ -130,6 +135,7 @@ export class Traffic {
       total: this.#total,
       'precopy-bytes': this.#bytes.get('main') ?? 0,
       channels: channels.sort((a, b) => a.id - b.id),
+      ram,
     };
   }
 }

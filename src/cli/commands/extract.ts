@@ -5,6 +5,7 @@ import {
   extractCore,
   type CoreReport,
   type ExtractOptions,
+  type ExtractTarget,
 } from '../../image/index.ts';
 import { formatBytes, printable, printResult } from '../output/format.ts';
 import {
@@ -18,6 +19,7 @@ import {
 } from '../options.ts';
 import { progressBar } from '../output/progress.ts';
 import { interruptible } from '../run.ts';
+import { checkOutput, STANDARD, writeOutput } from '../standard.ts';
 
 const FORMATS = ['raw', 'elf'] as const;
 
@@ -65,7 +67,8 @@ export function addExtract(program: Command): void {
     .argument('<image>', 'a mapped-ram image, or its http: or https: URL')
     .argument(
       '<names...>',
-      "the block's name, as inspect prints it (not with --format elf), and the file to write",
+      "the block's name, as inspect prints it (not with --format elf), and the file to write; - " +
+        'is standard output',
     )
     .addOption(new Option('--format <format>', 'what to write').choices(FORMATS).default('raw'));
   addForceOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))), 'a file');
@@ -97,12 +100,14 @@ async function extract(
         ...(force && { force }),
         ...(token !== undefined && { token }),
       };
+      const streamed = names.at(-1) === STANDARD;
+      if (streamed) checkOutput(flags);
       const { text, content } = await (format === 'elf'
         ? core(image, names, options)
         : block(image, names, options)
       ).finally(() => bar.stop());
       if (json) printResult(content);
-      else if (!quiet) process.stdout.write(`${text}\n`);
+      else if (!quiet) (streamed ? process.stderr : process.stdout).write(`${text}\n`);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (json) printResult({ ...(format === 'raw' && { block: names[0] }), bytes: 0 }, error);
@@ -119,9 +124,9 @@ async function block(
   const [id, file] = names;
   if (id === undefined || file === undefined || names.length > 2)
     throw wrongNames('give the image, the name of a block, and the file to write', names);
-  const bytes = await extractBlock(image, id, file, options);
+  const bytes = await extractBlock(image, id, outputOf(file), options);
   return {
-    text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${file}`,
+    text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${nameOf(file)}`,
     content: { block: id, bytes },
   };
 }
@@ -137,7 +142,7 @@ async function core(
       'with --format elf, give the image and the file to write, and no block',
       names,
     );
-  const report = await extractCore(image, file, options);
+  const report = await extractCore(image, outputOf(file), options);
   return { text: coreText(report, file), content: report };
 }
 
@@ -148,7 +153,15 @@ function coreText({ cpus, segments }: CoreReport, file: string): string {
   );
   const registers =
     cpus === 0 ? 'no registers' : `the registers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`;
-  return `${ram.join(', ')}, ${registers} to ${file}`;
+  return `${ram.join(', ')}, ${registers} to ${nameOf(file)}`;
+}
+
+function outputOf(file: string): ExtractTarget {
+  return file === STANDARD ? { write: writeOutput } : file;
+}
+
+function nameOf(file: string): string {
+  return file === STANDARD ? 'standard output' : file;
 }
 
 function wrongNames(what: string, names: readonly string[]): MultifdError {

@@ -18,7 +18,8 @@ import {
 } from '../options.ts';
 import { recordingText } from '../output/recording-report.ts';
 import { imageText } from '../output/report.ts';
-import { printError, statusOf } from '../run.ts';
+import { printError } from '../output/errors.ts';
+import { statusOf } from '../run.ts';
 
 interface InspectOptions {
   json?: true;

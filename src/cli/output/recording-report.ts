@@ -1,5 +1,6 @@
 import type { RecordingReport } from '../../recording/index.ts';
 import { formatBytes, formatDuration, printable, formatTable } from './format.ts';
+import { factLines } from './lines.ts';
 import { sectionTable } from './report.ts';
 
 const SYNC_MODES = { 'per-round': 'per round', 'per-section': 'per section' } as const;
@@ -37,7 +38,7 @@ export function recordingText(path: string, recording: RecordingReport): string 
     ['complete', problem === null ? 'yes' : `no: ${problem.code}: ${printable(problem.message)}`],
   ];
   return [
-    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
+    ...factLines(facts),
     '',
     channelTable(recording),
     '',

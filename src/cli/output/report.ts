@@ -1,15 +1,33 @@
 import type { ImageReport } from '../../image/index.ts';
 import type { MigrationStatistics } from '../../migration/statistics.ts';
-import { formatBytes, formatDuration, formatRate, printable, formatTable } from './format.ts';
+import {
+  formatBytes,
+  formatDuration,
+  formatRate,
+  formatTable,
+  plural,
+  printable,
+} from './format.ts';
+import { factLines } from './lines.ts';
 
-/** What a migration has done: by channel, in all, how long it took, and how fast it was. */
-export function migrationTable({
+/** What a migration has done, in one line: how much, how long it took, and how fast it was. */
+export function migrationSummary({
   'total-time': totalTime,
   'setup-time': setupTime,
   ram,
-  channels,
   blocks,
 }: MigrationStatistics): string {
+  return (
+    `${formatBytes(ram.total)} in ${plural(blocks.length, 'block')}, ` +
+    `${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ${formatRate(ram.mbps)}`
+  );
+}
+
+/** The same by channel. */
+export function migrationTable(
+  { ram, channels }: MigrationStatistics,
+  to: NodeJS.WriteStream,
+): string {
   const multifd = { packets: 0, normal: 0, duplicate: 0 };
   for (const { packets, normal, duplicate } of channels) {
     multifd.packets += packets;
@@ -31,14 +49,10 @@ export function migrationTable({
     ram.duplicate - multifd.duplicate,
   ];
   const total = ['total', multifd.packets, formatBytes(ram.transferred), ram.normal, ram.duplicate];
-  const count = `${blocks.length} ${blocks.length === 1 ? 'block' : 'blocks'}`;
-  const memory = `${formatBytes(ram.total)} in ${count}`;
-  const summary =
-    `${memory}, ${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ` +
-    `${formatRate(ram.mbps)}`;
   return formatTable(
     ['', 'packets', 'bytes', 'normal pages', 'zero pages'],
-    [...rows, main, total, [{ content: summary, colSpan: 5 }]],
+    [...rows, main, total],
+    to,
   );
 }
 
@@ -58,13 +72,7 @@ export function imageText(path: string, image: ImageReport): string {
         : `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`,
     ],
   ];
-  return [
-    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
-    '',
-    blockTable(image),
-    '',
-    sectionTable(image),
-  ].join('\n');
+  return [...factLines(facts), '', blockTable(image), '', sectionTable(image)].join('\n');
 }
 
 function blockTable({ blocks, totals }: ImageReport): string {
