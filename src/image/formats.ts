@@ -149,15 +149,18 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
 
 /** What a file is instead. */
 function noStream({ bytes, offset }: Head): MultifdError {
+  const { length } = bytes;
+  if (length < 4) {
+    const why = `this is no mapped-ram image: ${length} bytes are too short for one`;
+    return new MultifdError('ERR_IMAGE', why, { offset: offset + length });
+  }
   const kind = foreignKind(bytes);
-  const begins = bytes.length < 4 ? 'is too short for one' : `begins with ${firstBytes(bytes)}`;
   const is =
     kind === undefined
-      ? `this is no mapped-ram image: it ${begins}, not with QEVM`
+      ? `this is no mapped-ram image: it begins with ${firstBytes(bytes)}, not with QEVM`
       : `this is ${kind.name}, no mapped-ram image`;
   const advice = kind?.advice === undefined ? '' : `; ${kind.advice}`;
-  const code = bytes.length < 4 ? 'ERR_IMAGE' : 'ERR_MAGIC';
-  return new MultifdError(code, is + advice, { offset });
+  return new MultifdError('ERR_MAGIC', is + advice, { offset });
 }
 
 /** What a file is to who sends it: an image, a plain file, or why it is most likely neither. */

@@ -24,6 +24,8 @@ export {
 export {
   inspectDevices,
   inspectImage,
+  reportSections,
   type ImageReport,
+  type SectionReport,
 } from './mapped-ram/inspect.ts';
 export { countBits, runsOf } from './mapped-ram/bitmap.ts';

@@ -17,6 +17,7 @@ export {
   type BlockReport,
   type ImageReport,
   type InspectDevicesOptions,
+  type SectionReport,
 } from './mapped-ram/inspect.ts';
 export { planImage, type ImagePlan, type PlannedBlock } from './mapped-ram/layout.ts';
 export { countBits, runsOf, type PageRun } from './mapped-ram/bitmap.ts';

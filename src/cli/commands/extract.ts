@@ -148,8 +148,8 @@ async function core(
 
 function coreText({ cpus, segments }: CoreReport, file: string): string {
   const ram = segments.map(
-    ({ physicalAddress, bytes }) =>
-      `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${physicalAddress.toString(16)}`,
+    ({ 'physical-address': address, bytes }) =>
+      `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${address.toString(16)}`,
   );
   const registers =
     cpus === 0 ? 'no registers' : `the registers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`;

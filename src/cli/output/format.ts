@@ -1,4 +1,5 @@
 import type { MultifdError } from '../../util/errors.ts';
+import { withOldNames } from '../../util/old-names.ts';
 import type { DeviceReport } from '../../stream/index.ts';
 
 /** Numbers and names as people read them. */
@@ -60,9 +61,18 @@ export function printDevices(devices: readonly DeviceReport[] | null): void {
   if (devices === null) return printJson({ devices });
   process.stdout.write('{"devices":[');
   devices.forEach((device, index) =>
-    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)),
+    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(named(device), asPlainData)),
   );
   process.stdout.write(']}\n');
+}
+
+/** With the names of all other reports; those of before stay for one release. */
+function named({ instanceId, sectionId, ...device }: DeviceReport): object {
+  const ids = { 'instance-id': instanceId, 'section-id': sectionId };
+  return withOldNames(
+    { ...ids, ...device },
+    { 'instance-id': 'instanceId', 'section-id': 'sectionId' },
+  );
 }
 
 /** What JSON has no form for: 64-bit integers as decimal strings, also small ones; bytes as hex. */

@@ -58,39 +58,40 @@ export function migrationTable(
 
 /** What is in an image. */
 export function imageText(path: string, image: ImageReport): string {
+  const onDisk = image['size-on-disk'];
   const facts: [string, string][] = [
     ['image', path],
     ['machine type', printable(image.machine)],
     ['uuid', image.uuid ?? 'none'],
     ['capabilities', image.capabilities.map(printable).join(', ')],
-    ['page size', `${image.pageSize} bytes`],
-    ['file size', `${image.fileSize} bytes (${formatBytes(image.fileSize)})`],
+    ['page size', `${image['page-size']} bytes`],
+    ['file size', `${image['file-size']} bytes (${formatBytes(image['file-size'])})`],
     [
       'size on disk',
-      image.sizeOnDisk === null
+      onDisk === null
         ? 'not on a disk of this machine'
-        : `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`,
+        : `${onDisk} bytes (${formatBytes(onDisk)})`,
     ],
   ];
   return [...factLines(facts), '', blockTable(image), '', sectionTable(image)].join('\n');
 }
 
 function blockTable({ blocks, totals }: ImageReport): string {
-  const rows = blocks.map(({ id, usedLength, length, pages, present, zero }) => [
-    printable(id),
-    length,
-    usedLength,
-    pages,
-    present,
-    zero,
+  const rows = blocks.map((block) => [
+    printable(block.id),
+    block.length,
+    block['used-length'],
+    block.pages,
+    block.normal,
+    block.duplicate,
   ]);
   const total = [
     'total',
     blocks.reduce((sum, { length }) => sum + length, 0),
-    totals.usedLength,
+    totals['used-length'],
     totals.pages,
-    totals.present,
-    totals.zero,
+    totals.normal,
+    totals.duplicate,
   ];
   return formatTable(
     ['block', 'bytes', 'used length', 'pages', 'present', 'zero'],
@@ -101,14 +102,14 @@ function blockTable({ blocks, totals }: ImageReport): string {
 /** The device sections of an image or a recording. */
 export function sectionTable({
   sections,
-  tailBytes,
-}: Pick<ImageReport, 'sections' | 'tailBytes'>): string {
+  'tail-bytes': tailBytes,
+}: Pick<ImageReport, 'sections' | 'tail-bytes'>): string {
   if (sections === null)
     return `device sections: ${tailBytes} bytes that carry no description to tell them apart by`;
   if (sections.length === 0) return 'device sections: none';
-  const rows = sections.map(({ idstr, instanceId, version, size }) => [
+  const rows = sections.map(({ idstr, 'instance-id': instance, version, size }) => [
     printable(idstr),
-    instanceId,
+    instance,
     version,
     size,
   ]);

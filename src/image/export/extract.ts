@@ -1,3 +1,4 @@
+import { type WithOldNames, withOldNames } from '../../util/old-names.ts';
 import { observer } from '../../util/callbacks.ts';
 import { answering, givenMethods, givenPath, givenText } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
@@ -62,7 +63,10 @@ export interface CoreReport {
   /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
   cpus: number;
   /** The RAM, by physical address. */
-  segments: Array<{ physicalAddress: number; bytes: number }>;
+  segments: WithOldNames<
+    { 'physical-address': number; bytes: number },
+    { 'physical-address': 'physicalAddress' }
+  >[];
 }
 
 /**
@@ -86,10 +90,12 @@ export async function extractCore(
     const cpus = cpuStates(devices ?? []) ?? [];
     const header = coreHeader(cpuNotes(cpus), ranges);
     await writeBlock(image, block, to, header, block.usedLength, options);
-    const segments = ranges.map(({ physicalAddress, length }) => ({
-      physicalAddress,
-      bytes: length,
-    }));
+    const segments = ranges.map(({ physicalAddress, length }) =>
+      withOldNames(
+        { 'physical-address': physicalAddress, bytes: length },
+        { 'physical-address': 'physicalAddress' },
+      ),
+    );
     return { bytes: header.length + block.usedLength, cpus: cpus.length, segments };
   });
 }
