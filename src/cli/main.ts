@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MultifdError } from '../util/errors.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addExtract } from './commands/extract.ts';
 import { addInspect } from './commands/inspect.ts';
 import { printResult } from './output/format.ts';
@@ -31,6 +32,7 @@ const COMMANDS = [
   { name: 'record', add: addRecord },
   { name: 'replay', add: addReplay },
   { name: 'proxy', add: addProxy },
+  { name: 'completion', add: addCompletion },
 ] as const;
 
 /** The bundle is one folder below the package's own. */

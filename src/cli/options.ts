@@ -65,7 +65,9 @@ export function addEndOptions(command: Command): Command {
         .default(2),
     )
     .addOption(
-      new Option('--compression <method>', `${COMPRESSIONS.join(', ')}; the same at both ends`)
+      new Option('--compression <method>', 'the same at both ends')
+        .choices(COMPRESSIONS)
+        // It knows of methods that there are elsewhere, too.
         .argParser(compressionMethod)
         .default('none'),
     )
