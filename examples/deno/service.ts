@@ -11,8 +11,14 @@ import { Guest, ConnectionQueue, MultifdError, receive } from 'multifd';
 
 const [port, mode] = Deno.args;
 const token = Deno.env.get('TOKEN');
-if (port === undefined || token === undefined)
-  throw new Error('give a port, and a token in the environment: TOKEN');
+if (port === '--help') {
+  console.log('TOKEN=SECRET deno run -A examples/deno/service.ts PORT [--wait]');
+  Deno.exit(0);
+}
+if (port === undefined || !/^\d+$/.test(port) || token === undefined) {
+  console.error('ERR_OPTION: give a port, and a token in the environment: TOKEN; see --help');
+  Deno.exit(2);
+}
 
 /** All that the service knows, 16 MiB of it: a process that has the memory can go on. */
 const memory = new WebAssembly.Memory({ initial: 256 });

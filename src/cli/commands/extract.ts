@@ -41,15 +41,17 @@ interface Extracted {
 const EXAMPLES = `
 Formats:
   raw  one RAM block, whose name is given: exactly its length
-  elf  all RAM of an x86 PC by its physical addresses, with the CPUs' registers: a core file for
-       gdb, and for whatever reads those of QEMU's dump-guest-memory, whose notes it has.
-       Firmware and devices' memory are not in it; from 640 KiB to 1 MiB it has the RAM, even where
-       the guest sees something else
+  elf  all RAM of an x86 PC by its physical addresses, with the CPUs' registers:
+       a core file for gdb, and for whatever reads those of QEMU's
+       dump-guest-memory, whose notes it has. Firmware and devices' memory are
+       not in it; from 640 KiB to 1 MiB it has the RAM, even where the guest
+       sees something else
 
 Examples:
   $ multifd extract disk.mapped disk.img copy.img
   $ multifd extract guest.mapped pc.ram ram.bin --force
   $ multifd extract guest.mapped --format elf guest.core
+  $ multifd extract disk.mapped disk.img - | sha256sum
 `;
 
 export function addExtract(program: Command): void {

@@ -36,11 +36,15 @@ interface ReceiveOptions extends EndOptions, TlsOptions {
 const EXAMPLES = `
 Examples:
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --channels 4
-  $ multifd receive tcp:127.0.0.1:0 guest.mapped    a free port, which is printed
   $ multifd receive unix:/run/target.sock guest.mapped --compression zstd
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --tls-creds-dir /etc/pki/qemu
   $ multifd receive ws://0.0.0.0:8080/vm guest.mapped --token-file token
-  $ multifd receive file:guest.mapped copy.mapped   copy an image
+  A free port, which is printed:
+  $ multifd receive tcp:127.0.0.1:0 guest.mapped
+  Copy an image:
+  $ multifd receive file:guest.mapped copy.mapped
+  A block's bytes for another program:
+  $ multifd receive tcp:0.0.0.0:4444 - --block disk.img | sha256sum
 `;
 
 export function addReceive(program: Command): void {

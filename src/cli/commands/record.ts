@@ -28,7 +28,7 @@ interface RecordCommandOptions extends OutputOptions {
 const EXAMPLES = `
 Examples:
   $ multifd record tcp:127.0.0.1:4444 vm.rec
-  $ multifd record unix:/run/target.sock vm.rec --keep    also if the migration fails
+  $ multifd record unix:/run/target.sock vm.rec --keep    also if it fails
   $ multifd inspect vm.rec
   $ multifd replay vm.rec tcp:127.0.0.1:4445
 `;

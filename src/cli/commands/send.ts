@@ -49,10 +49,13 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu \\
       --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
-  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
-                                                    a target connects, such as a page
   $ multifd send https://images.example.com/guest.mapped tcp:192.0.2.7:4444
-  $ multifd send disk.img file:disk.mapped          write an image without a target
+  A target connects, such as a page:
+  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
+  Write an image without a target:
+  $ multifd send disk.img file:disk.mapped
+  What another program writes:
+  $ zstd -dc disk.img.zst | multifd send - tcp:192.0.2.7:4444 --block disk.img
 `;
 
 export function addSend(program: Command): void {
