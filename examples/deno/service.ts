@@ -47,7 +47,17 @@ if (!serving) {
   });
 }
 
-Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
+try {
+  Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, handle);
+} catch (error) {
+  console.error(
+    `ERR_LISTEN: 127.0.0.1:${port} can't be listened on: ${(error as Error).message}; give ` +
+      'another port, 0 for any free one',
+  );
+  Deno.exit(1);
+}
+
+async function handle(request: Request): Promise<Response> {
   const { pathname, searchParams } = new URL(request.url);
   if (pathname === '/multifd') return queue.fetch(request);
   if (pathname === '/move') return move(request, searchParams.get('to') ?? '');
@@ -56,7 +66,7 @@ Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
   if (!serving) return answer(503, 'the service is not here');
   visits[page]!++;
   return answer(200, String(visits[page]));
-});
+}
 
 async function move(request: Request, uri: string): Promise<Response> {
   if (request.method !== 'POST' || request.headers.get('authorization') !== `Bearer ${token}`)

@@ -147,20 +147,27 @@ async function open(source: ImageSource, options: ImageOptions): Promise<ImageRe
   }
 }
 
+/** Of `QEVM`. */
+const STREAM_MAGIC_BYTES = 4;
+
 /** What a file is instead. */
 function noStream({ bytes, offset }: Head): MultifdError {
-  const { length } = bytes;
-  if (length < 4) {
-    const why = `this is no mapped-ram image: ${length} bytes are too short for one`;
-    return new MultifdError('ERR_IMAGE', why, { offset: offset + length });
-  }
   const kind = foreignKind(bytes);
-  const is =
-    kind === undefined
-      ? `this is no mapped-ram image: it begins with ${firstBytes(bytes)}, not with QEVM`
-      : `this is ${kind.name}, no mapped-ram image`;
-  const advice = kind?.advice === undefined ? '' : `; ${kind.advice}`;
-  return new MultifdError('ERR_MAGIC', is + advice, { offset });
+  if (kind !== undefined) {
+    const advice = kind.advice === undefined ? '' : `; ${kind.advice}`;
+    return new MultifdError('ERR_MAGIC', `this is ${kind.name}, no mapped-ram image${advice}`, {
+      offset,
+    });
+  }
+  const { length } = bytes;
+  const no = 'this is no mapped-ram image';
+  return length < STREAM_MAGIC_BYTES
+    ? new MultifdError('ERR_IMAGE', `${no}: ${length} bytes are too short for one`, {
+        offset: offset + length,
+      })
+    : new MultifdError('ERR_MAGIC', `${no}: it begins with ${firstBytes(bytes)}, not with QEVM`, {
+        offset,
+      });
 }
 
 /** What a file is to who sends it: an image, a plain file, or why it is most likely neither. */

@@ -69,8 +69,10 @@ test.runIf(ZSH)('zsh can read its script', async () => {
 describe.runIf(FISH)('fish', () => {
   test.each(CASES)('%j is completed to %j', async (words, found) => {
     const asked = `complete -C ${JSON.stringify(`multifd ${words.join(' ')}`)}`;
-    const args = ['--no-config', '-c', `${await scriptFor('fish')}\n${asked}`];
-    const { stdout } = await execute('fish', args);
+    const home = await temporaryFolder();
+    const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: home };
+    const args = ['-c', `${await scriptFor('fish')}\n${asked}`];
+    const { stdout } = await execute('fish', args, { env });
     const names = stdout.split('\n').map((line) => line.split('\t')[0]!);
     expect(names.filter(Boolean).sort()).toEqual(found);
   });

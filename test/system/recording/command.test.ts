@@ -120,6 +120,10 @@ describe('record and replay', () => {
       });
       expect(parseLines(ended.stdout).map(({ event }) => event)).toContain('progress');
     }
+    const total = known.blocks.reduce((sum, block) => sum + block['used-length'], 0);
+    expect(parseLines((await recorder.ended).stdout).at(-1)).toMatchObject({
+      ram: { total, remaining: 0 },
+    });
   });
 
   test('a recording makes an image', async () => {
