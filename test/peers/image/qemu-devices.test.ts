@@ -121,14 +121,14 @@ describe.skipIf(!qemuAvailable())("a real QEMU's devices", () => {
       await save(qemu, image);
       const { sections } = await inspectImage(image);
       const devices = (await inspectDevices(image))!;
-      expect(
+      expect(sections).toMatchObject(
         devices.map(({ idstr, instanceId, version, size }) => ({
           idstr,
-          instanceId,
+          'instance-id': instanceId,
           version,
           size,
         })),
-      ).toEqual(sections);
+      );
       expect(devices.map(({ idstr }) => idstr)).toEqual(expect.arrayContaining(names));
       for (const device of devices) {
         expect(coverage(device), device.idstr).toBe(device.size);
