@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 
 const COMMAND = fileURLToPath(new URL('./multifd.js', import.meta.url));
 const SOURCE = process.execPath;
-const CHANNELS = ['--channels', '4'];
+const CHANNELS = ['--channels', '4', '--verbose'];
 
 /** Starts `multifd` commands, and leaves none behind. */
 class Commands {

@@ -1,14 +1,14 @@
 /**
- * Serves the page, and is the other end of its migrations: `npm run example:browser -- [--port N]
- * [--no-isolation] [--folder FOLDER] [IMAGE ...]`.
+ * Serves the page, and is the other end of its migrations: `npm run example:browser -- [IMAGE ...]`;
+ * `--help` tells its options.
  *
  * Only this machine can reach it.
  */
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { isImage } from 'multifd';
+import { MultifdError, openImage } from 'multifd';
+import { runServer, serverCommand } from './server/command.ts';
 import { Ends } from './server/ends.ts';
 import type { Mount } from './server/files.ts';
 import { type Answer, servePage } from './server/page-server.ts';
@@ -18,36 +18,55 @@ const MOUNTS: readonly Mount[] = [
   { prefix: '/', folder: new URL('browser/', import.meta.url) },
 ];
 
-const { values, positionals: images } = parseArgs({
-  allowPositionals: true,
-  options: {
-    port: { type: 'string', default: '8080' },
-    'no-isolation': { type: 'boolean', default: false },
-    folder: { type: 'string' },
-  },
-});
-
-for (const image of images)
-  if (!(await isImage(image))) throw new Error(`${image} is no mapped-ram image`);
-const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'multifd-page-')));
-const ends = new Ends(images, folder);
-const server = await servePage({
-  port: Number(values.port),
-  mounts: MOUNTS,
-  isolated: !values['no-isolation'],
-  get: (path) => (path === '/sources' ? { status: 200, content: ends.sources } : undefined),
-  post: startEnd,
-});
-console.log(server.url);
-console.log(`images that the page sends go into ${folder}`);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    server.close();
-    void ends.close();
-  });
+interface Options {
+  port: number;
+  isolation: boolean;
+  folder?: string;
 }
 
-async function startEnd(path: string): Promise<Answer> {
+await runServer(
+  serverCommand('browser-server', 'Serves the page, and is the other end of its migrations.')
+    .argument('[images...]', 'mapped-ram images that the page can ask for')
+    .option('--no-isolation', 'serve a page that may not share memory with its workers')
+    .option(
+      '--folder <folder>',
+      'where images go that the page sends (default: a new temporary folder)',
+    )
+    .action(serve),
+);
+
+async function serve(images: readonly string[], options: Options): Promise<void> {
+  // Says of what is no image what it is.
+  for (const image of images) await (await openImage(image)).close();
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'multifd-page-')));
+  if (!(await isFolder(folder)))
+    throw new MultifdError('ERR_IO', `${folder} is no folder: --folder needs one`);
+  const ends = new Ends(images, folder);
+  const server = await servePage({
+    port: options.port,
+    mounts: MOUNTS,
+    isolated: options.isolation,
+    get: (path) => (path === '/sources' ? { status: 200, content: ends.sources } : undefined),
+    post: (path) => startEnd(ends, path),
+  });
+  console.log(server.url);
+  console.log(`images that the page sends go into ${folder}`);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      server.close();
+      void ends.close();
+    });
+  }
+}
+
+function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+async function startEnd(ends: Ends, path: string): Promise<Answer> {
   if (ends.full)
     return {
       status: 503,

@@ -11,8 +11,14 @@ import { Guest, ConnectionQueue, MultifdError, receive } from 'multifd';
 
 const [port, mode] = Deno.args;
 const token = Deno.env.get('TOKEN');
-if (port === undefined || token === undefined)
-  throw new Error('give a port, and a token in the environment: TOKEN');
+if (port === '--help') {
+  console.log('TOKEN=SECRET deno run -A examples/deno/service.ts PORT [--wait]');
+  Deno.exit(0);
+}
+if (port === undefined || !/^\d+$/.test(port) || token === undefined) {
+  console.error('ERR_OPTION: give a port, and a token in the environment: TOKEN; see --help');
+  Deno.exit(2);
+}
 
 /** All that the service knows, 16 MiB of it: a process that has the memory can go on. */
 const memory = new WebAssembly.Memory({ initial: 256 });
@@ -41,7 +47,17 @@ if (!serving) {
   });
 }
 
-Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
+try {
+  Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, handle);
+} catch (error) {
+  console.error(
+    `ERR_LISTEN: 127.0.0.1:${port} can't be listened on: ${(error as Error).message}; give ` +
+      'another port, 0 for any free one',
+  );
+  Deno.exit(1);
+}
+
+async function handle(request: Request): Promise<Response> {
   const { pathname, searchParams } = new URL(request.url);
   if (pathname === '/multifd') return queue.fetch(request);
   if (pathname === '/move') return move(request, searchParams.get('to') ?? '');
@@ -50,7 +66,7 @@ Deno.serve({ hostname: '127.0.0.1', port: Number(port) }, async (request) => {
   if (!serving) return answer(503, 'the service is not here');
   visits[page]!++;
   return answer(200, String(visits[page]));
-});
+}
 
 async function move(request: Request, uri: string): Promise<Response> {
   if (request.method !== 'POST' || request.headers.get('authorization') !== `Bearer ${token}`)

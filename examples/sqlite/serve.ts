@@ -1,12 +1,13 @@
 /**
  * Has a live database, and serves a page that it can move to, and come back from: `npm run
- * example:sqlite:page -- [MIB] [--port N]`.
+ * example:sqlite:page -- [MIB]`; `--help` tells its options.
  *
  * Only this machine can reach it.
  */
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Argument } from 'commander';
+import { runServer, serverCommand, wholeNumber } from '../browser/server/command.ts';
 import type { Mount } from '../browser/server/files.ts';
 import { servePage } from '../browser/server/page-server.ts';
 import { Home } from './home.ts';
@@ -20,32 +21,39 @@ const MOUNTS: readonly Mount[] = [
   { prefix: '/', folder: new URL('sqlite-page/', import.meta.url) },
 ];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { port: { type: 'string', default: '8080' } },
-});
-const mib = Number(positionals[0] ?? 64);
-if (positionals.length > 1 || !(mib > 0 && mib <= 1536))
-  throw new Error('give the size of the database in MiB, 1 to 1536');
-
-const home = await Home.open(await readModule());
-const writer = home.found(mib * 2 ** 20);
-const host = new Host(home);
-const server = await servePage({
-  port: Number(values.port),
-  mounts: MOUNTS,
-  isolated: true,
-  post: (path) => host.answer(path),
-});
-console.log(server.url);
-writer.start();
-console.log(
-  `${home.ledger.accounts} accounts in ${megabytes(home.memory.buffer.byteLength)} of ` +
-    'WebAssembly memory; the writer works here',
+await runServer(
+  serverCommand(
+    'sqlite-server',
+    'Has a live database, and serves a page that it can move to, and come back from.',
+  )
+    .addArgument(
+      new Argument('[mib]', 'size of the database in MiB')
+        .argParser(wholeNumber(1, 1536))
+        .default(64),
+    )
+    .action(serve),
 );
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    server.close();
-    void host.close();
+
+async function serve(mib: number, options: { port: number }): Promise<void> {
+  const home = await Home.open(await readModule());
+  const writer = home.found(mib * 2 ** 20);
+  const host = new Host(home);
+  const server = await servePage({
+    port: options.port,
+    mounts: MOUNTS,
+    isolated: true,
+    post: (path) => host.answer(path),
   });
+  console.log(server.url);
+  writer.start();
+  console.log(
+    `${home.ledger.accounts} accounts in ${megabytes(home.memory.buffer.byteLength)} of ` +
+      'WebAssembly memory; the writer works here',
+  );
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      server.close();
+      void host.close();
+    });
+  }
 }

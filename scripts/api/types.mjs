@@ -75,9 +75,8 @@ export async function rollDeclarations(from, to) {
     chunkFileNames: (chunk) => `${chunk.name.replace('.d', '')}-[hash].d.ts`,
   });
   await bundle.close();
-  // Deno takes the names in declarations as they stand: what is shared is a module for it as well.
-  for (const { fileName, isEntry } of output) {
-    if (isEntry) continue;
+  // Deno takes the names in declarations as they stand: each is a module for it as well.
+  for (const { fileName } of output) {
     const name = fileName.replace(/\.d\.ts$/, '');
     const text = `/* @ts-self-types="./${fileName}" */ export {};\n`;
     writeFileSync(join(to, `${name}.js`), text);

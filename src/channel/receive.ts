@@ -180,7 +180,9 @@ class ReceiveChannel implements ReceiveProgram {
     const pagesAlloc = headerView.getUint32(RAM_FIELDS.pagesAlloc);
     // SYNC packets of QEMU 9 and later say 0.
     if (pagesAlloc !== 0 && pagesAlloc !== pages)
-      throw packetError(REFUSAL.pagesAlloc, headerView, this.#position(at));
+      throw packetError(REFUSAL.pagesAlloc, headerView, this.#position(at), 0, {
+        pageSize: this.#context.data.pageSize,
+      });
   }
 
   #takeRamBehindHeader(at: number): number | Promise<number> {
@@ -198,7 +200,7 @@ class ReceiveChannel implements ReceiveProgram {
     );
     if (refusal !== 0) {
       const badPage = infoView.getUint32(RAM_INFO.badPage, true);
-      throw packetError(refusal, headerView, this.#position(at), badPage);
+      throw packetError(refusal, headerView, this.#position(at), badPage, data);
     }
     const normal = infoView.getUint32(RAM_INFO.normal, true);
     if (normal === 0) return this.#clearPages();

@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { MultifdError } from '../util/errors.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addExtract } from './commands/extract.ts';
 import { addInspect } from './commands/inspect.ts';
 import { printResult } from './output/format.ts';
-import { noStatistics, printError, statusOf } from './run.ts';
+import { noteOptions, printError } from './output/errors.ts';
+import { noStatistics, statusOf } from './run.ts';
 import { addProxy } from './commands/proxy.ts';
 import { addReceive } from './commands/receive.ts';
 import { addRecord } from './commands/record.ts';
@@ -21,6 +23,17 @@ Examples:
 
 Exit status: 0 completed, 1 failed, 2 wrong usage, 130 after Ctrl-C.
 `;
+
+const COMMANDS = [
+  { name: 'send', add: addSend },
+  { name: 'receive', add: addReceive },
+  { name: 'inspect', add: addInspect },
+  { name: 'extract', add: addExtract },
+  { name: 'record', add: addRecord },
+  { name: 'replay', add: addReplay },
+  { name: 'proxy', add: addProxy },
+  { name: 'completion', add: addCompletion },
+] as const;
 
 /** The bundle is one folder below the package's own. */
 function packageVersion(): string {
@@ -39,14 +52,24 @@ function createProgram(): Command {
     // Errors of usage are printed like all others, by reportUsage.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  addSend(program);
-  addReceive(program);
-  addInspect(program);
-  addExtract(program);
-  addRecord(program);
-  addReplay(program);
-  addProxy(program);
+  for (const { add } of COMMANDS) add(program);
+  program.hook('preAction', (_, command) => noteOptions(command));
   return program;
+}
+
+/** As a sentence of ours: commander's guess at what was meant stands on a line of its own. */
+function inOneLine(message: string): string {
+  return message
+    .replace(/^error: /, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/s, ': did you mean $1?')
+    .replace(/[.?]$/, (end) => (end === '.' ? '' : end))
+    .replaceAll('\n', ' ');
+}
+
+/** Where it says how what was asked for is used. */
+function helpOf(): string {
+  const asked = process.argv.slice(2).find((word) => COMMANDS.some(({ name }) => name === word));
+  return `multifd ${asked === undefined ? '' : `${asked} `}--help says how it is used`;
 }
 
 /** @returns the exit status. */
@@ -54,10 +77,7 @@ function reportUsage({ code, exitCode, message }: CommanderError): number {
   if (exitCode === 0) return 0;
   // Without any command, the help has been printed already.
   if (code === 'commander.help') return 2;
-  const error = new MultifdError(
-    'ERR_OPTION',
-    `${message.replace(/^error: /, '')} (--help says how it is used)`,
-  );
+  const error = new MultifdError('ERR_OPTION', `${inOneLine(message)}; ${helpOf()}`);
   // The options could not be parsed, but a caller that asked for JSON still gets JSON.
   if (process.argv.includes('--json')) printResult(noStatistics(0), error);
   printError(error);

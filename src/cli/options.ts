@@ -1,10 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { checkCompression, COMPRESSIONS, type Compression } from '../compression/index.ts';
 import { DEFAULT_MAX_TAIL } from '../stream/index.ts';
-import { basename } from 'node:path';
 import { MultifdError } from '../util/errors.ts';
-import { isImage, isWebAddress } from '../image/index.ts';
-import type { OutgoingOptions } from '../migration/outgoing/index.ts';
+import { parseBytes } from '../util/sizes.ts';
 import { readText } from '#files';
 
 /** How a command speaks. */
@@ -13,6 +11,8 @@ export interface OutputOptions {
   json?: true;
   /** Nothing but errors and, with `json`, JSON. */
   quiet?: true;
+  /** A table by channel at the end, not one line. */
+  verbose?: true;
 }
 
 /** The options of both ends of a migration, by the names and in the units of the library. */
@@ -41,12 +41,12 @@ function compressionMethod(text: string): Compression {
   }
 }
 
-/** Bytes, with QEMU's suffixes for powers of 1024. */
+/** Bytes, with QEMU's suffixes for powers of 1024, or hexadecimal. */
 export function byteCount(text: string): number {
-  const parts = /^(\d+)([KMGT]?)$/i.exec(text);
-  if (parts === null)
-    throw new InvalidArgumentError('Give a number of bytes such as 4096, 64K, 100M or 1T.');
-  return Number(parts[1]) * 1024 ** ' KMGT'.indexOf(parts[2]!.toUpperCase() || ' ');
+  const bytes = parseBytes(text);
+  if (bytes === undefined)
+    throw new InvalidArgumentError('Give bytes such as 4096, 0x1000, 64K, 100M or 1T.');
+  return bytes;
 }
 
 /** Seconds, as milliseconds. */
@@ -65,7 +65,9 @@ export function addEndOptions(command: Command): Command {
         .default(2),
     )
     .addOption(
-      new Option('--compression <method>', `${COMPRESSIONS.join(', ')}; the same at both ends`)
+      new Option('--compression <method>', 'the same at both ends')
+        .choices(COMPRESSIONS)
+        // It knows of methods that there are elsewhere, too.
         .argParser(compressionMethod)
         .default('none'),
     )
@@ -117,6 +119,13 @@ export function addOutputOptions(command: Command): Command {
     .option('--quiet', 'say nothing but errors');
 }
 
+/** For commands that move what has channels. */
+export function addVerboseOption(command: Command): Command {
+  return command.addOption(
+    new Option('--verbose', 'end with a table by channel, not with one line').conflicts('quiet'),
+  );
+}
+
 export function addForceOption(command: Command, what: string): Command {
   return command.option('--force', `replace ${what} that is there already`);
 }
@@ -135,36 +144,6 @@ export function addOffsetOption(command: Command): Command {
       .argParser(byteCount)
       .default(0),
   );
-}
-
-/**
- * What a SOURCE is sent as: a mapped-ram image as itself, which is all that a URL can be; any other
- * file as one RAM block named after it.
- * @param offset in bytes; above 0 there has to be an image in the file, from there on.
- * @throws MultifdError ERR_IO for what is no regular file, or can't be read.
- */
-export async function describeSource(
-  path: string,
-  offset: number,
-): Promise<Pick<OutgoingOptions, 'image' | 'imageOffset' | 'blocks'>> {
-  // What is not here is not probed first: what a server has is an image, or an error.
-  if (isWebAddress(path) || offset > 0) return { image: path, imageOffset: offset };
-  if (await looksLikeImage(path)) return { image: path };
-  return { blocks: [{ id: basename(path), source: { path } }] };
-}
-
-/**
- * A file may begin with an image's magic by chance: where nothing like a stream follows it, it is a
- * file like any other.
- */
-async function looksLikeImage(path: string): Promise<boolean> {
-  try {
-    return await isImage(path);
-  } catch (thrown) {
-    const error = MultifdError.from(thrown);
-    if (error.code === 'ERR_IO') throw error;
-    return false;
-  }
 }
 
 /**

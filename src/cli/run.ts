@@ -7,10 +7,19 @@ import {
   printJson,
   printResult,
   formatTable,
+  plural,
 } from './output/format.ts';
 import { type MigrationStatistics, StatisticsCollector } from '../migration/statistics.ts';
+import { complain, printError } from './output/errors.ts';
 import type { OutputOptions } from './options.ts';
-import { createView, type View, progressBar } from './output/progress.ts';
+import {
+  createView,
+  PAST,
+  type ProgressBar,
+  progressBar,
+  type Verb,
+  type View,
+} from './output/progress.ts';
 import type { RecordingStatistics } from '../recording/index.ts';
 
 /** What a shell reports for a process that a signal ended. */
@@ -73,10 +82,6 @@ export function statusOf({ code }: MultifdError, reason?: unknown): number {
   return code === 'ERR_OPTION' || code === 'ERR_URI' ? 2 : 1;
 }
 
-export function printError({ code, message }: MultifdError): void {
-  process.stderr.write(`multifd: ${code}: ${printable(message)}\n`);
-}
-
 /** What a migration gets from the command that runs it. */
 export interface Surroundings {
   signal: AbortSignal;
@@ -86,7 +91,7 @@ export interface Surroundings {
 /** Tells of connections that were refused or dropped. */
 export function reportRejected({ quiet }: OutputOptions): (why: string) => void {
   return (why) => {
-    if (!quiet) process.stderr.write(`multifd: ${printable(why)}\n`);
+    if (!quiet) complain(why);
   };
 }
 
@@ -98,14 +103,16 @@ export function noStatistics(pageSize: number): MigrationStatistics {
 /**
  * Runs one end of a migration and shows it.
  * @param verb what the progress bar says is being done.
+ * @param to where the summary goes.
  * @returns the exit status.
  */
 export async function runMigration(
   options: OutputOptions & { pageSize: number },
-  verb: string,
+  verb: Verb,
   migrate: (surroundings: Surroundings, view: View) => Promise<MigrationStatistics>,
+  to: NodeJS.WriteStream = process.stdout,
 ): Promise<number> {
-  const view = createView(options, verb);
+  const view = createView(options, verb, to);
   let latest = noStatistics(options.pageSize);
   const onProgress = (statistics: MigrationStatistics): void => {
     latest = statistics;
@@ -118,9 +125,9 @@ export async function runMigration(
       view.ended(statistics);
       // Complete here all the same: exit status 0.
       if (statistics.confirmed === false)
-        process.stderr.write(
-          'multifd: warning: complete, but the source was gone before it could be told: it ' +
-            'may take the migration for failed, and go on\n',
+        complain(
+          'warning: complete, but the source was gone before it could be told: it may take the ' +
+            'migration for failed, and go on',
         );
     } catch (thrown) {
       const error = MultifdError.from(thrown);
@@ -144,6 +151,7 @@ const NOTHING: RecordingStatistics = {
   total: 0,
   'precopy-bytes': 0,
   channels: [],
+  ram: null,
 };
 
 /**
@@ -152,8 +160,8 @@ const NOTHING: RecordingStatistics = {
  * @returns the exit status.
  */
 export async function runRecording(
-  { json, quiet }: OutputOptions,
-  verb: string,
+  { json, quiet, verbose }: OutputOptions,
+  verb: Verb,
   work: (surroundings: RecordingSurroundings) => Promise<RecordingStatistics>,
 ): Promise<number> {
   const bar = progressBar(verb);
@@ -161,7 +169,7 @@ export async function runRecording(
   const onProgress = (statistics: RecordingStatistics): void => {
     latest = statistics;
     if (json) printJson({ event: 'progress', ...statistics });
-    else if (!quiet) bar.update(statistics.transferred, statistics.total, rate(statistics));
+    else if (!quiet) showTraffic(bar, statistics);
   };
   const listening = (uri: string): void => {
     if (json) printJson({ event: 'listening', uri });
@@ -171,7 +179,11 @@ export async function runRecording(
     try {
       const statistics = await work({ signal, onProgress, listening }).finally(() => bar.stop());
       if (json) printResult(statistics);
-      else if (!quiet) process.stdout.write(`${trafficTable(statistics)}\n`);
+      else if (!quiet)
+        process.stdout.write(
+          `${verbose ? `${trafficTable(statistics)}\n` : ''}${PAST[verb]} ` +
+            `${trafficSummary(statistics)}\n`,
+        );
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (json) printResult(latest, error);
@@ -185,14 +197,26 @@ function rate({ 'total-time': milliseconds, transferred }: RecordingStatistics):
   return milliseconds === 0 ? 0 : (transferred * 8) / 1000 / milliseconds;
 }
 
-function trafficTable(statistics: RecordingStatistics): string {
-  const { 'total-time': totalTime, transferred, 'precopy-bytes': main, channels } = statistics;
-  const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
-  const summary =
-    `${formatBytes(transferred)}, ${formatDuration(totalTime)}, ` +
-    `${formatRate(rate(statistics))}`;
-  return formatTable(
-    ['', 'bytes'],
-    [...rows, ['main', main], ['total', transferred], [{ content: summary, colSpan: 2 }]],
+/** By what is known: bytes of all connections, or pages of the RAM. */
+function showTraffic(bar: ProgressBar, statistics: RecordingStatistics): void {
+  const { transferred, total, ram } = statistics;
+  if (ram === null) bar.update(transferred, total, rate(statistics));
+  else bar.update(ram.total - ram.remaining, ram.total, rate(statistics));
+}
+
+function trafficSummary(statistics: RecordingStatistics): string {
+  const { 'total-time': totalTime, transferred, channels } = statistics;
+  return (
+    `${formatBytes(transferred)} on ${plural(channels.length, 'channel')}, ` +
+    `${formatDuration(totalTime)}, ${formatRate(rate(statistics))}`
   );
+}
+
+function trafficTable({
+  transferred,
+  'precopy-bytes': main,
+  channels,
+}: RecordingStatistics): string {
+  const rows = channels.map(({ id, bytes }) => [`channel ${id}`, bytes]);
+  return formatTable(['', 'bytes'], [...rows, ['main', main], ['total', transferred]]);
 }

@@ -1,7 +1,16 @@
 import { formatUuid } from '../util/bytes.ts';
 import { guarding, inWords, refuse } from '../util/checks.ts';
 import { MultifdError, type ErrorCode, type ErrorPlace } from '../util/errors.ts';
-import { DEVICE_STATE, ID_LENGTH, INITIAL, PACKET_PAGES_BYTES, RAM } from './layout.ts';
+import {
+  COMPRESSION,
+  COMPRESSION_MASK,
+  COMPRESSION_SHIFT,
+  DEVICE_STATE,
+  ID_LENGTH,
+  INITIAL,
+  PACKET_PAGES_BYTES,
+  RAM,
+} from './layout.ts';
 import { quoteId } from './names.ts';
 import { numbersOf } from './numbers.ts';
 import { Refusal as Reason } from './packet-layout.ts';
@@ -21,8 +30,22 @@ interface Explanation {
   /** The value as it came, from the packet and (for a page offset) the page's index in it. */
   value: (packet: DataView, page: number) => string;
   /** What is wrong with it, and what to do: the end of a sentence that starts with the value. */
-  problem: string;
+  problem: string | ((agreed: Agreed) => string);
 }
+
+/** What this end has, for messages that say both. */
+export interface Agreed {
+  /** 16 bytes. */
+  readonly uuid?: Uint8Array;
+  readonly channels?: number;
+  /** Bytes. */
+  readonly pageSize?: number;
+  readonly compression?: keyof typeof COMPRESSION;
+}
+
+/** A value in a sentence, if it is known. */
+const known = (value: unknown, before: string): string =>
+  value === undefined ? '' : `${before}${String(value)}`;
 
 const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
   [REFUSAL.magic]: {
@@ -41,14 +64,17 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
     code: 'ERR_UUID',
     field: 'uuid',
     value: (packet) => formatUuid(bytesAt(packet, INITIAL.uuid, 16)),
-    problem: 'is not the uuid expected here: set the same one at both ends',
+    problem: ({ uuid }) =>
+      `is not the uuid expected here${known(uuid && formatUuid(uuid), ', ')}: set the same one ` +
+      'at both ends',
   },
   [REFUSAL.channelId]: {
     code: 'ERR_CHANNEL_ID',
     field: 'id',
     value: (packet) => String(packet.getUint8(INITIAL.id)),
-    problem:
-      'is beyond the number of channels, whose ids start at 0: set the same number at both ends',
+    problem: ({ channels }) =>
+      `is beyond the number of channels${known(channels, ', ')}, whose ids start at 0: set the ` +
+      'same number at both ends',
   },
   [REFUSAL.flags]: {
     code: 'ERR_PACKET',
@@ -62,9 +88,9 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
     code: 'ERR_PACKET',
     field: 'pages_alloc',
     value: pagesAlloc,
-    problem:
-      'is not the number of pages per packet here, 512 KiB / page size: set the same page ' +
-      'size at both ends',
+    problem: ({ pageSize }) =>
+      'is not the number of pages per packet here, 512 KiB / page size' +
+      `${known(pageSize, ' of ')}: set the same page size at both ends`,
   },
   [REFUSAL.normalPages]: {
     code: 'ERR_PACKET',
@@ -81,8 +107,10 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
   [REFUSAL.compression]: {
     code: 'ERR_COMPRESSION',
     field: 'flags',
-    value: hex32(RAM.flags),
-    problem: 'has another compression in bits 1 to 5 than agreed: set the same one at both ends',
+    value: (packet) => `${hex32(RAM.flags)(packet, 0)}, compression ${methodOf(packet)},`,
+    problem: ({ compression }) =>
+      `has another compression in bits 1 to 5 than agreed${known(compression, ', ')}: set the ` +
+      'same one at both ends',
   },
   [REFUSAL.ramblockUnterminated]: {
     code: 'ERR_BLOCK',
@@ -146,12 +174,14 @@ const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
  * @param packet the packet, from its first byte on; at least as much as the function read
  * @param place where the packet was seen; `field` is filled in
  * @param page for a page offset: the page's index, `badPage` of RAM_INFO
+ * @param agreed what this end has, for a message that says both
  */
 export function packetError(
   refusal: number,
   packet: DataView,
   place: ErrorPlace = {},
   page = 0,
+  agreed: Agreed = {},
 ): MultifdError {
   if (!isRefusal(refusal))
     return new MultifdError(
@@ -161,9 +191,10 @@ export function packetError(
     );
   if (!(packet instanceof DataView)) refuse('packet', packet, 'a DataView of it');
   const { code, field, value, problem } = EXPLANATIONS[refusal];
-  return guarding(
-    () => new MultifdError(code, `${field} ${value(packet, page)} ${problem}`, { ...place, field }),
-  );
+  return guarding(() => {
+    const why = typeof problem === 'string' ? problem : problem(agreed);
+    return new MultifdError(code, `${field} ${value(packet, page)} ${why}`, { ...place, field });
+  });
 }
 
 function isRefusal(code: number): code is Refusal {
@@ -176,6 +207,12 @@ function hex32(at: number): Explanation['value'] {
 
 function decimal32(at: number): Explanation['value'] {
   return (packet) => String(packet.getUint32(at));
+}
+
+function methodOf(packet: DataView): string {
+  const value = (packet.getUint32(RAM.flags) >>> COMPRESSION_SHIFT) & COMPRESSION_MASK;
+  const named = Object.entries(COMPRESSION).find(([, number]) => number === value);
+  return named?.[0] ?? String(value);
 }
 
 /** With the page size that it means, which is what has to be set. */

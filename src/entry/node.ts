@@ -16,6 +16,7 @@ export {
   type CoreReport,
   type ExtractOptions,
   type ExtractProgress,
+  type ExtractTarget,
   type Stamp,
 } from '../image/index.ts';
 export {

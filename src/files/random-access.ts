@@ -39,7 +39,9 @@ export async function readFully(
   while (filled < into.length) {
     const count = await readSome(access, offset + filled, into.subarray(filled));
     if (count === 0)
-      throw new MultifdError('ERR_IMAGE', 'the file was cut short', { offset: offset + filled });
+      throw new MultifdError('ERR_IMAGE', `${access.name} was cut short`, {
+        offset: offset + filled,
+      });
     filled += count;
   }
 }

@@ -204,7 +204,7 @@ async function refuseToReplace(path: string, force: boolean): Promise<boolean> {
 function taken(path: string): MultifdError {
   return new MultifdError(
     'ERR_EXISTS',
-    `${path} is there already; choose another name, or ask to overwrite it`,
+    `${path} is there already; choose another name, or replace it (force)`,
   );
 }
 

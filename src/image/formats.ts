@@ -2,9 +2,10 @@ import { type Configuration, MAPPED_RAM, type TailSection } from '../stream/inde
 import { checkToken } from '../transport/adapters/admission.ts';
 import { answering, givenSignal, integer } from '../util/checks.ts';
 import { givenOptions, type OptionNames } from '../util/options.ts';
-import { MultifdError } from '../util/errors.ts';
+import { inFile, MultifdError } from '../util/errors.ts';
 import type { UrlOptions } from './access/http.ts';
 import { type ImageSource, openSource } from './access/open.ts';
+import { firstBytes, foreignKind } from './foreign.ts';
 import { Head } from './head.ts';
 import { readMappedRam } from './mapped-ram/reader.ts';
 
@@ -115,7 +116,7 @@ export const FORMATS: Readonly<Record<FormatName, FormatRow>> = {
     async recognises(head) {
       return (await head.configuration())?.capabilities.length === 0;
     },
-    refused: 'the file is a migration stream without mapped-ram; make it with that capability',
+    refused: 'this is a migration stream without mapped-ram; make it with that capability',
   },
 };
 
@@ -155,11 +156,64 @@ export async function openAs<T extends ImageOptions>(
     const format = await formatOf(head);
     if (format !== undefined && 'refused' in format)
       throw new MultifdError('ERR_IMAGE', format.refused, { offset });
-    // What no row recognises is no stream either, and the parser of streams says why.
+    if (!head.isStream) throw noStream(head);
+    // A stream that no row recognises is one with capabilities that the parser names.
     return await (format?.open ?? readMappedRam)(head, options);
   } catch (error) {
     await access.close();
-    throw error;
+    throw inFile(error, access.name);
+  }
+}
+
+/** Of `QEVM`. */
+const STREAM_MAGIC_BYTES = 4;
+
+/** What a file is instead. */
+function noStream({ bytes, offset }: Head): MultifdError {
+  const kind = foreignKind(bytes);
+  if (kind !== undefined) {
+    const advice = kind.advice === undefined ? '' : `; ${kind.advice}`;
+    return new MultifdError('ERR_MAGIC', `this is ${kind.name}, no mapped-ram image${advice}`, {
+      offset,
+    });
+  }
+  const { length } = bytes;
+  const no = 'this is no mapped-ram image';
+  return length < STREAM_MAGIC_BYTES
+    ? new MultifdError('ERR_IMAGE', `${no}: ${length} bytes are too short for one`, {
+        offset: offset + length,
+      })
+    : new MultifdError('ERR_MAGIC', `${no}: it begins with ${firstBytes(bytes)}, not with QEVM`, {
+        offset,
+      });
+}
+
+/** What a file is to who sends it: an image, a plain file, or why it is most likely neither. */
+export type SourceKind = 'image' | 'plain' | { readonly doubt: string };
+
+/**
+ * Whether a file is a mapped-ram image; and, if not, whether it holds a guest in another form, so
+ * that its bytes are hardly what is meant.
+ *
+ * @throws MultifdError what openSource throws, and `read`.
+ */
+export async function sourceKind(source: ImageSource): Promise<SourceKind> {
+  const access = await openSource(source);
+  try {
+    const head = await Head.read(access, 0);
+    if (!head.isStream) {
+      const kind = foreignKind(head.bytes);
+      return kind?.holdsGuest === true ? { doubt: `is ${kind.name}` } : 'plain';
+    }
+    const format = await formatOf(head).catch((thrown: unknown) => {
+      if (MultifdError.from(thrown).code === 'ERR_IO') throw thrown;
+      return undefined;
+    });
+    return format !== undefined && 'open' in format
+      ? 'image'
+      : { doubt: 'begins with QEVM, as a migration stream does, and is no mapped-ram image' };
+  } finally {
+    await access.close();
   }
 }
 

@@ -1,3 +1,4 @@
+import { FOREIGN_BYTES } from './foreign.ts';
 import { AccessSource, type RandomAccess } from '../files/random-access.ts';
 import { ByteReader, type ByteSource, parseStreamHeader, STREAM_MAGIC } from '../stream/index.ts';
 import type { Configuration } from '../stream/index.ts';
@@ -5,7 +6,7 @@ import type { Configuration } from '../stream/index.ts';
 /** Bytes; as much as a reader of the stream asks for at once. */
 const HEAD_LENGTH = 64 * 1024;
 /** Bytes; what formats are told apart by fits in it, except for what a configuration says. */
-const LEAST = 4;
+const LEAST = FOREIGN_BYTES;
 
 /**
  * The beginning of a file, by which its format is known. It is read once: whoever reads on from
@@ -15,7 +16,7 @@ export class Head {
   readonly access: RandomAccess;
   /** Where it begins in the file, in bytes. */
   readonly offset: number;
-  /** At least 4, if there are as many. */
+  /** At least {@link FOREIGN_BYTES}, if there are as many. */
   readonly bytes: Uint8Array;
   #configuration: Promise<Configuration> | undefined;
 
@@ -43,6 +44,12 @@ export class Head {
     return new ByteReader(new HeadSource(this), { position: this.offset, origin: 'file' });
   }
 
+  /** Whether it begins as a migration stream does, with `QEVM`. */
+  get isStream(): boolean {
+    const { buffer, byteOffset, length } = this.bytes;
+    return length >= 4 && new DataView(buffer, byteOffset).getUint32(0) === STREAM_MAGIC;
+  }
+
   /**
    * The configuration that a migration stream begins with; undefined for what is no such stream.
    *
@@ -50,9 +57,7 @@ export class Head {
    *   after that.
    */
   async configuration(): Promise<Configuration | undefined> {
-    const { buffer, byteOffset, length } = this.bytes;
-    if (length < 4 || new DataView(buffer, byteOffset).getUint32(0) !== STREAM_MAGIC)
-      return undefined;
+    if (!this.isStream) return undefined;
     return await (this.#configuration ??= parseStreamHeader(this.reader()));
   }
 }

@@ -11,18 +11,22 @@ export { isWebAddress } from './access/open.ts';
 export {
   isImage,
   openImage,
+  sourceKind,
 } from './formats.ts';
-export { blockLengthFor, fileLengthRecord } from './mapped-ram/records.ts';
+export { blockLengthFor, fileLengthRecord, trueLengths } from './mapped-ram/records.ts';
 export {
   extractBlock,
   extractCore,
   type CoreReport,
   type ExtractOptions,
   type ExtractProgress,
+  type ExtractTarget,
 } from './export/extract.ts';
 export {
   inspectDevices,
   inspectImage,
+  reportSections,
   type ImageReport,
+  type SectionReport,
 } from './mapped-ram/inspect.ts';
 export { countBits, runsOf } from './mapped-ram/bitmap.ts';

@@ -25,6 +25,7 @@ export {
   type BlockReport,
   type ImageReport,
   type InspectDevicesOptions,
+  type SectionReport,
 } from './mapped-ram/inspect.ts';
 export {
   planImage,

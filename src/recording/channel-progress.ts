@@ -22,6 +22,8 @@ import type { PacketNumbers } from '../migration/incoming/packet-numbers.ts';
 export class ChannelProgress implements PacketNumbers {
   /** Packets with SYNC that have come whole. */
   syncs = 0;
+  /** Pages in its packets, those of the last one too, which may not be whole. */
+  pages = 0;
   numbered = 0;
   numbers = 0;
   merged = false;
@@ -77,6 +79,7 @@ export class ChannelProgress implements PacketNumbers {
           : (normal * PACKET_PAGES_BYTES) / pages;
     this.#skip = ramHeaderLength(pages) - DEVICE_STATE_LENGTH + payload;
     this.#sync = (flags & FLAG_SYNC) !== 0;
+    this.pages += normal + view.getUint32(RAM.zeroPages);
     this.lost = !Number.isSafeInteger(this.#skip);
     this.numbered++;
     this.merged = this.#sync && normal > 0;

@@ -2,9 +2,11 @@ import { INITIAL, INITIAL_LENGTH } from '../core/index.ts';
 import { givenOptions, type OptionNames } from '../util/options.ts';
 import { answering, givenPath } from '../util/checks.ts';
 import { checkPageSize } from '../migration/options.ts';
-import { MultifdError } from '../util/errors.ts';
+import { inFile, MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/bytes.ts';
 import { formatUuid } from '../util/bytes.ts';
+import { withOldNames } from '../util/old-names.ts';
+import { reportSections } from '../image/index.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
 import {
   ByteReader,
@@ -27,7 +29,14 @@ import {
   type Recording,
 } from './recording.ts';
 import { PacketChecker, PacketReader } from './packet-reader.ts';
-import type { RecordedBlockReport, RecordedChannelReport, RecordingReport } from './report.ts';
+import {
+  type NamedRecordedBlock,
+  type NamedRecordedChannel,
+  OLD_RECORDED_BLOCK,
+  OLD_RECORDED_CHANNEL,
+  OLD_RECORDING,
+  type RecordingReport,
+} from './report.ts';
 import { readTimes } from './stream-file.ts';
 
 export interface InspectRecordingOptions {
@@ -103,6 +112,8 @@ function withRecording<T>(
       const found = await work(recording);
       await recording.verify();
       return found;
+    } catch (thrown) {
+      throw inFile(thrown, path);
     } finally {
       await recording.close();
     }
@@ -131,7 +142,7 @@ async function readRange(file: RecordedFile, offset: number, length: number): Pr
  * known, or behind what is wrong in it.
  */
 interface Channel {
-  report: RecordedChannelReport;
+  report: NamedRecordedChannel;
   reader: PacketReader | undefined;
 }
 
@@ -140,7 +151,7 @@ class Inspection {
   readonly #options: InspectRecordingOptions;
   readonly #channels: readonly Channel[];
   readonly #tail = new GrowingBytes();
-  readonly #blocks: RecordedBlockReport[] = [];
+  readonly #blocks: NamedRecordedBlock[] = [];
   /** By block: the last round in which pages of it came. */
   readonly #lastRound: number[] = [];
   #configuration: Configuration | undefined;
@@ -156,7 +167,7 @@ class Inspection {
     this.#recording = recording;
     this.#options = options;
     this.#channels = recording.channels.map(({ size }, id) => ({
-      report: { id, bytes: size, packets: 0, syncs: 0, normal: 0, zero: 0, deviceState: 0 },
+      report: { id, bytes: size, packets: 0, syncs: 0, normal: 0, duplicate: 0, 'device-state': 0 },
       reader: undefined,
     }));
   }
@@ -187,7 +198,7 @@ class Inspection {
   }
 
   #handler(): MainStreamHandler {
-    const page = (block: number, count: 'mainNormal' | 'mainZero'): void => {
+    const page = (block: number, count: 'main-normal' | 'main-duplicate'): void => {
       this.#blocks[block]![count]++;
       this.#noteRound(block);
     };
@@ -200,8 +211,8 @@ class Inspection {
       },
       blocks: (blocks) => this.#openChannels(blocks),
       resize: (blocks) => this.#resize(blocks),
-      zeroPage: (block) => page(block, 'mainZero'),
-      page: (block) => page(block, 'mainNormal'),
+      zeroPage: (block) => page(block, 'main-duplicate'),
+      page: (block) => page(block, 'main-normal'),
       flush: () => this.#sync(),
       endOfSection: async (_, syncMode) => {
         this.#ramSections++;
@@ -225,11 +236,11 @@ class Inspection {
     for (const { id, usedLength } of blocks)
       this.#blocks.push({
         id,
-        usedLength,
+        'used-length': usedLength,
         normal: 0,
-        zero: 0,
-        mainNormal: 0,
-        mainZero: 0,
+        duplicate: 0,
+        'main-normal': 0,
+        'main-duplicate': 0,
         rounds: 0,
       });
     for (const [id, file] of this.#recording.channels.entries()) {
@@ -249,7 +260,7 @@ class Inspection {
    */
   #resize(blocks: readonly RamBlock[]): void {
     for (const [index, { usedLength }] of blocks.entries())
-      this.#blocks[index]!.usedLength = usedLength;
+      this.#blocks[index]!['used-length'] = usedLength;
     this.#checker!.resize(blocks);
   }
 
@@ -302,13 +313,13 @@ class Inspection {
       if (packet === undefined) return false;
       report.packets++;
       report.normal += packet.normal;
-      report.zero += packet.zero;
-      if (packet.kind === 'device-state') report.deviceState++;
+      report.duplicate += packet.zero;
+      if (packet.kind === 'device-state') report['device-state']++;
       if (packet.sync) report.syncs++;
       if (packet.block !== undefined) {
         const block = this.#blocks[packet.block]!;
         block.normal += packet.normal;
-        block.zero += packet.zero;
+        block.duplicate += packet.zero;
         this.#noteRound(packet.block);
       }
       return true;
@@ -343,32 +354,27 @@ class Inspection {
     const { main, channels } = this.#recording;
     const answered = await this.#answered();
     const duration = await this.#duration();
-    return {
+    const named = {
       machine,
       capabilities: [...capabilities],
       uuid: uuid === undefined || uuid.every((byte) => byte === 0) ? null : formatUuid(uuid),
-      pageSize: this.#pageSize,
+      'page-size': this.#pageSize,
       compression: this.#checker?.compression ?? null,
-      returnPath: this.#returnPath,
+      'return-path': this.#returnPath,
       answered,
-      syncMode: channels.length === 0 ? null : (this.#syncMode ?? null),
-      ramSections: this.#ramSections,
+      'sync-mode': channels.length === 0 ? null : (this.#syncMode ?? null),
+      'ram-sections': this.#ramSections,
       syncs: this.#syncs,
-      duration,
-      mainBytes: main.size,
-      bytes: channels.reduce((sum, { size }) => sum + size, main.size),
-      blocks: this.#blocks,
-      channels: this.#channels.map(({ report }) => report),
-      sections:
-        sections?.map(({ idstr, instanceId, version, size }) => ({
-          idstr,
-          instanceId,
-          version,
-          size,
-        })) ?? null,
-      tailBytes: tail.length,
+      'total-time': duration,
+      'precopy-bytes': main.size,
+      transferred: channels.reduce((sum, { size }) => sum + size, main.size),
+      blocks: this.#blocks.map((block) => withOldNames(block, OLD_RECORDED_BLOCK)),
+      channels: this.#channels.map(({ report }) => withOldNames(report, OLD_RECORDED_CHANNEL)),
+      sections: reportSections(sections),
+      'tail-bytes': tail.length,
       problem: this.#problem?.toRecord() ?? null,
     };
+    return withOldNames(named, OLD_RECORDING);
   }
 
   async #duration(): Promise<number | null> {

@@ -18,6 +18,7 @@ import {
   type MainStreamHandler,
   MIN_PAGE_SIZE,
   parseMainStream,
+  type RamBlock,
   returnMessage,
 } from '../stream/index.ts';
 import { sleep, turn } from '../util/timing.ts';
@@ -103,6 +104,10 @@ export class RecordSession {
   /** Where the answers are kept; undefined as long as the source has not asked for any. */
   #answers: FileHandle | undefined;
   #answerBytes = 0;
+  /** Of all blocks, in bytes, once they are known. */
+  #ramLength: number | undefined;
+  /** Pages that came on the main channel. */
+  #mainPages = 0;
 
   constructor(
     folder: OutputFolder,
@@ -153,9 +158,21 @@ export class RecordSession {
     } finally {
       clearTimeout(this.#late);
       this.#traffic.end();
-      this.#checked.onProgress(this.#traffic.snapshot());
+      this.#checked.onProgress(this.#snapshot());
     }
-    return this.#traffic.snapshot();
+    return this.#snapshot();
+  }
+
+  #snapshot(): RecordingStatistics {
+    const total = this.#ramLength;
+    if (total === undefined) return this.#traffic.snapshot();
+    const pages = [...this.#connections.values()].reduce(
+      (sum, { progress }) => sum + (progress?.pages ?? 0),
+      this.#mainPages,
+    );
+    // In later rounds pages come again.
+    const remaining = Math.max(0, total - pages * this.#pageSize);
+    return this.#traffic.snapshot({ total, remaining });
   }
 
   #open({ kind, connection, read }: ClassifiedConnection): void {
@@ -215,7 +232,7 @@ export class RecordSession {
         this.#traffic.started && this.#held === undefined ? this.#traffic.transferred : undefined,
       fail: this.#first.fail,
       onLook: () => {
-        if (this.#traffic.started) onProgress(this.#traffic.snapshot());
+        if (this.#traffic.started) onProgress(this.#snapshot());
       },
     });
     try {
@@ -348,6 +365,9 @@ export class RecordSession {
       this.#openUntil = performance.now() + GIVE_UP_MS;
       this.#expectChannels(FIRST_SYNC);
     };
+    const measure = (blocks: readonly RamBlock[]): void => {
+      this.#ramLength = blocks.reduce((sum, { usedLength }) => sum + usedLength, 0);
+    };
     return {
       configuration: ({ targetPageBits }) => {
         if (targetPageBits !== undefined) this.#pageSize = 2 ** targetPageBits;
@@ -364,10 +384,13 @@ export class RecordSession {
         // the reader is told
         if (connection.writable) await connection.write([pong], () => {}).catch(() => {});
       },
-      blocks() {},
-      resize() {},
-      zeroPage() {},
+      blocks: measure,
+      resize: measure,
+      zeroPage: () => {
+        this.#mainPages++;
+      },
       page: () => {
+        this.#mainPages++;
         if (this.#connections.size === 1) this.#expectChannels(FIRST_PAGE);
       },
       flush: sync,

@@ -50,7 +50,7 @@ export async function checkReplaceable(path: string, name: string): Promise<void
 export function taken(path: string): MultifdError {
   return new MultifdError(
     'ERR_EXISTS',
-    `${path} is there already; choose another name, or ask to overwrite it`,
+    `${path} is there already; choose another name, or replace it (force)`,
   );
 }
 

@@ -1,26 +1,37 @@
 import type { ErrorRecord } from '../util/errors.ts';
 import type { COMPRESSION } from '../core/index.ts';
+import type { SectionReport } from '../image/index.ts';
 import type { SyncMode } from '../stream/index.ts';
+import type { WithOldNames } from '../util/old-names.ts';
 import type { ConnectionId } from './recording.ts';
 
 /** A block in a report. Pages are counted each time they were sent. */
-export interface RecordedBlockReport {
+export interface NamedRecordedBlock {
   id: string;
   /** Bytes, at the end: a block may have grown on the way. */
-  usedLength: number;
+  'used-length': number;
   /** Pages with content, in packets of the channels. */
   normal: number;
   /** Zero pages, in packets of the channels. */
-  zero: number;
+  duplicate: number;
   /** Pages with content on the main channel. */
-  mainNormal: number;
+  'main-normal': number;
   /** Zero pages on the main channel. */
-  mainZero: number;
+  'main-duplicate': number;
   /** Rounds in which any page of it was sent. */
   rounds: number;
 }
 
-export interface RecordedChannelReport {
+export const OLD_RECORDED_BLOCK = {
+  'used-length': 'usedLength',
+  duplicate: 'zero',
+  'main-normal': 'mainNormal',
+  'main-duplicate': 'mainZero',
+} as const;
+
+export type RecordedBlockReport = WithOldNames<NamedRecordedBlock, typeof OLD_RECORDED_BLOCK>;
+
+export interface NamedRecordedChannel {
   id: number;
   bytes: number;
   /** Packets, those of syncs included, the initial packet not. */
@@ -28,45 +39,65 @@ export interface RecordedChannelReport {
   /** How many of them end a round. */
   syncs: number;
   normal: number;
-  zero: number;
+  duplicate: number;
   /** How many packets are DEVICE_STATE. */
-  deviceState: number;
+  'device-state': number;
 }
 
-/** What is in a recording; plain data, ready for JSON. Lengths in bytes, times in milliseconds. */
-export interface RecordingReport {
+export const OLD_RECORDED_CHANNEL = { duplicate: 'zero', 'device-state': 'deviceState' } as const;
+
+export type RecordedChannelReport = WithOldNames<NamedRecordedChannel, typeof OLD_RECORDED_CHANNEL>;
+
+interface NamedRecording {
   machine: string;
   capabilities: string[];
   /** In the usual form with dashes; null if neither the configuration nor a channel says one. */
   uuid: string | null;
-  pageSize: number;
+  'page-size': number;
   /** By the packets; null if there is none with pages. */
   compression: keyof typeof COMPRESSION | null;
   /** Whether the source asked for answers. */
-  returnPath: boolean;
+  'return-path': boolean;
   /** What it was answered at last: SHUT's status, 0 for all is well; null if it was not told. */
   answered: number | null;
   /** Null as long as the first section of the RAM is not over, and without channels. */
-  syncMode: SyncMode | null;
+  'sync-mode': SyncMode | null;
   /** How many sections "ram" has, START and END included. */
-  ramSections: number;
+  'ram-sections': number;
   /** How often the main channel waits for all others: a round ends there. */
   syncs: number;
   /** From the first connection to the last byte; null if times were not kept. */
-  duration: number | null;
+  'total-time': number | null;
   /** Of the main channel. */
-  mainBytes: number;
+  'precopy-bytes': number;
   /** Of all connections. */
-  bytes: number;
+  transferred: number;
   blocks: RecordedBlockReport[];
   channels: RecordedChannelReport[];
   /** The device sections; null if they cannot be told apart. */
-  sections: Array<{ idstr: string; instanceId: number; version: number; size: number }> | null;
+  sections: SectionReport[] | null;
   /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
-  tailBytes: number;
+  'tail-bytes': number;
   /** What keeps it from being a whole migration, the first of it; null if nothing does. */
   problem: ErrorRecord | null;
 }
+
+export const OLD_RECORDING = {
+  'page-size': 'pageSize',
+  'return-path': 'returnPath',
+  'sync-mode': 'syncMode',
+  'ram-sections': 'ramSections',
+  'total-time': 'duration',
+  'precopy-bytes': 'mainBytes',
+  transferred: 'bytes',
+  'tail-bytes': 'tailBytes',
+} as const;
+
+/**
+ * What is in a recording; plain data, ready for JSON, with the names of a migration's result where
+ * it has the same. Lengths in bytes, times in milliseconds.
+ */
+export type RecordingReport = WithOldNames<NamedRecording, typeof OLD_RECORDING>;
 
 /** What has gone through the connections of a recording, into it or out of it. */
 export interface RecordingStatistics {
@@ -79,6 +110,11 @@ export interface RecordingStatistics {
   /** Bytes of the main channel. */
   'precopy-bytes': number;
   channels: { id: number; bytes: number }[];
+  /**
+   * Bytes of all blocks, and of their pages that have not come yet, while it is recorded and once
+   * the blocks are known; else null.
+   */
+  ram: { total: number; remaining: number } | null;
 }
 
 /** Counts bytes by connection. */
@@ -120,7 +156,7 @@ export class Traffic {
     return [...this.#bytes.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
-  snapshot(): RecordingStatistics {
+  snapshot(ram: RecordingStatistics['ram'] = null): RecordingStatistics {
     const channels = [...this.#bytes].flatMap(([id, bytes]) =>
       id === 'main' ? [] : [{ id, bytes }],
     );
@@ -130,6 +166,7 @@ export class Traffic {
       total: this.#total,
       'precopy-bytes': this.#bytes.get('main') ?? 0,
       channels: channels.sort((a, b) => a.id - b.id),
+      ram,
     };
   }
 }

@@ -1,3 +1,4 @@
+import { formatUuid } from '../util/bytes.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { parseCommand } from './commands.ts';
@@ -180,7 +181,8 @@ function checkConfiguration(
     configuration.uuid !== undefined &&
     !configuration.uuid.every((byte, i) => byte === uuid[i])
   ) {
-    throw reader.error('ERR_UUID', 'the source is a VM with another uuid');
+    const both = `${formatUuid(configuration.uuid)}, and the uuid expected here is`;
+    throw reader.error('ERR_UUID', `the source is the VM ${both} ${formatUuid(uuid)}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { refuse } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
+import { parseBytes } from '../util/sizes.ts';
 
 /**
  * Where a migration goes to or comes from, as QEMU's migration URIs name it, and by WebSocket and
@@ -54,8 +55,11 @@ const addressOf = ({ host, port }: { host: string; port: number }): string =>
 
 const tcp: Scheme<UriOf<'tcp'>> = {
   form: 'tcp:HOST:PORT (an IPv6 host in brackets)',
+  // As other tools write it, and as a URL object gives it: `tcp://HOST:PORT`.
   parse(rest) {
-    const parts = /^(?:\[([0-9a-fA-F:.]+(?:%[^\]]+)?)\]|([^:[\]]*)):(\d{1,5})$/.exec(rest);
+    const parts = /^(?:\/\/)?(?:\[([0-9a-fA-F:.]+(?:%[^\]]+)?)\]|([^:/[\]]*)):(\d{1,5})\/?$/.exec(
+      rest,
+    );
     if (parts === null) return 'no host and port';
     const port = Number(parts[3]);
     if (port > MAX_PORT) return 'the port is above 65535';
@@ -77,10 +81,10 @@ const unix: Scheme<UriOf<'unix'>> = {
 const file: Scheme<UriOf<'file'>> = {
   form: 'file:PATH[,offset=N]',
   parse(rest) {
-    const parts = /^(.+?)(?:,offset=(\d+|0x[0-9a-fA-F]+))?$/s.exec(rest);
+    const parts = /^(.+?)(?:,offset=(\d+[KMGT]?|0x[0-9a-f]+))?$/is.exec(rest);
     if (parts === null || rest.includes('\0')) return 'no path';
-    const offset = Number(parts[2] ?? 0);
-    if (!Number.isSafeInteger(offset)) return 'the offset is too large';
+    const offset = parseBytes(parts[2] ?? '0');
+    if (offset === undefined) return 'the offset is too large';
     return { kind: 'file', path: parts[1]!, offset };
   },
   format: ({ path, offset }) => `file:${path}${offset === 0 ? '' : `,offset=${offset}`}`,

@@ -164,3 +164,24 @@ function inWords({ channel, packet, offset, field }: ErrorPlace): string {
   if (offset !== undefined) parts.push(`offset ${offset}`);
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
+
+/** What a file's content can be wrong by; all other errors of files name them already. */
+const OF_CONTENT: readonly ErrorCode[] = [
+  'ERR_MAGIC',
+  'ERR_VERSION',
+  'ERR_STREAM',
+  'ERR_BLOCK',
+  'ERR_BLOCK_LENGTH',
+  'ERR_PAGE_OFFSET',
+  'ERR_IMAGE',
+  'ERR_UNSUPPORTED',
+];
+
+/** The same error, or if it is one of a file's content, one that names the file. */
+export function inFile(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof MultifdError) || !OF_CONTENT.includes(thrown.code)) return thrown;
+  if (thrown.message.startsWith(name)) return thrown;
+  const message = `${name}: ${thrown.message}`;
+  const named = MultifdError.fromRecord({ ...thrown.toRecord(), message });
+  return thrown.cause === undefined ? named : Object.assign(named, { cause: thrown.cause });
+}

@@ -29,13 +29,19 @@ export class Running {
   #stderr = '';
   readonly #waiting = new Set<() => void>();
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  /** @param piped whether it gets a pipe as its standard input, and its output is bytes. */
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+    piped = false,
+  ) {
     const env = { ...process.env, ...environment };
     this.child = spawn(process.execPath, [COMMAND, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [piped ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       env,
     });
-    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    this.child.stdin?.on('error', () => {});
+    this.child.stdout!.setEncoding(piped ? 'latin1' : 'utf8').on('data', (text: string) => {
       this.#stdout += text;
       this.#look();
     });
@@ -103,7 +109,29 @@ export function startIn(
   environment: Readonly<Record<string, string>>,
   ...args: readonly string[]
 ): Running {
-  const running = new Running(args, environment);
+  return started(new Running(args, environment));
+}
+
+/** Starts `multifd` with a pipe as its standard input; a byte of its output is a character. */
+export function startPiped(
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Running {
+  return started(new Running(args, environment, true));
+}
+
+/** Runs `multifd` to its end with something on its standard input, as {@link startPiped} does. */
+export function runPiped(
+  input: Uint8Array,
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Promise<Ended> {
+  const { child, ended } = startPiped(environment, ...args);
+  child.stdin!.end(input);
+  return ended;
+}
+
+function started(running: Running): Running {
   onTestFinished(() => {
     running.child.kill('SIGKILL');
   });

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { MultifdError } from 'multifd';
 import { type Mount, serveFile } from './files.ts';
 
 export interface Answer {
@@ -34,8 +35,15 @@ export async function servePage(options: PageServerOptions): Promise<PageServer>
       response.writeHead(500).end('the server has failed; its own output says why\n');
     });
   });
+  const { port } = options;
   await new Promise<void>((resolve, reject) =>
-    server.once('error', reject).listen(options.port, '127.0.0.1', resolve),
+    server
+      .once('error', (cause) => {
+        const what = `127.0.0.1:${port} can't be listened on: ${cause.message}`;
+        const message = `${what}; --port chooses another, 0 any free one`;
+        reject(new MultifdError('ERR_LISTEN', message, { cause }));
+      })
+      .listen(port, '127.0.0.1', resolve),
   );
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,

@@ -5,6 +5,7 @@ import {
   extractCore,
   type CoreReport,
   type ExtractOptions,
+  type ExtractTarget,
 } from '../../image/index.ts';
 import { formatBytes, printable, printResult } from '../output/format.ts';
 import {
@@ -18,6 +19,7 @@ import {
 } from '../options.ts';
 import { progressBar } from '../output/progress.ts';
 import { interruptible } from '../run.ts';
+import { checkOutput, STANDARD, writeOutput } from '../standard.ts';
 
 const FORMATS = ['raw', 'elf'] as const;
 
@@ -39,15 +41,17 @@ interface Extracted {
 const EXAMPLES = `
 Formats:
   raw  one RAM block, whose name is given: exactly its length
-  elf  all RAM of an x86 PC by its physical addresses, with the CPUs' registers: a core file for
-       gdb, and for whatever reads those of QEMU's dump-guest-memory, whose notes it has.
-       Firmware and devices' memory are not in it; from 640 KiB to 1 MiB it has the RAM, even where
-       the guest sees something else
+  elf  all RAM of an x86 PC by its physical addresses, with the CPUs' registers:
+       a core file for gdb, and for whatever reads those of QEMU's
+       dump-guest-memory, whose notes it has. Firmware and devices' memory are
+       not in it; from 640 KiB to 1 MiB it has the RAM, even where the guest
+       sees something else
 
 Examples:
   $ multifd extract disk.mapped disk.img copy.img
   $ multifd extract guest.mapped pc.ram ram.bin --force
   $ multifd extract guest.mapped --format elf guest.core
+  $ multifd extract disk.mapped disk.img - | sha256sum
 `;
 
 export function addExtract(program: Command): void {
@@ -65,7 +69,8 @@ export function addExtract(program: Command): void {
     .argument('<image>', 'a mapped-ram image, or its http: or https: URL')
     .argument(
       '<names...>',
-      "the block's name, as inspect prints it (not with --format elf), and the file to write",
+      "the block's name, as inspect prints it (not with --format elf), and the file to write; - " +
+        'is standard output',
     )
     .addOption(new Option('--format <format>', 'what to write').choices(FORMATS).default('raw'));
   addForceOption(addDeviceStateOption(addOffsetOption(addImageTokenOption(command))), 'a file');
@@ -97,12 +102,14 @@ async function extract(
         ...(force && { force }),
         ...(token !== undefined && { token }),
       };
+      const streamed = names.at(-1) === STANDARD;
+      if (streamed) checkOutput(flags);
       const { text, content } = await (format === 'elf'
         ? core(image, names, options)
         : block(image, names, options)
       ).finally(() => bar.stop());
       if (json) printResult(content);
-      else if (!quiet) process.stdout.write(`${text}\n`);
+      else if (!quiet) (streamed ? process.stderr : process.stdout).write(`${text}\n`);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
       if (json) printResult({ ...(format === 'raw' && { block: names[0] }), bytes: 0 }, error);
@@ -119,9 +126,9 @@ async function block(
   const [id, file] = names;
   if (id === undefined || file === undefined || names.length > 2)
     throw wrongNames('give the image, the name of a block, and the file to write', names);
-  const bytes = await extractBlock(image, id, file, options);
+  const bytes = await extractBlock(image, id, outputOf(file), options);
   return {
-    text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${file}`,
+    text: `${printable(id)}: ${bytes} bytes (${formatBytes(bytes)}) to ${nameOf(file)}`,
     content: { block: id, bytes },
   };
 }
@@ -137,18 +144,26 @@ async function core(
       'with --format elf, give the image and the file to write, and no block',
       names,
     );
-  const report = await extractCore(image, file, options);
+  const report = await extractCore(image, outputOf(file), options);
   return { text: coreText(report, file), content: report };
 }
 
 function coreText({ cpus, segments }: CoreReport, file: string): string {
   const ram = segments.map(
-    ({ physicalAddress, bytes }) =>
-      `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${physicalAddress.toString(16)}`,
+    ({ 'physical-address': address, bytes }) =>
+      `${bytes} bytes (${formatBytes(bytes)}) of RAM at 0x${address.toString(16)}`,
   );
   const registers =
     cpus === 0 ? 'no registers' : `the registers of ${cpus} ${cpus === 1 ? 'CPU' : 'CPUs'}`;
-  return `${ram.join(', ')}, ${registers} to ${file}`;
+  return `${ram.join(', ')}, ${registers} to ${nameOf(file)}`;
+}
+
+function outputOf(file: string): ExtractTarget {
+  return file === STANDARD ? { write: writeOutput } : file;
+}
+
+function nameOf(file: string): string {
+  return file === STANDARD ? 'standard output' : file;
 }
 
 function wrongNames(what: string, names: readonly string[]): MultifdError {

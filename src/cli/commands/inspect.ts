@@ -18,7 +18,8 @@ import {
 } from '../options.ts';
 import { recordingText } from '../output/recording-report.ts';
 import { imageText } from '../output/report.ts';
-import { printError, statusOf } from '../run.ts';
+import { printError } from '../output/errors.ts';
+import { statusOf } from '../run.ts';
 
 interface InspectOptions {
   json?: true;
@@ -43,9 +44,10 @@ Examples:
   $ multifd inspect guest.mapped --devices
   $ multifd inspect guest.mapped --device cpu#0
 
-Fields are told from the description that QEMU appends: where in the device section they are, and
-what they hold. Bytes that it tells no more of are shown in hex. As JSON, 64-bit integers are
-decimal strings, and bytes are hex and complete.
+Fields are told from the description that QEMU appends: where in the device
+section they are, and what they hold. Bytes that it tells no more of are shown
+in hex. As JSON, 64-bit integers are decimal strings, and bytes are hex and
+complete.
 `;
 
 export function addInspect(program: Command): void {

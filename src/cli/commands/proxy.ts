@@ -28,12 +28,12 @@ interface ProxyCommandOptions extends OutputOptions {
 
 const EXAMPLES = `
 Examples:
+  A QEMU migrates to an edge function:
   $ multifd proxy tcp:127.0.0.1:4444 wss://edge.example.com/vm
-                                          a QEMU migrates to an edge function
+  A page migrates to a QEMU:
   $ multifd proxy ws://0.0.0.0:8080/ tcp:127.0.0.1:4444
-                                          a page migrates to a QEMU
+  A QEMU migrates to a page, which connects too:
   $ multifd proxy tcp:127.0.0.1:4444 ws://127.0.0.1:8080/ --rendezvous
-                                          a QEMU migrates to a page, which connects too
 `;
 
 export function addProxy(program: Command): void {

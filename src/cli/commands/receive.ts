@@ -1,11 +1,17 @@
 import { type Command, Option } from 'commander';
 import { receive } from '../../migration/incoming/index.ts';
-import { reportRejected, runMigration } from '../run.ts';
+import { BlockOutput } from '../block-output.ts';
+import type { MigrationStatistics } from '../../migration/statistics.ts';
+import { MultifdError } from '../../util/errors.ts';
+import type { View } from '../output/progress.ts';
+import { reportRejected, runMigration, type Surroundings } from '../run.ts';
+import { checkOutput, STANDARD } from '../standard.ts';
 import {
   addDeviceStateOption,
   addEndOptions,
   addForceOption,
   addOutputOptions,
+  addVerboseOption,
   byteCount,
   type EndOptions,
   addOriginOption,
@@ -23,16 +29,22 @@ interface ReceiveOptions extends EndOptions, TlsOptions {
   tlsAuthz?: string[];
   /** Bytes. */
   maxSize: number;
+  /** Which block goes to standard output. */
+  block?: string;
 }
 
 const EXAMPLES = `
 Examples:
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --channels 4
-  $ multifd receive tcp:127.0.0.1:0 guest.mapped    a free port, which is printed
   $ multifd receive unix:/run/target.sock guest.mapped --compression zstd
   $ multifd receive tcp:0.0.0.0:4444 guest.mapped --tls-creds-dir /etc/pki/qemu
   $ multifd receive ws://0.0.0.0:8080/vm guest.mapped --token-file token
-  $ multifd receive file:guest.mapped copy.mapped   copy an image
+  A free port, which is printed:
+  $ multifd receive tcp:127.0.0.1:0 guest.mapped
+  Copy an image:
+  $ multifd receive file:guest.mapped copy.mapped
+  A block's bytes for another program:
+  $ multifd receive tcp:0.0.0.0:4444 - --block disk.img | sha256sum
 `;
 
 export function addReceive(program: Command): void {
@@ -48,7 +60,11 @@ export function addReceive(program: Command): void {
       'tcp:HOST:PORT (port 0: any free one), unix:PATH, ws://HOST:PORT/PATH, ' +
         'http://HOST:PORT/PATH, or file:PATH[,offset=N] to read an image',
     )
-    .argument('<image>', 'the image to write')
+    .argument(
+      '<image>',
+      "the image to write; - writes a block's bytes to standard output, once all of them are there",
+    )
+    .option('--block <name>', 'with -, which block (default: the only one)')
     .option('--connect', 'connect to the URI: it is the source that listens');
   addOriginOption(addTokenOption(addEndOptions(command))).addOption(
     new Option('--max-size <bytes>', 'the most that all blocks together may have')
@@ -64,23 +80,30 @@ export function addReceive(program: Command): void {
     ).argParser((name, before: string[] = []) => [...before, name]),
   );
   addForceOption(command, 'an image');
-  addOutputOptions(command)
+  addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
     .action(async (uri: string, image: string, options: ReceiveOptions) => {
-      const { json, quiet, maxSize, tokenFile, origin, ...others } = options;
+      const { json, quiet, verbose, maxSize, tokenFile, origin, block, ...others } = options;
       const { tlsCredsDir, tlsVerifyPeer, tlsAuthz, ...migration } = others;
-      process.exitCode = await runMigration(options, 'receiving', async (surroundings, view) => {
+      const streamed = image === STANDARD;
+      const work = async (surroundings: Surroundings, view: View): Promise<MigrationStatistics> => {
         const token = await tokenIn(tokenFile);
         const who = {
           ...tlsOf(options, { authz: tlsAuthz }),
           ...(token !== undefined && { token }),
           ...(origin !== undefined && { origins: origin }),
         };
+        if (streamed) checkOutput(options);
+        else if (block !== undefined)
+          throw new MultifdError('ERR_OPTION', '--block is for -: an image has all blocks');
+        const output = streamed ? new BlockOutput(block, surroundings.signal) : image;
         const onRejected = reportRejected(options);
-        const to = { uri, image, maxBytes: maxSize, onRejected };
+        const to = { uri, image: output, maxBytes: maxSize, onRejected };
         const incoming = await receive({ ...migration, ...surroundings, ...who, ...to });
         if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);
         return incoming.completed;
-      });
+      };
+      const summaryTo = streamed ? process.stderr : process.stdout;
+      process.exitCode = await runMigration(options, 'receiving', work, summaryTo);
     });
 }

@@ -4,6 +4,7 @@ import { reportRejected, runRecording } from '../run.ts';
 import {
   addForceOption,
   addOutputOptions,
+  addVerboseOption,
   addPageSizeOption,
   addTimeoutOption,
   type OutputOptions,
@@ -27,7 +28,7 @@ interface RecordCommandOptions extends OutputOptions {
 const EXAMPLES = `
 Examples:
   $ multifd record tcp:127.0.0.1:4444 vm.rec
-  $ multifd record unix:/run/target.sock vm.rec --keep    also if the migration fails
+  $ multifd record unix:/run/target.sock vm.rec --keep    also if it fails
   $ multifd inspect vm.rec
   $ multifd replay vm.rec tcp:127.0.0.1:4445
 `;
@@ -55,12 +56,12 @@ export function addRecord(program: Command): void {
     .option('--keep', 'keep what came of a migration that fails or is cancelled');
   addOriginOption(addTokenOption(addTimeoutOption(addPageSizeOption(command))));
   addForceOption(command, 'a recording');
-  addOutputOptions(command)
+  addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
     .action(async (uri: string, path: string, given: RecordCommandOptions) => {
-      const { json, quiet, tokenFile, origin, ...options } = given;
+      const { json, quiet, verbose, tokenFile, origin, ...options } = given;
       process.exitCode = await runRecording(
-        { ...(json && { json }), ...(quiet && { quiet }) },
+        given,
         'recording',
         async ({ listening, ...surroundings }) => {
           const token = await tokenIn(tokenFile);

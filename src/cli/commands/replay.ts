@@ -3,6 +3,7 @@ import { replay } from '../../recording/index.ts';
 import {
   addCommitTimeoutOption,
   addOutputOptions,
+  addVerboseOption,
   addTimeoutOption,
   type OutputOptions,
   addTokenOption,
@@ -36,16 +37,17 @@ export function addReplay(program: Command): void {
     .argument('<folder>', 'a recording')
     .argument('<uri>', 'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH or http://HOST:PORT/PATH')
     .option('--timing', 'send when it came, not as fast as the target takes it');
-  addOutputOptions(addTokenOption(addCommitTimeoutOption(addTimeoutOption(command))))
+  addTokenOption(addCommitTimeoutOption(addTimeoutOption(command)));
+  addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
     .action(
       async (
         path: string,
         uri: string,
-        { json, quiet, tokenFile, ...options }: ReplayCommandOptions,
+        { json, quiet, verbose, tokenFile, ...options }: ReplayCommandOptions,
       ) => {
         process.exitCode = await runRecording(
-          { ...(json && { json }), ...(quiet && { quiet }) },
+          { ...(json && { json }), ...(quiet && { quiet }), ...(verbose && { verbose }) },
           'replaying',
           async ({ signal, onProgress }) => {
             const token = await tokenIn(tokenFile);

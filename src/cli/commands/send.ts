@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { send, type ZeroPageDetection } from '../../migration/outgoing/index.ts';
 import { reportRejected, runMigration } from '../run.ts';
+import { describeSource } from '../source.ts';
 import {
   addCommitTimeoutOption,
   addDeviceStateOption,
@@ -8,10 +9,10 @@ import {
   addForceOption,
   addOffsetOption,
   addOutputOptions,
+  addVerboseOption,
   byteCount,
   type EndOptions,
   wholeNumber,
-  describeSource,
   addTokenOption,
   tokenIn,
   addTlsOptions,
@@ -35,6 +36,9 @@ interface SendOptions extends EndOptions, TlsOptions {
   maxBandwidth: number;
   /** Bytes. */
   offset: number;
+  raw?: true;
+  /** What the block of a plain file is called. */
+  block?: string;
 }
 
 const EXAMPLES = `
@@ -45,10 +49,13 @@ Examples:
   $ multifd send disk.img tcp:192.0.2.7:4444 --tls-creds-dir /etc/pki/qemu \\
       --tls-hostname target.example.com
   $ multifd send disk.img wss://edge.example.com/vm --token-file token
-  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
-                                                    a target connects, such as a page
   $ multifd send https://images.example.com/guest.mapped tcp:192.0.2.7:4444
-  $ multifd send disk.img file:disk.mapped          write an image without a target
+  A target connects, such as a page:
+  $ multifd send disk.img ws://0.0.0.0:8080/ --listen --token-file token
+  Write an image without a target:
+  $ multifd send disk.img file:disk.mapped
+  What another program writes:
+  $ zstd -dc disk.img.zst | multifd send - tcp:192.0.2.7:4444 --block disk.img
 `;
 
 export function addSend(program: Command): void {
@@ -59,7 +66,11 @@ export function addSend(program: Command): void {
       'Sends a mapped-ram image, or any other file as one RAM block named after it, to a ' +
         'target that listens.',
     )
-    .argument('<source>', 'a mapped-ram image, its http: or https: URL, or any other file')
+    .argument(
+      '<source>',
+      'a mapped-ram image, its http: or https: URL, or any other file; - is standard input, kept ' +
+        'in a temporary file until its length is known',
+    )
     .argument(
       '<uri>',
       'tcp:HOST:PORT, unix:PATH, ws://HOST:PORT/PATH, http://HOST:PORT/PATH, or ' +
@@ -88,14 +99,20 @@ export function addSend(program: Command): void {
       "what the target's certificate has to be for (default: the URI's host)",
     )
     .option('--tls-psk-username <name>', 'whose key of keys.psk to use (default: "qemu")');
-  addForceOption(addOffsetOption(command), 'the file of a file: URI');
-  addOutputOptions(command)
+  addOffsetOption(command)
+    .option('--raw', "send the source's bytes as one RAM block, whatever they begin with")
+    .option('--block <name>', "what the block is called (default: the file's name, or stdin)");
+  addForceOption(command, 'the file of a file: URI');
+  addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, uri: string, options: SendOptions) => {
       const {
         json,
         quiet,
+        verbose,
         offset,
+        raw,
+        block,
         tlsCredsDir,
         tlsVerifyPeer,
         tlsHostname,
@@ -115,7 +132,13 @@ export function addSend(program: Command): void {
           ...(imageToken !== undefined && { imageToken }),
         };
         return send({
-          ...(await describeSource(source, offset)),
+          ...(await describeSource(source, {
+            offset,
+            ...(raw && { raw }),
+            ...(block !== undefined && { block }),
+            signal: surroundings.signal,
+            shown: !json && !quiet,
+          })),
           ...migration,
           ...surroundings,
           ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),

@@ -1,5 +1,6 @@
 import type { DeviceContent, DeviceField, DeviceReport } from '../../stream/index.ts';
 import { printable } from './format.ts';
+import { cut } from './lines.ts';
 
 /** One line of a device: a field, a run of equal elements, or a subsection's header. */
 interface Line {
@@ -46,7 +47,9 @@ export function deviceText(device: DeviceReport): string {
   const rows = lines.map((line) =>
     row(hex(line.offset), String(line.size), line.type, line.name, line.value),
   );
-  return [head, row('offset', 'size', 'type', 'name', 'value'), ...rows].join('\n');
+  return [head, row('offset', 'size', 'type', 'name', 'value'), ...rows]
+    .map((line) => cut(line, process.stdout))
+    .join('\n');
 }
 
 function contentLines({ fields, subsections }: DeviceContent, prefix: string): Line[] {

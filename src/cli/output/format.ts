@@ -1,5 +1,5 @@
-import Table from 'cli-table3';
 import type { MultifdError } from '../../util/errors.ts';
+import { withOldNames } from '../../util/old-names.ts';
 import type { DeviceReport } from '../../stream/index.ts';
 
 /** Numbers and names as people read them. */
@@ -16,6 +16,11 @@ export function formatBytes(bytes: number): string {
 /** Bytes per second, from the megabits per second of the statistics. */
 export function formatRate(mbps: number): string {
   return `${formatBytes((mbps * 1e6) / 8)}/s`;
+}
+
+/** `1 block`, `2 blocks`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 export function formatDuration(milliseconds: number): string {
@@ -56,9 +61,18 @@ export function printDevices(devices: readonly DeviceReport[] | null): void {
   if (devices === null) return printJson({ devices });
   process.stdout.write('{"devices":[');
   devices.forEach((device, index) =>
-    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(device, asPlainData)),
+    process.stdout.write((index === 0 ? '' : ',') + JSON.stringify(named(device), asPlainData)),
   );
   process.stdout.write(']}\n');
+}
+
+/** With the names of all other reports; those of before stay for one release. */
+function named({ instanceId, sectionId, ...device }: DeviceReport): object {
+  const ids = { 'instance-id': instanceId, 'section-id': sectionId };
+  return withOldNames(
+    { ...ids, ...device },
+    { 'instance-id': 'instanceId', 'section-id': 'sectionId' },
+  );
 }
 
 /** What JSON has no form for: 64-bit integers as decimal strings, also small ones; bytes as hex. */
@@ -69,38 +83,4 @@ function asPlainData(_key: string, value: unknown): unknown {
     : value;
 }
 
-export type Cell = string | number | { content: string; colSpan: number };
-
-/** On no terminal: columns, and nothing that a log or `grep` would stumble over. */
-const NO_LINES = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '  ',
-};
-
-/** A table for stdout; the first column holds names, the others numbers. */
-export function formatTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const table = new Table({
-    head: [...head],
-    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
-    // Colours would reach files and pipes as well.
-    style: process.stdout.isTTY
-      ? { head: [], border: [], compact: true }
-      : { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
-    ...(!process.stdout.isTTY && { chars: NO_LINES }),
-  });
-  table.push(...rows.map((row) => [...row]));
-  return table.toString().replace(/ +$/gm, '');
-}
+export { formatTable } from './table.ts';

@@ -1,5 +1,6 @@
 import type { RecordingReport } from '../../recording/index.ts';
 import { formatBytes, formatDuration, printable, formatTable } from './format.ts';
+import { factLines } from './lines.ts';
 import { sectionTable } from './report.ts';
 
 const SYNC_MODES = { 'per-round': 'per round', 'per-section': 'per section' } as const;
@@ -10,13 +11,13 @@ export function recordingText(path: string, recording: RecordingReport): string 
     machine,
     uuid,
     capabilities,
-    pageSize,
+    'page-size': pageSize,
     compression,
-    syncMode,
+    'sync-mode': syncMode,
     syncs,
-    ramSections,
-    duration,
-    bytes,
+    'ram-sections': ramSections,
+    'total-time': duration,
+    transferred: bytes,
     problem,
   } = recording;
   const facts: [string, string][] = [
@@ -37,7 +38,7 @@ export function recordingText(path: string, recording: RecordingReport): string 
     ['complete', problem === null ? 'yes' : `no: ${problem.code}: ${printable(problem.message)}`],
   ];
   return [
-    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
+    ...factLines(facts),
     '',
     channelTable(recording),
     '',
@@ -47,26 +48,26 @@ export function recordingText(path: string, recording: RecordingReport): string 
   ].join('\n');
 }
 
-function returnPath({ returnPath, answered }: RecordingReport): string {
+function returnPath({ 'return-path': returnPath, answered }: RecordingReport): string {
   if (!returnPath) return 'no';
   return answered === null
     ? 'yes, without a last answer'
     : `yes, answered ${answered === 0 ? 'that all is well' : `with status ${answered}`}`;
 }
 
-function channelTable({ channels, mainBytes, blocks }: RecordingReport): string {
-  const rows = channels.map(({ id, packets, syncs, normal, zero, deviceState, bytes }) => [
-    `channel ${id}`,
-    packets,
-    syncs,
-    deviceState,
-    normal,
-    zero,
-    bytes,
+function channelTable({ channels, 'precopy-bytes': mainBytes, blocks }: RecordingReport): string {
+  const rows = channels.map((channel) => [
+    `channel ${channel.id}`,
+    channel.packets,
+    channel.syncs,
+    channel['device-state'],
+    channel.normal,
+    channel.duplicate,
+    channel.bytes,
   ]);
-  const onMain = (key: 'mainNormal' | 'mainZero'): number =>
+  const onMain = (key: 'main-normal' | 'main-duplicate'): number =>
     blocks.reduce((sum, block) => sum + block[key], 0);
-  const main = ['main', '', '', '', onMain('mainNormal'), onMain('mainZero'), mainBytes];
+  const main = ['main', '', '', '', onMain('main-normal'), onMain('main-duplicate'), mainBytes];
   return formatTable(
     ['connection', 'packets', 'syncs', 'device state', 'normal pages', 'zero pages', 'bytes'],
     [...rows, main],
@@ -74,12 +75,12 @@ function channelTable({ channels, mainBytes, blocks }: RecordingReport): string 
 }
 
 function blockTable({ blocks }: RecordingReport): string {
-  const rows = blocks.map(({ id, usedLength, normal, zero, mainNormal, mainZero, rounds }) => [
-    printable(id),
-    usedLength,
-    normal + mainNormal,
-    zero + mainZero,
-    rounds,
+  const rows = blocks.map((block) => [
+    printable(block.id),
+    block['used-length'],
+    block.normal + block['main-normal'],
+    block.duplicate + block['main-duplicate'],
+    block.rounds,
   ]);
   return formatTable(['block', 'used length', 'normal pages', 'zero pages', 'rounds'], rows);
 }

@@ -1,15 +1,33 @@
 import type { ImageReport } from '../../image/index.ts';
 import type { MigrationStatistics } from '../../migration/statistics.ts';
-import { formatBytes, formatDuration, formatRate, printable, formatTable } from './format.ts';
+import {
+  formatBytes,
+  formatDuration,
+  formatRate,
+  formatTable,
+  plural,
+  printable,
+} from './format.ts';
+import { factLines } from './lines.ts';
 
-/** What a migration has done: by channel, in all, how long it took, and how fast it was. */
-export function migrationTable({
+/** What a migration has done, in one line: how much, how long it took, and how fast it was. */
+export function migrationSummary({
   'total-time': totalTime,
   'setup-time': setupTime,
   ram,
-  channels,
   blocks,
 }: MigrationStatistics): string {
+  return (
+    `${formatBytes(ram.total)} in ${plural(blocks.length, 'block')}, ` +
+    `${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ${formatRate(ram.mbps)}`
+  );
+}
+
+/** The same by channel. */
+export function migrationTable(
+  { ram, channels }: MigrationStatistics,
+  to: NodeJS.WriteStream,
+): string {
   const multifd = { packets: 0, normal: 0, duplicate: 0 };
   for (const { packets, normal, duplicate } of channels) {
     multifd.packets += packets;
@@ -31,58 +49,49 @@ export function migrationTable({
     ram.duplicate - multifd.duplicate,
   ];
   const total = ['total', multifd.packets, formatBytes(ram.transferred), ram.normal, ram.duplicate];
-  const count = `${blocks.length} ${blocks.length === 1 ? 'block' : 'blocks'}`;
-  const memory = `${formatBytes(ram.total)} in ${count}`;
-  const summary =
-    `${memory}, ${formatDuration(totalTime)} (setup ${formatDuration(setupTime)}), ` +
-    `${formatRate(ram.mbps)}`;
   return formatTable(
     ['', 'packets', 'bytes', 'normal pages', 'zero pages'],
-    [...rows, main, total, [{ content: summary, colSpan: 5 }]],
+    [...rows, main, total],
+    to,
   );
 }
 
 /** What is in an image. */
 export function imageText(path: string, image: ImageReport): string {
+  const onDisk = image['size-on-disk'];
   const facts: [string, string][] = [
     ['image', path],
     ['machine type', printable(image.machine)],
     ['uuid', image.uuid ?? 'none'],
     ['capabilities', image.capabilities.map(printable).join(', ')],
-    ['page size', `${image.pageSize} bytes`],
-    ['file size', `${image.fileSize} bytes (${formatBytes(image.fileSize)})`],
+    ['page size', `${image['page-size']} bytes`],
+    ['file size', `${image['file-size']} bytes (${formatBytes(image['file-size'])})`],
     [
       'size on disk',
-      image.sizeOnDisk === null
+      onDisk === null
         ? 'not on a disk of this machine'
-        : `${image.sizeOnDisk} bytes (${formatBytes(image.sizeOnDisk)})`,
+        : `${onDisk} bytes (${formatBytes(onDisk)})`,
     ],
   ];
-  return [
-    ...facts.map(([name, value]) => `${name.padEnd(12)}  ${value}`),
-    '',
-    blockTable(image),
-    '',
-    sectionTable(image),
-  ].join('\n');
+  return [...factLines(facts), '', blockTable(image), '', sectionTable(image)].join('\n');
 }
 
 function blockTable({ blocks, totals }: ImageReport): string {
-  const rows = blocks.map(({ id, usedLength, length, pages, present, zero }) => [
-    printable(id),
-    length,
-    usedLength,
-    pages,
-    present,
-    zero,
+  const rows = blocks.map((block) => [
+    printable(block.id),
+    block.length,
+    block['used-length'],
+    block.pages,
+    block.normal,
+    block.duplicate,
   ]);
   const total = [
     'total',
     blocks.reduce((sum, { length }) => sum + length, 0),
-    totals.usedLength,
+    totals['used-length'],
     totals.pages,
-    totals.present,
-    totals.zero,
+    totals.normal,
+    totals.duplicate,
   ];
   return formatTable(
     ['block', 'bytes', 'used length', 'pages', 'present', 'zero'],
@@ -93,14 +102,14 @@ function blockTable({ blocks, totals }: ImageReport): string {
 /** The device sections of an image or a recording. */
 export function sectionTable({
   sections,
-  tailBytes,
-}: Pick<ImageReport, 'sections' | 'tailBytes'>): string {
+  'tail-bytes': tailBytes,
+}: Pick<ImageReport, 'sections' | 'tail-bytes'>): string {
   if (sections === null)
     return `device sections: ${tailBytes} bytes that carry no description to tell them apart by`;
   if (sections.length === 0) return 'device sections: none';
-  const rows = sections.map(({ idstr, instanceId, version, size }) => [
+  const rows = sections.map(({ idstr, 'instance-id': instance, version, size }) => [
     printable(idstr),
-    instanceId,
+    instance,
     version,
     size,
   ]);

@@ -1,5 +1,6 @@
+import { type WithOldNames, withOldNames } from '../../util/old-names.ts';
 import { observer } from '../../util/callbacks.ts';
-import { answering, givenPath, givenText } from '../../util/checks.ts';
+import { answering, givenMethods, givenPath, givenText } from '../../util/checks.ts';
 import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { countBits } from '../mapped-ram/bitmap.ts';
 import { cpuNotes, cpuStates } from './cpu-notes.ts';
@@ -18,14 +19,17 @@ import type { OptionNames } from '../../util/options.ts';
 import { io, writeFully } from '../../files/io.ts';
 import type { ImageSource } from '../access/open.ts';
 import { pcMemory } from './pc-memory.ts';
-import { readAhead } from '../mapped-ram/read-ahead.ts';
+import { BlockContent, readAhead } from '../mapped-ram/read-ahead.ts';
+
+/** Bytes that are passed on at a time; a multiple of all page sizes. */
+const PIECE = 512 * 1024;
 
 export interface ExtractOptions extends ImageOptions {
   /** Replace an output file that is there already; default false. */
   force?: boolean;
   /**
-   * Called after each piece: bytes copied so far, and bytes to copy in all. Zero pages count in
-   * neither. An error of it is a warning.
+   * Called after each piece: bytes copied so far, and bytes to copy in all. Into a file, zero pages
+   * count in neither. An error of it is a warning.
    */
   onProgress?: (bytes: number, total: number) => void;
 }
@@ -45,24 +49,31 @@ const EXTRACT_NAMES = {
 } as const satisfies OptionNames<ExtractOptions>;
 
 /**
+ * Where what is extracted goes: the path of a file, or what takes all bytes in order, zero pages
+ * too. Each piece is only valid during the call.
+ */
+export type ExtractTarget = string | { write(bytes: Uint8Array): void | Promise<void> };
+
+/**
  * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
  * holes where pages are zero.
  *
- * @returns the file's length in bytes.
+ * @param to the file; or what takes the bytes, which has had some of them when it fails.
+ * @returns the length in bytes.
  * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
  *   readBitmap throw.
  */
 export function extractBlock(
   source: ImageSource,
   blockId: string,
-  outPath: string,
+  to: ExtractTarget,
   options: ExtractOptions = {},
 ): PromiseWithProgress<number, ExtractProgress> {
-  return withImage(source, outPath, options, async (image, told) => {
+  return withImage(source, to, options, async (image, told) => {
     givenText('the id of a block', blockId);
     const block = image.blocks.find(({ id }) => id === blockId);
     if (block === undefined) throw noBlock(image, blockId);
-    await writeBlock(image, block, outPath, new Uint8Array(0), block.trueLength, options, told);
+    await writeBlock(image, block, to, new Uint8Array(0), block.trueLength, options, told);
     return block.trueLength;
   });
 }
@@ -74,7 +85,10 @@ export interface CoreReport {
   /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
   cpus: number;
   /** The RAM, by physical address. */
-  segments: Array<{ physicalAddress: number; bytes: number }>;
+  segments: WithOldNames<
+    { 'physical-address': number; bytes: number },
+    { 'physical-address': 'physicalAddress' }
+  >[];
 }
 
 /**
@@ -89,32 +103,37 @@ export interface CoreReport {
  */
 export function extractCore(
   source: ImageSource,
-  outPath: string,
+  to: ExtractTarget,
   options: ExtractOptions = {},
 ): PromiseWithProgress<CoreReport, ExtractProgress> {
-  return withImage(source, outPath, options, async (image, told) => {
+  return withImage(source, to, options, async (image, told) => {
     const devices = await devicesOf(image);
     const { block, ranges } = pcMemory(image.configuration.machine, image.blocks, devices);
     const cpus = cpuStates(devices ?? []) ?? [];
     const header = coreHeader(cpuNotes(cpus), ranges);
-    await writeBlock(image, block, outPath, header, block.usedLength, options, told);
-    const segments = ranges.map(({ physicalAddress, length }) => ({
-      physicalAddress,
-      bytes: length,
-    }));
+    await writeBlock(image, block, to, header, block.usedLength, options, told);
+    const segments = ranges.map(({ physicalAddress, length }) =>
+      withOldNames(
+        { 'physical-address': physicalAddress, bytes: length },
+        { 'physical-address': 'physicalAddress' },
+      ),
+    );
     return { bytes: header.length + block.usedLength, cpus: cpus.length, segments };
   });
 }
 
+const TARGETS = 'a path, or { write }';
+
 function withImage<T>(
   source: ImageSource,
-  outPath: string,
+  to: ExtractTarget,
   options: ExtractOptions,
   use: (image: ImageReader, told: Told) => Promise<T>,
 ): PromiseWithProgress<T, ExtractProgress> {
   return withProgress((progress) =>
     answering(async () => {
-      givenPath('where to write to', outPath);
+      if (typeof to === 'object') givenMethods('where to write to', to, ['write'], TARGETS);
+      else givenPath('where to write to', to);
       const image = await openAs(source, options, EXTRACT_NAMES);
       try {
         const observed = observer('onProgress', options.onProgress);
@@ -129,21 +148,22 @@ function withImage<T>(
   );
 }
 
-/** Makes a file of `header`, and after it the block's first `length` bytes. */
+/** Writes `header`, and after it the block's first `length` bytes. */
 async function writeBlock(
   image: ImageReader,
   block: ImageBlock,
-  outPath: string,
+  to: ExtractTarget,
   header: Uint8Array,
   length: number,
   options: ExtractOptions,
   told: Told,
 ): Promise<void> {
-  const output = await FileOutput.create(outPath, { force: options.force ?? false });
+  if (typeof to === 'object') return passOn(image, block, to, header, length, options.signal, told);
+  const output = await FileOutput.create(to, { force: options.force ?? false });
   try {
     await writeFully(output.handle, header, 0);
     await copyPages(image, block, output, header.length, options.signal, told);
-    await io(`set the length of ${outPath}`, output.handle.truncate(header.length + length));
+    await io(`set the length of ${to}`, output.handle.truncate(header.length + length));
     await image.verify();
     checkSignal(options.signal);
   } catch (error) {
@@ -151,6 +171,29 @@ async function writeBlock(
     throw error;
   }
   await output.commit();
+}
+
+/** Gives all bytes to who takes them, in order. */
+async function passOn(
+  image: ImageReader,
+  block: ImageBlock,
+  to: Exclude<ExtractTarget, string>,
+  header: Uint8Array,
+  length: number,
+  signal: AbortSignal | undefined,
+  told: Told,
+): Promise<void> {
+  const content = new BlockContent(image, block, await image.readBitmap(block));
+  const piece = new Uint8Array(PIECE);
+  if (header.length > 0) await to.write(header);
+  for (let at = 0; at < length; at += PIECE) {
+    checkSignal(signal);
+    await content.read(at, piece);
+    const count = Math.min(PIECE, length - at);
+    await to.write(piece.subarray(0, count));
+    told(at + count, length);
+  }
+  await image.verify();
 }
 
 /** Copies what is not zero to `base` on in the output. */
@@ -180,5 +223,5 @@ function checkSignal(signal: AbortSignal | undefined): void {
 
 function noBlock(image: ImageReader, blockId: string): MultifdError {
   const ids = image.blocks.map(({ id }) => id).join(', ');
-  return new MultifdError('ERR_NO_BLOCK', `the image has no block ${blockId}; it has ${ids}`);
+  return new MultifdError('ERR_NO_BLOCK', `${image.name} has no block ${blockId}; it has ${ids}`);
 }

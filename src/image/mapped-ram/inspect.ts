@@ -11,50 +11,92 @@ import {
   type ImageReader,
 } from '../formats.ts';
 import type { ImageSource } from '../access/open.ts';
-import { describeDevices, type DeviceReport, selectDevices } from '../../stream/index.ts';
+import {
+  describeDevices,
+  type DeviceReport,
+  selectDevices,
+  type TailSection,
+} from '../../stream/index.ts';
+import { type WithOldNames, withOldNames } from '../../util/old-names.ts';
 
 /** A block in a report. Lengths and offsets in bytes. */
-export interface BlockReport {
+interface NamedBlock {
   id: string;
-  usedLength: number;
+  'used-length': number;
   /** True length of the file that became the block; else the used length. */
   length: number;
   pages: number;
   /** Pages whose content is in the file. */
-  present: number;
+  normal: number;
   /** Pages that are all zero and not in the file. */
-  zero: number;
-  presentBytes: number;
-  bitmapOffset: number;
-  pagesOffset: number;
+  duplicate: number;
+  'normal-bytes': number;
+  'bitmap-offset': number;
+  'pages-offset': number;
 }
 
-/** What is in an image; plain data, ready for JSON. Lengths and offsets in bytes. */
-export interface ImageReport {
+const OLD_TOTALS = {
+  'used-length': 'usedLength',
+  normal: 'present',
+  duplicate: 'zero',
+  'normal-bytes': 'presentBytes',
+} as const;
+const OLD_BLOCK = {
+  ...OLD_TOTALS,
+  'bitmap-offset': 'bitmapOffset',
+  'pages-offset': 'pagesOffset',
+} as const;
+
+export type BlockReport = WithOldNames<NamedBlock, typeof OLD_BLOCK>;
+
+type Totals = Pick<NamedBlock, 'used-length' | 'pages' | 'normal' | 'duplicate' | 'normal-bytes'>;
+
+/** A device section in a report. */
+export type SectionReport = WithOldNames<
+  {
+    idstr: string;
+    'instance-id': number;
+    version: number;
+    /** Bytes. */
+    size: number;
+  },
+  typeof OLD_SECTION
+>;
+
+const OLD_SECTION = { 'instance-id': 'instanceId' } as const;
+
+interface NamedImage {
   machine: string;
   capabilities: string[];
   /** In the usual form with dashes; null if the image has none. */
   uuid: string | null;
-  pageSize: number;
-  fileSize: number;
+  'page-size': number;
+  'file-size': number;
   /**
    * What the file takes on the disk; holes take nothing. null if it is no file on a disk of this
    * machine.
    */
-  sizeOnDisk: number | null;
+  'size-on-disk': number | null;
   blocks: BlockReport[];
   /** The device sections; null if they cannot be told apart. */
-  sections: Array<{ idstr: string; instanceId: number; version: number; size: number }> | null;
+  sections: SectionReport[] | null;
   /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
-  tailBytes: number;
-  totals: {
-    usedLength: number;
-    pages: number;
-    present: number;
-    zero: number;
-    presentBytes: number;
-  };
+  'tail-bytes': number;
+  totals: WithOldNames<Totals, typeof OLD_TOTALS>;
 }
+
+const OLD_IMAGE = {
+  'page-size': 'pageSize',
+  'file-size': 'fileSize',
+  'size-on-disk': 'sizeOnDisk',
+  'tail-bytes': 'tailBytes',
+} as const;
+
+/**
+ * What is in an image; plain data, ready for JSON, with the names of a migration's result where it
+ * has the same. Lengths and offsets in bytes.
+ */
+export type ImageReport = WithOldNames<NamedImage, typeof OLD_IMAGE>;
 
 /** Reports what is in an image. Throws what openImage and readBitmap throw. */
 export function inspectImage(
@@ -77,47 +119,56 @@ async function report(image: ImageReader): Promise<ImageReport> {
   const { configuration, pageSize } = image;
   const blocks: BlockReport[] = [];
   for (const block of image.blocks) blocks.push(await reportBlock(image, block));
-  const sum = (field: 'usedLength' | 'pages' | 'present' | 'zero' | 'presentBytes'): number =>
+  const sum = (field: keyof Totals): number =>
     blocks.reduce((total, block) => total + block[field], 0);
-  const sections = image.sections?.map(({ idstr, instanceId, version, size }) => ({
-    idstr,
-    instanceId,
-    version,
-    size,
-  }));
-  return {
+  const totals = {
+    'used-length': sum('used-length'),
+    pages: sum('pages'),
+    normal: sum('normal'),
+    duplicate: sum('duplicate'),
+    'normal-bytes': sum('normal-bytes'),
+  };
+  const { fileSize, sizeOnDisk } = await image.sizes();
+  const named = {
     machine: configuration.machine,
     capabilities: [...configuration.capabilities],
     uuid: configuration.uuid === undefined ? null : formatUuid(configuration.uuid),
-    pageSize,
-    ...(await image.sizes()),
+    'page-size': pageSize,
+    'file-size': fileSize,
+    'size-on-disk': sizeOnDisk,
     blocks,
-    sections: sections ?? null,
-    tailBytes: image.tail.length,
-    totals: {
-      usedLength: sum('usedLength'),
-      pages: sum('pages'),
-      present: sum('present'),
-      zero: sum('zero'),
-      presentBytes: sum('presentBytes'),
-    },
+    sections: reportSections(image.sections),
+    'tail-bytes': image.tail.length,
+    totals: withOldNames(totals, OLD_TOTALS),
   };
+  return withOldNames(named, OLD_IMAGE);
+}
+
+/** Device sections as reports have them. */
+export function reportSections(
+  sections: readonly TailSection[] | undefined,
+): SectionReport[] | null {
+  const each = sections?.map(({ idstr, instanceId, version, size }) =>
+    withOldNames({ idstr, 'instance-id': instanceId, version, size }, OLD_SECTION),
+  );
+  return each ?? null;
 }
 
 async function reportBlock(image: ImageReader, block: ImageBlock): Promise<BlockReport> {
   const pages = block.usedLength / image.pageSize;
-  const present = countBits(await image.readBitmap(block));
-  return {
+  const normal = countBits(await image.readBitmap(block));
+  const named = {
     id: block.id,
-    usedLength: block.usedLength,
+    'used-length': block.usedLength,
     length: block.trueLength,
     pages,
-    present,
-    zero: pages - present,
-    presentBytes: present * image.pageSize,
-    bitmapOffset: block.bitmapOffset,
-    pagesOffset: block.pagesOffset,
+    normal,
+    duplicate: pages - normal,
+    'normal-bytes': normal * image.pageSize,
+    'bitmap-offset': block.bitmapOffset,
+    'pages-offset': block.pagesOffset,
   };
+  return withOldNames(named, OLD_BLOCK);
 }
 
 export interface InspectDevicesOptions extends ImageOptions {

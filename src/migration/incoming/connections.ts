@@ -402,7 +402,8 @@ export async function initialChecker(expected: {
     const refusal = core.checkInitial(0, uuidAt, channels);
     const view = new DataView(memory.buffer);
     const id = view.getUint8(INITIAL.id);
-    if (refusal !== 0) throw packetError(refusal, view, { channel: id, offset: 0 });
+    if (refusal !== 0)
+      throw packetError(refusal, view, { channel: id, offset: 0 }, 0, { uuid, channels });
     return id;
   };
 }

@@ -18,7 +18,8 @@ export async function imageContent(
     if (image.pageSize !== pageSize)
       throw new MultifdError(
         'ERR_OPTION',
-        `the image has pages of ${image.pageSize} bytes: set the page size to that`,
+        `${image.name} has pages of ${image.pageSize} bytes, and the page size is ${pageSize}: ` +
+          `set it to ${image.pageSize}`,
       );
     const blocks: ContentBlock[] = [];
     for (const block of image.blocks) {

@@ -201,7 +201,13 @@ describe.each(KINDS)('the %s build', (kind) => {
         'zero_pages',
         '4294967294',
       ],
-      ['another compression', 'ERR_COMPRESSION', set32(RAM.flags, 2), 'flags', '0x00000002'],
+      [
+        'another compression',
+        'ERR_COMPRESSION',
+        set32(RAM.flags, 2),
+        'flags',
+        '0x00000002, compression zlib,',
+      ],
       ['an empty block id', 'ERR_BLOCK', set32(RAM.ramblock, 0), 'ramblock', '""'],
       ['an unknown block id', 'ERR_BLOCK', set32(RAM.ramblock, 0x72616d32), 'ramblock', '"ram2"'],
       [

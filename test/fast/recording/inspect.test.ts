@@ -42,28 +42,28 @@ function withPackets(...packets: Uint8Array[]): { main: Uint8Array[]; channels: 
 }
 
 test('a small migration, by hand', async () => {
-  expect(await report(messages())).toEqual({
+  expect(await report(messages())).toMatchObject({
     machine: 'none',
     capabilities: [],
     uuid: null,
-    pageSize: PAGE,
+    'page-size': PAGE,
     compression: 'none',
-    returnPath: true,
+    'return-path': true,
     answered: null,
-    syncMode: 'per-round',
-    ramSections: 3,
+    'sync-mode': 'per-round',
+    'ram-sections': 3,
     syncs: 3,
-    duration: null,
-    mainBytes: concat(...messages().main).length,
-    bytes: concat(...messages().main, ...messages().channels.flat()).length,
+    'total-time': null,
+    'precopy-bytes': concat(...messages().main).length,
+    transferred: concat(...messages().main, ...messages().channels.flat()).length,
     blocks: [
       {
         id: 'ram',
-        usedLength: 16 * PAGE,
+        'used-length': 16 * PAGE,
         normal: 4,
-        zero: 1,
-        mainNormal: 0,
-        mainZero: 1,
+        duplicate: 1,
+        'main-normal': 0,
+        'main-duplicate': 1,
         rounds: 2,
       },
     ],
@@ -74,8 +74,8 @@ test('a small migration, by hand', async () => {
         packets: 6,
         syncs: 3,
         normal: 3,
-        zero: 1,
-        deviceState: 0,
+        duplicate: 1,
+        'device-state': 0,
       },
       {
         id: 1,
@@ -83,12 +83,12 @@ test('a small migration, by hand', async () => {
         packets: 4,
         syncs: 3,
         normal: 1,
-        zero: 0,
-        deviceState: 0,
+        duplicate: 0,
+        'device-state': 0,
       },
     ],
     sections: [],
-    tailBytes: 1,
+    'tail-bytes': 1,
     problem: null,
   });
 });

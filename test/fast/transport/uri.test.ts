@@ -23,6 +23,9 @@ describe('a URI', () => {
     ['ws://EXAMPLE.com:8080/../A', 'ws://example.com:8080/A'],
     ['tcp:[::1]:4444', 'tcp:[::1]:4444'],
     ['tcp:example.com:4444', 'tcp:example.com:4444'],
+    ['tcp://example.com:4444', 'tcp:example.com:4444'],
+    ['tcp://example.com:4444/', 'tcp:example.com:4444'],
+    ['tcp://[::1]:4444', 'tcp:[::1]:4444'],
     ['unix:/run/a b', 'unix:/run/a b'],
   ])('%s is %s, and stays that', async (uri, formatted) => {
     expect(await through(uri)).toBe(formatted);
@@ -52,6 +55,9 @@ describe('a URI', () => {
     ['javascript:alert(1)', 'unknown kind'],
     ['tcp:example.com', 'no host and port'],
     ['tcp:example.com:99999', 'above 65535'],
+    ['tcp://example.com', 'no host and port'],
+    ['tcp://example.com:4444/vm', 'no host and port'],
+    ['tcp:///example.com:4444', 'no host and port'],
     ['unix:', 'no path'],
     ['unix:/a\0b', 'no path'],
   ])('%j is none: %s', async (uri, why) => {

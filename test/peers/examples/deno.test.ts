@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { runtime } from './runtime.ts';
@@ -64,4 +64,27 @@ test('a move that fails leaves the service where it is', async () => {
     }),
   ).toEqual([502, expect.any(String)]);
   expect(await ask(from, '/1')).toEqual([200, '2\n']);
+});
+
+test.each([
+  [['--help'], 0, /^TOKEN=SECRET deno run /],
+  [['eight'], 2, /^ERR_OPTION: give a port/],
+])('%j is answered as the command does', async (args, status, says) => {
+  const ended = spawnSync(runtime('deno'), ['run', '-A', '--no-check', SERVICE, ...args], {
+    env: { ...process.env, TOKEN: token, NO_COLOR: '1' },
+    encoding: 'utf8',
+  });
+  expect(ended.status).toBe(status);
+  expect(ended.stdout + ended.stderr).toMatch(says);
+});
+
+test('a port in use is named', async () => {
+  const port = (await start()).split(':')[1]!;
+  const { status, stderr } = spawnSync(
+    runtime('deno'),
+    ['run', '-A', '--no-check', SERVICE, port],
+    { env: { ...process.env, TOKEN: token, NO_COLOR: '1' }, encoding: 'utf8' },
+  );
+  expect(status).toBe(1);
+  expect(stderr).toMatch(new RegExp(`^ERR_LISTEN: 127.0.0.1:${port} `));
 });

@@ -103,7 +103,7 @@ describe('as an image by range requests', () => {
 
   test('the command inspects, extracts and sends it', async () => {
     const url = `http://${worker.host}/image`;
-    const { sizeOnDisk: _, ...report } = await inspectImage(image);
+    const { sizeOnDisk: _, 'size-on-disk': __, ...report } = await inspectImage(image);
     expect(await inspectImage(url, { token })).toMatchObject(report);
     expect(await extractBlock(url, 'source.bin', join(folder, 'copy'), { token })).toBe(
       300 * PAGE + 7,

@@ -121,14 +121,14 @@ describe.skipIf(!qemuAvailable())("a real QEMU's devices", () => {
       await save(qemu, image);
       const { sections } = await inspectImage(image);
       const devices = (await inspectDevices(image))!;
-      expect(
+      expect(sections).toMatchObject(
         devices.map(({ idstr, instanceId, version, size }) => ({
           idstr,
-          instanceId,
+          'instance-id': instanceId,
           version,
           size,
         })),
-      ).toEqual(sections);
+      );
       expect(devices.map(({ idstr }) => idstr)).toEqual(expect.arrayContaining(names));
       for (const device of devices) {
         expect(coverage(device), device.idstr).toBe(device.size);
@@ -320,7 +320,7 @@ describe.skipIf(!qemuAvailable())("a core file of a real QEMU's RAM", () => {
     await qemu.command('dump-guest-memory', { paging: false, protocol: `file:${own}` });
     await save(qemu, image);
     const { segments } = await extractCore(image, out);
-    expect(segments).toEqual([{ physicalAddress: 0, bytes: 64 * MIB }]);
+    expect(segments).toMatchObject([{ 'physical-address': 0, bytes: 64 * MIB }]);
     const [ram] = loads(await readFile(out));
     let compared = 0;
     for (const { physicalAddress, content } of loads(await readFile(own), EM_386)) {

@@ -2,7 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { randomBytes } from '../../support/random.ts';
-import { run, start, startReceiver, temporaryFolder } from '../../support/command.ts';
+import { errorsOf, run, start, startReceiver, temporaryFolder } from '../../support/command.ts';
 import { rangeServer } from '../../support/range-server.ts';
 
 const PAGE = 4096;
@@ -159,10 +159,19 @@ describe('an image as a source', () => {
       'a stream that is no mapped-ram image',
       Buffer.from('5145564d 00000003 07 00000004 6e6f6e65 01'.replaceAll(' ', ''), 'hex'),
     ],
-  ])('a file with %s is a file like any other', async (_, content) => {
+    ['the magic of a libvirt save file', Buffer.from('LibvirtQemudSave and more')],
+  ])('a file with %s is sent as bytes with --raw only', async (_, content) => {
     const source = join(folder, 'stream');
     await writeFile(source, content);
-    expect(await run('send', source, `file:${image}`, '--force')).toMatchObject({ status: 0 });
+    const refused = await run('send', source, `file:${image}`, '--force');
+    expect({ status: refused.status, errors: errorsOf(refused) }).toEqual({
+      status: 1,
+      errors: ['ERR_UNSUPPORTED'],
+    });
+    expect(refused.stderr).toMatch(/stream (?:begins with QEVM|is a libvirt save file).*--raw/);
+    expect(await run('send', source, `file:${image}`, '--force', '--raw')).toMatchObject({
+      status: 0,
+    });
     expect(await run('extract', image, 'stream', join(folder, 'copy'))).toMatchObject({
       status: 0,
     });
@@ -171,26 +180,26 @@ describe('an image as a source', () => {
 });
 
 describe('without --json', () => {
-  test('a migration ends with a table on stdout, and tells where it listens on stderr', async () => {
+  test('a migration ends with one line on stdout, and tells where it listens on stderr', async () => {
     const receiver = start('receive', 'tcp:127.0.0.1:0', join(folder, 'copy'));
     const uri = await receiver.said(/^listening on (tcp:\S+)\n/m);
     const sent = await run('send', image, uri);
+    const summary =
+      /^(?:sent|received) 1\.2 MiB in 1 block, \d+\.\d\d s \(setup \d+\.\d\d s\), [\d.]+ [KMG]?i?B\/s\n$/;
     for (const { status, stdout } of [sent, await receiver.ended]) {
       expect(status).toBe(0);
-      const lines = linesOf(stdout);
-      expect([...lines.keys()].slice(0, 5)).toEqual([
-        '',
-        'channel 0',
-        'channel 1',
-        'main',
-        'total',
-      ]);
-      expect(lines.get('total')!.slice(-2)).toEqual(['201', '100']);
-      expect(stdout).toMatch(
-        /1\.2 MiB in 1 block, \d+\.\d\d s \(setup \d+\.\d\d s\), [\d.]+ [KMG]?i?B\/s\n$/,
-      );
+      expect(stdout).toMatch(summary);
     }
     expect(sent.stderr).toBe('');
+  });
+
+  test('with --verbose, a table by channel comes before it', async () => {
+    const sent = await run('send', image, `file:${folder}/copy`, '--verbose');
+    const names = ['', 'channel 0', 'channel 1', 'main', 'total'];
+    const lines = linesOf(sent.stdout);
+    expect([...lines.keys()].slice(0, 5)).toEqual(names);
+    expect(lines.get('total')!.slice(-2)).toEqual(['201', '100']);
+    expect(sent.stdout.split('\n').at(-2)).toMatch(/^sent 1\.2 MiB/);
   });
 
   test('with --quiet, nothing at all is said', async () => {

