@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { placeForQemu } from '../../support/temporary.ts';
 import { join } from 'node:path';
 import {
   type Compression,
@@ -96,7 +96,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   const running: Qemu[] = [];
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
+    folder = await mkdtemp(join(placeForQemu(), 'multifd-test-'));
   });
   afterEach(async () => {
     for (const qemu of running.splice(0)) await qemu.stop();

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { placeForQemu } from '../../support/temporary.ts';
 import { join } from 'node:path';
 import { type Compression, inspectRecording, record, replay } from 'multifd';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -80,7 +80,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   const running: Qemu[] = [];
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
+    folder = await mkdtemp(join(placeForQemu(), 'multifd-test-'));
     writeFileSync(join(folder, 'firmware'), guestFirmware());
   });
   afterEach(async () => {

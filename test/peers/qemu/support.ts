@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
-import { tmpdir } from 'node:os';
+import { placeForQemu } from '../../support/temporary.ts';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
 /** A folder that is gone after the test. */
 export async function testFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'multifd-test-'));
+  const folder = await mkdtemp(join(placeForQemu(), 'multifd-test-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
