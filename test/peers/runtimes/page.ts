@@ -5,18 +5,23 @@ import { extname, join, normalize } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { bundleForPage, type Installed } from './installed.ts';
 
-const TYPES: Readonly<Record<string, string>> = {
+export const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript',
   '.wasm': 'application/wasm',
   '.html': 'text/html',
 };
 /** What a page has to say to be given shared memory. */
-const ISOLATION = {
+export const ISOLATION = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
 };
 const HTML =
   '<!doctype html><title>multifd</title><script type="module" src="/page/page.js"></script>';
+
+export type { Browser };
+
+export const launchChromium = (executablePath: string): Promise<Browser> =>
+  chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] });
 
 /** Chromium, and a server that has the installed folder's files. */
 export class Pages {
@@ -45,10 +50,7 @@ export class Pages {
       );
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const browser = await chromium.launch({
-      executablePath,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic'],
-    });
+    const browser = await launchChromium(executablePath);
     return new Pages(browser, server);
   }
 

@@ -13,17 +13,28 @@ export interface Workerd {
 
 /** workerd with the entry worker.ts, which may reach this machine. */
 export async function startWorkerd(path: string, installed: Installed): Promise<Workerd> {
-  // The first one is the worker.
-  const names = (await bundleForWorkerd(installed)).sort(
-    (a, b) => Number(b.endsWith('.js')) - Number(a.endsWith('.js')),
-  );
+  const names = await bundleForWorkerd(installed);
+  return serveModules(path, installed.folder, names, TARGET);
+}
+
+/**
+ * workerd with the modules in a folder; the first one that is a script is the worker.
+ * @param more of its configuration.
+ */
+export async function serveModules(
+  path: string,
+  folder: string,
+  files: readonly string[],
+  more = '',
+): Promise<Workerd> {
+  const names = files.toSorted((a, b) => Number(b.endsWith('.js')) - Number(a.endsWith('.js')));
   const modules = names.map(
     (name) =>
       `(name = "${name}", ${name.endsWith('.wasm') ? 'wasm' : 'esModule'} = embed "${name}")`,
   );
-  writeFileSync(join(installed.folder, 'config.capnp'), config(modules.join(', ')));
+  writeFileSync(join(folder, 'config.capnp'), config(modules.join(', '), more));
   const child = spawn(path, ['serve', '--control-fd=3', 'config.capnp'], {
-    cwd: installed.folder,
+    cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
   });
   let errors = '';
@@ -36,7 +47,13 @@ export async function startWorkerd(path: string, installed: Installed): Promise<
   throw new Error(`workerd has ended: ${errors}`);
 }
 
-const config = (modules: string): string => `
+/** What the entry worker.ts has besides. */
+const TARGET = `
+  durableObjectNamespaces = [(className = "Target", uniqueKey = "target")],
+  durableObjectStorage = (inMemory = void),
+  bindings = [(name = "TARGET", durableObjectNamespace = "Target")],`;
+
+const config = (modules: string, more: string): string => `
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = .main), (name = "internet", network = (allow = ["public", "private", "local"]))],
@@ -44,9 +61,6 @@ const config :Workerd.Config = (
 );
 const main :Workerd.Worker = (
   modules = [${modules}],
-  compatibilityDate = "2026-07-01",
-  durableObjectNamespaces = [(className = "Target", uniqueKey = "target")],
-  durableObjectStorage = (inMemory = void),
-  bindings = [(name = "TARGET", durableObjectNamespace = "Target")],
+  compatibilityDate = "2026-07-01",${more}
 );
 `;
