@@ -409,6 +409,7 @@ const BENCH_PROCESSES = [
   'live/source',
   'live/target',
   'main',
+  'zstd',
   'core/run-process',
   'core/run-scan',
   'migration/source',
