@@ -131,7 +131,7 @@ const CODECS_ASIDE = {
 const SELDOM = {
   name: 'seldom-used',
   setup(plugins) {
-    const filter = /^(?:ws|@hpcc-js\/wasm-zstd)$/;
+    const filter = /^(?:ws|@hpcc-js\/wasm-zstd|zstddec\/stream)$/;
     plugins.onResolve({ filter }, ({ path, namespace }) =>
       namespace === 'seldom' ? { path, external: true } : { path, namespace: 'seldom' },
     );
@@ -409,6 +409,7 @@ const BENCH_PROCESSES = [
   'live/source',
   'live/target',
   'main',
+  'zstd',
   'core/run-process',
   'core/run-scan',
   'migration/source',

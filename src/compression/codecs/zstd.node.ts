@@ -8,7 +8,7 @@ export const codec: Codec = {
   async encoder({ zstdLevel }, ownThread) {
     const zstd = nativeZstd();
     if (zstd !== undefined) return nativeZstdEncoder(zstd, zstdLevel, ownThread);
-    if (ownThread) return (await import('./wasm-zstd.ts')).wasmZstdEncoder(zstdLevel);
+    if (ownThread) return (await import('./wasm-zstd-encoder.ts')).wasmZstdEncoder(zstdLevel);
     throw new MultifdError(
       'ERR_CODEC',
       'zstd encoding in the main thread needs Node 22.15 or newer: use a newer Node, or zlib',
@@ -17,6 +17,6 @@ export const codec: Codec = {
   async decoder(ownThread) {
     const zstd = nativeZstd();
     if (zstd !== undefined) return strictZstdDecoder(nativeZstdDecoder(zstd, ownThread));
-    return strictZstdDecoder((await import('./script-zstd.ts')).scriptZstdDecoder());
+    return (await import('./portable-zstd.ts')).portableZstdDecoder(ownThread);
   },
 };

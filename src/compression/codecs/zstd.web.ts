@@ -1,12 +1,11 @@
 import { MultifdError } from '../../util/errors.ts';
 import { offered } from './aside.ts';
 import type { Codec } from '../codec.ts';
-import { scriptZstdDecoder } from './script-zstd.ts';
-import { wasmZstdEncoder } from './wasm-zstd.ts';
-import { strictZstdDecoder } from './zstd-frame.ts';
+import { portableZstdDecoder } from './portable-zstd.ts';
+import { wasmZstdEncoder } from './wasm-zstd-encoder.ts';
 
 /**
- * zstd for runtimes without a native one: libzstd in WebAssembly encodes, JavaScript decodes.
+ * zstd for runtimes without a native one: libzstd in WebAssembly encodes, and decodes in threads.
  * Encoding needs a thread of the channel's own, since the library holds one stream per realm.
  */
 export const codec: Codec = offered('zstd', {
@@ -17,5 +16,5 @@ export const codec: Codec = offered('zstd', {
       'zstd can be encoded in workers only here: let the channels be workers, or use zlib',
     );
   },
-  decoder: () => strictZstdDecoder(scriptZstdDecoder()),
+  decoder: portableZstdDecoder,
 });

@@ -1,0 +1,106 @@
+import { ZSTDDecoder } from 'zstddec/stream';
+import { MultifdError } from '../../util/errors.ts';
+import type { Decoder } from '../codec.ts';
+
+/** Three bytes of zero: a block that is not the last, stored, of size 0. */
+const EMPTY_BLOCK = new Uint8Array(3);
+
+/** What the library takes its input from: each payload, and empty blocks until the next. */
+class Payloads implements IterableIterator<Uint8Array> {
+  #payload: Uint8Array | undefined;
+  #taken = 0;
+  #ended = false;
+
+  /** How often something was taken since the payload was put here. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  put(payload: Uint8Array): void {
+    this.#payload = payload;
+    this.#taken = 0;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  next(): IteratorResult<Uint8Array, undefined> {
+    if (this.#ended) return { done: true, value: undefined };
+    const value = this.#payload ?? EMPTY_BLOCK;
+    this.#payload = undefined;
+    this.#taken++;
+    return { done: false, value };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+/**
+ * zstd decoding by libzstd in WebAssembly, for runtimes without a native one. Any number of
+ * channels of a thread can have one; all of a thread's are in one memory, which does not shrink,
+ * and what a broken stream had in it stays there: so it serves threads that end with their channel.
+ * Payloads have the form that zstd-frame.ts demands.
+ *
+ * The library gives pieces of at most 128 KiB, an empty one when the input it was given yields no
+ * more. It does not say whether a piece was the payload's last: so an empty block follows, and the
+ * empty piece that comes of that one is the end. Nor does it say that data is broken: it goes on
+ * giving empty pieces and takes no more input.
+ */
+export async function wasmZstdDecoder(): Promise<Decoder> {
+  const library = new ZSTDDecoder();
+  await library.init();
+  const payloads = new Payloads();
+  const pieces = library.decodeStreaming(payloads);
+
+  function nextPiece(): Uint8Array {
+    let result: IteratorResult<Uint8Array, unknown>;
+    try {
+      result = pieces.next();
+    } catch (cause) {
+      throw broken(String(cause), cause);
+    }
+    if (result.done === true) throw broken('the decoder has ended');
+    return result.value;
+  }
+
+  return {
+    async decode(payload, into) {
+      payloads.put(payload);
+      let filled = 0;
+      for (let empty = false; ; ) {
+        const before = payloads.taken;
+        const piece = nextPiece();
+        const taken = payloads.taken - before;
+        if (empty && taken === 0) throw broken('libzstd goes no further');
+        empty = piece.length === 0;
+        if (empty && payloads.taken > 1) break;
+        if (filled + piece.length > into.length)
+          throw new MultifdError(
+            'ERR_DECOMPRESS',
+            `the compressed data yields more than the ${into.length} bytes its pages have`,
+          );
+        into.set(piece, filled);
+        filled += piece.length;
+      }
+      if (filled < into.length)
+        throw new MultifdError(
+          'ERR_DECOMPRESS',
+          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
+        );
+    },
+    close() {
+      payloads.end();
+      // Gives back its memory, and says that the frame has not ended: a channel's never does.
+      try {
+        pieces.next();
+      } catch {}
+    },
+  };
+}
+
+function broken(why: string, cause?: unknown): MultifdError {
+  return new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${why}`, { cause });
+}
