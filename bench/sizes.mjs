@@ -9,15 +9,15 @@ const ENTRIES = {
   'workerd: multifd, when a worker starts': { from: 'workerd/index.js' },
   'workerd: … with what the first receive() loads': {
     from: 'workerd/index.js',
-    with: ['migration/incoming/index'],
+    with: ['incoming'],
   },
   'workerd: … with what the first send() loads': {
     from: 'workerd/index.js',
-    with: ['migration/outgoing/index'],
+    with: ['outgoing'],
   },
   'workerd: … with both': {
     from: 'workerd/index.js',
-    with: ['migration/incoming/index', 'migration/outgoing/index'],
+    with: ['incoming', 'outgoing'],
   },
   'workerd: multifd/live': { from: 'workerd/live.js' },
   'workerd: multifd/image': { from: 'workerd/image.js' },
@@ -79,14 +79,9 @@ async function weigh({ from, with: later = [] }) {
   };
 }
 
-/** The built chunks bear the comments with their modules' names. */
-function isOf({ inputs }, part) {
-  return Object.keys(inputs).some((input) =>
-    readFileSync(new URL(input, new URL('../build/', import.meta.url)), 'utf8').includes(
-      `// src/${part}.ts`,
-    ),
-  );
-}
+/** What is imported late is built into a chunk with its name. */
+const isOf = ({ inputs }, part) =>
+  Object.keys(inputs).some((input) => new RegExp(`/${part}-[A-Z0-9]+\\.js$`).test(input));
 
 const rows = [];
 for (const [name, entry] of Object.entries(ENTRIES)) {
