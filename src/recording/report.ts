@@ -5,7 +5,7 @@ import type { SyncMode } from '../stream/index.ts';
 import type { WithOldNames } from '../util/old-names.ts';
 import type { ConnectionId } from './recording.ts';
 
-/** A block in a report. Pages are counted each time they were sent. */
+/** @inline */
 export interface NamedRecordedBlock {
   id: string;
   /** Bytes, at the end: a block may have grown on the way. */
@@ -29,8 +29,12 @@ export const OLD_RECORDED_BLOCK = {
   'main-duplicate': 'mainZero',
 } as const;
 
+/**
+ * A block in the report of a recording. Pages are counted each time they were sent.
+ */
 export type RecordedBlockReport = WithOldNames<NamedRecordedBlock, typeof OLD_RECORDED_BLOCK>;
 
+/** @inline */
 export interface NamedRecordedChannel {
   id: number;
   bytes: number;
@@ -46,8 +50,12 @@ export interface NamedRecordedChannel {
 
 export const OLD_RECORDED_CHANNEL = { duplicate: 'zero', 'device-state': 'deviceState' } as const;
 
+/**
+ * A channel in the report of a recording.
+ */
 export type RecordedChannelReport = WithOldNames<NamedRecordedChannel, typeof OLD_RECORDED_CHANNEL>;
 
+/** @inline */
 interface NamedRecording {
   machine: string;
   capabilities: string[];
@@ -109,6 +117,7 @@ export interface RecordingStatistics {
   total: number;
   /** Bytes of the main channel. */
   'precopy-bytes': number;
+  /** Bytes of each multifd channel. */
   channels: { id: number; bytes: number }[];
   /**
    * Bytes of all blocks, and of their pages that have not come yet, while it is recorded and once
