@@ -21,11 +21,6 @@ function withoutOldNames(type) {
   return hasOldNames ? type.typeArguments[0] : type;
 }
 
-/** What is inherited from something documented is said there. */
-const isSaidElsewhere = ({ inheritedFrom }) =>
-  inheritedFrom !== undefined &&
-  (inheritedFrom.reflection !== undefined || /^(Omit|Pick)\./.test(inheritedFrom.name));
-
 /** A union whose members have words of their own: a row for each. */
 function tellMembers(reflection) {
   const { types = [], elementSummaries = [] } = reflection.type;
@@ -41,11 +36,23 @@ function tellMembers(reflection) {
 
 function simplify({ project }) {
   for (const reflection of Object.values(project.reflections)) {
-    if (reflection.type !== undefined) {
-      reflection.type = withoutOldNames(reflection.type);
-      tellMembers(reflection);
-    }
-    if (isSaidElsewhere(reflection)) project.removeReflection(reflection);
+    if (reflection.type === undefined) continue;
+    reflection.type = withoutOldNames(reflection.type);
+    tellMembers(reflection);
+    // A type that its docstring tells, and that has no name but its own.
+    if (reflection.kindOf(ReflectionKind.TypeAlias) && reflection.type.name === reflection.name)
+      reflection.type = new UnknownType('one of these');
+  }
+}
+
+/** What is inherited from something documented is said there. */
+function leaveInheritedOut({ project }) {
+  const kinds = ReflectionKind.Interface | ReflectionKind.Class;
+  const documented = project.getReflectionsByKind(kinds).map(({ name }) => name);
+  const bases = new Set([...documented, 'Omit', 'Pick']);
+  for (const reflection of Object.values(project.reflections)) {
+    const base = reflection.inheritedFrom?.name.split('.')[0];
+    if (bases.has(base)) project.removeReflection(reflection);
   }
 }
 
@@ -100,8 +107,12 @@ function anchorsOf(page) {
 /** Leads each link to the heading of its text; without one, it is no link. */
 const withLinks = (page, own, anchors) =>
   page.replace(/\[([^\]\n]+)\]\(([\w-]*(?:\.md)?)#[^)]*\)/g, (_, text, file) => {
-    const name = text.replace(/^`|`$/g, '').split('.').at(-1);
-    const anchor = anchors.get(file === '' ? own : file)?.get(name);
+    const name = text
+      .replace(/^`|`$|\\/g, '')
+      .split('.')
+      .at(-1);
+    const ofPage = anchors.get(file === '' ? own : file);
+    const anchor = ofPage?.get(name) ?? ofPage?.get(name.replace(/s$/, ''));
     return anchor === undefined ? text : `[${text}](${file}#${anchor})`;
   });
 
@@ -124,5 +135,6 @@ function compact({ outputDirectory }) {
 export function load(app) {
   app.renderer.defineRouter('entry', EntryRouter);
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, simplify);
+  app.converter.on(Converter.EVENT_RESOLVE_END, leaveInheritedOut);
   app.renderer.postRenderAsyncJobs.push(async (output) => compact(output));
 }

@@ -34,7 +34,8 @@ export const METHODS = {
 } as const satisfies Readonly<Record<MethodName, MethodRow>>;
 
 /**
- * The methods that have a codec, by the names of QEMU's `multifd-compression`.
+ * `none`, `zlib` or `zstd`: the methods that have a codec, by the names of QEMU's
+ * `multifd-compression`.
  *
  * @useDeclaredType
  */

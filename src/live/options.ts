@@ -104,6 +104,7 @@ export interface SnapshotOptions
     | 'signal'
     | 'inline'
   > {
+  /** The image. */
   path: string;
   /** Replace a file that is there and is not this guest's last snapshot (false). */
   force?: boolean;

@@ -36,13 +36,17 @@ export type RecordedBlockReport = WithOldNames<NamedRecordedBlock, typeof OLD_RE
 
 /** @inline */
 export interface NamedRecordedChannel {
+  /** From 0 on. */
   id: number;
+  /** Everything on the connection. */
   bytes: number;
   /** Packets, those of syncs included, the initial packet not. */
   packets: number;
   /** How many of them end a round. */
   syncs: number;
+  /** Pages with content. */
   normal: number;
+  /** Zero pages. */
   duplicate: number;
   /** How many packets are DEVICE_STATE. */
   'device-state': number;
@@ -57,7 +61,9 @@ export type RecordedChannelReport = WithOldNames<NamedRecordedChannel, typeof OL
 
 /** @inline */
 interface NamedRecording {
+  /** Machine type, such as `pc-i440fx-10.0`. */
   machine: string;
+  /** Those that change the format. */
   capabilities: string[];
   /** In the usual form with dashes; null if neither the configuration nor a channel says one. */
   uuid: string | null;

@@ -86,7 +86,7 @@ export interface CoreReport {
   bytes: number;
   /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
   cpus: number;
-  /** The RAM, by physical address. */
+  /** The RAM in order: each part's `physical-address`, and its `bytes`. */
   segments: WithOldNames<
     { 'physical-address': number; bytes: number },
     { 'physical-address': 'physicalAddress' }

@@ -23,6 +23,7 @@ import { type WithOldNames, withOldNames } from '../../util/old-names.ts';
 interface NamedBlock {
   /** The RAM block's name. */
   id: string;
+  /** Whole pages. */
   'used-length': number;
   /** True length of the file that became the block; else the used length. */
   length: number;
@@ -31,8 +32,11 @@ interface NamedBlock {
   normal: number;
   /** Pages that are all zero and not in the file. */
   duplicate: number;
+  /** Of those that are in the file. */
   'normal-bytes': number;
+  /** One bit a page, in 64-bit words. */
   'bitmap-offset': number;
+  /** Page p is at `pages-offset + p * page-size`. */
   'pages-offset': number;
 }
 
@@ -75,7 +79,9 @@ const OLD_SECTION = { 'instance-id': 'instanceId' } as const;
 
 /** @inline */
 interface NamedImage {
+  /** Machine type, such as `pc-i440fx-10.0`. */
   machine: string;
+  /** Those that change the format: `mapped-ram`. */
   capabilities: string[];
   /** In the usual form with dashes; null if the image has none. */
   uuid: string | null;
