@@ -27,8 +27,8 @@ export type Address = number;
  *   order.
  * - A mask has bit i in bit i & 7 of byte i >> 3, so a 32-bit mask can be stored as a little-endian
  *   word.
- * - A bitmap has one bit per page in 64-bit little-endian words, as mapped-ram files have it (QEMU's
- *   migration/ram.c, since 9.0); 8-byte aligned.
+ * - A bitmap has one bit per page in 64-bit little-endian words, as mapped-ram files have it
+ *   (QEMU's migration/ram.c, since 9.0); 8-byte aligned.
  * - No function throws. An address past the end of the memory traps with a
  *   `WebAssembly.RuntimeError`.
  */
