@@ -11,6 +11,7 @@ import { clearByCompare, clearByCore, type ClearPages, type Reach } from './zero
  * views are only valid during the call.
  */
 export interface PageSink {
+  /** These pages have this content now. An error fails the migration. */
   write(offset: number, pages: Uint8Array): void | Promise<void>;
   /** These pages are zero now. */
   zero(offset: number, length: number): void | Promise<void>;

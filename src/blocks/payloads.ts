@@ -168,7 +168,9 @@ export const DEVICE_STATE_BYTES = BATCH_BYTES - ID_LENGTH;
 export interface DeviceState {
   /** Whose state it is: 1 to 255 bytes of UTF-8. */
   idstr: string;
+  /** Tells pieces of the same idstr apart. Unsigned, 32 bits. */
   instanceId: number;
+  /** What only its owner understands. */
   data: Uint8Array;
 }
 

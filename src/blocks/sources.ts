@@ -13,7 +13,8 @@ export interface PageSource {
 
 /**
  * A memory to send. Shared memory goes out from where it is; other memory is copied into the slots
- * by this thread. A view of any type is one of bytes.
+ * by this thread. A view of any type is one of bytes. `{ path }` is a file, `{ byteLength, read }`
+ * pages of your own.
  */
 export type BlockSource =
   | WebAssembly.Memory
@@ -23,9 +24,11 @@ export type BlockSource =
   | { readonly path: string }
   | PageSource;
 
+/** A RAM block to send. */
 export interface OutgoingBlock {
   /** The RAM block's name: 1 to 255 bytes of UTF-8. */
   id: string;
+  /** What is in it. What is missing to a whole page goes out as zeros. */
   source: BlockSource;
 }
 

@@ -24,6 +24,7 @@ export type BlockTarget =
 
 /** A block that the source announced. */
 export interface IncomingBlock {
+  /** Its name. */
   id: string;
   /** Bytes, whole pages. */
   usedLength: number;

@@ -33,7 +33,12 @@ export const METHODS = {
   qatzip: { refused: "it needs Intel's QuickAssist" },
 } as const satisfies Readonly<Record<MethodName, MethodRow>>;
 
-/** The methods that have a codec. */
+/**
+ * `none`, `zlib` or `zstd`: the methods that have a codec, by the names of QEMU's
+ * `multifd-compression`.
+ *
+ * @useDeclaredType
+ */
 export type Compression = {
   [M in MethodName]: (typeof METHODS)[M] extends { readonly refused: string } ? never : M;
 }[MethodName];

@@ -37,9 +37,11 @@ interface Explanation {
 export interface Agreed {
   /** 16 bytes. */
   readonly uuid?: Uint8Array;
+  /** How many. */
   readonly channels?: number;
   /** Bytes. */
   readonly pageSize?: number;
+  /** Its name. */
   readonly compression?: keyof typeof COMPRESSION;
 }
 

@@ -19,20 +19,18 @@ export type Address = number;
  * around them.
  *
  * - Arguments are 32-bit integers: addresses, counts and sizes in bytes. They are trusted. Only
- * what lies in the
- *   packets that the `check...` functions read is treated as hostile.
+ *   what lies in the packets that the `check...` functions read is treated as hostile.
  * - A result is a **signed** 32-bit integer, whatever it stands for: write `>>> 0` behind a call
- * whose result is a
- *   mask, or a page index that can reach 2^31.
+ *   whose result is a mask, or a page index that can reach 2^31.
  * - `pageSize`: a multiple of 64 bytes. Page addresses need no alignment.
  * - An `offsets` list is `count` unsigned 64-bit byte offsets in a block, in native (little-endian)
- * order.
+ *   order.
  * - A mask has bit i in bit i & 7 of byte i >> 3, so a 32-bit mask can be stored as a little-endian
- * word.
- * - A bitmap has one bit per page in 64-bit little-endian words, as mapped-ram files have it;
- * 8-byte aligned.
+ *   word.
+ * - A bitmap has one bit per page in 64-bit little-endian words, as mapped-ram files have it
+ *   (QEMU's migration/ram.c, since 9.0); 8-byte aligned.
  * - No function throws. An address past the end of the memory traps with a
- * `WebAssembly.RuntimeError`.
+ *   `WebAssembly.RuntimeError`.
  */
 export interface CoreExports {
   /** How many of `count` contiguous pages come before the first one that is all zero. */

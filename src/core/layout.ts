@@ -34,7 +34,7 @@ export {
  */
 export const PREFIX_LENGTH = 12;
 
-/** Values of the flags' compression field. */
+/** Values of the flags' compression field: `MULTIFD_FLAG_ZLIB` and so on, shifted down by one. */
 export const COMPRESSION = { none: 0, zlib: 1, zstd: 2, qpl: 4, uadk: 8, qatzip: 16 } as const;
 
 /** Fields of the initial packet, 64 bytes. */
@@ -61,10 +61,13 @@ export const DEVICE_STATE_INFO = numbersOf(DeviceStateInfo);
 /** A run that `runs` writes: f64 each. */
 export const RUN = numbersOf(Run);
 
-/** Length of what `hash` writes. */
+/** Length in bytes of what `hash` writes. */
 export const HASH_LENGTH = 16;
 
-/** Page content in a full packet: a packet has as many pages as make this. */
+/**
+ * Bytes of page content in a full packet: a packet has as many pages as make this. It is
+ * `MULTIFD_PACKET_SIZE` of QEMU's migration/multifd.h.
+ */
 export const PACKET_PAGES_BYTES = 512 * 1024;
 
 /** Every kernel of the core works on steps of this many bytes. */
@@ -87,12 +90,19 @@ export function pagesPerPacket(pageSize: number): number {
   return pages;
 }
 
-/** Length of every RAM packet's header in a migration with that many pages per packet. */
+/**
+ * Length in bytes of every RAM packet's header in a migration with that many pages per packet:
+ * 320 + 8 a page, full or not.
+ * @throws MultifdError `ERR_OPTION` for what is no number of pages
+ */
 export function ramHeaderLength(pagesAlloc: number): number {
   return RAM.offset + 8 * integer('pages', pagesAlloc, 0, 0xffff_ffff);
 }
 
-/** Length of the random key that `hash` needs for pages of that size. */
+/**
+ * Length in bytes of the random key that `hash` needs for pages of that size.
+ * @throws MultifdError `ERR_OPTION` for what is no page size
+ */
 export function hashKeyLength(pageSize: number): number {
   return integer('page size', pageSize, 0, PACKET_PAGES_BYTES) + 32;
 }

@@ -57,6 +57,7 @@ function textOf(field: Uint8Array): Uint8Array {
 
 /** A RAM block as the core's block table has it. */
 export interface BlockTableEntry {
+  /** Its name: 1 to 255 bytes of UTF-8. */
   id: string;
   /** Bytes of the block that are in use; pages must lie below it. */
   usedLength: number;

@@ -9,15 +9,18 @@ export const MAGIC = 0x11223344;
 /** The version that every packet carries. */
 export const VERSION = 1;
 
+/** Bytes of the initial packet. */
 export const INITIAL_LENGTH = 64;
+/** Bytes of a device-state packet, its payload not counted. */
 export const DEVICE_STATE_LENGTH = 276;
 /** Of a RAM block's id and of a device's idstr, with the NUL that ends it. */
 export const ID_LENGTH = 256;
 
 /** The packet ends a round on its channel. */
 export const FLAG_SYNC = 1;
-/** Bits 1 to 5 of the flags are the compression. */
+/** Bits 1 to 5 of the flags are the compression: shift right by this, and mask. */
 export const COMPRESSION_SHIFT = 1;
+/** Of the flags, once they are shifted. */
 export const COMPRESSION_MASK = 0x1f;
 /** The packet is a device-state packet, not a RAM packet. */
 export const FLAG_DEVICE_STATE = 0x40;

@@ -22,7 +22,10 @@ import { Slot } from './slot.ts';
 export interface ArenaHandle {
   memory: WebAssembly.Memory;
   geometry: Geometry;
-  /** Who waits, where all who do are tasks of one thread. */
+  /**
+   * Who waits, where all who do are tasks of one thread.
+   * @internal
+   */
   waiters?: PromiseWaiters;
 }
 
@@ -31,28 +34,38 @@ type Flag = 'PENDING_JOB' | 'PENDING_SYNC' | 'ENDED';
 
 /** One channel's words, as one thread has them. */
 export interface ChannelWords {
+  /** @internal */
   readonly sem: Semaphore;
+  /** @internal */
   readonly semSync: Semaphore;
   /**
-   * {@link COUNTERS} values. Only the channel writes them; a reader in another thread gets a recent
-   * value, and the last one once the channel has been joined.
+   * Eight values: 0 packets, 1 bytes; 2 and on are the program's. Only the channel writes them; a
+   * reader in another thread gets a recent value, and the last one once the channel has been
+   * joined.
    */
   readonly counters: Float64Array;
 }
 
 /**
  * A view of the one shared memory of an engine. Each thread makes its own over the same memory;
- * none of them owns it. The owner creates it with {@link Arena.create} and hands `handle` to the
- * others.
+ * none of them owns it. The owner creates it and hands `handle` to the others.
  */
 export class Arena {
+  /** To be posted to another thread. */
   readonly handle: ArenaHandle;
+  /** Where everything is in it. */
   readonly layout: Layout;
+  /** All of its memory. */
   readonly buffer: ArrayBufferLike;
+  /** @internal */
   readonly words: Words;
+  /** @internal */
   readonly channelsReady: Semaphore;
+  /** @internal */
   readonly sendLock: Mutex;
+  /** By channel. */
   readonly channels: readonly ChannelWords[];
+  /** All slots, by their place; whose they are changes. */
   readonly slots: readonly Slot[];
 
   constructor(handle: ArenaHandle) {
@@ -114,10 +127,12 @@ export class Arena {
     return isSharedBuffer(this.buffer);
   }
 
+  /** @internal */
   get state(): number {
     return Atomics.load(this.words, EngineWord.STATE);
   }
 
+  /** False once it is ending or has failed. */
   readonly running = (): boolean => this.state === State.RUNNING;
   /** True until a failure: what a channel that is asked to end may still finish. */
   readonly unfailed = (): boolean => this.state !== State.FAILED;
@@ -127,22 +142,27 @@ export class Arena {
     return EngineWord.COUNTER * 4;
   }
 
+  /** The slot that a channel owns now. */
   channelSlot(id: number): Slot {
     return this.#slotOf(this.#channelWord(id, ChannelWord.SLOT));
   }
 
+  /** @internal */
   setChannelSlot(id: number, slot: Slot): void {
     this.words[this.#channelWord(id, ChannelWord.SLOT)] = slot.offset;
   }
 
+  /** The slot that a client owns now. */
   clientSlot(index: number): Slot {
     return this.#slotOf(this.#clientWord(index));
   }
 
+  /** @internal */
   setClientSlot(index: number, slot: Slot): void {
     this.words[this.#clientWord(index)] = slot.offset;
   }
 
+  /** @internal */
   isSet(id: number, word: Flag): boolean {
     return Atomics.load(this.words, this.#channelWord(id, ChannelWord[word])) !== 0;
   }
@@ -150,6 +170,7 @@ export class Arena {
   /**
    * PENDING_... on: publishes the slot, or the wish to sync, to the channel. Off: publishes the
    * channel's work, and its empty slot, to the next client.
+   * @internal
    */
   set(id: number, word: Flag, on: boolean): void {
     Atomics.store(this.words, this.#channelWord(id, ChannelWord[word]), on ? 1 : 0);
@@ -159,6 +180,7 @@ export class Arena {
    * Moves the state on and wakes every waiter in every thread. Only the first failure counts, and
    * nothing follows it.
    * @returns whether this call was the one that moved it.
+   * @internal
    */
   enter(to: typeof State.ENDING | typeof State.FAILED): boolean {
     for (;;) {

@@ -43,7 +43,10 @@ export class Client {
     this.#place = place;
   }
 
-  /** The client of a handle, for a thread that is not the owner's. */
+  /**
+   * The client of a handle, for a thread that is not the owner's.
+   * @throws MultifdError ERR_OPTION for what is no handle.
+   */
   static attach(handle: ClientHandle): Client {
     try {
       const arena = new Arena(handle.arena);
@@ -62,6 +65,7 @@ export class Client {
     return new Client(arena, index, place);
   }
 
+  /** To be posted to the thread that is to use it. */
   get handle(): ClientHandle {
     return { arena: this.#arena.handle, index: this.#index };
   }

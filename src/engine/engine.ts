@@ -12,7 +12,9 @@ import { Client } from './client.ts';
 import { ChannelGroup } from './group.ts';
 import type { Launcher } from './launch.ts';
 
+/** What an {@link Engine} is made of. Lengths in bytes. */
 export interface EngineOptions {
+  /** Starts the channels: `inlineLauncher` or `workerLauncher`. */
   launcher: Launcher;
   /**
    * What each channel's program gets; as many channels as entries, 1 to 255. Structured-cloneable
@@ -23,10 +25,11 @@ export interface EngineOptions {
   clients: number;
   /** Room in a slot: what the largest payload type needs. */
   payloadBytes: number;
-  /** Scratch of each channel's program. */
+  /** Scratch of each channel's program (0). */
   scratchBytes?: number;
-  /** An area for all channels and clients. */
+  /** An area for all channels and clients (0). */
   sharedBytes?: number;
+  /** Called with what the channels' programs emit. */
   onValue?: (channel: number, value: unknown) => void;
 }
 
@@ -40,13 +43,15 @@ const ENGINE_NAMES = {
   onValue: true,
 } as const satisfies OptionNames<EngineOptions>;
 
-interface StartOptions {
+/** How an engine's channels are started. */
+export interface StartOptions {
+  /** In threads of a lower priority, one after the other (false). */
   lowPriority?: boolean;
 }
 
 const START_NAMES = { lowPriority: true } as const satisfies OptionNames<StartOptions>;
 
-/** Who owns a slot, and of what type it is. */
+/** Who owns a slot, where it is in the arena (bytes), and of what payload type it is. */
 export interface SlotOwner {
   owner: 'channel' | 'client';
   index: number;
@@ -64,6 +69,7 @@ export interface SlotOwner {
  * client.
  */
 export class Engine {
+  /** Its channels: their arena, and how they ended. */
   readonly group: ChannelGroup;
   readonly #channels: readonly unknown[];
   readonly #clients: number;

@@ -7,8 +7,11 @@ import type { ChannelEvent } from './program.ts';
 import type { Semaphore } from './semaphore.ts';
 import { GRACE_MS } from './threads/thread.ts';
 
+/** What `Receivers` are made of. */
 export interface GroupOptions {
+  /** How many channels, and how much memory. */
   geometry: Geometry;
+  /** Starts the channels. */
   launcher: Launcher;
   /** Called with what programs emit. */
   onValue?: (channel: number, value: unknown) => void;
@@ -44,7 +47,9 @@ export function canShare(inline: boolean): boolean {
  * any channel, is the group's error; all later ones are consequences and are dropped.
  */
 export class ChannelGroup {
+  /** The memory of all channels. */
   readonly arena: Arena;
+  /** Whether the channels are tasks of the owner's thread. */
   readonly inline: boolean;
   /** Resolves with the first error, as soon as there is one. Never rejects. */
   readonly failure: Promise<MultifdError>;
@@ -124,6 +129,7 @@ export class ChannelGroup {
    * Takes one of a semaphore's counts, without blocking.
    * @throws the group's error, if it fails before or meanwhile; MultifdError ERR_ENGINE when it
    *   has ended.
+   * @internal
    */
   async take(semaphore: Semaphore): Promise<void> {
     if (!(await semaphore.waitAsync(this.arena.running))) throw await this.whyNot();

@@ -6,9 +6,10 @@
  */
 export { MultifdError, type ErrorCode } from '../util/errors.ts';
 export { Client, type ClientHandle } from './client.ts';
-export { Engine, type EngineOptions, type SlotOwner } from './engine.ts';
+export { Engine, type EngineOptions, type SlotOwner, type StartOptions } from './engine.ts';
 export { inlineLauncher, workerLauncher, type LaunchedChannel, type Launcher } from './launch.ts';
-export type { Arena, ArenaHandle } from './arena.ts';
+export type { Arena, ArenaHandle, ChannelWords } from './arena.ts';
+export type { Geometry, Layout } from './layout.ts';
 export type { ChannelGroup, GroupOptions } from './group.ts';
 export type { PrestartedWorkers } from './threads/prestarted.ts';
 export type { RunningWorker, Thread, ThreadOptions, WorkerModule } from './threads/thread.ts';

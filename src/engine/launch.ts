@@ -27,6 +27,7 @@ export interface LaunchedChannel {
 export interface Launcher {
   /** Channels run inside the owner's thread. */
   readonly inline: boolean;
+  /** Starts the channel that `start` describes. */
   launch(start: ChannelStart, report: (event: ChannelEvent) => void): LaunchedChannel;
 }
 

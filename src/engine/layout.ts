@@ -103,13 +103,21 @@ export interface Geometry {
 /** Bytes of a slot before its payload area: the type word, then the type's own fields. */
 export const SLOT_HEADER_BYTES = 64;
 
+/** Where everything is in an arena: byte offsets, and lengths in bytes. */
 export interface Layout {
+  /** A channel's words. */
   readonly channel: (id: number) => number;
+  /** A client's word. */
   readonly client: (index: number) => number;
+  /** The area that all channels and clients see. */
   readonly shared: number;
+  /** A channel's scratch. */
   readonly scratch: (id: number) => number;
+  /** The first slot; the others follow, `slotBytes` apart. */
   readonly slots: number;
+  /** A slot with its header, rounded up. */
   readonly slotBytes: number;
+  /** Channels and clients together. */
   readonly slotCount: number;
   /** Size of the memory, in WebAssembly pages of 64 KiB. */
   readonly wasmPages: number;

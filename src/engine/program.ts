@@ -6,7 +6,9 @@ import { runChannel, type RunningChannel } from './channel.ts';
 
 /** What a channel's program is told about the channel it runs in. */
 export interface ChannelContext<Data = unknown> {
+  /** From 0 on. */
   readonly id: number;
+  /** This thread's view of the engine's memory. */
   readonly arena: Arena;
   /** What the owner gave for this channel when it started the group. */
   readonly data: Data;
@@ -64,12 +66,14 @@ export interface SendProgram extends Program {
 export interface ReceiveProgram extends Program {
   readonly kind: 'receive';
   /**
+   * Reads to the end.
    * @param barrier reports the sync to the owner and waits until it lets all channels go on;
    *   false: stop.
    */
   run(barrier: () => boolean | Promise<boolean>): Promise<void>;
 }
 
+/** Makes the program of one channel, in the channel's thread. */
 export type ProgramFactory<Data = unknown> = (
   context: ChannelContext<Data>,
 ) => SendProgram | ReceiveProgram | Promise<SendProgram | ReceiveProgram>;

@@ -9,8 +9,10 @@ import { ChannelGroup, GROUP_NAMES, type GroupOptions } from './group.ts';
  * in.
  */
 export class Receivers {
+  /** Its channels: their arena, and how they ended. */
   readonly group: ChannelGroup;
 
+  /** @throws MultifdError ERR_OPTION for a geometry that is none. */
   constructor(options: GroupOptions) {
     this.group = guarding(() => new ChannelGroup(givenOptions('Receivers', options, GROUP_NAMES)));
   }

@@ -39,6 +39,7 @@ export class Slot {
     this.payload = new Uint8Array(buffer, this.payloadOffset, slotBytes - SLOT_HEADER_BYTES);
   }
 
+  /** NONE, or the payload type that it was given. */
   get type(): number {
     return this.#type[0]!;
   }

@@ -1,4 +1,4 @@
-/** What every entry but workerd's has. */
+// What every entry but workerd's has.
 export { MultifdError } from '../util/errors.ts';
 export { send } from '../migration/outgoing/index.ts';
 export { receive } from '../migration/incoming/index.ts';

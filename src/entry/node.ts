@@ -1,9 +1,10 @@
 /**
- * multifd: moves large memory over N parallel channels, in QEMU's own multifd wire and file
- * formats.
+ * The migration level: an outgoing and an incoming end, recordings, a proxy. It has all of
+ * `multifd/live` and `multifd/image` too; the levels below are `multifd/engine` (channels, slots,
+ * clients) and `multifd/core` (the WebAssembly kernels).
  *
- * This is the migration level: an outgoing and an incoming end. The levels below are
- * `multifd/engine` (channels, slots, clients) and `multifd/core` (the WebAssembly kernels).
+ * The wire format is QEMU's: migration/multifd.h for the packets of the channels, migration/ram.c
+ * and migration/savevm.c for the main channel, of 7.2 to 10.0.
  *
  * @module multifd
  */

@@ -1,7 +1,7 @@
 /** The types of a migration, the same at every entry. */
 export type { Closable } from '../util/closing.ts';
 export type { PromiseWithProgress } from '../util/progress.ts';
-export type { ErrorCode, ErrorRecord } from '../util/errors.ts';
+export type { ErrorCode, ErrorPlace, ErrorRecord } from '../util/errors.ts';
 export type { OutgoingOptions, ZeroPageDetection } from '../migration/outgoing/index.ts';
 export type { IncomingMigration, IncomingOptions } from '../migration/incoming/index.ts';
 export type { DeviceState } from '../blocks/payloads.ts';

@@ -7,6 +7,7 @@ import { MultifdError } from '../util/errors.ts';
 export interface RandomAccess {
   /** What errors call it. */
   readonly name: string;
+  /** Bytes, as of when it was opened. */
   readonly size: number;
   /** Of a file: its descriptor, for positioned reads from any thread; valid until {@link close}. */
   readonly fd?: number;
@@ -22,6 +23,7 @@ export interface RandomAccess {
    * before anything made of it counts. Without it, {@link read} is trusted to see that.
    */
   verify?(): Promise<void>;
+  /** Called once, when nothing more is read. */
   close(): Promise<void>;
 }
 

@@ -9,11 +9,10 @@ import { firstBytes, foreignKind } from './foreign.ts';
 import { Head } from './head.ts';
 import { readMappedRam } from './mapped-ram/reader.ts';
 
-/**
- * The file formats of a VM's memory, known by a file's beginning. A format is one row of
- * `FORMATS` and one reader, which gives an {@link ImageReader}.
- */
+// The file formats of a VM's memory, known by a file's beginning. A format is one row of `FORMATS`
+// and one reader, which gives an ImageReader.
 
+/** How an image is opened. */
 export interface ImageOptions extends UrlOptions {
   /** Where the stream starts in the file, in bytes; default 0. */
   offset?: number;
@@ -32,10 +31,13 @@ export const IMAGE_NAMES = {
 
 /** A block of an image. Offsets are absolute in the file; all lengths in bytes. */
 export interface ImageBlock {
+  /** The RAM block's name, as QEMU calls it: `pc.ram`. */
   readonly id: string;
+  /** Whole pages. */
   readonly usedLength: number;
   /** What the file had that became this block, if a record says it; else the used length. */
   readonly trueLength: number;
+  /** Where its bitmap is: one bit a page. */
   readonly bitmapOffset: number;
   /** Page p is at `pagesOffset + p * pageSize`. */
   readonly pagesOffset: number;
@@ -43,9 +45,11 @@ export interface ImageBlock {
 
 /** An open image; made by {@link openImage}. */
 export interface ImageReader {
+  /** What the VM says about itself: machine type, uuid. */
   readonly configuration: Configuration;
   /** Bytes per page. */
   readonly pageSize: number;
+  /** In the order in which the source announced them. */
   readonly blocks: readonly ImageBlock[];
   /** What follows the RAM: device sections, EOF, VMDESCRIPTION. Bytes. */
   readonly tail: { readonly offset: number; readonly length: number };
@@ -60,7 +64,8 @@ export interface ImageReader {
   readonly fd: number | undefined;
   /**
    * Bytes in the file, and bytes of the disk that it takes, where that can be told: holes take
-   * none. Throws MultifdError ERR_IO.
+   * none.
+   * @throws MultifdError ERR_IO.
    */
   sizes(): Promise<{ fileSize: number; sizeOnDisk: number | null }>;
   /**
@@ -86,6 +91,7 @@ export interface ImageReader {
    *   may be of two.
    */
   verify(): Promise<void>;
+  /** Lets the file go. */
   close(): Promise<void>;
 }
 
@@ -130,11 +136,13 @@ async function formatOf(head: Head): Promise<FormatRow | undefined> {
 
 /**
  * Opens a mapped-ram image, as QEMU or this project writes them, and checks everything but bitmaps
- * and pages.
+ * and pages. It has to be closed.
  *
- * @throws MultifdError what openSource throws; ERR_IMAGE for a file that is another form of
- *   stream, is cut short, or contradicts itself; and what parseMainStream throws for a stream that
- *   is malformed.
+ * @throws MultifdError ERR_OPTION; ERR_IO for a file or Blob that can't be read; ERR_URI,
+ *   ERR_CONNECT, ERR_AUTH, ERR_TIMEOUT and ERR_CANCELLED for a URL; ERR_MAGIC for a file that is
+ *   something else, which the message names; ERR_IMAGE for one that is another form of stream, is
+ *   cut short, or contradicts itself; ERR_VERSION, ERR_STREAM, ERR_BLOCK, ERR_BLOCK_LENGTH and
+ *   ERR_UNSUPPORTED for a stream that is malformed, or has what is not handled here.
  */
 export function openImage(source: ImageSource, options: ImageOptions = {}): Promise<ImageReader> {
   return answering(() => openAs(source, options, IMAGE_NAMES));
@@ -220,8 +228,9 @@ export async function sourceKind(source: ImageSource): Promise<SourceKind> {
 /**
  * Whether it is a mapped-ram image, by its beginning.
  *
- * @throws MultifdError what openSource throws; and what parseStreamHeader throws for what begins
- *   with `QEVM` and is broken after that.
+ * @throws MultifdError ERR_OPTION; what {@link openImage} throws of a source that can't be read;
+ *   ERR_VERSION, ERR_STREAM and ERR_UNSUPPORTED for what begins with `QEVM` and is broken after
+ *   that.
  */
 export function isImage(source: ImageSource, options: ImageOptions = {}): Promise<boolean> {
   return answering(async () => {

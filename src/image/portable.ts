@@ -1,6 +1,9 @@
 /**
  * Mapped-ram images on every runtime: read from files, Blobs, over HTTP, or by random access of the
- * caller's own.
+ * caller's own. All of it is exported by `multifd` as well.
+ *
+ * The format is QEMU's, since 9.0: docs/devel/migration/mapped-ram.rst and migration/ram.c
+ * (`MappedRamHeader`) there.
  *
  * @module multifd/image
  */
@@ -12,12 +15,13 @@ export {
   type ImageReader,
 } from './formats.ts';
 export type { ImageSource } from './access/open.ts';
+export type { UrlOptions } from './access/http.ts';
 export {
   opfsImage,
   type OpfsFolder,
   type OpfsImageOptions,
 } from './sinks/opfs-store.ts';
-export type { OpfsFile } from './sinks/opfs-writer.ts';
+export type { OpfsFile, SyncFile, WritableFile } from './sinks/opfs-writer.ts';
 export type { RandomAccess } from '../files/random-access.ts';
 export {
   inspectDevices,
@@ -38,10 +42,12 @@ export {
   describeDevices,
   type DeviceContent,
   type DeviceField,
+  type DeviceRecord,
   type DeviceReport,
   type DeviceSubsection,
   type DeviceTail,
   type FieldPlace,
   type TailSection,
+  type VmDescription,
   type Configuration,
 } from '../stream/index.ts';

@@ -24,12 +24,13 @@ import type { DirtyBitmap } from './tracking/bitmap.ts';
  */
 export type Tracking = 'compare' | 'hash' | DirtyBitmap;
 
+/** A part of the running program's memory: one RAM block. */
 export interface LiveBlock {
   /** The RAM block's name: 1 to 255 bytes of UTF-8. */
   id: string;
   /** Scanned in place; a whole number of pages. A WebAssembly memory may grow meanwhile. */
   memory: LiveMemory;
-  /** (compare) */
+  /** How its changes are found (compare). */
   tracking?: Tracking;
   /**
    * For `hash`: the offset, a multiple of 16, of `hashScratchBytes(pageSize, scanThreads)` bytes in
@@ -47,7 +48,9 @@ const BLOCK_NAMES = {
   scratch: true,
 } as const satisfies OptionNames<LiveBlock>;
 
+/** What a `Guest` is: its memory, how it is stopped and goes on, and how it is looked at. */
 export interface GuestOptions {
+  /** Its memories. */
   blocks: readonly LiveBlock[];
   /** Stops the program: once it resolves nothing writes to the blocks any more. */
   stop(): void | Promise<void>;

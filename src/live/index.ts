@@ -1,5 +1,6 @@
 /**
- * Live migration: programs that run while they are moved, or while an image of them is written.
+ * Live migration: programs that run while they are moved, or while an image of them is written. How
+ * it works is in docs/live.md. All of it is exported by `multifd` as well.
  *
  * @module multifd/live
  */

@@ -9,7 +9,10 @@ import {
 } from '../migration/outgoing/options.ts';
 import type { LiveStatistics, Round } from './statistics.ts';
 
-/** Names and defaults are QEMU's where QEMU has them. */
+/**
+ * What `guest.migrate` takes: what `send` takes, but for what the guest has, and how rounds are
+ * made. Names and defaults are QEMU's where QEMU has them.
+ */
 export interface LiveMigrationOptions
   extends Omit<
     OutgoingOptions,
@@ -84,6 +87,7 @@ export const LIVE_NAMES = {
   onProgress: true,
 } as const satisfies OptionNames<LiveMigrationOptions>;
 
+/** What `guest.snapshot` takes; see {@link LiveMigrationOptions} for what both have. */
 export interface SnapshotOptions
   extends Pick<
     LiveMigrationOptions,
@@ -100,6 +104,7 @@ export interface SnapshotOptions
     | 'signal'
     | 'inline'
   > {
+  /** The image. */
   path: string;
   /** Replace a file that is there and is not this guest's last snapshot (false). */
   force?: boolean;

@@ -8,6 +8,7 @@ import {
 export interface Round {
   /** From 1 on. */
   round: number;
+  /** Looked at, or asked for in the dirty log. */
   scanned: number;
   /** Found changed since they were sent last; in the first round, all. */
   dirty: number;
@@ -35,6 +36,7 @@ export interface LiveStatistics extends MigrationStatistics {
   downtime: number | null;
   /** The share of time that the guest was asked to leave unused. */
   'cpu-throttle-percentage': number;
+  /** All pages of all rounds. */
   ram: RamStatistics & {
     /** Pages per second. */
     'dirty-pages-rate': number;

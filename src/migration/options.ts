@@ -28,7 +28,7 @@ import type { MigrationStatistics } from './statistics.ts';
 export interface MigrationOptions {
   /** Multifd channels, 1 to 255 (2). The same at both ends. */
   channels?: number;
-  /** The same at both ends (none). */
+  /** What pages are compressed with. The same at both ends (none). */
   compression?: Compression;
   /** 16 bytes or its text form; a peer with another one is refused (all zero: none). */
   uuid?: ArrayBufferView | string;
@@ -41,6 +41,7 @@ export interface MigrationOptions {
   pageSize?: number;
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
   timeout?: number;
+  /** Ends the migration with ERR_CANCELLED, whose `cause` is the signal's reason. */
   signal?: AbortSignal;
   /**
    * Called about five times a second from the first connection on, and once at the end. An error of
@@ -92,7 +93,10 @@ export const MIGRATION_NAMES = {
   createWorker: true,
 } as const satisfies OptionNames<MigrationOptions>;
 
-/** A connection that the caller makes for each channel, instead of `uri`. */
+/**
+ * Makes the connection of each channel, instead of `uri`: of `main`, and of 0 to channels - 1. An
+ * error of it fails the migration.
+ */
 export type ConnectChannel = (channel: number | 'main') => ConnectionLike | Promise<ConnectionLike>;
 
 export interface CheckedOptions {

@@ -1,7 +1,8 @@
 import { Counter } from '../blocks/batcher.ts';
 
-/** Of one multifd channel. */
+/** Of one multifd channel. Pages, where nothing else is said. */
 export interface ChannelStatistics {
+  /** From 0 on. */
   id: number;
   /** Packets, those of syncs included, the initial packet not. */
   packets: number;
@@ -13,7 +14,10 @@ export interface ChannelStatistics {
   duplicate: number;
 }
 
-/** Names and units as in QEMU's `query-migrate`. */
+/**
+ * Names and units as in QEMU's `query-migrate`: `MigrationRAMStats` of qapi/migration.json. Counts
+ * are of pages.
+ */
 export interface RamStatistics {
   /** Bytes of all blocks. */
   total: number;
@@ -23,6 +27,7 @@ export interface RamStatistics {
   remaining: number;
   /** Pages with content. */
   normal: number;
+  /** Bytes of those. */
   'normal-bytes': number;
   /** Zero pages. */
   duplicate: number;
@@ -30,6 +35,7 @@ export interface RamStatistics {
   'page-size': number;
   /** Throughput in megabits per second, since the channels were set up. */
   mbps: number;
+  /** Bytes of the multifd channels. */
   'multifd-bytes': number;
   /** Bytes of the main channel. */
   'precopy-bytes': number;
@@ -37,13 +43,17 @@ export interface RamStatistics {
   'dirty-sync-count': number;
 }
 
+/** What a migration has done so far, or in the end. */
 export interface MigrationStatistics {
   /** Milliseconds since the first connection. */
   'total-time': number;
   /** Milliseconds of that until all channels stood. */
   'setup-time': number;
+  /** All pages together. */
   ram: RamStatistics;
+  /** By channel. */
   channels: ChannelStatistics[];
+  /** The RAM blocks, with their lengths in bytes. */
   blocks: { id: string; 'used-length': number }[];
   /**
    * Whether the target's last word (SHUT on the return path) has reached the source, as far as this

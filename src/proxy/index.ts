@@ -15,6 +15,7 @@ import { formatUri, hostOf, parseConnectionUri } from '../transport/schemes.ts';
 import { MAX_WAIT_MS } from '../transport/connection-queue.ts';
 import { Pairing } from './pairing.ts';
 
+/** What `proxy` takes. */
 export interface ProxyOptions {
   /** Where the proxy listens: any URI but `file:`. */
   from: string | URL;
@@ -80,6 +81,7 @@ const PROXY_NAMES = {
   onRejected: true,
 } as const satisfies OptionNames<ProxyOptions>;
 
+/** What has gone through a proxy. */
 export interface ProxyStatistics {
   /** Pairs of connections so far. */
   connections: number;
@@ -95,6 +97,7 @@ export interface Proxy extends Closable {
   readonly uri: string;
   /** The same of `to`, with `rendezvous`. */
   readonly toUri: string;
+  /** As of now: its numbers change. */
   readonly statistics: ProxyStatistics;
   /**
    * The same, to be iterated: what has changed, at most about five times a second, and at last how

@@ -7,6 +7,7 @@ import {
   readRecordingTail,
 } from './inspect.ts';
 
+/** Options of {@link inspectRecordedDevices}. */
 export interface RecordedDevicesOptions extends InspectRecordingOptions {
   /** Only this device: an idstr, which may have several instances, or `idstr#instance`. */
   device?: string;

@@ -39,6 +39,7 @@ import {
 } from './report.ts';
 import { readTimes } from './stream-file.ts';
 
+/** How a recording is read. */
 export interface InspectRecordingOptions {
   /** The source's bytes per page (4096, or what its configuration says). */
   pageSize?: number;

@@ -44,8 +44,10 @@ export interface IncomingRecording extends Closable {
 /**
  * Keeps a migration as it comes: a target that stores every connection's bytes, and answers what a
  * source needs to go through with it. The source hears that all is well when the recording is on
- * the disk and has its name.
+ * the disk and has its name. A recording is a folder: a file per connection with its raw bytes, and
+ * when they came beside it.
  *
+ * @returns once it listens; what comes of it is `completed` of that.
  * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO.
  */
 export function record(options: RecordOptions): Promise<IncomingRecording> {
@@ -127,10 +129,14 @@ export interface RecordingRunOptions {
   path: string;
   /** Milliseconds for connecting, and for no progress at all (30000). */
   timeout?: number;
+  /** Ends it with ERR_CANCELLED, whose `cause` is the signal's reason. */
   signal?: AbortSignal;
   /** For ws: and http: URIs, what a client has to show (none). */
   token?: string;
-  /** Called about five times a second from the first connection on, and once at the end. */
+  /**
+   * Called about five times a second from the first connection on, and once at the end. An error of
+   * it is a warning.
+   */
   onProgress?: (statistics: RecordingStatistics) => void;
 }
 
@@ -144,6 +150,7 @@ export const RUN_NAMES = {
   onProgress: true,
 } as const satisfies OptionNames<RecordingRunOptions>;
 
+/** What `record` takes. */
 export interface RecordOptions extends RecordingRunOptions {
   /** How many multifd channels there have to be, 0 to 256; default: as many as come. */
   channels?: number;

@@ -21,6 +21,7 @@ import { type Clock, noPace, type Pace, recordedPace } from './pace.ts';
 import { checkRun, RUN_NAMES, type RecordingRunOptions } from './record.ts';
 import { type RecordingStatistics, Traffic } from './report.ts';
 
+/** What `replay` takes. */
 export interface ReplayOptions extends RecordingRunOptions {
   /**
    * Send each byte when it came at the recording, instead of as soon as the target takes it
@@ -47,10 +48,11 @@ const CHUNK = 256 * 1024;
  * Plays a recorded migration to a listening target: every connection's bytes as they came, all
  * connections side by side.
  *
- * If the recorded source had a return path, it resolves once the target has everything.
+ * If the recorded source had a return path, it resolves once the target has everything. The target
+ * has to be of the same shape as the one before: its blocks, channels and compression.
  * @throws MultifdError: the first thing that went wrong, at either end; ERR_RECORDING, and what
  *   the parser finds wrong at the beginning of the main stream, before anything is sent;
- *   ERR_CANCELLED after the signal.
+ *   ERR_OPTION, ERR_URI, ERR_CONNECT, ERR_TIMEOUT, ERR_REMOTE; ERR_CANCELLED after the signal.
  */
 export function replay(options: ReplayOptions): PromiseWithProgress<RecordingStatistics> {
   return withProgress((progress) =>

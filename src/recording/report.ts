@@ -5,7 +5,7 @@ import type { SyncMode } from '../stream/index.ts';
 import type { WithOldNames } from '../util/old-names.ts';
 import type { ConnectionId } from './recording.ts';
 
-/** A block in a report. Pages are counted each time they were sent. */
+/** @inline */
 export interface NamedRecordedBlock {
   id: string;
   /** Bytes, at the end: a block may have grown on the way. */
@@ -29,16 +29,24 @@ export const OLD_RECORDED_BLOCK = {
   'main-duplicate': 'mainZero',
 } as const;
 
+/**
+ * A block in the report of a recording. Pages are counted each time they were sent.
+ */
 export type RecordedBlockReport = WithOldNames<NamedRecordedBlock, typeof OLD_RECORDED_BLOCK>;
 
+/** @inline */
 export interface NamedRecordedChannel {
+  /** From 0 on. */
   id: number;
+  /** Everything on the connection. */
   bytes: number;
   /** Packets, those of syncs included, the initial packet not. */
   packets: number;
   /** How many of them end a round. */
   syncs: number;
+  /** Pages with content. */
   normal: number;
+  /** Zero pages. */
   duplicate: number;
   /** How many packets are DEVICE_STATE. */
   'device-state': number;
@@ -46,10 +54,16 @@ export interface NamedRecordedChannel {
 
 export const OLD_RECORDED_CHANNEL = { duplicate: 'zero', 'device-state': 'deviceState' } as const;
 
+/**
+ * A channel in the report of a recording.
+ */
 export type RecordedChannelReport = WithOldNames<NamedRecordedChannel, typeof OLD_RECORDED_CHANNEL>;
 
+/** @inline */
 interface NamedRecording {
+  /** Machine type, such as `pc-i440fx-10.0`. */
   machine: string;
+  /** Those that change the format. */
   capabilities: string[];
   /** In the usual form with dashes; null if neither the configuration nor a channel says one. */
   uuid: string | null;
@@ -109,6 +123,7 @@ export interface RecordingStatistics {
   total: number;
   /** Bytes of the main channel. */
   'precopy-bytes': number;
+  /** Bytes of each multifd channel. */
   channels: { id: number; bytes: number }[];
   /**
    * Bytes of all blocks, and of their pages that have not come yet, while it is recorded and once

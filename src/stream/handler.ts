@@ -5,6 +5,8 @@ import type { Configuration } from './configuration.ts';
 /**
  * How the main stream and the multifd channels are paired: machine types from 8.1 on send a
  * MULTIFD_FLUSH word per round, older ones mean a flush at the end of each section.
+ *
+ * @inline
  */
 export type SyncMode = 'per-round' | 'per-section';
 export type RamSectionKind = 'start' | 'part' | 'end';

@@ -8,6 +8,7 @@ import { type ConnectionLike, toConnection } from './connection-like.ts';
 import type { Connection } from './connection.ts';
 import { StreamConnection } from './stream-connection.ts';
 
+/** Who may come into a {@link ConnectionQueue}, how many, and for how long. */
 export interface ConnectionQueueOptions {
   /** What a request has to show, as `Authorization: Bearer` (none: any client may). */
   token?: string;
@@ -38,7 +39,8 @@ const MOST_MS = 2 ** 31 - 1;
 
 /**
  * Takes connections that the caller's own code accepts, such as the handler of a server, for a
- * migration that is given it instead of a URI. Connections that come before the migration wait.
+ * migration that is given it as `inbox`, instead of a URI. Connections that come before the
+ * migration wait. One queue is for one migration at a time.
  */
 export class ConnectionQueue {
   readonly #options: ConnectionQueueOptions;

@@ -1,48 +1,78 @@
-/**
- * The one error class of the project.
- *
- * Test `error.code`, never the message: codes are stable, messages are for people and say what was
- * wrong, where, and what to do about it.
- */
+/** What went wrong. Codes are stable. */
 export type ErrorCode =
   // what the caller asked for
-  | 'ERR_OPTION' //          an option's value is out of range
-  | 'ERR_URI' //             a URI of a kind that is not known, or that does not fit the call
-  | 'ERR_EXISTS' //          the output file is there already, and overwriting was not asked for
-  | 'ERR_NO_BLOCK' //        the image holds no block of that name
-  | 'ERR_NO_DEVICE' //       the image holds no device of that name
-  | 'ERR_UNSUPPORTED' //     valid in QEMU's format, but not something this project handles
-  | 'ERR_CODEC' //           this runtime has no encoder or decoder for the compression asked for
-  | 'ERR_GUEST' //           the program has state that can't be moved, or is being moved already
-  | 'ERR_NOT_CONVERGED' //   the running program changes its memory as fast as it is sent
-  | 'ERR_CANCELLED' //       the caller's AbortSignal fired, or he called close()
+  /** An option's value is out of range. */
+  | 'ERR_OPTION'
+  /** A URI of a kind that is not known, or that does not fit the call. */
+  | 'ERR_URI'
+  /** The output file is there already, and overwriting was not asked for. */
+  | 'ERR_EXISTS'
+  /** The image holds no block of that name. */
+  | 'ERR_NO_BLOCK'
+  /** The image holds no device of that name. */
+  | 'ERR_NO_DEVICE'
+  /** Valid in QEMU's format, but not something this project handles. */
+  | 'ERR_UNSUPPORTED'
+  /** This runtime has no encoder or decoder for the compression asked for. */
+  | 'ERR_CODEC'
+  /** The program has state that can't be moved, or is being moved already. */
+  | 'ERR_GUEST'
+  /** The running program changes its memory as fast as it is sent. */
+  | 'ERR_NOT_CONVERGED'
+  /** The caller's AbortSignal fired, or he called close(). */
+  | 'ERR_CANCELLED'
   // the way to the peer
-  | 'ERR_CONNECT' //         the peer could not be reached
-  | 'ERR_LISTEN' //          the address can't be listened on
-  | 'ERR_AUTH' //            the other end wants another token
-  | 'ERR_TLS' //             TLS credentials that can't be used, or a handshake that one end refused
-  | 'ERR_TIMEOUT' //         connecting, the handshake, or no progress at all for the time-out
-  | 'ERR_PEER_CLOSED' //     a connection ended or was reset before the migration was complete
-  | 'ERR_REMOTE' //          the target reported on the return path that it failed
-  | 'ERR_IO' //              a local file could not be read or written
+  /** The peer could not be reached. */
+  | 'ERR_CONNECT'
+  /** The address can't be listened on. */
+  | 'ERR_LISTEN'
+  /** The other end wants another token. */
+  | 'ERR_AUTH'
+  /** TLS credentials that can't be used, or a handshake that one end refused. */
+  | 'ERR_TLS'
+  /** Connecting, the handshake, or no progress at all for the time-out. */
+  | 'ERR_TIMEOUT'
+  /** A connection ended or was reset before the migration was complete. */
+  | 'ERR_PEER_CLOSED'
+  /** The target reported on the return path that it failed. */
+  | 'ERR_REMOTE'
+  /** A local file could not be read or written. */
+  | 'ERR_IO'
   // what the peer or the file said
-  | 'ERR_MAGIC' //           the first bytes belong to another protocol
-  | 'ERR_VERSION' //         a version of the format that is not known
-  | 'ERR_UUID' //            the peer is another VM
-  | 'ERR_CHANNEL_ID' //      a channel id twice, or out of range
-  | 'ERR_CHANNEL_COUNT' //   fewer or more channels than agreed
-  | 'ERR_PACKET' //          a packet header's field is out of range; `field` names it
-  | 'ERR_COMPRESSION' //     the packet's compression is not the one agreed
-  | 'ERR_BLOCK' //           a RAM block that is not known, or a name that can't be one
-  | 'ERR_BLOCK_LENGTH' //    block lengths that don't add up, or exceed what the sink allows
-  | 'ERR_PAGE_OFFSET' //     a page outside its block, or not on a page boundary
-  | 'ERR_PAYLOAD' //         a payload longer or shorter than its page count allows
-  | 'ERR_DECOMPRESS' //      compressed data that is broken, or yields too much or too little
-  | 'ERR_STREAM' //          the main stream is malformed
-  | 'ERR_IMAGE' //           the file is not a mapped-ram image, or a broken one
-  | 'ERR_RECORDING' //       the folder is not a recording, or a broken one
+  /** The first bytes belong to another protocol. */
+  | 'ERR_MAGIC'
+  /** A version of the format that is not known. */
+  | 'ERR_VERSION'
+  /** The peer is another VM. */
+  | 'ERR_UUID'
+  /** A channel id twice, or out of range. */
+  | 'ERR_CHANNEL_ID'
+  /** Fewer or more channels than agreed. */
+  | 'ERR_CHANNEL_COUNT'
+  /** A packet header's field is out of range; `field` names it. */
+  | 'ERR_PACKET'
+  /** The packet's compression is not the one agreed. */
+  | 'ERR_COMPRESSION'
+  /** A RAM block that is not known, or a name that can't be one. */
+  | 'ERR_BLOCK'
+  /** Block lengths that don't add up, or exceed what the sink allows. */
+  | 'ERR_BLOCK_LENGTH'
+  /** A page outside its block, or not on a page boundary. */
+  | 'ERR_PAGE_OFFSET'
+  /** A payload longer or shorter than its page count allows. */
+  | 'ERR_PAYLOAD'
+  /** Compressed data that is broken, or yields too much or too little. */
+  | 'ERR_DECOMPRESS'
+  /** The main stream is malformed. */
+  | 'ERR_STREAM'
+  /** The file is not a mapped-ram image, or a broken one. */
+  | 'ERR_IMAGE'
+  /** The folder is not a recording, or a broken one. */
+  | 'ERR_RECORDING'
   // this project
-  | 'ERR_ENGINE' //          the engine was used against its contract, or a channel's code failed
+  /** The engine was used against its contract, or a channel's code failed. */
+  | 'ERR_ENGINE'
+  /** A fault of this package. */
   | 'ERR_INTERNAL';
 
 /**
@@ -58,6 +88,7 @@ export interface ErrorPlace {
   offset?: number | undefined;
   /** The field of the packet header or stream record that was refused. */
   field?: string | undefined;
+  /** What was thrown before this. */
   cause?: unknown;
 }
 
@@ -76,6 +107,12 @@ const MARK = Symbol.for('multifd.MultifdError');
 
 const PLACES = ['channel', 'packet', 'offset', 'field'] as const;
 
+/**
+ * The one error class of the project: every function of the package throws it, and nothing else.
+ *
+ * Test `error.code`, never the message: codes are stable, messages are for people and say what was
+ * wrong, where, and what to do about it. What a function of the caller's has thrown is its `cause`.
+ */
 export class MultifdError extends Error {
   static {
     Object.defineProperty(MultifdError.prototype, MARK, { value: true });
@@ -86,15 +123,21 @@ export class MultifdError extends Error {
    * `MultifdError`.
    */
   override readonly name: 'MultifdError' | 'AbortError';
+  /** What to test for. */
   readonly code: ErrorCode;
+  /** multifd channel id, or `main` for the main channel. */
   readonly channel: number | 'main' | undefined;
+  /** Which packet of that channel, counted from 0; the initial packet does not count. */
   readonly packet: number | undefined;
+  /** Byte offset in the connection's stream, or in the file. */
   readonly offset: number | undefined;
+  /** The field of the packet header or stream record that was refused, by QEMU's name. */
   readonly field: string | undefined;
 
   /**
    * Also one that another file of the package has made: a worker, and a codec that is loaded late,
    * has a copy of this class.
+   * @internal
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && MARK in value;
@@ -127,6 +170,7 @@ export class MultifdError extends Error {
     return Object.assign(error, record);
   }
 
+  /** As plain data, for JSON and for other threads. */
   toRecord(): ErrorRecord {
     const record: ErrorRecord = { code: this.code, message: this.message };
     for (const place of PLACES)

@@ -55,7 +55,10 @@ export function workerFile<T>(start: () => T): T {
 
 /** A thread as its starter sees it. */
 export interface Thread {
-  /** @param transfer what is not copied but handed over. */
+  /**
+   * Posts a message to it.
+   * @param transfer what is not copied but handed over.
+   */
   post(message: unknown, transfer?: readonly object[]): void;
   /** Resolves when nothing of it is left, with its exit status where there is one. */
   readonly gone: Promise<number>;
@@ -80,7 +83,9 @@ export function begin(
   }
 }
 
+/** How a thread is started, and who hears of it. */
 export interface ThreadOptions {
+  /** For debuggers. */
   name: string;
   onMessage(message: unknown): void;
   /** It has thrown outside of all that its module catches. */

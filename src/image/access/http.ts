@@ -5,10 +5,11 @@ import type { RandomAccess } from '../../files/random-access.ts';
 
 /** How a URL is read. */
 export interface UrlOptions {
-  /** Sent as `Authorization: Bearer`. */
+  /** Sent as `Authorization: Bearer`, to that server only (none). */
   token?: string;
-  /** Milliseconds that one request may take, with its at most 1 MiB (30 000). */
+  /** Milliseconds that one request may take, with its at most 1 MiB (30000). */
   timeout?: number;
+  /** Ends what reads with ERR_CANCELLED. */
   signal?: AbortSignal;
 }
 

@@ -24,6 +24,7 @@ import { BlockContent, readAhead } from '../mapped-ram/read-ahead.ts';
 /** Bytes that are passed on at a time; a multiple of all page sizes. */
 const PIECE = 512 * 1024;
 
+/** Options of {@link extractBlock} and {@link extractCore}. */
 export interface ExtractOptions extends ImageOptions {
   /** Replace an output file that is there already; default false. */
   force?: boolean;
@@ -58,10 +59,11 @@ export type ExtractTarget = string | { write(bytes: Uint8Array): void | Promise<
  * Writes one block's bytes to a file, which is complete or absent: exactly the block's true length,
  * holes where pages are zero.
  *
+ * @param blockId the block's name, as `inspectImage` lists it.
  * @param to the file; or what takes the bytes, which has had some of them when it fails.
  * @returns the length in bytes.
- * @throws MultifdError ERR_NO_BLOCK; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and
- *   readBitmap throw.
+ * @throws MultifdError ERR_OPTION; ERR_NO_BLOCK, whose message lists what there is; ERR_EXISTS;
+ *   ERR_CANCELLED; ERR_IO; and what `openImage` and `readBitmap` throw.
  */
 export function extractBlock(
   source: ImageSource,
@@ -84,7 +86,7 @@ export interface CoreReport {
   bytes: number;
   /** How many CPUs the file has the registers of; 0 if the image does not tell them. */
   cpus: number;
-  /** The RAM, by physical address. */
+  /** The RAM in order: each part's `physical-address`, and its `bytes`. */
   segments: WithOldNames<
     { 'physical-address': number; bytes: number },
     { 'physical-address': 'physicalAddress' }
@@ -97,9 +99,10 @@ export interface CoreReport {
  * Firmware is not in it, nor any device's memory; from 640 KiB to 1 MiB it has what the RAM holds
  * there, even where the guest sees something else.
  *
- * @throws MultifdError ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is cannot be
- *   told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what openImage and readBitmap
- *   throw.
+ * @returns what the file has.
+ * @throws MultifdError ERR_OPTION; ERR_UNSUPPORTED if the machine is no x86 PC, or where its RAM is
+ *   cannot be told with certainty; ERR_EXISTS; ERR_CANCELLED; ERR_IO; and what `openImage` and
+ *   `readBitmap` throw.
  */
 export function extractCore(
   source: ImageSource,

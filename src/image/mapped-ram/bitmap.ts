@@ -10,11 +10,13 @@ const WORD_BITS = 32;
 
 /** Neighbouring pages that are present: from page `start` up to, not with, page `end`. */
 export interface PageRun {
+  /** The first page. */
   readonly start: number;
+  /** The first page behind it. */
   readonly end: number;
 }
 
-/** How many bits are set. */
+/** How many bits of a mapped-ram bitmap are set. */
 export function countBits(bitmap: ArrayBufferView): number {
   const words = viewOf(bitmap);
   let count = 0;
@@ -33,7 +35,10 @@ export function hasBitsPast(bitmap: Uint8Array, pages: number): boolean {
   return findBit(viewOf(bitmap), pages, bitmap.length * 8, true) < bitmap.length * 8;
 }
 
-/** The runs of set bits among the first `pages`, ascending and as long as they can be. */
+/**
+ * The runs of set bits among the first `pages`, ascending and as long as they can be.
+ * @throws MultifdError ERR_OPTION for more pages than there are bits.
+ */
 export function runsOf(bitmap: ArrayBufferView, pages: number): Generator<PageRun> {
   const words = viewOf(bitmap);
   return eachRun(words, integer('pages', pages, 0, words.byteLength * 8));

@@ -19,9 +19,11 @@ import {
 } from '../../stream/index.ts';
 import { type WithOldNames, withOldNames } from '../../util/old-names.ts';
 
-/** A block in a report. Lengths and offsets in bytes. */
+/** @inline */
 interface NamedBlock {
+  /** The RAM block's name. */
   id: string;
+  /** Whole pages. */
   'used-length': number;
   /** True length of the file that became the block; else the used length. */
   length: number;
@@ -30,8 +32,11 @@ interface NamedBlock {
   normal: number;
   /** Pages that are all zero and not in the file. */
   duplicate: number;
+  /** Of those that are in the file. */
   'normal-bytes': number;
+  /** One bit a page, in 64-bit words. */
   'bitmap-offset': number;
+  /** Page p is at `pages-offset + p * page-size`. */
   'pages-offset': number;
 }
 
@@ -47,17 +52,24 @@ const OLD_BLOCK = {
   'pages-offset': 'pagesOffset',
 } as const;
 
+/**
+ * A block in the report of an image. Lengths and offsets in bytes.
+ */
 export type BlockReport = WithOldNames<NamedBlock, typeof OLD_BLOCK>;
 
+/** @inline */
 type Totals = Pick<NamedBlock, 'used-length' | 'pages' | 'normal' | 'duplicate' | 'normal-bytes'>;
 
 /** A device section in a report. */
 export type SectionReport = WithOldNames<
   {
+    /** The device, as QEMU's savevm calls it: `ram`, `cpu`, `0000:00:02.0/vga`. */
     idstr: string;
+    /** Several devices may have one idstr. */
     'instance-id': number;
+    /** Of the device's layout. */
     version: number;
-    /** Bytes. */
+    /** Bytes of content. */
     size: number;
   },
   typeof OLD_SECTION
@@ -65,8 +77,11 @@ export type SectionReport = WithOldNames<
 
 const OLD_SECTION = { 'instance-id': 'instanceId' } as const;
 
+/** @inline */
 interface NamedImage {
+  /** Machine type, such as `pc-i440fx-10.0`. */
   machine: string;
+  /** Those that change the format: `mapped-ram`. */
   capabilities: string[];
   /** In the usual form with dashes; null if the image has none. */
   uuid: string | null;
@@ -98,7 +113,10 @@ const OLD_IMAGE = {
  */
 export type ImageReport = WithOldNames<NamedImage, typeof OLD_IMAGE>;
 
-/** Reports what is in an image. Throws what openImage and readBitmap throw. */
+/**
+ * Reports what is in an image.
+ * @throws MultifdError what {@link openImage} throws; ERR_IMAGE for bitmaps that are none; ERR_IO.
+ */
 export function inspectImage(
   source: ImageSource,
   options: ImageOptions = {},

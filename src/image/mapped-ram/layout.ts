@@ -43,8 +43,11 @@ const SHAPE_NAMES = {
 
 /** A block's places in the file, absolute, in bytes. */
 export interface PlannedBlock {
+  /** Its name. */
   readonly id: string;
+  /** Whole pages. */
   readonly usedLength: number;
+  /** Where its bitmap begins. */
   readonly bitmapOffset: number;
   /** One bit per page, in whole 64-bit words. */
   readonly bitmapLength: number;
@@ -52,8 +55,11 @@ export interface PlannedBlock {
   readonly pagesOffset: number;
 }
 
+/** Where everything of an image is in its file. Positions and lengths in bytes. */
 export interface ImagePlan {
+  /** Bytes per page. */
   readonly pageSize: number;
+  /** The blocks, in the order of the shape. */
   readonly blocks: readonly PlannedBlock[];
   /** Everything in the file but bitmaps, pages, and what follows the RAM. */
   readonly pieces: ReadonlyArray<{ readonly position: number; readonly bytes: Uint8Array }>;

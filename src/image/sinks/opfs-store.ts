@@ -12,6 +12,7 @@ export interface OpfsFolder {
   removeEntry(name: string): Promise<void>;
 }
 
+/** Options of {@link opfsImage}. */
 export interface OpfsImageOptions {
   /** Replace a file that is there (false). */
   force?: boolean;
@@ -27,6 +28,7 @@ const NAMES = { force: true } as const satisfies OptionNames<OpfsImageOptions>;
  * worker it is written at once by a `FileSystemSyncAccessHandle`, elsewhere through a stream.
  *
  * @param folder such as `await navigator.storage.getDirectory()` gives.
+ * @param name of the file in it.
  * @throws MultifdError ERR_OPTION. The migration fails with ERR_EXISTS; with ERR_IO where the file
  *   can't be written, or somebody else writes it; with ERR_UNSUPPORTED where files can't be moved.
  */

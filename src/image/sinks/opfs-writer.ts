@@ -7,7 +7,9 @@ import { isSharedBuffer } from '../../util/bytes.ts';
 export interface OpfsFile {
   readonly kind: 'file';
   readonly name: string;
+  /** The file as it is now. */
   getFile(): Promise<Blob>;
+  /** A stream, whose content the browser keeps beside the file until it is closed. */
   createWritable?(options?: { keepExistingData?: boolean }): Promise<WritableFile>;
   /** Only in dedicated workers. */
   createSyncAccessHandle?(): Promise<SyncFile>;
@@ -15,14 +17,16 @@ export interface OpfsFile {
   move?(name: string): Promise<void>;
 }
 
-interface WritableFile {
+/** What is used of a `FileSystemWritableFileStream`. Positions and lengths in bytes. */
+export interface WritableFile {
   write(chunk: { type: 'write'; position: number; data: Uint8Array<ArrayBuffer> }): Promise<void>;
   truncate(size: number): Promise<void>;
   close(): Promise<void>;
   abort(): Promise<void>;
 }
 
-interface SyncFile {
+/** What is used of a `FileSystemSyncAccessHandle`. Positions and lengths in bytes. */
+export interface SyncFile {
   write(bytes: Uint8Array, options: { at: number }): number;
   truncate(size: number): void;
   flush(): void;

@@ -25,6 +25,7 @@ export interface ImageStore {
    * @param tail what comes from `plan.tailOffset` on; only valid during the call.
    */
   commit(tail: Uint8Array): void | Promise<void>;
+  /** The migration has failed: forget what came. */
   discard(): void | Promise<void>;
 }
 

@@ -13,6 +13,7 @@ export type { Reactor } from './program.ts';
 
 const BLOCK_ID = 'memory';
 
+/** How a reactor is stopped and goes on; see `GuestOptions` for what both have. */
 export interface ReactorGuestOptions
   extends Omit<GuestOptions, 'blocks' | 'deviceState' | 'check'>,
     Pick<LiveBlock, 'scratch'> {
@@ -74,6 +75,7 @@ function guestOf(reactor: Reactor, options: ReactorGuestOptions): Guest {
   });
 }
 
+/** How a reactor begins at the target. */
 export interface ReactorTargetOptions {
   /** The RAM block's name (memory). */
   id?: string;

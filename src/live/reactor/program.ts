@@ -17,6 +17,7 @@ import { KnownTable } from './tables.ts';
  * called from outside.
  */
 export interface Reactor {
+  /** What moves, or what it moves into. */
   instance: WebAssembly.Instance;
   /** Its memory, where that is imported or one of several. */
   memory?: WebAssembly.Memory;

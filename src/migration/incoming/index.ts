@@ -42,7 +42,10 @@ export interface IncomingMigration extends Closable {
 /**
  * The incoming end of a migration: listens for a source, or loads a mapped-ram image, and fills
  * memories or writes an image.
- * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS.
+ * @returns once it listens, or has opened the image; what comes of it is `completed` of that.
+ * @throws MultifdError ERR_OPTION, ERR_URI, ERR_LISTEN, ERR_EXISTS, ERR_IO, ERR_TLS; for a `file:`
+ *   URI what `openImage` throws; with `connect` ERR_CONNECT, ERR_AUTH and ERR_TIMEOUT. What goes
+ *   wrong later rejects `completed`.
  */
 export function receive(options: IncomingOptions): Promise<IncomingMigration> {
   return answering(() => receiveChecked(givenOptions('receive', options, INCOMING_NAMES)));

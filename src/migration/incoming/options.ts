@@ -15,6 +15,10 @@ import {
   type MigrationOptions,
 } from '../options.ts';
 
+/**
+ * What `receive` takes: where from, where to, and how. Give `uri` or `inbox`, and `blocks` or
+ * `image`.
+ */
 export interface IncomingOptions extends MigrationOptions {
   /**
    * `tcp:HOST:PORT` (port 0: any free one), `unix:PATH`, `ws://HOST:PORT/PATH` or

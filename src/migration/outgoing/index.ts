@@ -12,12 +12,15 @@ export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
 
 /**
  * The outgoing end of a migration: sends memories, or an image, to a listening target or into a
- * mapped-ram image.
+ * mapped-ram image. Each page is sent once; memory that is written meanwhile is for `Guest`.
  *
  * With a return path it resolves once the target has everything in place. Until then, and whatever
  * happens, nothing at the source has changed.
- * @throws MultifdError: the first thing that went wrong, at either end; ERR_CANCELLED after the
- *   signal.
+ * @returns a promise of the statistics at the end, with `progress` to iterate.
+ * @throws MultifdError: the first thing that went wrong, at either end. Before anything is sent
+ *   ERR_OPTION, ERR_URI, ERR_EXISTS, ERR_IO, ERR_TLS, ERR_CODEC; of the way ERR_CONNECT,
+ *   ERR_LISTEN, ERR_AUTH, ERR_TIMEOUT, ERR_PEER_CLOSED; ERR_REMOTE if the target says that it
+ *   failed; ERR_IO if a file has changed while it was sent; ERR_CANCELLED after the signal.
  */
 export function send(options: OutgoingOptions): PromiseWithProgress<MigrationStatistics> {
   return withProgress((progress) => sendTelling(options, progress));

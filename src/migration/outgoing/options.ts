@@ -15,16 +15,17 @@ import {
 
 /**
  * What looks for zero pages: nothing, the main thread (they go on the main channel then, as before
- * QEMU 9.0), or the channels.
+ * QEMU 9.0), or the channels. As `ZeroPageDetection` of QEMU's qapi/migration.json.
  */
 export type ZeroPageDetection = 'none' | 'legacy' | 'multifd';
 
 const DETECTIONS: readonly ZeroPageDetection[] = ['none', 'legacy', 'multifd'];
 
+/** What `send` takes: what is sent, where to, and how. Give `uri`, `connect` or `inbox`. */
 export interface OutgoingOptions extends MigrationOptions {
   /**
    * `tcp:HOST:PORT`, `unix:PATH`, `ws://HOST:PORT/PATH`, `http://HOST:PORT/PATH` (also `wss:`,
-   * `https:`), or `file:PATH[,offset=N]` for a mapped-ram image.
+   * `https:`), or `file:PATH[,offset=N]` for a mapped-ram image, N in bytes.
    */
   uri?: string | URL;
   /** Instead of `uri`: opens the connection of each channel. */
@@ -59,10 +60,11 @@ export interface OutgoingOptions extends MigrationOptions {
   deviceState?: Iterable<DeviceState> | AsyncIterable<DeviceState>;
   /** The machine type to announce (none, QEMU's machine without anything). */
   machine?: string;
+  /** What looks for zero pages (multifd). */
   zeroPageDetection?: ZeroPageDetection;
-  /** 0 to 9 (1). */
+  /** How hard zlib tries, 0 to 9 (1). */
   zlibLevel?: number;
-  /** 1 to 20 (1). */
+  /** How hard zstd tries, 1 to 20 (1). */
   zstdLevel?: number;
   /** Bytes per second (0: no limit). */
   maxBandwidth?: number;

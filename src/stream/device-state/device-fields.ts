@@ -42,11 +42,13 @@ export type DeviceField = FieldPlace &
 export interface DeviceContent {
   /** QEMU's name for the layout; undefined if the description has none. */
   readonly layout?: string;
+  /** Of the layout. */
   readonly version?: number;
   readonly fields: readonly DeviceField[];
   readonly subsections: readonly DeviceSubsection[];
 }
 
+/** A part of a device's state that is only there when it is needed. */
 export interface DeviceSubsection extends DeviceContent {
   /**
    * Where its header begins in the section's content, in bytes; its first field or subsection
@@ -57,9 +59,12 @@ export interface DeviceSubsection extends DeviceContent {
 
 /** A device section with all its fields. */
 export interface DeviceReport extends DeviceContent {
+  /** The device, as QEMU's savevm calls it. */
   readonly idstr: string;
+  /** Several devices may have one idstr. */
   readonly instanceId: number;
   readonly version: number;
+  /** As the stream numbers it. */
   readonly sectionId: number;
   /** Bytes of content. */
   readonly size: number;
@@ -79,11 +84,12 @@ const TOO_MANY = 'there are too many fields to list them all';
 const INTEGER = /^(u?)int(8|16|32|64)(?: [a-z]+)?$/;
 
 /**
- * The fields of each device section. What the description does not tell, or tells in contradiction
- * to itself, comes as bytes: the fields always cover each section's content without gap or overlap,
- * but for the headers of subsections.
+ * The fields of each device section, by the description that QEMU writes behind them
+ * (VMDESCRIPTION: savevm.c and vmstate.c of its migration/). What the description does not tell, or
+ * tells in contradiction to itself, comes as bytes: the fields always cover each section's content
+ * without gap or overlap, but for the headers of subsections.
  *
- * @param bytes a tail: everything that follows the RAM in a stream or an image. The result has
+ * @param tailBytes a tail: everything that follows the RAM in a stream or an image. The result has
  *   views of it.
  * @param tail what readTail has found in it.
  * @returns one report per section, in order; undefined if the sections cannot be told apart.

@@ -2,11 +2,15 @@ import { Section } from '../constants.ts';
 
 /** A device section, found by its description. */
 export interface TailSection {
+  /** The device, as QEMU's savevm calls it. */
   readonly idstr: string;
+  /** Several devices may have one idstr. */
   readonly instanceId: number;
+  /** Of the device's layout. */
   readonly version: number;
+  /** As the stream numbers it. */
   readonly sectionId: number;
-  /** Position of the section's content in the tail. */
+  /** Position of the section's content in the tail, in bytes. */
   readonly offset: number;
   /** Bytes of content, without header and footer. */
   readonly size: number;
