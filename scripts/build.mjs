@@ -46,6 +46,17 @@ const ENTRIES = {
   core: 'src/core/index.ts',
   engine: 'src/engine/index.ts',
 };
+/** Programs that show the library; they are not packed. */
+const EXAMPLES = {
+  loopback: 'examples/loopback.ts',
+  'examples/sqlite': 'examples/sqlite/main.ts',
+  'examples/sqlite-target': 'examples/sqlite/target.ts',
+  'examples/threads': 'examples/threads/main.ts',
+  'examples/threads-target': 'examples/threads/target.ts',
+  'examples/threads-worker': 'examples/threads/worker.ts',
+  'examples/browser-server': 'examples/browser/serve.ts',
+  'examples/sqlite-server': 'examples/sqlite/serve.ts',
+};
 const CHANNEL_WORKERS = {
   'send-worker': 'src/channel/workers/send-worker.ts',
   'receive-worker': 'src/channel/workers/receive-worker.ts',
@@ -60,11 +71,10 @@ const PAGE_CODECS = Object.fromEntries(
     .map((name) => [`codecs/${name.slice(0, -'.web.ts'.length)}`, `${CODECS}/${name}`]),
 );
 
-/** What is packed has no source maps: on Node names stay, so that stacks can be read. */
+/** As small as it is shipped: what is packed has no source maps. */
 const common = {
   bundle: true,
-  minifyWhitespace: true,
-  minifySyntax: true,
+  minify: true,
   splitting: true,
   format: 'esm',
   target: 'es2022',
@@ -78,10 +88,8 @@ const node = {
   keepNames: true,
   loader: { '.wasm': 'binary' },
 };
-/** What pages and the edge load is packed as small as it is shipped. */
 const browser = {
   ...common,
-  minify: true,
   platform: 'browser',
   loader: { '.wasm': 'binary' },
   outdir: 'browser',
@@ -231,14 +239,7 @@ const TARGETS = {
         index: 'src/entry/node.ts',
         ...ENTRIES,
         multifd: 'src/cli/main.ts',
-        loopback: 'examples/loopback.ts',
-        'examples/sqlite': 'examples/sqlite/main.ts',
-        'examples/sqlite-target': 'examples/sqlite/target.ts',
-        'examples/threads': 'examples/threads/main.ts',
-        'examples/threads-target': 'examples/threads/target.ts',
-        'examples/threads-worker': 'examples/threads/worker.ts',
-        'examples/browser-server': 'examples/browser/serve.ts',
-        'examples/sqlite-server': 'examples/sqlite/serve.ts',
+        ...(OPTIONS.package ? {} : EXAMPLES),
       },
     }),
   },
@@ -254,7 +255,7 @@ const TARGETS = {
           return [
             bundle({
               ...node,
-              minify: true,
+              keepNames: false,
               splitting: false,
               packages: 'bundle',
               // Where a bundler copies it, no package.json may say that it is a module.
