@@ -51,7 +51,7 @@ class Payloads implements IterableIterator<Uint8Array> {
  */
 export async function wasmZstdDecoder(): Promise<Decoder> {
   const library = new ZSTDDecoder();
-  await library.init();
+  await initialised(library);
   const payloads = new Payloads();
   const pieces = library.decodeStreaming(payloads);
 
@@ -99,6 +99,21 @@ export async function wasmZstdDecoder(): Promise<Decoder> {
       } catch {}
     },
   };
+}
+
+/**
+ * Where there is a `Buffer` the library can do without `fetch`, and does if it finds none. Node's
+ * loads an HTTP client first, which takes each thread 50 ms.
+ */
+function initialised(library: ZSTDDecoder): Promise<void> {
+  if (!('Buffer' in globalThis)) return library.init();
+  const fetch = Object.getOwnPropertyDescriptor(globalThis, 'fetch');
+  Object.defineProperty(globalThis, 'fetch', { value: undefined, configurable: true });
+  try {
+    return library.init();
+  } finally {
+    if (fetch !== undefined) Object.defineProperty(globalThis, 'fetch', fetch);
+  }
 }
 
 function broken(why: string, cause?: unknown): MultifdError {
