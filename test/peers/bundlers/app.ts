@@ -44,6 +44,7 @@ function recipeOf(heading: string): Recipe {
  * Bundles an app as the guide says, in the folder that has the installed package.
  * @param name the folder's name under the installed one's.
  * @param vite which of the installed versions `vite` is.
+ * @param without what is left out of the commands.
  * @returns the folder with the bundle.
  */
 export async function bundleBy(
@@ -53,11 +54,13 @@ export async function bundleBy(
     kind,
     name,
     vite = 'vite8',
+    without,
   }: {
     installed: Installed;
     kind: Kind;
     name: string;
     vite?: string | undefined;
+    without?: RegExp;
   },
 ): Promise<string> {
   const folder = join(installed.folder, name);
@@ -77,16 +80,20 @@ export async function bundleBy(
   for (const [file, text] of files) writeFileSync(join(folder, file), text);
   const { NODE_OPTIONS: _, ...env } = process.env;
   for (const command of commands) {
-    await promisify(execFile)('sh', ['-c', command.replace(/^npx /, '')], {
-      cwd: folder,
-      env: {
-        ...env,
-        PATH: [join(folder, 'node_modules/.bin'), process.env['PATH']].join(delimiter),
-        // Neither asks the network for anything.
-        WRANGLER_SEND_METRICS: 'false',
-        NODE_ENV: 'production',
+    await promisify(execFile)(
+      'sh',
+      ['-c', command.replace(/^npx /, '').replace(without ?? '', '')],
+      {
+        cwd: folder,
+        env: {
+          ...env,
+          PATH: [join(folder, 'node_modules/.bin'), process.env['PATH']].join(delimiter),
+          // Neither asks the network for anything.
+          WRANGLER_SEND_METRICS: 'false',
+          NODE_ENV: 'production',
+        },
       },
-    });
+    );
   }
   return join(folder, 'dist');
 }

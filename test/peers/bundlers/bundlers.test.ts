@@ -59,6 +59,17 @@ describe('as docs/bundlers.md says, the packed package is bundled, and moves mem
     }
   });
 
+  test('without the entries of the workers its error says what to do', async () => {
+    const without = / \S+=multifd\/\S+/g;
+    const name = 'esbuild-incomplete';
+    const how = { installed, kind: 'node', name, without } as const;
+    const folder = await bundleBy('esbuild, for Node', how);
+    const { stdout } = await promisify(execFile)(process.execPath, ['app.mjs'], { cwd: folder });
+    const { moved } = JSON.parse(stdout) as Said;
+    for (const line of moved)
+      expect(line).toMatch(/ERR_ENGINE: .*createWorker.*inline: true.*docs\/bundlers\.md/);
+  });
+
   test.for([
     ['esbuild, for Node', 'app.mjs'],
     ['webpack, for Node', 'main.cjs'],

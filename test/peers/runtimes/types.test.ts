@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { install, type Installed } from './installed.ts';
+import { binaryOf } from './locate.ts';
 
 const LIMIT = 120_000;
 const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
@@ -127,3 +128,25 @@ test.for(CASES)(
     expect(stdout).toBe('');
   },
 );
+
+test('Deno finds the types of a module by its address, as JSR does', {
+  timeout: LIMIT,
+}, (context) => {
+  const deno = binaryOf('deno', context);
+  // In node_modules it would go by the exports.
+  cpSync(installed.package, join(installed.folder, 'jsr'), { recursive: true });
+  const main = join(installed.folder, 'by-address.ts');
+  const text = `
+import { send } from './jsr/build/index.js';
+import { instantiateCore } from './jsr/build/core.js';
+// @ts-expect-error
+export const wrong: number = send;
+export const right: Promise<unknown> = instantiateCore(new WebAssembly.Memory({ initial: 1 }));
+`;
+  writeFileSync(main, text);
+  const { status, stderr } = spawnSync(deno, ['check', main], {
+    cwd: installed.folder,
+    encoding: 'utf8',
+  });
+  expect([status, stderr.includes('error')]).toEqual([0, false]);
+});
