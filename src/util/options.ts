@@ -1,3 +1,4 @@
+import leven from 'leven';
 import { givenObject, inWords } from './checks.ts';
 import { MultifdError } from './errors.ts';
 
@@ -37,32 +38,14 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Edits; a name that takes more than these, or more than half of it, is another one. */
+/** Characters changed, added or left out; what takes more, or more than half, is another name. */
 const MOST_EDITS = 3;
 
 /** The name that is most like it; undefined if none is. */
 function nearest(word: string, names: readonly string[]): string | undefined {
   const [first] = names
-    .map((name) => ({ name, edits: editsBetween(word.toLowerCase(), name.toLowerCase()) }))
+    .map((name) => ({ name, edits: leven(word.toLowerCase(), name.toLowerCase()) }))
     .filter(({ name, edits }) => edits <= Math.min(MOST_EDITS, name.length / 2))
     .sort((a, b) => a.edits - b.edits);
   return first?.name;
-}
-
-/** Characters to change, add, leave out or exchange with the next; many if the lengths say so. */
-function editsBetween(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > MOST_EDITS) return MOST_EDITS + 1;
-  let before: number[] = [];
-  let last: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= a.length; i++) {
-    [before, last, row] = [last, row, [i]];
-    for (let j = 1; j <= b.length; j++) {
-      const other = a[i - 1] === b[j - 1] ? 0 : 1;
-      row[j] = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + other);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j]!, before[j - 2]! + 1);
-    }
-  }
-  return row[b.length]!;
 }
