@@ -140,6 +140,8 @@ export class MultifdError extends Error {
    * @internal
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // A class that is made of this one knows its own.
+    if (this !== MultifdError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === 'object' && value !== null && MARK in value;
   }
 

@@ -159,7 +159,7 @@ function packageFrom({ folder }: Installed): Plugin {
   };
 }
 
-type Exports = Record<string, { browser: { default: string } }>;
+type Exports = Record<string, { browser?: string; default?: string }>;
 
 /** Leaves the package's modules where they are, at the addresses that a page finds them at. */
 function urlsOf(installed: Installed): Plugin {
@@ -170,7 +170,8 @@ function urlsOf(installed: Installed): Plugin {
     name: 'addresses of the package',
     setup({ onResolve }) {
       onResolve({ filter: /^multifd(\/|$)/ }, ({ path }) => {
-        const file = exports[path.replace('multifd', '.')]?.browser.default;
+        const { browser, default: other } = exports[path.replace('multifd', '.')] ?? {};
+        const file = browser ?? other;
         return file === undefined
           ? { errors: [{ text: `${path} has no entry for browsers` }] }
           : { path: file.replace('.', '/node_modules/multifd'), external: true };
