@@ -1,12 +1,12 @@
 /**
  * zstd where the runtime has none of its own, as on Node 20: decoding in WebAssembly beside
- * JavaScript, one thread, from packets of 128 pages of text at level 1; and a whole migration
- * within this process, through threads, beside another build, such as that of the commit before a
- * change.
+ * JavaScript, one thread, from packets of 128 pages of text at level 1; and beside another build,
+ * such as that of the commit before a change, a whole migration within this process, through
+ * threads, and what a target does with a recording of it, where nothing has to be encoded.
  *
  *     node build/bench/zstd.js [--rounds 7] [--mib 64] [--before CHECKOUT]
  *
- * CHECKOUT has been built. A Node that has zstd uses it in the migration.
+ * CHECKOUT has been built. A Node that has zstd of its own uses that in migrations.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,9 @@ import { writeContent } from './migration/content.ts';
 import { allocate, MIB } from './migration/order.ts';
 
 const PACKET = 512 * 1024;
+const LOOPBACK = 'tcp:127.0.0.1:0';
 const CHANNELS = 2;
+const ZSTD = { channels: CHANNELS, compression: 'zstd' } as const;
 
 interface Contender {
   name: string;
@@ -42,11 +44,32 @@ const { values } = parseArgs({
 });
 const ram = text(Number(values.mib) * MIB);
 await compare('decode', await decoders());
-if (values.before !== undefined)
-  await compare(`migrate, ${CHANNELS} channels`, [
-    await migration('before', resolve(values.before)),
-    await migration('this build', ROOT.pathname),
-  ]);
+if (values.before !== undefined) await compareBuilds(resolve(values.before));
+
+async function compareBuilds(before: string): Promise<void> {
+  const source = allocate({ by: 'multifd', bytes: ram.length });
+  source.ram.set(ram);
+  const blocks = [{ id: 'ram', source: source.memory! }];
+  const folder = mkdtempSync(join(tmpdir(), 'multifd-bench-'));
+  try {
+    const path = join(folder, 'recording');
+    const { record, replay, send } = await build(ROOT.pathname);
+    const recording = await record({ uri: LOOPBACK, path, channels: CHANNELS });
+    await send({ uri: recording.uri, blocks, ...ZSTD });
+    await recording.completed;
+    const [old, now] = [await build(before), await build(ROOT.pathname)];
+    await compare('migrate', [
+      receiving('before', old, (uri) => old.send({ uri, blocks, ...ZSTD })),
+      receiving('this build', now, (uri) => now.send({ uri, blocks, ...ZSTD })),
+    ]);
+    await compare('receive a recording', [
+      receiving('before', old, (uri) => replay({ uri, path })),
+      receiving('this build', now, (uri) => replay({ uri, path })),
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 function text(bytes: number): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), 'multifd-bench-'));
@@ -97,26 +120,22 @@ async function decoders(): Promise<Contender[]> {
   return [through('JavaScript', scriptZstdDecoder), through('WebAssembly', wasmZstdDecoder)];
 }
 
-async function migration(name: string, checkout: string): Promise<Contender> {
-  const { href } = pathToFileURL(join(checkout, 'build/index.js'));
-  const { receive, send } = (await import(href)) as typeof Multifd;
+async function build(checkout: string): Promise<typeof Multifd> {
+  return (await import(pathToFileURL(join(checkout, 'build/index.js')).href)) as typeof Multifd;
+}
+
+/** A target that has this build's code, and what comes to it. */
+function receiving(
+  name: string,
+  { receive }: typeof Multifd,
+  moveTo: (uri: string) => Promise<unknown>,
+): Contender {
   const target = allocate({ by: 'multifd', bytes: ram.length });
-  const source = allocate({ by: 'multifd', bytes: ram.length });
-  source.ram.set(ram);
-  const common = { channels: CHANNELS, compression: 'zstd' } as const;
   return {
     name,
     async move() {
-      const incoming = await receive({
-        uri: 'tcp:127.0.0.1:0',
-        blocks: { ram: target.memory! },
-        ...common,
-      });
-      await send({
-        uri: incoming.uri,
-        blocks: [{ id: 'ram', source: source.memory! }],
-        ...common,
-      });
+      const incoming = await receive({ uri: LOOPBACK, blocks: { ram: target.memory! }, ...ZSTD });
+      await moveTo(incoming.uri);
       await incoming.completed;
       demandSame(target.ram, ram);
     },
