@@ -140,8 +140,9 @@ export class MultifdError extends Error {
    * @internal
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    // A class that is made of this one knows its own.
-    if (this !== MultifdError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    // biome-ignore lint/complexity/noThisInStatic: a class made of this one knows its own.
+    const asked: unknown = this;
+    if (asked !== MultifdError) return Function.prototype[Symbol.hasInstance].call(asked, value);
     return typeof value === 'object' && value !== null && MARK in value;
   }
 
