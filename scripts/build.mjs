@@ -91,6 +91,8 @@ const node = {
 const browser = {
   ...common,
   platform: 'browser',
+  // A package that looks for Node's would have Parcel put one into the bundle.
+  define: { Buffer: 'undefined' },
   loader: { '.wasm': 'binary' },
   outdir: 'browser',
 };

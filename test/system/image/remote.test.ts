@@ -80,6 +80,7 @@ describe.each(kinds)('%s', (kind) => {
     expect(await isImage(source)).toBe(true);
     expect(await inspectImage(source)).toEqual({
       ...(await inspectImage(image)),
+      'size-on-disk': null,
       sizeOnDisk: null,
     });
     expect(await inspectDevices(source)).toEqual(await inspectDevices(image));
