@@ -1,3 +1,4 @@
+import { staying } from '../util/timing.ts';
 import {
   answering,
   givenArray,
@@ -210,7 +211,7 @@ export class Engine {
   /** Does `work` while no client sends. */
   async #alone(work: () => Promise<void>): Promise<void> {
     const { sendLock, running } = this.group.arena;
-    if (!(await sendLock.lockAsync(running))) throw await this.group.whyNot();
+    if (!(await staying(sendLock.lockAsync(running)))) throw await this.group.whyNot();
     try {
       await work();
     } finally {

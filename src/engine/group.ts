@@ -1,3 +1,4 @@
+import { staying } from '../util/timing.ts';
 import type { OptionNames } from '../util/options.ts';
 import { MultifdError } from '../util/errors.ts';
 import { Arena } from './arena.ts';
@@ -132,7 +133,7 @@ export class ChannelGroup {
    * @internal
    */
   async take(semaphore: Semaphore): Promise<void> {
-    if (!(await semaphore.waitAsync(this.arena.running))) throw await this.whyNot();
+    if (!(await staying(semaphore.waitAsync(this.arena.running)))) throw await this.whyNot();
   }
 
   /** Why the group does not run any more. */
@@ -178,7 +179,7 @@ export class ChannelGroup {
    * Call {@link end} or {@link fail} before.
    */
   async join(): Promise<void> {
-    await this.#allGone();
+    await staying(this.#allGone());
     const { channels, sendLock } = this.arena;
     // A send that had its channel when the group failed may still be at its swap. It takes no time,
     // unless its thread has died there.
@@ -187,7 +188,7 @@ export class ChannelGroup {
       patient = false;
       sendLock.wakeAll();
     }, GRACE_MS);
-    const locked = await sendLock.lockAsync(() => patient);
+    const locked = await staying(sendLock.lockAsync(() => patient));
     clearTimeout(overdue);
     // No thread touches these slots any more: what a failed channel left in its own is emptied
     // here. The clients' are theirs.

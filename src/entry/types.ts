@@ -21,7 +21,7 @@ export type {
   /** @deprecated the name of {@link ConnectionQueueOptions} before 0.2. */
   ConnectionQueueOptions as InboxOptions,
 } from '../transport/connection-queue.ts';
-export type { ConnectionLike } from '../transport/connection-like.ts';
+export type { ConnectionLike, GivenPort } from '../transport/connection-like.ts';
 export type {
   EitherStreamPair,
   NodeDuplex,

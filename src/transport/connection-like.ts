@@ -6,11 +6,16 @@ import { type WebSocketLike, webSocketPair } from './adapters/web-socket.ts';
 import type { Connection } from './connection.ts';
 import { StreamConnection } from './stream-connection.ts';
 
+/** A MessagePort as the program's `lib`, or Node's types, know it. */
+export type GivenPort = typeof globalThis extends { MessagePort: { prototype: infer Own } }
+  ? Own
+  : never;
+
 /**
  * What a connection can be made of, besides URIs: a pair of streams, WHATWG's or Node's, a `Duplex`
  * of Node's, one end of a MessageChannel, a WebSocket that is open or opening.
  */
-export type ConnectionLike = EitherStreamPair | NodeDuplex | MessagePort | WebSocket;
+export type ConnectionLike = EitherStreamPair | NodeDuplex | GivenPort | WebSocket;
 
 /**
  * A connection over something that the caller has.

@@ -34,6 +34,22 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
+/** Longer than any program runs between two ticks that nobody needs; timers hold no more. */
+const SELDOM_MS = 2 ** 31 - 1;
+
+/**
+ * Awaits `work`, and keeps the program there meanwhile: a promise of Atomics.waitAsync alone does
+ * not keep Deno's (2.9) and, at the top level, Node's event loop.
+ */
+export async function staying<T>(work: Promise<T>): Promise<T> {
+  const stay = setInterval(() => {}, SELDOM_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(stay);
+  }
+}
+
 /**
  * The part of the time, 0 to 1, that this thread was busy, since a reading of it; 1 where the
  * runtime does not tell.

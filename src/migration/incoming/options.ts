@@ -1,7 +1,12 @@
 import { imageSink } from '#images';
 import { MultifdError } from '../../util/errors.ts';
 import type { ImageStore } from '../../image/sinks/store-sink.ts';
-import { type BlockTargets, type IncomingSink, memorySink } from '../../blocks/targets.ts';
+import {
+  type BlockTargets,
+  givenTarget,
+  type IncomingSink,
+  memorySink,
+} from '../../blocks/targets.ts';
 import type { IncomingTls } from '../../transport/sockets/tls-credentials.ts';
 import { DEFAULT_MAX_TAIL } from '../../stream/index.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
@@ -143,8 +148,7 @@ export async function openSink(
   if ((image === undefined) === (blocks === undefined))
     throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (image === undefined) {
-    if (typeof blocks !== 'function' && (typeof blocks !== 'object' || blocks === null))
-      refuse('blocks', blocks, 'an object with a target for each name, or a function');
+    checkTargets(blocks);
     return memorySink(blocks, zeroed, pageSize, onDeviceState, start);
   }
   if (typeof image === 'string')
@@ -156,4 +160,15 @@ export async function openSink(
     'a path, as a string, or { begin, commit, discard }',
   );
   return (await import('../../image/sinks/store-sink.ts')).storeSink(image, pageSize);
+}
+
+/**
+ * What a function gives is checked once a source has named its blocks.
+ * @throws MultifdError ERR_OPTION.
+ */
+function checkTargets(blocks: unknown): asserts blocks is BlockTargets {
+  if (typeof blocks === 'function') return;
+  if (typeof blocks !== 'object' || blocks === null || Array.isArray(blocks))
+    refuse('blocks', blocks, 'an object with a target for each name, or a function');
+  for (const [id, target] of Object.entries(blocks)) givenTarget(id, target);
 }
