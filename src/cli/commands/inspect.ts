@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { MultifdError } from '../../util/errors.ts';
+import { STANDARD } from '../standard.ts';
 import { inspectDevices, inspectImage, isWebAddress } from '../../image/index.ts';
 import {
   finishReplacing,
@@ -78,6 +79,12 @@ export function addInspect(program: Command): void {
 
 async function inspect(path: string, options: InspectOptions): Promise<number> {
   try {
+    if (path === STANDARD)
+      throw new MultifdError(
+        'ERR_OPTION',
+        '- is standard input, which is read in order only, and an image is read here and there: ' +
+          'give a file',
+      );
     if (options.devices || options.device !== undefined) await showDevices(path, options);
     else await showOutline(path, options);
     return 0;

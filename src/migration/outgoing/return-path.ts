@@ -87,7 +87,8 @@ export class ReturnPath {
       if (message.status === 0) return undefined;
       return new MultifdError(
         'ERR_REMOTE',
-        `the target failed (status ${message.status}): its own output says why`,
+        `the target failed (status ${message.status}): its own output, or the error of its ` +
+          '`completed`, says why',
         { channel: 'main', offset: reader.position },
       );
     }

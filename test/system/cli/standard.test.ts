@@ -123,3 +123,9 @@ describe('- for a source', () => {
     expect((await readdir(folder)).sort()).toEqual(['file', 'image']);
   });
 });
+
+test('inspect takes no -: it reads here and there', async () => {
+  const ended = await runPiped(content, temporary, 'inspect', '-');
+  expect(ended.status).toBe(2);
+  expect(errorsOf(ended)).toEqual(['ERR_OPTION']);
+});
