@@ -201,7 +201,7 @@ export class RecordSession {
       drained: Promise.resolve(),
     };
     this.#connections.set(id, recorded);
-    recorded.drained = this.#drain(id, recorded).catch(this.#first.fail);
+    recorded.drained = this.#drain(id, recorded).catch((thrown) => this.#lost(thrown));
     if (this.#first.error !== undefined) input.stop();
   }
 
@@ -254,6 +254,8 @@ export class RecordSession {
       watch.stop();
     }
     stopListening();
+    // One that came while what has come was looked at: run() gives up already.
+    if (this.#first.error !== undefined) throw this.#first.error;
     await this.#commit();
     // What else comes of a source that has heard that all is well is taken, but not waited for
     // without end.
@@ -263,6 +265,7 @@ export class RecordSession {
 
   /** Makes it last, and only then says so. */
   async #commit(): Promise<void> {
+    this.#committing = true;
     const main = this.#connections.get('main')!;
     const say = (message: Uint8Array): void => {
       // the reader is told
@@ -279,7 +282,6 @@ export class RecordSession {
         await writing;
         await file?.finish();
       }
-      this.#committing = true;
       await this.#folder.commit();
       this.#committed = true;
       for (const { file, ended } of this.#connections.values())
@@ -305,6 +307,12 @@ export class RecordSession {
     await this.#drained();
     if (this.#first.error !== undefined) throw this.#first.error;
     await this.#folder.settle();
+  }
+
+  /** All has come by the time it gets its name: a connection that breaks after that has ended. */
+  #lost(thrown: unknown): void {
+    if (this.#committing && MultifdError.from(thrown).code === 'ERR_PEER_CLOSED') return;
+    this.#first.fail(thrown);
   }
 
   async #drain(id: ConnectionId, recorded: Recorded): Promise<void> {
