@@ -99,8 +99,9 @@ export class RecordSession {
   #resolveWhole = (): void => {};
   /** While everything is made to last nothing is added. */
   #held: Promise<void> | undefined;
+  /** All has come; what is still read came behind it. */
+  #complete = false;
   #committing = false;
-  #committed = false;
   /** Where the answers are kept; undefined as long as the source has not asked for any. */
   #answers: FileHandle | undefined;
   #answerBytes = 0;
@@ -265,7 +266,7 @@ export class RecordSession {
 
   /** Makes it last, and only then says so. */
   async #commit(): Promise<void> {
-    this.#committing = true;
+    this.#complete = true;
     const main = this.#connections.get('main')!;
     const say = (message: Uint8Array): void => {
       // the reader is told
@@ -282,8 +283,8 @@ export class RecordSession {
         await writing;
         await file?.finish();
       }
+      this.#committing = true;
       await this.#folder.commit();
-      this.#committed = true;
       for (const { file, ended } of this.#connections.values())
         if (!ended) await file?.resume(this.#folder);
       if (this.#answers === undefined) return;
@@ -309,9 +310,9 @@ export class RecordSession {
     await this.#folder.settle();
   }
 
-  /** All has come by the time it gets its name: a connection that breaks after that has ended. */
+  /** Once all has come, a source may end its connections as it likes. */
   #lost(thrown: unknown): void {
-    if (this.#committing && MultifdError.from(thrown).code === 'ERR_PEER_CLOSED') return;
+    if (this.#complete && MultifdError.from(thrown).code === 'ERR_PEER_CLOSED') return;
     this.#first.fail(thrown);
   }
 
@@ -340,10 +341,8 @@ export class RecordSession {
       recorded.ended = true;
       await file.finish();
     }
-    // What comes after the stream is recorded, but a source that has heard that all is well may end
-    // its connections as it likes.
     const { broken } = connection;
-    if (broken !== undefined && id !== 'main' && !this.#committed) {
+    if (broken !== undefined && id !== 'main') {
       throw new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${broken.message}`, {
         channel: id,
         offset: input.offset,
