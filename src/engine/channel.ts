@@ -148,5 +148,6 @@ function acquire(
   alive: () => boolean,
   mayBlock: boolean,
 ): boolean | Promise<boolean> {
-  return mayBlock ? semaphore.wait(alive) : semaphore.waitAsync(alive);
+  // A program whose channels have nothing to do does not stay for them.
+  return mayBlock ? semaphore.wait(alive) : semaphore.waitAsync(alive, false);
 }

@@ -1,4 +1,3 @@
-import { staying } from '../util/timing.ts';
 import { integer, inWords } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
 import { Arena, type ArenaHandle } from './arena.ts';
@@ -110,12 +109,12 @@ export class Client {
    */
   async sendAsync(briefly = true): Promise<boolean> {
     const { sendLock, channelsReady, running } = this.#arena;
-    if (!(await staying(sendLock.lockAsync(running)))) return false;
+    if (!(await sendLock.lockAsync(running))) return false;
     try {
       this.#demandPayload();
       if (
         !(briefly ? this.#waitBriefly() : channelsReady.tryWait(running)) &&
-        !(await staying(channelsReady.waitAsync(running)))
+        !(await channelsReady.waitAsync(running))
       )
         return false;
       this.#swap();

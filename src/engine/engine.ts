@@ -1,4 +1,3 @@
-import { staying } from '../util/timing.ts';
 import {
   answering,
   givenArray,
@@ -211,7 +210,7 @@ export class Engine {
   /** Does `work` while no client sends. */
   async #alone(work: () => Promise<void>): Promise<void> {
     const { sendLock, running } = this.group.arena;
-    if (!(await staying(sendLock.lockAsync(running)))) throw await this.group.whyNot();
+    if (!(await sendLock.lockAsync(running))) throw await this.group.whyNot();
     try {
       await work();
     } finally {

@@ -133,7 +133,7 @@ export class ChannelGroup {
    * @internal
    */
   async take(semaphore: Semaphore): Promise<void> {
-    if (!(await staying(semaphore.waitAsync(this.arena.running)))) throw await this.whyNot();
+    if (!(await semaphore.waitAsync(this.arena.running))) throw await this.whyNot();
   }
 
   /** Why the group does not run any more. */
@@ -188,7 +188,7 @@ export class ChannelGroup {
       patient = false;
       sendLock.wakeAll();
     }, GRACE_MS);
-    const locked = await staying(sendLock.lockAsync(() => patient));
+    const locked = await sendLock.lockAsync(() => patient);
     clearTimeout(overdue);
     // No thread touches these slots any more: what a failed channel left in its own is emptied
     // here. The clients' are theirs.

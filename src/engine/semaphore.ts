@@ -5,6 +5,8 @@
  * the latter work, by {@link PromiseWaiters}.
  */
 
+import { staying } from '../util/timing.ts';
+
 /** The words of an arena. */
 export type Words = Int32Array<ArrayBufferLike>;
 
@@ -77,11 +79,14 @@ export class Semaphore {
     return this.tryWait(alive);
   }
 
-  /** As {@link wait}, without blocking the thread. */
-  async waitAsync(alive: Alive): Promise<boolean> {
+  /**
+   * As {@link wait}, without blocking the thread.
+   * @param stays whether the program stays for it, as for anything else that it waits for.
+   */
+  async waitAsync(alive: Alive, stays = true): Promise<boolean> {
     while (alive()) {
       if (this.#take()) return alive();
-      await change(this.#words, this.#index, 0, this.#waiters);
+      await change(this.#words, this.#index, 0, this.#waiters, stays);
     }
     return false;
   }
@@ -96,8 +101,23 @@ export class Semaphore {
   }
 }
 
-/** Waits, without blocking the thread, until the word may have become another than `value`. */
+/**
+ * Waits, without blocking the thread, until the word may have become another than `value`.
+ * @param stays see {@link staying}.
+ */
 function change(
+  words: Words,
+  index: number,
+  value: number,
+  waiters: PromiseWaiters | undefined,
+  stays: boolean,
+): Promise<unknown> | undefined {
+  const asleep = sleep(words, index, value, waiters);
+  return asleep !== undefined && stays ? staying(asleep) : asleep;
+}
+
+/** @returns undefined when the word is another already. */
+function sleep(
   words: Words,
   index: number,
   value: number,
@@ -168,7 +188,7 @@ export class Mutex {
       const seen = this.#claim();
       if (seen === FREE) return true;
       if (!alive()) return false;
-      await change(this.#words, this.#index, seen, this.#waiters);
+      await change(this.#words, this.#index, seen, this.#waiters, true);
     }
     return false;
   }
