@@ -3,6 +3,7 @@ import { totalLength } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { features } from '../../util/runtime.ts';
 import type { Decoder, Encoder } from '../codec.ts';
+import { broken, ended, tooLittle, tooMuch } from '../decoded.ts';
 
 /**
  * The same native codecs, without their streams: for channels that have a thread of their own and
@@ -137,13 +138,8 @@ export function directDecoder(stream: Transform): Decoder {
     let filled = 0;
     const run = (output: Uint8Array): number => {
       const step = codec.run(NO_FLUSH, input, output);
-      if (step.failure !== undefined)
-        throw new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${step.failure}`);
-      if (step.taken === 0 && step.filled === 0 && input.length > 0)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          'the compressed stream ended, but it has to go on for the whole migration',
-        );
+      if (step.failure !== undefined) throw broken(step.failure);
+      if (step.taken === 0 && step.filled === 0 && input.length > 0) throw ended();
       input = input.subarray(step.taken);
       return step.filled;
     };
@@ -152,20 +148,11 @@ export function directDecoder(stream: Transform): Decoder {
         const some = run(output);
         filled += some;
         output = output.subarray(some);
-        if (some === 0 && input.length === 0)
-          throw new MultifdError(
-            'ERR_DECOMPRESS',
-            `the compressed data yields ${filled} bytes, but its pages have ${wanted}`,
-          );
+        if (some === 0 && input.length === 0) throw tooLittle(filled, wanted);
       }
     }
     // The end of what was flushed may be left of the input, and yields nothing.
-    do
-      if (run(beyond) > 0)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          `the compressed data yields more than the ${wanted} bytes its pages have`,
-        );
+    do if (run(beyond) > 0) throw tooMuch(wanted);
     while (input.length > 0);
   }
 

@@ -2,6 +2,7 @@ import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { MultifdError } from '../../util/errors.ts';
 import type { Decoder, Encoder } from '../codec.ts';
+import { broken, ended, endedBefore, Filling, tooMuch } from '../decoded.ts';
 import { directDecoder, directEncoder, isDirect } from './node-handle.ts';
 
 /**
@@ -136,41 +137,28 @@ class StreamDecoder implements Decoder {
   decode(payload: Uint8Array, into: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const stream = this.#stream;
-      let filled = 0;
-      const settle = (problem?: string): void => {
-        stream.off('error', failed);
-        stream.off('end', ended);
+      const pages = new Filling(into);
+      const settle = (problem?: MultifdError): void => {
+        stream.off('error', onError);
+        stream.off('end', onEnd);
         if (problem === undefined) resolve();
-        else reject(new MultifdError('ERR_DECOMPRESS', problem));
+        else reject(problem);
       };
-      const failed = (cause: Error): void =>
-        settle(`the compressed data is broken: ${cause.message}`);
-      const ended = (): void =>
-        settle('the compressed stream ended, but it has to go on for the whole migration');
+      const onError = ({ message }: Error): void => settle(broken(message));
+      const onEnd = (): void => settle(ended());
       this.#take = (piece) => {
-        if (filled + piece.length > into.length) {
-          // Destroyed at once, so that data which expands a thousandfold stops here.
-          stream.destroy();
-          return settle(
-            `the compressed data yields more than the ${into.length} bytes its pages have`,
-          );
-        }
-        into.set(piece, filled);
-        filled += piece.length;
+        if (pages.fits(piece)) return pages.take(piece);
+        // Destroyed at once, so that data which expands a thousandfold stops here.
+        stream.destroy();
+        settle(tooMuch(into.length));
       };
-      stream.once('error', failed);
-      stream.once('end', ended);
-      if (stream.destroyed || stream.writableEnded)
-        return settle('the compressed stream has ended already');
+      stream.once('error', onError);
+      stream.once('end', onEnd);
+      if (stream.destroyed || stream.writableEnded) return settle(endedBefore());
       // The callback comes when all of the payload has been consumed and all it yields has been
       // handed out.
       stream.write(payload, () => {
-        if (stream.destroyed) return;
-        settle(
-          filled === into.length
-            ? undefined
-            : `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
-        );
+        if (!stream.destroyed) settle(pages.lack);
       });
     });
   }

@@ -1,6 +1,7 @@
 import { Decompress } from 'fzstd';
 import { MultifdError } from '../../util/errors.ts';
 import type { Decoder } from '../codec.ts';
+import { broken, Filling } from '../decoded.ts';
 import { FRAME_HEADER_LENGTH } from './zstd-frame.ts';
 
 /**
@@ -39,30 +40,14 @@ export function scriptZstdDecoder(): Decoder {
     async decode(payload, into) {
       const chunk = surround(payload);
       first = false;
-      let filled = 0;
-      take = (piece) => {
-        if (filled + piece.length > into.length)
-          throw new MultifdError(
-            'ERR_DECOMPRESS',
-            `the compressed data yields more than the ${into.length} bytes its pages have`,
-          );
-        into.set(piece, filled);
-        filled += piece.length;
-      };
+      const pages = new Filling(into);
+      take = (piece) => pages.take(piece);
       try {
         stream.push(chunk);
       } catch (cause) {
-        throw cause instanceof MultifdError
-          ? cause
-          : new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${String(cause)}`, {
-              cause,
-            });
+        throw cause instanceof MultifdError ? cause : broken(String(cause), cause);
       }
-      if (filled < into.length)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
-        );
+      if (pages.lack !== undefined) throw pages.lack;
     },
     close: () => {},
   };

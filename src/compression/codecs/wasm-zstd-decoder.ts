@@ -1,6 +1,6 @@
 import { ZSTDDecoder } from 'zstddec/stream';
-import { MultifdError } from '../../util/errors.ts';
 import type { Decoder } from '../codec.ts';
+import { broken, Filling } from '../decoded.ts';
 
 /** Three bytes of zero: a block that is not the last, stored, of size 0. */
 const EMPTY_BLOCK = new Uint8Array(3);
@@ -69,7 +69,7 @@ export async function wasmZstdDecoder(): Promise<Decoder> {
   return {
     async decode(payload, into) {
       payloads.put(payload);
-      let filled = 0;
+      const pages = new Filling(into);
       for (let empty = false; ; ) {
         const before = payloads.taken;
         const piece = nextPiece();
@@ -77,19 +77,9 @@ export async function wasmZstdDecoder(): Promise<Decoder> {
         if (empty && taken === 0) throw broken('libzstd goes no further');
         empty = piece.length === 0;
         if (empty && payloads.taken > 1) break;
-        if (filled + piece.length > into.length)
-          throw new MultifdError(
-            'ERR_DECOMPRESS',
-            `the compressed data yields more than the ${into.length} bytes its pages have`,
-          );
-        into.set(piece, filled);
-        filled += piece.length;
+        pages.take(piece);
       }
-      if (filled < into.length)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
-        );
+      if (pages.lack !== undefined) throw pages.lack;
     },
     close() {
       payloads.end();
@@ -114,8 +104,4 @@ function initialised(library: ZSTDDecoder): Promise<void> {
   } finally {
     if (fetch !== undefined) Object.defineProperty(globalThis, 'fetch', fetch);
   }
-}
-
-function broken(why: string, cause?: unknown): MultifdError {
-  return new MultifdError('ERR_DECOMPRESS', `the compressed data is broken: ${why}`, { cause });
 }

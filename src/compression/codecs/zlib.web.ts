@@ -2,6 +2,7 @@ import { Deflate, Inflate, Z_BUF_ERROR, Z_SYNC_FLUSH } from 'pako';
 import { MultifdError } from '../../util/errors.ts';
 import { offered } from './aside.ts';
 import type { Codec, Decoder, Encoder } from '../codec.ts';
+import { broken, ended, endedBefore, Filling } from '../decoded.ts';
 
 /** zlib in JavaScript, for runtimes without node:zlib. */
 export const codec: Codec = offered('zlib', {
@@ -27,52 +28,22 @@ function zlibEncoder(level: number): Encoder {
   };
 }
 
-/**
- * Thrown out of the library once a payload has yielded more than it may: what expands a
- * thousandfold stops there.
- */
-class TooMuch extends Error {}
-
 function zlibDecoder(): Decoder {
   const stream = new Inflate({ chunkSize: CHUNK });
   let take: (piece: Uint8Array) => void = () => {};
   stream.onData = (piece) => take(piece);
   return {
     async decode(payload, into) {
-      let filled = 0;
-      take = (piece) => {
-        if (filled + piece.length > into.length) throw new TooMuch();
-        into.set(piece, filled);
-        filled += piece.length;
-      };
-      if (stream.ended)
-        throw new MultifdError('ERR_DECOMPRESS', 'the compressed stream has ended already');
-      try {
-        // Shared memory is not what the library expects.
-        stream.push(payload.slice(), Z_SYNC_FLUSH);
-      } catch (thrown) {
-        if (thrown instanceof TooMuch)
-          throw new MultifdError(
-            'ERR_DECOMPRESS',
-            `the compressed data yields more than the ${into.length} bytes its pages have`,
-          );
-        throw thrown;
-      }
+      const pages = new Filling(into);
+      // What it throws goes out through the library: what expands a thousandfold stops there.
+      take = (piece) => pages.take(piece);
+      if (stream.ended) throw endedBefore();
+      // Shared memory is not what the library expects.
+      stream.push(payload.slice(), Z_SYNC_FLUSH);
       if (stream.err !== 0 && stream.err !== Z_BUF_ERROR)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          `the compressed data is broken: ${stream.msg || stream.err}`,
-        );
-      if (stream.ended)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          'the compressed stream ended, but it has to go on for the whole migration',
-        );
-      if (filled < into.length)
-        throw new MultifdError(
-          'ERR_DECOMPRESS',
-          `the compressed data yields ${filled} bytes, but its pages have ${into.length}`,
-        );
+        throw broken(`${stream.msg || stream.err}`);
+      if (stream.ended) throw ended();
+      if (pages.lack !== undefined) throw pages.lack;
     },
     close() {},
   };

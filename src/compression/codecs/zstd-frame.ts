@@ -1,6 +1,7 @@
 import { totalLength } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
 import type { Decoder } from '../codec.ts';
+import { tooMuch } from '../decoded.ts';
 
 /**
  * What a channel's zstd stream may look like (RFC 8878): one frame for the whole migration, whose
@@ -110,11 +111,7 @@ function demandFlushedBlocks(payload: Uint8Array, from: number, expected: number
     if (type > Block.COMPRESSED) throw broken(at, 'a block has an unknown type');
     if (size > MAX_BLOCK_BYTES) throw broken(at, `a block of ${size} bytes`);
     if (type !== Block.COMPRESSED) yielded += size;
-    if (yielded > expected)
-      throw new MultifdError(
-        'ERR_DECOMPRESS',
-        `the compressed data yields more than the ${expected} bytes its pages have`,
-      );
+    if (yielded > expected) throw tooMuch(expected);
     at += BLOCK_HEADER_LENGTH + (type === Block.REPEATED ? 1 : size);
   }
   if (at > payload.length) throw broken(at, 'the last block is cut short');
