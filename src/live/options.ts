@@ -1,10 +1,11 @@
 import { MultifdError } from '../util/errors.ts';
 import { integer, inWords, number } from '../util/checks.ts';
-import type { OptionNames } from '../util/options.ts';
+import { namesBut, type OptionNames } from '../util/options.ts';
 import { observer } from '../util/callbacks.ts';
 import {
   type CheckedOutgoing,
   checkOutgoing,
+  OUTGOING_NAMES,
   type OutgoingOptions,
 } from '../migration/outgoing/options.ts';
 import type { LiveStatistics, Round } from './statistics.ts';
@@ -53,38 +54,21 @@ export interface LiveMigrationOptions
 
 /** The names of {@link LiveMigrationOptions}. */
 export const LIVE_NAMES = {
-  channels: true,
-  compression: true,
-  uuid: true,
-  switchoverAck: true,
-  timeout: true,
-  signal: true,
-  inline: true,
-  inbox: true,
-  token: true,
-  maxConnections: true,
-  modules: true,
-  createWorker: true,
-  uri: true,
-  connect: true,
-  listen: true,
-  onListening: true,
-  onRejected: true,
-  maxDeviceState: true,
-  imageToken: true,
-  machine: true,
-  zlibLevel: true,
-  zstdLevel: true,
-  maxBandwidth: true,
-  commitTimeout: true,
-  tls: true,
-  force: true,
+  ...namesBut(
+    OUTGOING_NAMES,
+    'blocks',
+    'image',
+    'imageOffset',
+    'deviceState',
+    'zeroPageDetection',
+    'returnPath',
+    'pageSize',
+  ),
   downtimeLimit: true,
   maxRounds: true,
   onMaxRounds: true,
   autoConverge: true,
   onRound: true,
-  onProgress: true,
 } as const satisfies OptionNames<LiveMigrationOptions>;
 
 /** What `guest.snapshot` takes; see {@link LiveMigrationOptions} for what both have. */

@@ -8,6 +8,16 @@ import { MultifdError } from './errors.ts';
  */
 export type OptionNames<T> = Readonly<Record<keyof T, true>>;
 
+/** Those names, but for some. */
+export function namesBut<N extends object, K extends keyof N>(
+  names: N,
+  ...left: readonly K[]
+): Omit<N, K> {
+  const kept = { ...names };
+  for (const name of left) delete kept[name];
+  return kept;
+}
+
 /**
  * An object with options, each of which is known: one that is misspelt would be a default taken
  * without a word. An object of a class of the caller's own has fields of its own, and is not looked
