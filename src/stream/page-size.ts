@@ -67,7 +67,7 @@ async function canFollow(
   }
   if ((!isPage && !isZero) || value % at !== 0) return false;
   if ((flags & RamFlag.CONTINUE) !== 0)
-    return value > offset && (isPage || (await has(1))?.[0] === 0);
+    return value !== offset && (isPage || (await has(1))?.[0] === 0);
   const length = (await has(1))?.[0] ?? 0;
   const name = (await has(1 + length))?.subarray(1);
   return name !== undefined && names.some((one) => sameBytes(one, name));

@@ -288,8 +288,8 @@ class MainStream {
     if (scanner.contradicted)
       throw reader.error(
         'ERR_STREAM',
-        'what was taken for whole sections before the device sections is not what the description ' +
-          'at the end says of them: where they end cannot be told',
+        'what was taken for whole sections before the device sections is not what the ' +
+          'description at the end says of them: where they end cannot be told',
       );
     if (!scanner.complete && !scanner.endsWithMark) throw reader.endedEarly();
     if (scanner.description === undefined) this.#demandKnown('this stream');

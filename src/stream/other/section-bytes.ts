@@ -56,8 +56,8 @@ export class SectionBytes {
     if (this.#budget.taken > this.#budget.most)
       throw this.#reader.error(
         'ERR_STREAM',
-        `sections beside "ram" take more than the ${this.#budget.most} bytes that maxDeviceState ` +
-          `allows, with that of ${this.#section.idstr}`,
+        `sections beside "ram" take more than the ${this.#budget.most} bytes that ` +
+          `maxDeviceState allows, with that of ${this.#section.idstr}`,
       );
     await this.#take(bytes);
   }

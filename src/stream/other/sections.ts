@@ -1,4 +1,5 @@
 import { GrowingBytes } from '../../util/bytes.ts';
+import { MultifdError } from '../../util/errors.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import { commandLengthFits } from '../commands.ts';
@@ -98,7 +99,7 @@ export class OtherSections {
     const bytes = new SectionBytes(this.#reader, section, take, this.#budget);
     await bytes.put(header);
     const layout = layoutOf(section);
-    if (layout === undefined) await this.#delimit(section, bytes);
+    if (layout === undefined) await this.#delimit(section, bytes).catch(endless(section));
     else await layout.walk(bytes, section);
     if (layout === undefined && section.kind === 'full') this.guessed ??= section.idstr;
     const at = this.#reader.position;
@@ -160,6 +161,19 @@ export class OtherSections {
         return false;
     }
   }
+}
+
+/** Adds what was being looked for when the stream ended. */
+function endless({ idstr, version }: OtherSection): (thrown: unknown) => never {
+  return (thrown) => {
+    const error = MultifdError.from(thrown);
+    throw MultifdError.fromRecord({
+      ...error.toRecord(),
+      message:
+        `${error.message}, in the section of ${idstr}, version ${version}, whose layout is not ` +
+        'known, so that its footer is looked for',
+    });
+  };
 }
 
 function be32(bytes: Uint8Array, at: number): number {
