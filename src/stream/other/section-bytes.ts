@@ -73,8 +73,8 @@ export class SectionBytes {
     const { idstr, kind, version } = this.#section;
     return this.#reader.error(
       'ERR_STREAM',
-      `the ${kind.toUpperCase()} section of ${idstr}, version ${version}, is not what it was known ` +
-        `as: it has ${what}`,
+      `the ${kind.toUpperCase()} section of ${idstr}, version ${version}, is not what it was ` +
+        `known as: it has ${what}`,
     );
   }
 }
