@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { bootSector, brokenInvariant, GUEST_END } from './guest.ts';
+import { bootSector, brokenInvariant } from './guest.ts';
 import { Qemu, type QemuVersion } from '../../support/qemu.ts';
 import { Impossible } from './table.ts';
 
@@ -19,8 +19,10 @@ export interface MachineOptions {
   version: QemuVersion;
   /** Machine type; default pc. */
   machine?: string;
-  /** MiB; default 128. */
+  /** MiB; default 32. */
   memory?: number;
+  /** MiB of RAM up to which the guest is at work; default 24. */
+  reach?: number;
   cpus?: number;
   args?: readonly string[];
   /** Byte offsets of RAM, above the guest's pages, that hold {@link MARK} when it starts. */
@@ -34,11 +36,13 @@ export class Machine {
   readonly qemu: Qemu;
   readonly ram: string;
   readonly #cpus: number;
+  readonly #end: number;
 
-  private constructor(qemu: Qemu, ram: string, cpus: number) {
+  private constructor(qemu: Qemu, ram: string, cpus: number, end: number) {
     this.qemu = qemu;
     this.ram = ram;
     this.#cpus = cpus;
+    this.#end = end;
   }
 
   /** One whose guest is at work. */
@@ -69,10 +73,11 @@ export class Machine {
     options: MachineOptions & { args: readonly string[] },
     running: boolean,
   ): Promise<Machine> {
-    const { version, machine = 'pc', memory = 128, cpus = 1, marks = [], args } = options;
+    const { version, machine = 'pc', memory = 32, cpus = 1, marks = [], args } = options;
+    const end = (options.reach ?? 24) * MIB;
     const ram = join(folder, `${name}.ram`);
     const disk = join(folder, `${name}.disk`);
-    writeFileSync(disk, bootSector());
+    writeFileSync(disk, bootSector(end));
     truncateSync(disk, MIB); // q35's firmware does not boot from a disk of one sector
     const fd = openSync(ram, 'w');
     ftruncateSync(fd, memory * MIB);
@@ -95,7 +100,7 @@ export class Machine {
       ],
     });
     onTestFinished(() => qemu.stop());
-    return new Machine(qemu, ram, cpus);
+    return new Machine(qemu, ram, cpus, end);
   }
 
   /**
@@ -127,7 +132,7 @@ export class Machine {
   expectWhole(marks: readonly number[] = []): void {
     const fd = openSync(this.ram, 'r');
     try {
-      const memory = new Uint8Array(GUEST_END);
+      const memory = new Uint8Array(this.#end);
       readSync(fd, memory, 0, memory.length, 0);
       expect(brokenInvariant(memory, this.#cpus)).toBe(undefined);
       for (const at of marks) {

@@ -6,7 +6,10 @@ export interface Row {
   name: string;
   how: string;
   machine: string;
+  /** MiB. */
   memory: number;
+  /** MiB up to which the guest is at work. */
+  reach: number;
   cpus: number;
   channels: number;
   compression: Compression;
@@ -22,13 +25,20 @@ export interface Row {
   /** The pass at which the migration may come to its end. */
   pass: number;
   marks: readonly number[];
-  versions: readonly QemuVersion[];
+}
+
+/** A row that is captured from one version, and loaded by and replayed to another. */
+export interface Across {
+  row: Row;
+  from: QemuVersion;
+  to: QemuVersion;
 }
 
 const USUAL: Omit<Row, 'name'> = {
   how: '',
   machine: 'pc',
-  memory: 128,
+  memory: 32,
+  reach: 24,
   cpus: 1,
   channels: 2,
   compression: 'none',
@@ -41,7 +51,6 @@ const USUAL: Omit<Row, 'name'> = {
   args: [],
   pass: 3,
   marks: [],
-  versions: ['10.0', '7.2'],
 };
 
 const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
@@ -49,7 +58,7 @@ const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...
 const GIB = 2 ** 30;
 
 export const ROWS: readonly Row[] = [
-  row('plain, URI', { how: '`migrate` with `uri`' }),
+  row('plain, URI', { how: '`migrate` with `uri`; 100 MiB at work', memory: 128, reach: 100 }),
   row('plain, channel list', {
     how: '`migrate` with `channels`, `migrate-incoming` likewise',
     channelList: true,
@@ -90,3 +99,18 @@ export const ROWS: readonly Row[] = [
     pass: 2,
   }),
 ];
+
+/** With a machine type that both know. */
+export const ACROSS: readonly Across[] = (
+  [
+    ['7.2', '10.0', 'pc-i440fx-7.2'],
+    ['7.2', '11.1', 'pc-i440fx-7.2'],
+    ['10.0', '11.1', 'pc-i440fx-10.0'],
+    ['11.1', '10.0', 'pc-i440fx-10.0'],
+    ['11.1', '7.2', 'pc-i440fx-7.2'],
+  ] as const
+).map(([from, to, machine]) => ({
+  row: row(`from ${from} to ${to}`, { how: `machine type ${machine}`, machine }),
+  from,
+  to,
+}));
