@@ -3,6 +3,7 @@ import { trace } from '../../util/trace.ts';
 import {
   ByteReader,
   Command,
+  machineRules,
   type MainStreamHandler,
   parseMainStream,
   type RamBlock,
@@ -57,6 +58,8 @@ export class IncomingSession {
   #input: ConnectionInput | undefined;
   #unwatch = (): void => {};
   #threads: PrestartedWorkers | undefined;
+  /** The source waits for SWITCHOVER_ACK. */
+  #acknowledges = false;
   #error: MultifdError | undefined;
 
   constructor(
@@ -293,6 +296,9 @@ export class IncomingSession {
     return {
       configuration: (configuration) => {
         trace('target', () => `configuration: machine ${configuration.machine}`);
+        this.#acknowledges =
+          this.#checked.switchoverAck &&
+          machineRules(configuration.machine).switchoverAck === 'return path';
         return this.#sink.configuration(configuration);
       },
       command: ({ command, data }) => {
@@ -300,7 +306,7 @@ export class IncomingSession {
           this.#hasReturnPath = true;
           // What comes is taken as it comes: there is nothing here that a source would have to wait
           // for.
-          if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+          if (this.#acknowledges) this.#say({ type: 'switchover-ack' });
         }
         if (command === Command.PING)
           this.#say({

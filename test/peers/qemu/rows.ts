@@ -86,6 +86,11 @@ export const ROWS: readonly Row[] = [
   }),
   row('no return path', { returnPath: false }),
   row('switchover-ack', { capabilities: ['switchover-ack'] }),
+  row('switchover-ack, old machine type', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    capabilities: ['switchover-ack'],
+  }),
   row('max-bandwidth', {
     how: 'QEMU held to 256 MiB/s to pass 2; this project to the same',
     parameters: { 'max-bandwidth': 256 * 2 ** 20 },
