@@ -25,6 +25,7 @@ export interface Row {
   /** The pass at which the migration may come to its end. */
   pass: number;
   marks: readonly number[];
+  anonymous: boolean;
 }
 
 /** A row that is captured from one version, and loaded by and replayed to another. */
@@ -51,6 +52,7 @@ const USUAL: Omit<Row, 'name'> = {
   args: [],
   pass: 3,
   marks: [],
+  anonymous: false,
 };
 
 const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
@@ -100,6 +102,7 @@ export const ROWS: readonly Row[] = [
   row('5 GiB of RAM', {
     how: 'with content above 4 GiB',
     memory: 5 * 1024,
+    anonymous: true,
     marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
     pass: 2,
   }),
