@@ -114,6 +114,7 @@ describe.skipIf(!available)('TLS with a real QEMU', () => {
   let credentials: string;
   let folder: string;
   const running: Qemu[] = [];
+  const images = new Map<QemuVersion, Promise<string>>();
 
   beforeAll(async () => {
     credentials = await mkdtemp(join(tmpdir(), 'multifd-test-'));
@@ -257,9 +258,8 @@ describe.skipIf(!available)('TLS with a real QEMU', () => {
       { row: `TLS, ${row.row}`, how: howOf(row), direction: 'replay', version: row.version },
       async () => {
         const { channels, refused, hostname } = row;
-        const image = join(folder, 'vm.img');
         const content = guestMemory();
-        await save(image, content, row.version);
+        const image = await saved(content, row.version);
         const ram = join(folder, 'target.ram');
         const target = await start(ram, 'server', row);
         await target.command('migrate-incoming', { uri: 'tcp:127.0.0.1:0' });
@@ -290,12 +290,17 @@ describe.skipIf(!available)('TLS with a real QEMU', () => {
     );
   });
 
-  /**
-   * An image of a VM with this memory that a QEMU of this version can load, saved by one without
-   * TLS.
-   */
-  async function save(image: string, content: Buffer, version: QemuVersion): Promise<void> {
-    const ram = join(folder, 'saved.ram');
+  /** An image of a VM with this memory that a QEMU of this version can load. */
+  function saved(content: Buffer, version: QemuVersion): Promise<string> {
+    const image = images.get(version) ?? save(content, version);
+    images.set(version, image);
+    return image;
+  }
+
+  /** It is saved by one without TLS. */
+  async function save(content: Buffer, version: QemuVersion): Promise<string> {
+    const image = join(credentials, `${version}.img`);
+    const ram = join(credentials, `${version}.ram`);
     writeFileSync(ram, content);
     // 7.2 saves no images itself.
     const [machine, saver] =
@@ -310,6 +315,7 @@ describe.skipIf(!available)('TLS with a real QEMU', () => {
     await qemu.capabilities('multifd', 'mapped-ram');
     await qemu.command('migrate', { uri: `file:${image}` });
     expect(await qemu.migrationEnd()).toBe('completed');
+    return image;
   }
 });
 
