@@ -130,6 +130,19 @@ export class RamSection {
     word.value = high * TWO_TO_32 + (low - word.flags);
   }
 
+  /**
+   * Words of another connection, about the same blocks: postcopy's channel for urgent pages, which
+   * has no sections, and ends with an EOS.
+   */
+  beside(reader: ByteReader): RamSection {
+    const section = new RamSection(reader, this.#handler, this.#limits);
+    section.#blocks = this.#blocks;
+    section.#pageSize = this.#pageSize;
+    section.postcopy = true;
+    for (const [id, index] of this.#indexes) section.#indexes.set(id, index);
+    return section;
+  }
+
   async #memSize(word: Word): Promise<void> {
     const limits = this.#limits();
     this.#pageSize = limits.pageSize;

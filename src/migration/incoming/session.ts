@@ -4,6 +4,7 @@ import {
   ByteReader,
   Command,
   DEFAULT_PAGE_SIZE,
+  machineRules,
   type MainStreamHandler,
   MIN_PAGE_SIZE,
   parseMainStream,
@@ -78,6 +79,8 @@ export class IncomingSession {
   #input: ConnectionInput | undefined;
   #unwatch = (): void => {};
   #threads: PrestartedWorkers | undefined;
+  /** The source waits for SWITCHOVER_ACK. */
+  #acknowledges = false;
   #error: MultifdError | undefined;
 
   constructor(
@@ -325,6 +328,9 @@ export class IncomingSession {
     return {
       configuration: (configuration) => {
         trace('target', () => `configuration: machine ${configuration.machine}`);
+        this.#acknowledges =
+          this.#checked.switchoverAck &&
+          machineRules(configuration.machine).switchoverAck === 'return path';
         return this.#sink.configuration(configuration);
       },
       command: (command) => this.#command(command),
@@ -394,7 +400,7 @@ export class IncomingSession {
       this.#hasReturnPath = true;
       // What comes is taken as it comes: there is nothing here that a source would have to wait
       // for.
-      if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+      if (this.#acknowledges) this.#say({ type: 'switchover-ack' });
     }
     if (command === Command.PING)
       this.#say({
