@@ -87,9 +87,14 @@ export const MAPPED_RAM_ALIGNMENT = 0x100000;
 export const MIN_PAGE_SIZE = RAM_WORD_ALIGNMENT;
 export const MAX_PAGE_SIZE = 512 * 1024;
 
+/** Length in bytes of a bitmap with one bit per page, in whole 64-bit words. */
+export function bitmapBytes(pages: number): number {
+  return Math.ceil(pages / 64) * 8;
+}
+
 /** Length in bytes of the bitmap of a mapped-ram block: one bit per page, in whole 64-bit words. */
 export function bitmapLength(usedLength: number, pageSize: number): number {
-  return Math.ceil(usedLength / pageSize / 64) * 8;
+  return bitmapBytes(usedLength / pageSize);
 }
 
 /** Whether `pageSize` (bytes) is one this project takes. */
