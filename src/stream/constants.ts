@@ -97,9 +97,14 @@ export const MAX_PAGE_SIZE = 512 * 1024;
 /** Where nothing says another. */
 export const DEFAULT_PAGE_SIZE = 4096;
 
+/** Length in bytes of a bitmap with one bit per page, in whole 64-bit words. */
+export function bitmapBytes(pages: number): number {
+  return Math.ceil(pages / 64) * 8;
+}
+
 /** Length in bytes of the bitmap of a mapped-ram block: one bit per page, in whole 64-bit words. */
 export function bitmapLength(usedLength: number, pageSize: number): number {
-  return Math.ceil(usedLength / pageSize / 64) * 8;
+  return bitmapBytes(usedLength / pageSize);
 }
 
 /** Whether `pageSize` (bytes) is one this project takes. */

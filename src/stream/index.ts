@@ -46,7 +46,12 @@ export {
   streamHeader,
   zeroPage,
 } from './writer.ts';
-export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
+export {
+  type PostcopyOffer,
+  readReturnMessage,
+  returnMessage,
+  type ReturnMessage,
+} from './return-path.ts';
 export {
   buildTail,
   readTail,
