@@ -40,6 +40,7 @@ export class RamSection {
   #unflushed = false;
   /** Postcopy: from here on there are pages, and no flushes, up to the end of "ram". */
   postcopy = false;
+  #isUrgent = false;
 
   /** @param limits asked for at each block list: what came before it counts. */
   constructor(reader: ByteReader, handler: MainStreamHandler, limits: () => BlockLimits) {
@@ -107,7 +108,7 @@ export class RamSection {
           this.#refuseValue(word);
           if (this.#blocks === undefined)
             throw reader.error('ERR_STREAM', 'the START section has no MEM_SIZE', word.at);
-          await this.#handler.endOfSection(kind, this.#syncMode);
+          if (!this.#isUrgent) await this.#handler.endOfSection(kind, this.#syncMode);
           return;
         case RamFlag.MEM_SIZE:
           await (this.#blocks === undefined
@@ -139,6 +140,7 @@ export class RamSection {
     section.#blocks = this.#blocks;
     section.#pageSize = this.#pageSize;
     section.postcopy = true;
+    section.#isUrgent = true;
     for (const [id, index] of this.#indexes) section.#indexes.set(id, index);
     return section;
   }

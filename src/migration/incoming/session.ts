@@ -15,6 +15,7 @@ import {
   type SyncMode,
 } from '../../stream/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
+import { inTime, LATE } from '../../util/deadline.ts';
 import { sleep, turn } from '../../util/timing.ts';
 import { ConnectionInput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
@@ -24,7 +25,7 @@ import { Counter } from '../../blocks/batcher.ts';
 import { Watchdog } from '../watchdog.ts';
 import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import { type Connections, GIVE_UP_MS } from './connections.ts';
-import { MissingPages } from './missing-pages.ts';
+import { IncomingPostcopy, neverBack } from './postcopy.ts';
 import { countNumbered, lacksPackets } from './packet-numbers.ts';
 import { channelPageSize } from './page-size.ts';
 import { ReceivePipeline } from './pipeline.ts';
@@ -70,10 +71,14 @@ export class IncomingSession {
   #told: number | undefined;
   /** The source has multifd off. */
   #channelless = false;
-  /** Postcopy: the pages that come yet, once the source has named them. */
-  #missing: MissingPages | undefined;
-  /** Postcopy: the device sections are here; from here on only this end has all that changes. */
-  #running = false;
+  #postcopy: IncomingPostcopy | undefined;
+  /** The source is waited for, which has gone in the middle of postcopy. */
+  #paused = false;
+  /** Postcopy's channel for urgent pages, and how it is read, once there are both. */
+  #urgent: IdentifiedConnection | undefined;
+  #readUrgent: ((reader: ByteReader) => Promise<void>) | undefined;
+  #urgentEnd: Promise<void> | undefined;
+  #last: Promise<void> = Promise.resolve();
   #hasReturnPath = false;
   #connection: Connection | undefined;
   #input: ConnectionInput | undefined;
@@ -160,7 +165,8 @@ export class IncomingSession {
     const watch = new Watchdog({
       signal,
       timeout,
-      progress: () => (this.#statistics.started ? this.#statistics.transferred : undefined),
+      progress: () =>
+        this.#statistics.started && !this.#paused ? this.#statistics.transferred : undefined,
       fail: (error) => this.#fail(error),
       onLook: () => {
         if (this.#statistics.started) onProgress(this.#statistics.snapshot());
@@ -175,8 +181,7 @@ export class IncomingSession {
       await turn();
       await turn();
       await this.#demandOneSource();
-      await this.#pipeline!.receivers.finish();
-      this.#demandAllPackets();
+      if (this.#postcopy?.running !== true) await this.#finishChannels();
       this.#connections.close();
     } finally {
       watch.stop();
@@ -297,22 +302,7 @@ export class IncomingSession {
   async #parse({ connection, rest }: IdentifiedConnection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     const { givenPageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
-    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
-      this.#statistics.mainBytes += bytes;
-    });
-    this.#connection = connection;
-    this.#input = input;
-    // While the channels are waited for nothing reads here, so a break would not be noticed. (An
-    // end is no break: the source may have sent all it has to send.)
-    this.#unwatch = connection.onBroken((cause) =>
-      this.#fail(
-        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
-          channel: 'main',
-          offset: input.offset,
-          cause,
-        }),
-      ),
-    );
+    const input = this.#attach({ connection, rest });
     const hasUuid = uuid.some((byte) => byte !== 0);
     const pageSize = givenPageSize;
     const options = {
@@ -322,6 +312,29 @@ export class IncomingSession {
       ...(hasUuid && { uuid }),
     };
     await parseMainStream(new ByteReader(input), this.#handler(), options);
+  }
+
+  /** Reads the main channel from this connection. */
+  #attach({ connection, rest }: IdentifiedConnection): ConnectionInput {
+    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
+      this.#statistics.mainBytes += bytes;
+    });
+    this.#connection = connection;
+    this.#input = input;
+    // While the channels are waited for nothing reads here, so a break would not be noticed. (An
+    // end is no break: the source may have sent all it has to send.) In postcopy the reader sees
+    // it, and waits for the source.
+    this.#unwatch = connection.onBroken((cause) => {
+      if (this.#postcopy?.running) return;
+      this.#fail(
+        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
+          channel: 'main',
+          offset: input.offset,
+          cause,
+        }),
+      );
+    });
+    return input;
   }
 
   #handler(): MainStreamHandler {
@@ -377,17 +390,16 @@ export class IncomingSession {
       endOfSection: (kind, syncMode) => this.#endOfSection(kind, syncMode),
       discard: async (block, offset, length) => {
         await this.#afterLaunch(() => {});
-        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
-        this.#missing.add(block, offset, length);
+        this.#inPostcopy.discard(block, offset, length);
       },
-      packaged: async (pings) => {
+      packaged: async (pings, urgent) => {
         await this.#afterLaunch(() => {});
-        trace('target', () => `postcopy: ${this.#missing?.count ?? 0} pages are missing`);
-        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
-        this.#running = true;
-        // From the last of these on the source does not go back.
-        for (const value of pings) this.#say({ type: 'pong', value });
+        await this.#finishChannels();
+        this.#readUrgent = urgent;
+        this.#startUrgent();
+        this.#inPostcopy.start(pings);
       },
+      reconnect: (lost) => this.#awaitReturn(lost),
       tail: async (chunk) => {
         await this.#afterLaunch(() => {});
         await this.#sink.tail(chunk);
@@ -407,13 +419,67 @@ export class IncomingSession {
         type: 'pong',
         value: new DataView(data.buffer, data.byteOffset).getUint32(0),
       });
+    if (command === Command.POSTCOPY_ADVISE)
+      this.#connections.expectPostcopy((urgent) => {
+        this.#urgent = urgent;
+        this.#startUrgent();
+      });
+    if (command === Command.RECV_BITMAP) this.#postcopy?.tellReceived(data);
+    if (command === Command.POSTCOPY_RESUME && this.#postcopy?.running)
+      this.#say({ type: 'resume-ack' });
+  }
+
+  get #inPostcopy(): IncomingPostcopy {
+    this.#postcopy ??= new IncomingPostcopy({
+      blocks: this.#blocks,
+      pageSize: this.#statistics.pageSize,
+      say: (message) => this.#say(message),
+    });
+    return this.#postcopy;
+  }
+
+  /** No more packets come: what the channels have brought is all of it. */
+  async #finishChannels(): Promise<void> {
+    await this.#pipeline!.receivers.finish();
+    this.#demandAllPackets();
+  }
+
+  /** Reads the channel for urgent pages, once it is here and the device sections are. */
+  #startUrgent(): void {
+    if (this.#urgent === undefined || this.#readUrgent === undefined) return;
+    trace('target', 'a channel for urgent pages');
+    const { connection, rest } = this.#urgent;
+    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
+      this.#statistics.mainBytes += bytes;
+    });
+    this.#urgentEnd = this.#readUrgent(new ByteReader(input));
+    this.#urgentEnd.catch(() => {}); // waited for at the end
+  }
+
+  /** Postcopy: the source has gone, and pauses; only it has the pages that are missing. */
+  async #awaitReturn(lost: Error): Promise<ConnectionInput> {
+    const { recoveryTimeout, onPaused } = this.#checked;
+    const { missing } = this.#inPostcopy;
+    trace('target', () => `postcopy: the source is gone, with ${missing} pages missing`);
+    this.#unwatch();
+    this.#connection!.destroy();
+    this.#paused = true;
+    onPaused(`${lost.message}; ${missing} pages are missing: waiting for it to come back`);
+    const back = await this.#unlessFailed(inTime(this.#connections.comeBack(), recoveryTimeout));
+    if (back === LATE) throw neverBack(lost, missing, recoveryTimeout);
+    trace('target', 'postcopy: the source is back');
+    this.#paused = false;
+    return this.#attach(back);
   }
 
   async #endOfSection(kind: RamSectionKind, syncMode: SyncMode): Promise<void> {
-    if (kind === 'end' && this.#running) return this.#missing!.demandNone();
+    if (kind === 'end' && this.#postcopy?.running) {
+      if (this.#urgentEnd !== undefined) await this.#unlessFailed(this.#urgentEnd);
+      return this.#postcopy.demandAll();
+    }
     if (kind === 'end') await this.#afterLaunch(() => {});
     // In postcopy all pages come on this channel, and the others rest.
-    if (syncMode === 'per-round' || this.#running || this.#channelless) return;
+    if (syncMode === 'per-round' || this.#postcopy?.running || this.#channelless) return;
     const { present } = this.#connections;
     if (!this.#hasLaunched && (present === 0 || !this.#ahead.includes('sync'))) {
       // A source without multifd ends its sections like this as well.
@@ -431,8 +497,8 @@ export class IncomingSession {
 
   /** A page that came on the main channel. */
   #page(block: number, offset: number, bytes: Uint8Array): void | Promise<void> {
-    if (this.#running) this.#missing!.take(block, offset);
-    return this.#pipeline!.page(block, offset, bytes);
+    this.#postcopy?.take(block, offset);
+    return this.#inTurn(() => this.#pipeline!.page(block, offset, bytes));
   }
 
   #zeroPage(block: number, offset: number): void | Promise<void> {
@@ -444,8 +510,16 @@ export class IncomingSession {
           `${pageSize}-byte boundary; or its pages are smaller: give their size as page size`,
         { channel: 'main' },
       );
-    if (this.#running) this.#missing!.take(block, offset);
-    return this.#pipeline!.zeroPage(block, offset);
+    this.#postcopy?.take(block, offset);
+    return this.#inTurn(() => this.#pipeline!.zeroPage(block, offset));
+  }
+
+  /** Pages of two connections, one after the other. */
+  #inTurn(work: () => void | Promise<void>): void | Promise<void> {
+    if (this.#urgentEnd === undefined) return work();
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
   }
 
   /**
