@@ -1,3 +1,4 @@
+import { isZero } from '../../util/bytes.ts';
 import { cancelledBy, MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
 import {
@@ -27,7 +28,7 @@ import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import { type Connections, GIVE_UP_MS } from './connections.ts';
 import { IncomingPostcopy, neverBack } from './postcopy.ts';
 import { countNumbered, lacksPackets } from './packet-numbers.ts';
-import { channelPageSize } from './page-size.ts';
+import { channelsPageSize } from './page-size.ts';
 import { ReceivePipeline } from './pipeline.ts';
 import type { CheckedIncoming } from './options.ts';
 
@@ -382,7 +383,7 @@ export class IncomingSession {
         return this.#afterLaunch(() => this.#page(block, offset, bytes), bytes.length);
       },
       flush: async () => {
-        if (!this.#allChannels) this.#connections.expectSoon();
+        this.#expectAll();
         await this.#launched;
         await this.#sync();
       },
@@ -489,7 +490,7 @@ export class IncomingSession {
     const { present } = this.#connections;
     if (!this.#hasLaunched && (present === 0 || !this.#ahead.includes('sync'))) {
       // A source without multifd ends its sections like this as well.
-      if (present > 0 && !this.#allChannels) this.#connections.expectSoon();
+      if (!this.#ahead.includes('sync')) void this.#connections.firstChannel.then(this.#expectAll);
       if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push('sync');
       return this.#afterLaunch(() => (this.#channelless ? undefined : this.#sync()));
     }
@@ -497,12 +498,18 @@ export class IncomingSession {
     await this.#sync();
   }
 
+  readonly #expectAll = (): void => {
+    if (!this.#allChannels) this.#connections.expectSoon();
+  };
+
   get #allChannels(): boolean {
     return this.#connections.present === this.#checked.channels;
   }
 
   /** A page that came on the main channel. */
   #page(block: number, offset: number, bytes: Uint8Array): void | Promise<void> {
+    // With multifd on, QEMU 11.1 does not look for zero pages in postcopy, and sends them whole.
+    if (this.#postcopy?.running && isZero(bytes)) return this.#zeroPage(block, offset);
     this.#postcopy?.take(block, offset);
     return this.#inTurn(() => this.#pipeline!.page(block, offset, bytes));
   }
@@ -566,13 +573,26 @@ export class IncomingSession {
     return Math.max(size, MIN_PAGE_SIZE);
   }
 
+  /** The parser can't know, where it is a channel that has told the page size. */
+  #demandWholePages(blocks: readonly RamBlock[]): void {
+    const { pageSize } = this.#statistics;
+    const block = blocks.find(({ usedLength }) => usedLength % pageSize !== 0);
+    if (block === undefined) return;
+    throw new MultifdError(
+      'ERR_BLOCK_LENGTH',
+      `the block ${block.id} has ${block.usedLength} bytes, not a multiple of the ` +
+        `${pageSize}-byte page`,
+      { channel: 'main' },
+    );
+  }
+
   /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
   async #launch(blocks: readonly RamBlock[]): Promise<void> {
     const connections = await this.#connections.channels;
-    const [first] = connections;
     this.#told ??= this.#checked.givenPageSize;
-    if (first !== undefined) this.#told ??= await this.#unlessFailed(channelPageSize(first, 0));
+    this.#told ??= await this.#unlessFailed(channelsPageSize(connections));
     this.#statistics.pageSize = this.#told ?? this.#checked.pageSize;
+    this.#demandWholePages(blocks);
     const pipeline = await this.#unlessFailed(
       ReceivePipeline.create(
         blocks,
