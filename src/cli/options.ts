@@ -21,7 +21,7 @@ export interface EndOptions extends OutputOptions {
   compression: Compression;
   uuid?: string;
   switchoverAck?: true;
-  pageSize: number;
+  pageSize?: number;
   /** Milliseconds. */
   timeout: number;
   force?: true;
@@ -77,9 +77,11 @@ export function addEndOptions(command: Command): Command {
       'the source waits for the target before its last pass; the same at both ends',
     )
     .addOption(
-      new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends')
-        .argParser(byteCount)
-        .default(4096),
+      new Option(
+        '--page-size <bytes>',
+        'a power of two, 1024 to 512K; the same at both ends (default: what an image has, or the ' +
+          'source tells; else 4096)',
+      ).argParser(byteCount),
     )
     .addOption(timeoutOption());
 }
@@ -90,6 +92,18 @@ export function addCommitTimeoutOption(command: Command): Command {
     new Option(
       '--commit-timeout <seconds>',
       'for the target to put everything in place once it has been sent',
+    )
+      .argParser(seconds)
+      .default(600_000, '600'),
+  );
+}
+
+/** For a target, of a source in postcopy. */
+export function addRecoveryTimeoutOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--recovery-timeout <seconds>',
+      'for a source that is lost in the middle of postcopy to come back',
     )
       .argParser(seconds)
       .default(600_000, '600'),
@@ -107,7 +121,7 @@ export function addTimeoutOption(command: Command, what?: string): Command {
 /** For those who only listen: a source mostly says it itself. */
 export function addPageSizeOption(command: Command): Command {
   return command.addOption(
-    new Option('--page-size <bytes>', "the source's (default: what it says, or 4096)").argParser(
+    new Option('--page-size <bytes>', "the source's (default: what it tells, or 4096)").argParser(
       byteCount,
     ),
   );

@@ -1,10 +1,13 @@
 export {
   bitmapLength,
   Command,
+  DEFAULT_PAGE_SIZE,
+  IGNORE_SHARED,
   isPageSize,
   MAPPED_RAM,
   MAPPED_RAM_ALIGNMENT,
   MAPPED_RAM_HEADER_LENGTH,
+  MAX_PAGE_SIZE,
   MIN_PAGE_SIZE,
   STREAM_MAGIC,
 } from './constants.ts';
@@ -13,6 +16,15 @@ export type { MappedRegion, RamBlock } from './blocks.ts';
 export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
+export {
+  NO_OTHERS,
+  type OtherBytes,
+  OtherCollector,
+  type OtherDevice,
+  type OtherPlace,
+  type OtherSection,
+  PlacedBytes,
+} from './other/section.ts';
 export { machineRules } from './machine-type.ts';
 export {
   DEFAULT_MAX_TAIL,
@@ -34,7 +46,12 @@ export {
   streamHeader,
   zeroPage,
 } from './writer.ts';
-export { readReturnMessage, returnMessage, type ReturnMessage } from './return-path.ts';
+export {
+  type PostcopyOffer,
+  readReturnMessage,
+  returnMessage,
+  type ReturnMessage,
+} from './return-path.ts';
 export {
   buildTail,
   readTail,

@@ -72,6 +72,13 @@ export interface IncomingOptions extends MigrationOptions {
    * the program goes on at the source. Not with `image`.
    */
   start?: () => void | Promise<void>;
+  /**
+   * Postcopy: told when the source has been lost while it alone had pages that are missing here.
+   * It is waited for. An error of it is a warning.
+   */
+  onPaused?: (why: string) => void;
+  /** Postcopy: milliseconds that a lost source has to come back (600000). */
+  recoveryTimeout?: number;
   /** TLS on every connection (none). The source has to use it too. */
   tls?: IncomingTls;
   /**
@@ -96,17 +103,25 @@ export const INCOMING_NAMES = {
   maxDeviceState: true,
   onDeviceState: true,
   start: true,
+  onPaused: true,
+  recoveryTimeout: true,
   tls: true,
   onRejected: true,
 } as const satisfies OptionNames<IncomingOptions>;
 
 export interface CheckedIncoming extends CheckedOptions {
+  /** It is this end that connects. */
+  connects: boolean;
+  onPaused: (why: string) => void;
+  recoveryTimeout: number;
   maxBytes: number;
   deviceStateLimit: number;
   maxDeviceState: number;
   onRejected: (why: string) => void;
 }
 
+/** As long as somebody may take to see that a source has paused, and to let it come back. */
+const RECOVERY_MS = 600_000;
 const TIB = 2 ** 40;
 const MIB = 2 ** 20;
 
@@ -121,6 +136,14 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
   for (const name of ['start', 'onDeviceState'] as const) givenFunction(name, options[name]);
   return {
     ...checkOptions(options),
+    connects: options.connect ?? false,
+    onPaused: observer('onPaused', options.onPaused),
+    recoveryTimeout: integer(
+      'recovery timeout',
+      options.recoveryTimeout ?? RECOVERY_MS,
+      1,
+      2 ** 31 - 1,
+    ),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
     deviceStateLimit: integer(
       'device state limit',
@@ -134,32 +157,28 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
-export async function openSink(
-  {
-    blocks,
-    zeroed = false,
-    image,
-    force = false,
-    onDeviceState = () => {},
-    start,
-  }: IncomingOptions,
-  pageSize: number,
-): Promise<IncomingSink> {
+export async function openSink({
+  blocks,
+  zeroed = false,
+  image,
+  force = false,
+  onDeviceState = () => {},
+  start,
+}: IncomingOptions): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined))
     throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (image === undefined) {
     checkTargets(blocks);
-    return memorySink(blocks, zeroed, pageSize, onDeviceState, start);
+    return memorySink(blocks, zeroed, onDeviceState, start);
   }
-  if (typeof image === 'string')
-    return imageSink({ path: givenPath('image', image), force, pageSize });
+  if (typeof image === 'string') return imageSink({ path: givenPath('image', image), force });
   givenMethods(
     'image',
     image,
     ['begin', 'commit', 'discard'],
     'a path, as a string, or { begin, commit, discard }',
   );
-  return (await import('../../image/sinks/store-sink.ts')).storeSink(image, pageSize);
+  return (await import('../../image/sinks/store-sink.ts')).storeSink(image);
 }
 
 /**
