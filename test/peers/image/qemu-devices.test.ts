@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { extractCore, inspectDevices, inspectImage } from '../../../src/image/index.ts';
+import type { DeviceField } from '../../../src/stream/index.ts';
+import { run } from '../../support/command.ts';
 import { coverage, leaves } from '../../support/devices.ts';
 import { EM_386, loadPlaces, loads, notes } from '../../support/elf.ts';
 import { Qemu, qemuAvailable, type QemuOptions } from '../../support/qemu.ts';
@@ -139,6 +141,48 @@ describe.skipIf(!qemuAvailable())("a real QEMU's devices", () => {
       }
     },
   );
+
+  test.skipIf(!qemuAvailable('11.1'))('have pointers with what is behind them (nvme)', async () => {
+    const image = join(await folder(), 'image');
+    const qemu = await start({
+      version: '11.1',
+      machine: 'q35',
+      args: [...NULL_DISK, '-device', 'nvme,drive=disk,serial=nvme', '-S'],
+    });
+    const device = '0000:00:01.0/nvme#0';
+    const queues = async (): Promise<DeviceField> => {
+      const [found] = (await inspectDevices(image, { device }))!;
+      expect(coverage(found!)).toBe(found!.size);
+      return found!.fields.find(({ name }) => name === 'sq')!;
+    };
+    const noQueue = { name: 'sq', type: 'ptr-marker', size: 1, kind: 'pointer' };
+    await save(qemu, image);
+    expect(await queues()).toMatchObject({ kind: 'array', elements: Array(65).fill(noQueue) });
+
+    // The firmware makes a queue for commands to the device, and one for its own reads.
+    const running = await start({
+      version: '11.1',
+      machine: 'q35',
+      running: true,
+      args: [...NULL_DISK, '-device', 'nvme,drive=disk,serial=nvme'],
+    });
+    const second = { kind: 'pointer', index: 1, target: { kind: 'struct', type: 'struct' } };
+    for (let found: DeviceField | undefined; ; ) {
+      await running.command('stop');
+      await save(running, image);
+      found = await queues();
+      if (found.kind === 'array' && 'target' in found.elements[1]!) break;
+      await running.command('cont');
+    }
+    expect(await queues()).toMatchObject({
+      kind: 'array',
+      elements: [{ ...second, index: 0 }, second, ...Array(63).fill(noQueue)],
+    });
+    const { stdout } = await run('inspect', image, '--device', device);
+    expect(stdout).toMatch(/^ +0x\w+ +2 +uint16 +sq\[1\]\.sqid +1$/m);
+    expect(stdout).toMatch(/^ +0x\w+ +1 +ptr-marker +sq\[2-64\] +nothing$/m);
+    expect(stdout).toMatch(/^ +0x\w+ +1 +qtailq +aer_queue +no elements$/m);
+  });
 
   test('hold what they hold after reset', async () => {
     const image = join(await folder(), 'image');
