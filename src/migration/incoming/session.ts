@@ -419,11 +419,7 @@ export class IncomingSession {
         type: 'pong',
         value: new DataView(data.buffer, data.byteOffset).getUint32(0),
       });
-    if (command === Command.POSTCOPY_ADVISE)
-      this.#connections.expectPostcopy((urgent) => {
-        this.#urgent = urgent;
-        this.#startUrgent();
-      });
+    if (command === Command.POSTCOPY_ADVISE) this.#expectUrgent();
     if (command === Command.RECV_BITMAP) this.#postcopy?.tellReceived(data);
     if (command === Command.POSTCOPY_RESUME && this.#postcopy?.running)
       this.#say({ type: 'resume-ack' });
@@ -436,6 +432,13 @@ export class IncomingSession {
       say: (message) => this.#say(message),
     });
     return this.#postcopy;
+  }
+
+  #expectUrgent(): void {
+    this.#connections.expectPostcopy((urgent) => {
+      this.#urgent = urgent;
+      this.#startUrgent();
+    });
   }
 
   /** No more packets come: what the channels have brought is all of it. */
@@ -452,8 +455,11 @@ export class IncomingSession {
     const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
       this.#statistics.mainBytes += bytes;
     });
-    this.#urgentEnd = this.#readUrgent(new ByteReader(input));
-    this.#urgentEnd.catch(() => {}); // waited for at the end
+    this.#urgentEnd = this.#readUrgent(new ByteReader(input)).catch((thrown: unknown) => {
+      const error = MultifdError.from(thrown);
+      // A source that is lost sends again what was on its way.
+      if (error.code !== 'ERR_PEER_CLOSED') this.#fail(error);
+    });
   }
 
   /** Postcopy: the source has gone, and pauses; only it has the pages that are missing. */
@@ -469,6 +475,7 @@ export class IncomingSession {
     if (back === LATE) throw neverBack(lost, missing, recoveryTimeout);
     trace('target', 'postcopy: the source is back');
     this.#paused = false;
+    this.#expectUrgent();
     return this.#attach(back);
   }
 
