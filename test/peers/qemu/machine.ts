@@ -20,6 +20,8 @@ export interface MachineOptions {
   reach?: number;
   cpus?: number;
   args?: readonly string[];
+  /** Open files, as `Qemu.start` takes them. */
+  files?: readonly number[];
   /** Byte offsets of RAM, above the guest's pages, that hold {@link MARK} when it starts. */
   marks?: readonly number[];
   /** Its RAM is no file: with GiB of it, a twentieth of the time. */
@@ -82,7 +84,7 @@ export class Machine {
     running: boolean,
   ): Promise<Machine> {
     const { version, machine = 'pc', memory = 32, cpus = 1, marks = [], args } = options;
-    const { architecture = 'x86_64', anonymous = false } = options;
+    const { architecture = 'x86_64', anonymous = false, files = [] } = options;
     const end = (options.reach ?? 24) * MIB;
     const ram = join(folder, `${name}.ram`);
     const backend = `id=ram,size=${memory}M`;
@@ -108,6 +110,7 @@ export class Machine {
       memory,
       running,
       serial: true,
+      files,
       args: [...backing, ...guest, '-smp', `${cpus}`, ...args],
     });
     onTestFinished(() => qemu.stop());

@@ -15,6 +15,7 @@ const FILES = [
   'peers/qemu/rows.test.ts',
   'peers/qemu/stopped.test.ts',
   'peers/qemu/endings.test.ts',
+  'peers/qemu/files.test.ts',
   'peers/tls/qemu.test.ts',
 ];
 
