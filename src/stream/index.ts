@@ -13,6 +13,7 @@ export type { MappedRegion, RamBlock } from './blocks.ts';
 export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
+export { PageWords, wordsLength } from './page-words.ts';
 export { machineRules } from './machine-type.ts';
 export {
   DEFAULT_MAX_TAIL,

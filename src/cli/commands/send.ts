@@ -21,6 +21,7 @@ import {
 } from '../options.ts';
 
 interface SendOptions extends EndOptions, TlsOptions {
+  multifd: boolean;
   listen?: true;
   tokenFile?: string;
   /** With the token for the server of the source's URL. */
@@ -77,6 +78,7 @@ export function addSend(program: Command): void {
         'file:PATH[,offset=N] to write an image',
     )
     .option('--image-token-file <file>', "with the token for the server of the source's URL")
+    .option('--no-multifd', 'one connection, on which pages go too: the target has multifd off')
     .option('--listen', 'listen at the URI, over ws: and http: with a token: the target connects');
   addTokenOption(addCommitTimeoutOption(addEndOptions(command)))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
@@ -105,7 +107,7 @@ export function addSend(program: Command): void {
   addForceOption(command, 'the file of a file: URI');
   addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
-    .action(async (source: string, uri: string, options: SendOptions) => {
+    .action(async (source: string, uri: string, options: SendOptions, self: Command) => {
       const {
         json,
         quiet,
@@ -119,6 +121,7 @@ export function addSend(program: Command): void {
         tlsPskUsername,
         tokenFile,
         imageTokenFile,
+        channels,
         ...migration
       } = options;
       process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
@@ -140,6 +143,8 @@ export function addSend(program: Command): void {
             shown: !json && !quiet,
           })),
           ...migration,
+          // Whether there are any is up to other options, unless it was said how many.
+          ...(self.getOptionValueSource('channels') === 'cli' && { channels }),
           ...surroundings,
           ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),
           ...endpoint,

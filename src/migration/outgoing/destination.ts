@@ -23,7 +23,7 @@ export interface Destination {
  */
 export async function openDestination(
   endpoint: Endpoint,
-  options: EndpointChoice & Pick<OutgoingOptions, 'compression'>,
+  options: EndpointChoice & Pick<OutgoingOptions, 'compression' | 'multifd'>,
   checked: CheckedOutgoing,
 ): Promise<Destination> {
   if (endpoint.kind === 'file') {
@@ -45,7 +45,7 @@ export async function openDestination(
     token,
     tls,
     listen,
-    channels,
+    channels: checked.multifd ? channels : 0,
     timeout,
     maxConnections,
     onRejected: observer('onRejected', options.onRejected),
@@ -61,9 +61,15 @@ export async function openDestination(
 /** @throws MultifdError ERR_OPTION. */
 function demandPlainFile({
   compression = 'none',
+  multifd = true,
   tls,
   listen,
-}: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
+}: Pick<OutgoingOptions, 'compression' | 'multifd' | 'tls' | 'listen'>): void {
+  if (!multifd)
+    throw new MultifdError(
+      'ERR_OPTION',
+      'an image is written by channels: leave multifd on for file:',
+    );
   if (compression !== 'none')
     throw new MultifdError(
       'ERR_OPTION',

@@ -1,4 +1,5 @@
 import { MultifdError } from '../../util/errors.ts';
+import { NO_DEVICE_STATE } from '../../channel/main-words.ts';
 import type { ImageSource } from '../../image/access/open.ts';
 import type { OutgoingTls } from '../../transport/sockets/tls-credentials.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
@@ -66,6 +67,11 @@ export interface OutgoingOptions extends MigrationOptions {
   zlibLevel?: number;
   /** How hard zstd tries, 1 to 20 (1). */
   zstdLevel?: number;
+  /**
+   * Send pages on multifd channels (true). Without, there is one connection, and the target has to
+   * have it off as well; no compression, and no `deviceState`, then.
+   */
+  multifd?: boolean;
   /** Bytes per second (0: no limit). */
   maxBandwidth?: number;
   /**
@@ -104,6 +110,7 @@ export const OUTGOING_NAMES = {
   zeroPageDetection: true,
   zlibLevel: true,
   zstdLevel: true,
+  multifd: true,
   maxBandwidth: true,
   returnPath: true,
   commitTimeout: true,
@@ -121,6 +128,8 @@ export interface CheckedOutgoing extends CheckedOptions {
   zeroPageDetection: ZeroPageDetection;
   zlibLevel: number;
   zstdLevel: number;
+  /** False: pages go on the main channel, by one channel inside this thread. */
+  multifd: boolean;
   maxBandwidth: number;
   returnPath: boolean;
   commitTimeout: number;
@@ -156,9 +165,14 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
       'ERR_OPTION',
       'switchoverAck comes on the return path: leave returnPath on',
     );
+  const multifd = options.multifd ?? true;
+  if (!multifd) demandPlain(options);
   return {
     ...common,
-    zeroPageDetection,
+    ...(!multifd && { channels: 1, inline: true }),
+    // Without multifd there is one place where zero pages are looked for, if anywhere.
+    zeroPageDetection: !multifd && zeroPageDetection === 'legacy' ? 'multifd' : zeroPageDetection,
+    multifd,
     zlibLevel: integer('zlib level', options.zlibLevel ?? 1, 0, 9),
     zstdLevel: integer('zstd level', options.zstdLevel ?? 1, 1, 20),
     maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
@@ -166,4 +180,16 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
     commitTimeout: checkCommitTimeout(options.commitTimeout),
     force: options.force ?? false,
   };
+}
+
+/** What multifd alone can do. @throws MultifdError ERR_OPTION. */
+function demandPlain({ channels, compression = 'none', deviceState }: OutgoingOptions): void {
+  if (channels !== undefined)
+    throw new MultifdError('ERR_OPTION', 'without multifd there are no channels: leave them out');
+  if (compression !== 'none')
+    throw new MultifdError(
+      'ERR_OPTION',
+      'without multifd nothing is compressed: leave compression at none',
+    );
+  if (deviceState !== undefined) throw new MultifdError('ERR_OPTION', NO_DEVICE_STATE);
 }

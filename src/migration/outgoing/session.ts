@@ -1,6 +1,3 @@
-import type { SendChannelData } from '../../channel/send.ts';
-import { sendChannels } from '../../channel/send-launcher.ts';
-import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import {
   blockEntry,
@@ -24,7 +21,9 @@ import type { StatisticsCollector } from '../statistics.ts';
 import type { OutgoingContent } from './content.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
-import { SendPipeline } from './pipeline.ts';
+import { explained } from './explain.ts';
+import { launchSending } from './launch.ts';
+import type { SendPipeline } from './pipeline.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
 import type { RoundPlan, Step, StepOf } from './rounds.ts';
 
@@ -120,30 +119,16 @@ export class OutgoingSession {
     else this.#connection.drain();
   }
 
-  /** The channels, which connect once the engine has started, and what hands them their work. */
   async #launch(): Promise<void> {
-    const { inline, channels, worker, uuid, compression, zlibLevel, zstdLevel } = this.#checked;
-    const { route } = this.#endpoint;
-    const module = inline ? undefined : (this.#threads ?? worker('send'));
-    const { launcher, connected } = sendChannels(this.#endpoint, channels, module);
-    this.#connected = connected;
-    this.#pipeline = await SendPipeline.create({
+    ({ pipeline: this.#pipeline, connected: this.#connected } = await launchSending({
+      endpoint: this.#endpoint,
       content: this.#content,
       checked: this.#checked,
       statistics: this.#statistics,
       plan: this.#plan,
-      launcher,
-      writesBitmaps: false,
-      channelData: (basics): SendChannelData & { route: OutgoingEndpoint['route'] } => ({
-        ...basics,
-        route,
-        uuid,
-        compression,
-        zlibLevel,
-        zstdLevel,
-        sources: this.#content.blocks.map(({ descriptor }) => descriptor),
-      }),
-    });
+      main: this.#main,
+      threads: this.#threads,
+    }));
   }
 
   async #migrate(): Promise<void> {
@@ -312,7 +297,7 @@ export class OutgoingSession {
   /** Once in each section. */
   async #sync(): Promise<void> {
     await this.#pipeline.engine.sync();
-    if (!this.#perSection) await this.#main.put(flushWord());
+    if (this.#checked.multifd && !this.#perSection) await this.#main.put(flushWord());
     this.#statistics.syncs++;
   }
 
@@ -320,50 +305,4 @@ export class OutgoingSession {
     await this.#main.put(ramSectionEnd());
     await this.#main.flush();
   }
-}
-
-interface Circumstances {
-  checked: CheckedOutgoing;
-  returnPath: ReturnPath | undefined;
-  statistics: StatisticsCollector;
-}
-
-/**
- * An error with what it may be due to, or what it leaves open, that can't be seen where it happens.
- */
-function explained(
-  error: MultifdError,
-  { checked, returnPath, statistics }: Circumstances,
-): MultifdError {
-  const { code, channel, offset } = error;
-  const withHint = (hint: string): MultifdError =>
-    Object.assign(
-      MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
-      // What it was cancelled with stays at hand.
-      { cause: code === 'ERR_CANCELLED' ? error.cause : error },
-    );
-  if (statistics.confirmed === false)
-    return withHint(
-      'everything had been sent, so that the target may have it, and run it, all the same',
-    );
-  const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
-  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
-  // that come after.
-  if (
-    isClosed &&
-    typeof channel === 'number' &&
-    (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))
-  ) {
-    return withHint(
-      'a target drops what it has no use for: is multifd on there, and has it the ' +
-        `${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, ` +
-        `migrate_set_parameter multifd-channels ${checked.channels})`,
-    );
-  }
-  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0)
-    return withHint(
-      `a target that waits for more channels than the ${checked.channels} here looks the ` +
-        'same: set the same number at both ends',
-    );
-  return error;
 }
