@@ -2,7 +2,7 @@ import { DESCRIPTORS_CROSS_THREADS } from '#files';
 import { canPost, isSharedBuffer, spanOf, viewOf, GrowingBytes } from '../util/bytes.ts';
 import { givenMethods } from '../util/checks.ts';
 import { MultifdError } from '../util/errors.ts';
-import type { Configuration } from '../stream/index.ts';
+import { type Configuration, DEFAULT_PAGE_SIZE, type OtherPlace } from '../stream/index.ts';
 import type { PageSink, BlockTargetSpec } from './page-targets.ts';
 import type { DeviceState } from './payloads.ts';
 import { ownRecords } from './device-records.ts';
@@ -28,6 +28,8 @@ export interface IncomingBlock {
   id: string;
   /** Bytes, whole pages. */
   usedLength: number;
+  /** Where the guest has it, in bytes; only from a source with x-ignore-shared. */
+  address?: number;
 }
 
 /**
@@ -60,8 +62,19 @@ export interface IncomingSink {
    */
   readonly leavable?: boolean;
   configuration(configuration: Configuration): void | Promise<void>;
-  /** The blocks, in the source's order; the answer has a target for each. */
-  blocks(blocks: readonly IncomingBlock[]): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
+  /**
+   * A piece of a section that is not "ram" and comes before the device sections, verbatim; only
+   * valid during the call. Those that come before "ram" are here before `blocks`.
+   */
+  other(place: OtherPlace, chunk: Uint8Array): void;
+  /**
+   * The blocks, in the source's order; the answer has a target for each.
+   * @param pageSize bytes.
+   */
+  blocks(
+    blocks: readonly IncomingBlock[],
+    pageSize: number,
+  ): readonly SinkTarget[] | Promise<readonly SinkTarget[]>;
   /** A piece of what follows the RAM, verbatim; only valid during the call. */
   tail(chunk: Uint8Array): void | Promise<void>;
   /**
@@ -92,11 +105,11 @@ export type BlockTargets =
 export function memorySink(
   targets: BlockTargets,
   zeroed: boolean,
-  pageSize: number,
   onDeviceState: (state: DeviceState) => void | Promise<void>,
   start?: () => void | Promise<void>,
 ): IncomingSink {
   const tail = new GrowingBytes();
+  let size = DEFAULT_PAGE_SIZE;
   const choose = async (blocks: readonly IncomingBlock[]): Promise<BlockTarget[]> => {
     const chosen: BlockTarget[] = [];
     for (const block of blocks) {
@@ -121,13 +134,17 @@ export function memorySink(
     zeroed,
     leavable: true,
     configuration() {},
-    blocks: choose,
+    other() {},
+    blocks(blocks, pageSize) {
+      size = pageSize;
+      return choose(blocks);
+    },
     resize: choose,
     tail(chunk) {
       tail.append(chunk);
     },
     async commit({ deviceState }) {
-      const records = ownRecords(tail.bytes, pageSize) ?? [];
+      const records = ownRecords(tail.bytes, size) ?? [];
       for (const state of [...records, ...deviceState]) await onDeviceState(state);
     },
     ...(start !== undefined && { start }),

@@ -21,7 +21,7 @@ export interface EndOptions extends OutputOptions {
   compression: Compression;
   uuid?: string;
   switchoverAck?: true;
-  pageSize: number;
+  pageSize?: number;
   /** Milliseconds. */
   timeout: number;
   force?: true;
@@ -77,9 +77,11 @@ export function addEndOptions(command: Command): Command {
       'the source waits for the target before its last pass; the same at both ends',
     )
     .addOption(
-      new Option('--page-size <bytes>', 'a power of two, 4096 to 512K; the same at both ends')
-        .argParser(byteCount)
-        .default(4096),
+      new Option(
+        '--page-size <bytes>',
+        'a power of two, 1024 to 512K; the same at both ends (default: what an image has, or the ' +
+          'source tells; else 4096)',
+      ).argParser(byteCount),
     )
     .addOption(timeoutOption());
 }
@@ -107,7 +109,7 @@ export function addTimeoutOption(command: Command, what?: string): Command {
 /** For those who only listen: a source mostly says it itself. */
 export function addPageSizeOption(command: Command): Command {
   return command.addOption(
-    new Option('--page-size <bytes>', "the source's (default: what it says, or 4096)").argParser(
+    new Option('--page-size <bytes>', "the source's (default: what it tells, or 4096)").argParser(
       byteCount,
     ),
   );

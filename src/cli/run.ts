@@ -96,7 +96,7 @@ export function reportRejected({ quiet }: OutputOptions): (why: string) => void 
 }
 
 /** Statistics of a migration that has not begun. */
-export function noStatistics(pageSize: number): MigrationStatistics {
+export function noStatistics(pageSize = 4096): MigrationStatistics {
   return new StatisticsCollector(pageSize).snapshot();
 }
 
@@ -107,7 +107,7 @@ export function noStatistics(pageSize: number): MigrationStatistics {
  * @returns the exit status.
  */
 export async function runMigration(
-  options: OutputOptions & { pageSize: number },
+  options: OutputOptions & { pageSize?: number },
   verb: Verb,
   migrate: (surroundings: Surroundings, view: View) => Promise<MigrationStatistics>,
   to: NodeJS.WriteStream = process.stdout,

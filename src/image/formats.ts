@@ -1,4 +1,11 @@
-import { type Configuration, MAPPED_RAM, type TailSection } from '../stream/index.ts';
+import {
+  type Configuration,
+  IGNORE_SHARED,
+  MAPPED_RAM,
+  type OtherBytes,
+  type OtherDevice,
+  type TailSection,
+} from '../stream/index.ts';
 import { checkToken } from '../transport/adapters/admission.ts';
 import { answering, givenSignal, integer } from '../util/checks.ts';
 import { givenOptions, type OptionNames } from '../util/options.ts';
@@ -41,6 +48,10 @@ export interface ImageBlock {
   readonly bitmapOffset: number;
   /** Page p is at `pagesOffset + p * pageSize`. */
   readonly pagesOffset: number;
+  /** Where the guest has it, in bytes; only in an image made with x-ignore-shared. */
+  readonly address?: number;
+  /** Left out by x-ignore-shared: its content is not in the file, and nothing says what it is. */
+  readonly ignored: boolean;
 }
 
 /** An open image; made by {@link openImage}. */
@@ -55,6 +66,13 @@ export interface ImageReader {
   readonly tail: { readonly offset: number; readonly length: number };
   /** The device sections; undefined if their description does not say where they are. */
   readonly sections: readonly TailSection[] | undefined;
+  /**
+   * Sections that are not "ram" and came before the device sections, verbatim: state that goes
+   * along with the RAM, or has to be there before it.
+   */
+  readonly others: OtherBytes;
+  /** Whose they are. */
+  readonly otherDevices: readonly OtherDevice[];
   /** What errors call it. */
   readonly name: string;
   /**
@@ -84,6 +102,8 @@ export interface ImageReader {
   readPages(block: ImageBlock, offset: number, into: ArrayBufferView): Promise<void>;
   /** All of what follows the RAM, as it was when the image was opened. */
   readTail(): Promise<Uint8Array>;
+  /** The same, behind the FULL sections that came before: all that the description describes. */
+  readDevices(): Promise<Uint8Array>;
   /**
    * To be called behind the last read, before anything made of what was read counts.
    *
@@ -120,7 +140,8 @@ export const FORMATS: Readonly<Record<FormatName, FormatRow>> = {
   stream: {
     // One with other capabilities is left to the parser, which names them.
     async recognises(head) {
-      return (await head.configuration())?.capabilities.length === 0;
+      const capabilities = (await head.configuration())?.capabilities;
+      return capabilities?.every((name) => name === IGNORE_SHARED) === true;
     },
     refused: 'this is a migration stream without mapped-ram; make it with that capability',
   },

@@ -25,8 +25,10 @@ export {
 export {
   inspectDevices,
   inspectImage,
+  reportOthers,
   reportSections,
   type ImageReport,
+  type OtherReport,
   type SectionReport,
 } from './mapped-ram/inspect.ts';
 export { countBits, runsOf } from './mapped-ram/bitmap.ts';

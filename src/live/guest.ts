@@ -7,7 +7,7 @@ import type { Stamp } from '../image/index.ts';
 import { copyToSink } from '../migration/local/copy.ts';
 import type { OutgoingContent } from '../migration/outgoing/content.ts';
 import { openDestination } from '../migration/outgoing/destination.ts';
-import { buildTail } from '../stream/index.ts';
+import { buildTail, NO_OTHERS } from '../stream/index.ts';
 import { parseEndpoint } from '../transport/endpoint.ts';
 import { Convergence } from './convergence.ts';
 import { compileCores } from './guest-memory.ts';
@@ -141,7 +141,7 @@ export class Guest {
           }));
         const sink =
           update === undefined
-            ? await imageSink({ path, force: force || own, pageSize })
+            ? await imageSink({ path, force: force || own })
             : imageUpdateSink(update);
         if (update !== undefined) run.trustAll();
         await copyToSink(
@@ -257,6 +257,8 @@ export class Guest {
         read: notRead,
         close() {},
       })),
+      pageSize,
+      others: NO_OTHERS,
       tail: buildTail([], pageSize),
       async close() {},
     };

@@ -16,7 +16,7 @@ import { startOwnWorker } from '#workers';
 import type { WorkerRole } from '../channel/workers/role.ts';
 import type { RunningWorker, WorkerModule } from '../engine/threads/thread.ts';
 import { MultifdError } from '../util/errors.ts';
-import { isPageSize } from '../stream/index.ts';
+import { DEFAULT_PAGE_SIZE, isPageSize } from '../stream/index.ts';
 import type { ConnectionLike } from '../transport/connection-like.ts';
 import type { ConnectionQueue } from '../transport/connection-queue.ts';
 import type { MigrationStatistics } from './statistics.ts';
@@ -37,7 +37,10 @@ export interface MigrationOptions {
    * return path. The same at both ends.
    */
   switchoverAck?: boolean;
-  /** Bytes per page, a power of two from 4096 to 512 KiB (4096). The same at both ends. */
+  /**
+   * Bytes per page, a power of two from 1024 to 512 KiB. The same at both ends. By default what an
+   * image has, or what a source's stream tells; 4096 where there is neither.
+   */
   pageSize?: number;
   /** Milliseconds for connecting, for the handshake, and for no progress at all (30000). */
   timeout?: number;
@@ -105,6 +108,8 @@ export interface CheckedOptions {
   uuid: Uint8Array;
   switchoverAck: boolean;
   pageSize: number;
+  /** What the caller said; undefined: `pageSize` is a default. */
+  givenPageSize: number | undefined;
   timeout: number;
   signal: AbortSignal;
   onProgress: (statistics: MigrationStatistics) => void;
@@ -116,7 +121,7 @@ export interface CheckedOptions {
 
 /** @throws MultifdError ERR_OPTION. */
 export function checkOptions(options: MigrationOptions): CheckedOptions {
-  const { pageSize = 4096 } = options;
+  const { pageSize = DEFAULT_PAGE_SIZE } = options;
   checkPageSize(pageSize);
   const createWorker = givenFunction('createWorker', options.createWorker) ?? startOwnWorker;
   return {
@@ -125,6 +130,7 @@ export function checkOptions(options: MigrationOptions): CheckedOptions {
     uuid: parseUuid(options.uuid),
     switchoverAck: options.switchoverAck ?? false,
     pageSize,
+    givenPageSize: options.pageSize,
     // Node's timers hold no more than 2^31 - 1 milliseconds.
     timeout: integer('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     signal: givenSignal(options.signal) ?? new AbortController().signal,
@@ -141,7 +147,7 @@ export function checkPageSize(pageSize: number): void {
   if (!isPageSize(pageSize))
     throw new MultifdError(
       'ERR_OPTION',
-      `page size ${inWords(pageSize)}: give a power of two from 4096 to 524288`,
+      `page size ${inWords(pageSize)}: give a power of two from 1024 to 524288`,
     );
 }
 

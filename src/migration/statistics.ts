@@ -73,7 +73,8 @@ export function bytesOf(channels: readonly Float64Array[]): number {
 
 /** Collects what a migration has done. One end of one migration has one. */
 export class StatisticsCollector {
-  readonly pageSize: number;
+  /** Bytes. */
+  pageSize: number;
   blocks: { id: string; usedLength: number }[] = [];
   /** Each channel's counters, in the arena. */
   channels: readonly Float64Array[] = [];

@@ -29,21 +29,28 @@ export class ChannelProgress implements PacketNumbers {
   merged = false;
   /** The packets can't be followed: they are none. */
   lost = false;
+  /** Bytes per page, once a packet has said how many it has room for. */
+  pageSize: number | undefined;
   readonly #head = new Uint8Array(DEVICE_STATE_LENGTH);
   readonly #view = new DataView(this.#head.buffer);
   #filled = 0;
   /** Bytes that are still to be passed over. */
   #skip = INITIAL_LENGTH;
   #sync = false;
+  /** The rest of a SYNC packet of unknown length is passed over: zeros, up to the next magic. */
+  #zeros = false;
 
-  /** Takes what has come. @param pageSize bytes: for headers that don't tell it. */
-  feed(chunk: Uint8Array, pageSize: number): void {
+  /** Takes what has come. @param pageSize bytes, if another channel, or the stream, has told it. */
+  feed(chunk: Uint8Array, pageSize: number | undefined): void {
     for (let at = 0; at < chunk.length && !this.lost; ) {
       const skipped = Math.min(this.#skip, chunk.length - at);
       this.#skip -= skipped;
       at += skipped;
       if (this.#skip > 0) return;
       this.#passed();
+      while (this.#zeros && chunk[at] === 0) at++;
+      if (at === chunk.length) return;
+      this.#zeros = false;
       const part = chunk.subarray(at, at + DEVICE_STATE_LENGTH - this.#filled);
       this.#head.set(part, this.#filled);
       this.#filled += part.length;
@@ -59,15 +66,19 @@ export class ChannelProgress implements PacketNumbers {
     this.#sync = false;
   }
 
-  #parseHeader(pageSize: number): void {
+  #parseHeader(pageSize: number | undefined): void {
     const view = this.#view;
     this.#filled = 0;
     if (view.getUint32(RAM.magic) !== MAGIC) return void (this.lost = true);
     const flags = view.getUint32(RAM.flags);
     if ((flags & FLAG_DEVICE_STATE) !== 0)
       return void (this.#skip = view.getUint32(DEVICE_STATE.nextPacketSize));
-    // SYNC packets of QEMU 9 and later say 0.
-    const pages = view.getUint32(RAM.pagesAlloc) || pagesPerPacket(pageSize);
+    const room = view.getUint32(RAM.pagesAlloc);
+    if (room > 0) this.pageSize = PACKET_PAGES_BYTES / room;
+    // SYNC packets of QEMU 9 and later say 0. The first of them can come before any other has told.
+    const known = this.pageSize ?? pageSize;
+    const pages = room || (known === undefined ? 1 : pagesPerPacket(known));
+    this.#zeros = room === 0 && known === undefined;
     const normal = view.getUint32(RAM.normalPages);
     const packed = ((flags >>> COMPRESSION_SHIFT) & COMPRESSION_MASK) !== 0;
     // Before QEMU 9 what a packet without pages says of its payload means nothing.

@@ -6,14 +6,16 @@ import { inFile, MultifdError } from '../util/errors.ts';
 import { GrowingBytes } from '../util/bytes.ts';
 import { formatUuid } from '../util/bytes.ts';
 import { withOldNames } from '../util/old-names.ts';
-import { reportSections } from '../image/index.ts';
+import { reportOthers, reportSections } from '../image/index.ts';
+import { FIRST_PACKET_BYTES, pageSizeIn } from '../migration/incoming/page-size.ts';
 import { initialChecker, type InitialChecker } from '../migration/incoming/connections.ts';
 import {
   ByteReader,
   Command,
   type Configuration,
   type MainStreamHandler,
-  MIN_PAGE_SIZE,
+  DEFAULT_PAGE_SIZE,
+  OtherCollector,
   parseMainStream,
   type ParseOptions,
   type RamBlock,
@@ -21,13 +23,7 @@ import {
   readTail,
   type SyncMode,
 } from '../stream/index.ts';
-import {
-  type ConnectionId,
-  MAX_CHANNELS,
-  openRecording,
-  type RecordedFile,
-  type Recording,
-} from './recording.ts';
+import { type ConnectionId, MAX_CHANNELS, openRecording, type Recording } from './recording.ts';
 import { PacketChecker, PacketReader } from './packet-reader.ts';
 import {
   type NamedRecordedBlock,
@@ -41,7 +37,7 @@ import { readTimes } from './stream-file.ts';
 
 /** How a recording is read. */
 export interface InspectRecordingOptions {
-  /** The source's bytes per page (4096, or what its configuration says). */
+  /** The source's bytes per page (what its stream tells; 4096 if it does not). */
   pageSize?: number;
   /** The most bytes of device sections (64 MiB); they are kept in memory. */
   maxDeviceState?: number;
@@ -73,7 +69,8 @@ export async function inspectRecording(
 }
 
 /**
- * What follows the RAM in a recorded main stream: device sections, EOF, VMDESCRIPTION.
+ * The device sections of a recorded main stream: those that came before the end of the RAM, then
+ * what follows it: device sections, EOF, VMDESCRIPTION.
  * @throws MultifdError what is wrong with the main stream; ERR_IO; ERR_RECORDING.
  */
 export async function readRecordingTail(
@@ -82,20 +79,24 @@ export async function readRecordingTail(
 ): Promise<Uint8Array> {
   return withRecording(path, options, async ({ main }) => {
     const ignored = (): void => {};
+    const others = new OtherCollector();
+    const tail = new GrowingBytes();
     const handler: MainStreamHandler = {
       configuration: ignored,
       command: ignored,
+      other: (section, chunk) => others.take(section, chunk),
       blocks: ignored,
       resize: ignored,
       zeroPage: ignored,
       page: ignored,
       flush: ignored,
       endOfSection: ignored,
-      tail: ignored,
+      discard: ignored,
+      packaged: ignored,
+      tail: (chunk) => tail.append(chunk),
     };
-    const reader = new ByteReader(main.source());
-    const summary = await parseMainStream(reader, handler, parseOptions(options));
-    return readRange(main, summary.tailOffset, summary.tailLength);
+    await parseMainStream(new ByteReader(main.source()), handler, parseOptions(options));
+    return others.describedWith(tail.bytes);
   });
 }
 
@@ -130,14 +131,6 @@ function parseOptions({ pageSize, maxDeviceState }: InspectRecordingOptions): Pa
   };
 }
 
-async function readRange(file: RecordedFile, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let filled = 0; filled < length; ) {
-    filled += await file.read(bytes.subarray(filled), offset + filled);
-  }
-  return bytes;
-}
-
 /**
  * A channel's part of the report, and how it is read; no reader as long as the blocks are not
  * known, or behind what is wrong in it.
@@ -152,13 +145,17 @@ class Inspection {
   readonly #options: InspectRecordingOptions;
   readonly #channels: readonly Channel[];
   readonly #tail = new GrowingBytes();
+  readonly #others = new OtherCollector();
   readonly #blocks: NamedRecordedBlock[] = [];
   /** By block: the last round in which pages of it came. */
   readonly #lastRound: number[] = [];
   #configuration: Configuration | undefined;
   #uuid: Uint8Array | undefined;
   #checker: PacketChecker | undefined;
+  /** Bytes, once it is told. */
+  #pageSize: number | undefined;
   #returnPath = false;
+  #postcopy = false;
   #syncMode: SyncMode | undefined;
   #ramSections = 0;
   #syncs = 0;
@@ -210,28 +207,34 @@ class Inspection {
       command: ({ command }) => {
         if (command === Command.OPEN_RETURN_PATH) this.#returnPath = true;
       },
-      blocks: (blocks) => this.#openChannels(blocks),
+      other: (section, chunk) => this.#others.take(section, chunk),
+      blocks: (blocks, pageSize) => this.#openChannels(blocks, pageSize),
+      pageSize: () => (this.#channels.length > 0 ? this.#pageSize : undefined),
       resize: (blocks) => this.#resize(blocks),
       zeroPage: (block) => page(block, 'main-duplicate'),
-      page: (block) => page(block, 'main-normal'),
+      page: (block, _, bytes) => {
+        this.#pageSize ??= bytes.length;
+        page(block, 'main-normal');
+      },
       flush: () => this.#sync(),
       endOfSection: async (_, syncMode) => {
         this.#ramSections++;
         this.#syncMode = syncMode;
-        // A migration without multifd has no channels to wait for.
-        if (syncMode === 'per-section' && this.#channels.length > 0) await this.#sync();
+        // A migration without multifd has no channels to wait for, and in postcopy they rest.
+        if (syncMode === 'per-round' || this.#postcopy || this.#channels.length === 0) return;
+        await this.#sync();
+      },
+      discard() {},
+      packaged: () => {
+        this.#postcopy = true;
       },
       tail: (chunk) => this.#tail.append(chunk),
     };
   }
 
-  get #pageSize(): number {
-    const bits = this.#configuration?.targetPageBits;
-    return this.#options.pageSize ?? (bits === undefined ? MIN_PAGE_SIZE : 2 ** bits);
-  }
-
-  async #openChannels(blocks: readonly RamBlock[]): Promise<void> {
-    const checker = await PacketChecker.create(blocks, this.#pageSize);
+  async #openChannels(blocks: readonly RamBlock[], told: number | undefined): Promise<void> {
+    this.#pageSize = told ?? (await this.#channelPageSize());
+    const checker = await PacketChecker.create(blocks, this.#pageSize ?? DEFAULT_PAGE_SIZE);
     const checkInitial = await initialChecker({ uuid: undefined, channels: MAX_CHANNELS });
     this.#checker = checker;
     for (const { id, usedLength } of blocks)
@@ -253,6 +256,21 @@ class Inspection {
         this.#noteIn(thrown);
       }
     }
+  }
+
+  /** What the first packet of a channel tells of it. */
+  async #channelPageSize(): Promise<number | undefined> {
+    const first = new Uint8Array(FIRST_PACKET_BYTES);
+    for (const [id, file] of this.#recording.channels.entries()) {
+      const count = await file.read(first, INITIAL_LENGTH);
+      try {
+        const found = pageSizeIn(first.subarray(0, count), id);
+        if (found !== undefined) return found;
+      } catch (thrown) {
+        this.#noteIn(thrown);
+      }
+    }
+    return undefined;
   }
 
   /**
@@ -351,7 +369,7 @@ class Inspection {
   async #report(): Promise<RecordingReport> {
     const { machine, capabilities, uuid = this.#uuid } = this.#configuration!;
     const tail = this.#tail.bytes;
-    const { sections } = readTail(tail);
+    const { sections } = readTail(this.#others.describedWith(tail));
     const { main, channels } = this.#recording;
     const answered = await this.#answered();
     const duration = await this.#duration();
@@ -359,7 +377,8 @@ class Inspection {
       machine,
       capabilities: [...capabilities],
       uuid: uuid === undefined || uuid.every((byte) => byte === 0) ? null : formatUuid(uuid),
-      'page-size': this.#pageSize,
+      'page-size': this.#pageSize ?? DEFAULT_PAGE_SIZE,
+      postcopy: this.#postcopy,
       compression: this.#checker?.compression ?? null,
       'return-path': this.#returnPath,
       answered,
@@ -372,6 +391,7 @@ class Inspection {
       blocks: this.#blocks.map((block) => withOldNames(block, OLD_RECORDED_BLOCK)),
       channels: this.#channels.map(({ report }) => withOldNames(report, OLD_RECORDED_CHANNEL)),
       sections: reportSections(sections),
+      others: reportOthers(this.#others.devices),
       'tail-bytes': tail.length,
       problem: this.#problem?.toRecord() ?? null,
     };

@@ -24,6 +24,7 @@ export async function readOutline(main: RecordedFile, whole: boolean): Promise<O
   let begun = false;
   const handler: MainStreamHandler = {
     configuration() {},
+    other() {},
     command({ command }) {
       if (command === Command.OPEN_RETURN_PATH) returnPath = true;
     },

@@ -35,9 +35,9 @@ interface PacketReport {
 const METHOD_NAMES = Object.keys(COMPRESSION) as (keyof typeof COMPRESSION)[];
 /** A packet's header is checked in here, for any page size; then what the core says of it. */
 const HEADER_AT = 0;
-const INFO_AT = 2048;
-const OFFSETS_AT = 4096;
-const TABLE_AT = 8192;
+const INFO_AT = 8192;
+const OFFSETS_AT = 12_288;
+const TABLE_AT = 16_384;
 const WASM_PAGE = 65536;
 /** The length field has 32 bits; what there is of it is bounded by the file. */
 const MOST_DEVICE_STATE = 2 ** 31 - 1;

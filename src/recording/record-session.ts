@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import { inTime } from '../util/deadline.ts';
 import { lacksPackets } from '../migration/incoming/packet-numbers.ts';
-import { MultifdError } from '../util/errors.ts';
+import { type ErrorCode, MultifdError } from '../util/errors.ts';
+import { trace } from '../util/trace.ts';
 import { io, writeFully } from '../files/io.ts';
 import {
-  FIRST_PAGE,
   FIRST_SYNC,
   GIVE_UP_MS,
   type InitialChecker,
@@ -16,10 +16,11 @@ import {
   ByteReader,
   Command,
   type MainStreamHandler,
-  MIN_PAGE_SIZE,
+  DEFAULT_PAGE_SIZE,
   parseMainStream,
   type RamBlock,
   returnMessage,
+  TailScanner,
 } from '../stream/index.ts';
 import { sleep, turn } from '../util/timing.ts';
 import { ConnectionInput } from '../transport/connection-io.ts';
@@ -40,12 +41,30 @@ const CHUNK = 64 * 1024;
  * that gives up closes all of them.
  */
 const LAST_BYTES_MS = 1_000;
+/**
+ * Where pages come on the main channel, multifd is off: channels that were asked for are here by
+ * then, or never come. Milliseconds.
+ */
+const FIRST_PAGE = {
+  milliseconds: 300,
+  event: 'the first RAM page on the main channel, where pages come when multifd is off',
+};
 /** How long a source that has heard that all is well may take to end its connections. */
 const LATE_BYTES_MS = 5_000;
 /**
  * While everything is made to last, the source is told this often that the work goes on.
  */
 const ALIVE_MS = 1_000;
+
+/** What is wrong with a stream that is one, and may be understood by whoever replays it. */
+const NOT_UNDERSTOOD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_STREAM',
+  'ERR_UNSUPPORTED',
+  'ERR_VERSION',
+  'ERR_BLOCK',
+  'ERR_BLOCK_LENGTH',
+  'ERR_PAGE_OFFSET',
+]);
 
 /** A connection that is being recorded. */
 interface Recorded {
@@ -94,7 +113,8 @@ export class RecordSession {
   #late: NodeJS.Timeout | undefined;
   /** When it is too late for channels that are missing, by `performance.now()`. */
   #due = Number.POSITIVE_INFINITY;
-  #pageSize: number;
+  /** Bytes per page, once the stream or a packet has told it, or the caller has. */
+  #told: number | undefined;
   /** Resolves when nothing more is expected; asked for when the main stream is complete. */
   #resolveWhole = (): void => {};
   /** While everything is made to last nothing is added. */
@@ -118,7 +138,7 @@ export class RecordSession {
     this.#folder = folder;
     this.#checkInitial = checkInitial;
     this.#checked = checked;
-    this.#pageSize = checked.pageSize ?? MIN_PAGE_SIZE;
+    this.#told = checked.pageSize;
     this.#streamed = new Promise((resolve) => {
       this.#endStream = resolve;
     });
@@ -172,7 +192,7 @@ export class RecordSession {
       this.#mainPages,
     );
     // In later rounds pages come again.
-    const remaining = Math.max(0, total - pages * this.#pageSize);
+    const remaining = Math.max(0, total - pages * (this.#told ?? DEFAULT_PAGE_SIZE));
     return this.#traffic.snapshot({ total, remaining });
   }
 
@@ -324,7 +344,8 @@ export class RecordSession {
       await this.#held;
       recorded.writing = file.append(chunk, this.#traffic.milliseconds);
       await recorded.writing;
-      progress?.feed(chunk, this.#pageSize);
+      progress?.feed(chunk, this.#told);
+      this.#told ??= progress?.pageSize;
       this.#checkWhole();
     };
     const read = async (into: Uint8Array): Promise<number> => {
@@ -360,10 +381,46 @@ export class RecordSession {
     // Nothing is kept of blocks and device sections, so that they may have any length.
     const limits = { maxBytes: Number.MAX_SAFE_INTEGER, maxTail: Number.MAX_SAFE_INTEGER };
     const options = { ...limits, ...(pageSize !== undefined && { pageSize }) };
-    await parseMainStream(new ByteReader({ read }), this.#answering(connection), options);
+    // What is read ahead of what could not be understood is looked at once more.
+    let last: Uint8Array = new Uint8Array(0);
+    const source = async (into: Uint8Array): Promise<number> => {
+      const count = await read(into);
+      last = into.slice(0, count);
+      return count;
+    };
+    try {
+      await parseMainStream(new ByteReader({ read: source }), this.#answering(connection), options);
+    } catch (thrown) {
+      const error = MultifdError.from(thrown);
+      if (!NOT_UNDERSTOOD.has(error.code)) throw error;
+      await this.#followBlindly(last, read, error);
+    }
     if (this.#first.error !== undefined) return;
     this.#hasStreamed = true;
     this.#endStream();
+  }
+
+  /**
+   * Keeps a stream that can't be followed any more, up to its description or the connection's end.
+   * @param first the last bytes of what was read.
+   * @throws the error, if it ends like no stream.
+   */
+  async #followBlindly(
+    first: Uint8Array,
+    read: (into: Uint8Array) => Promise<number>,
+    error: MultifdError,
+  ): Promise<void> {
+    trace('target', () => `kept, and not understood from here on: ${error.message}`);
+    const scanner = new TailScanner([], true);
+    const chunk = new Uint8Array(CHUNK);
+    for (let bytes = first; !scanner.complete; ) {
+      scanner.feed(bytes);
+      if (scanner.complete) return;
+      const count = await read(chunk);
+      if (count === 0) break;
+      bytes = chunk.subarray(0, count);
+    }
+    if (!scanner.endsWithMark) throw error;
   }
 
   #answering(connection: Connection): MainStreamHandler {
@@ -375,33 +432,44 @@ export class RecordSession {
     const measure = (blocks: readonly RamBlock[]): void => {
       this.#ramLength = blocks.reduce((sum, { usedLength }) => sum + usedLength, 0);
     };
+    const pong = async (value: number): Promise<void> => {
+      if (this.#answers === undefined) return;
+      const message = returnMessage({ type: 'pong', value });
+      await this.#keepAnswer(message);
+      // the reader is told
+      if (connection.writable) await connection.write([message], () => {}).catch(() => {});
+    };
+    let postcopy = false;
     return {
-      configuration: ({ targetPageBits }) => {
-        if (targetPageBits !== undefined) this.#pageSize = 2 ** targetPageBits;
-      },
+      configuration() {},
       command: async ({ command, data }) => {
         if (command === Command.OPEN_RETURN_PATH)
           this.#answers ??= await this.#folder.file(RETURN_PATH);
-        if (command !== Command.PING || this.#answers === undefined) return;
-        const pong = returnMessage({
-          type: 'pong',
-          value: new DataView(data.buffer, data.byteOffset).getUint32(0),
-        });
-        await this.#keepAnswer(pong);
-        // the reader is told
-        if (connection.writable) await connection.write([pong], () => {}).catch(() => {});
+        if (command === Command.PING)
+          await pong(new DataView(data.buffer, data.byteOffset).getUint32(0));
       },
-      blocks: measure,
+      other() {},
+      blocks: (blocks, pageSize) => {
+        this.#told = pageSize ?? this.#told;
+        measure(blocks);
+      },
       resize: measure,
       zeroPage: () => {
         this.#mainPages++;
       },
-      page: () => {
+      page: (_block, _offset, bytes) => {
+        this.#told = bytes.length;
         this.#mainPages++;
         if (this.#connections.size === 1) this.#expectChannels(FIRST_PAGE);
       },
       flush: sync,
-      endOfSection: (_, syncMode) => (syncMode === 'per-section' ? sync() : undefined),
+      // In postcopy the channels rest.
+      endOfSection: (_, syncMode) => (syncMode === 'per-section' && !postcopy ? sync() : undefined),
+      discard() {},
+      async packaged(pings) {
+        postcopy = true;
+        for (const value of pings) await pong(value);
+      },
       tail() {},
     };
   }

@@ -1,6 +1,6 @@
 import type { ErrorRecord } from '../util/errors.ts';
 import type { COMPRESSION } from '../core/index.ts';
-import type { SectionReport } from '../image/index.ts';
+import type { OtherReport, SectionReport } from '../image/index.ts';
 import type { SyncMode } from '../stream/index.ts';
 import type { WithOldNames } from '../util/old-names.ts';
 import type { ConnectionId } from './recording.ts';
@@ -90,6 +90,10 @@ interface NamedRecording {
   channels: RecordedChannelReport[];
   /** The device sections; null if they cannot be told apart. */
   sections: SectionReport[] | null;
+  /** Devices with sections that go along with the RAM, or come before it. */
+  others: OtherReport[];
+  /** Whether it went over to postcopy: the last pages came behind the device sections. */
+  postcopy: boolean;
   /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
   'tail-bytes': number;
   /** What keeps it from being a whole migration, the first of it; null if nothing does. */

@@ -29,7 +29,17 @@ export interface RamBlock {
   readonly id: string;
   /** Bytes; a multiple of the page size. */
   readonly usedLength: number;
-  /** Only in mapped-ram files. */
+  /**
+   * Bytes of the pages that the source's memory is made of, where it has said so: larger ones than
+   * usual (huge pages), of a source with postcopy.
+   */
+  readonly hostPageSize?: number;
+  /** Where the guest has it, in bytes; only under x-ignore-shared. */
+  readonly address?: number;
+  /**
+   * Only in mapped-ram files; and there none for a block that x-ignore-shared has left out, whose
+   * content is not in the file.
+   */
   readonly mapped?: MappedRegion;
 }
 
@@ -40,12 +50,21 @@ export interface BlockLimits {
   readonly maxBytes: number;
   readonly maxBlocks: number;
   readonly mappedRam: boolean;
+  /** Entries have the block's address. */
+  readonly ignoreShared: boolean;
+  /**
+   * The bitwise or of all page sizes that the source's memory is made of, in bytes, as
+   * POSTCOPY_ADVISE says it; 0 if it has not come.
+   */
+  readonly hostPageSizes: number;
 }
 
 /**
  * The block list that follows a MEM_SIZE word, until the lengths add up to `total` bytes:
  *
  *     u8 length, id | be64 used length
+ *     be64 page size of the host's memory  (behind POSTCOPY_ADVISE, and for huge pages only)
+ *     be64 guest physical address          (x-ignore-shared only)
  *     be32 version 1 | be64 page size | be64 bitmap offset | be64 pages offset  (mapped-ram only)
  *
  * With mapped-ram the next entry follows the block's pages.
@@ -86,18 +105,28 @@ export async function parseBlocks(
         at,
       );
     }
+    const hostPageSize = await parseHostPageSize(reader, limits);
+    if (limits.ignoreShared) await reader.ensure(8);
+    const address = limits.ignoreShared ? reader.u64() : undefined;
     const mapped = limits.mappedRam
-      ? await parseMappedRegion(reader, id, usedLength, pageSize)
+      ? await parseMappedRegion(reader, id, usedLength, pageSize, limits.ignoreShared)
       : undefined;
-    pageSize ??= mapped?.pageSize ?? MIN_PAGE_SIZE;
-    if (usedLength % pageSize !== 0) {
+    pageSize ??= mapped?.pageSize;
+    const multiple = pageSize ?? MIN_PAGE_SIZE;
+    if (usedLength % multiple !== 0) {
       throw reader.error(
         'ERR_BLOCK_LENGTH',
-        `the block ${id} has ${usedLength} bytes, not a multiple of the ${pageSize}-byte page`,
+        `the block ${id} has ${usedLength} bytes, not a multiple of the ${multiple}-byte page`,
         at,
       );
     }
-    blocks.push(mapped === undefined ? { id, usedLength } : { id, usedLength, mapped });
+    blocks.push({
+      id,
+      usedLength,
+      ...(hostPageSize !== undefined && { hostPageSize }),
+      ...(address !== undefined && { address }),
+      ...(mapped !== undefined && { mapped }),
+    });
     if (mapped !== undefined) reader.skipTo(mapped.pagesOffset + usedLength);
   }
   return blocks;
@@ -144,6 +173,37 @@ export async function parseGrownBlocks(
   return blocks;
 }
 
+/** Pages of the host's memory from here on are huge; below, and up to here, it has no word. */
+const USUAL_HOST_PAGE = 64 * 1024;
+
+/**
+ * The page size in a block's entry, if it is there: a power of two that POSTCOPY_ADVISE has told
+ * of. What is in its place otherwise is the address, the next entry, whose length is not 0, or
+ * the word behind the last one, which has no more than flags.
+ */
+async function parseHostPageSize(
+  reader: ByteReader,
+  { hostPageSizes, ignoreShared }: BlockLimits,
+): Promise<number | undefined> {
+  if (hostPageSizes < USUAL_HOST_PAGE) return undefined;
+  await reader.ensure(8);
+  const word = (at: number): number =>
+    at + 8 > reader.buffered ? 0 : Number(viewOf(reader.ahead()).getBigUint64(at));
+  const size = word(0);
+  const told = Number.isInteger(Math.log2(size)) && Math.floor(hostPageSizes / size) % 2 === 1;
+  if (!told || size < USUAL_HOST_PAGE) return undefined;
+  if (!ignoreShared) return reader.u64();
+  // It may be an address. Behind one comes an entry, or a word that is no multiple of a page.
+  await reader.ensure(16);
+  const next = word(8);
+  const isAddress = next < 2 ** 53 && next % MIN_PAGE_SIZE === 0;
+  return isAddress ? reader.u64() : undefined;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /**
  * The header, its bitmap and its pages must follow one another, so that no two regions of the file
  * can overlap.
@@ -153,7 +213,8 @@ async function parseMappedRegion(
   id: string,
   usedLength: number,
   expectedPageSize: number | undefined,
-): Promise<MappedRegion> {
+  ignoreShared: boolean,
+): Promise<MappedRegion | undefined> {
   const at = reader.position;
   await reader.ensure(MAPPED_RAM_HEADER_LENGTH);
   const version = reader.u32();
@@ -176,6 +237,7 @@ async function parseMappedRegion(
       'page_size',
     );
   }
+  if (ignoreShared && bitmapOffset === 0 && pagesOffset === 0) return undefined;
   if (bitmapOffset < reader.position) {
     throw reader.error(
       'ERR_IMAGE',

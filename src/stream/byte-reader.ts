@@ -32,7 +32,7 @@ const TWO_TO_32 = 0x1_0000_0000;
  * `skipTo` or `atEnd`.
  */
 export class ByteReader {
-  readonly #source: ByteSource;
+  #source: ByteSource;
   readonly #file: boolean;
   readonly #buffer = new Uint8Array(CAPACITY);
   readonly #view = new DataView(this.#buffer.buffer);
@@ -104,6 +104,11 @@ export class ByteReader {
     return value;
   }
 
+  /** A view of everything that is buffered, which stays to be taken. */
+  ahead(): Uint8Array {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
   u8(): number {
     return this.#view.getUint8(this.#take(1));
   }
@@ -172,6 +177,12 @@ export class ByteReader {
       throw this.error('ERR_INTERNAL', 'a connection was asked to seek');
     this.#source.seek(position);
     this.#moveTo(position);
+  }
+
+  /** Goes on with what another source has; what was buffered is dropped. */
+  restart(source: ByteSource): void {
+    this.#source = source;
+    this.#moveTo(this.position);
   }
 
   /** Whether the source has ended; reads ahead if nothing is buffered. */

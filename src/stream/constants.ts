@@ -33,7 +33,10 @@ export const Command = {
   SWITCHOVER_START: 11,
 } as const;
 
-/** The low 12 bits of a word in the content of the section "ram". */
+/**
+ * The low bits of a word in the content of the section "ram": ten of them, which is what the
+ * smallest pages leave.
+ */
 export const RamFlag = {
   ZERO: 0x002,
   MEM_SIZE: 0x004,
@@ -49,7 +52,7 @@ export const RamFlag = {
 /**
  * How many low bits of a RAM word are flags, as a modulus: offsets in words are multiples of it.
  */
-export const RAM_WORD_ALIGNMENT = 0x1000;
+export const RAM_WORD_ALIGNMENT = 0x400;
 
 export const RAM_IDSTR = 'ram';
 export const RAM_VERSION = 4;
@@ -69,6 +72,11 @@ export const ReturnMessageType = {
   SWITCHOVER_ACK: 7,
 } as const;
 
+/**
+ * The capability under which MEM_SIZE entries carry where the guest has the block, and blocks that
+ * both ends share are left out.
+ */
+export const IGNORE_SHARED = 'x-ignore-shared';
 /** The capability under which a file's MEM_SIZE entries carry the places of bitmap and pages. */
 export const MAPPED_RAM = 'mapped-ram';
 export const MAPPED_RAM_VERSION = 1;
@@ -82,10 +90,12 @@ export const MAPPED_RAM_ALIGNMENT = 0x100000;
 
 /**
  * The page sizes this project takes, in bytes: powers of two from one RAM word's alignment to one
- * multifd packet.
+ * multifd packet. QEMU's machines have 1 KiB (most Arm boards), 4 KiB, or 8 KiB (alpha, sparc64).
  */
 export const MIN_PAGE_SIZE = RAM_WORD_ALIGNMENT;
 export const MAX_PAGE_SIZE = 512 * 1024;
+/** Where nothing says another. */
+export const DEFAULT_PAGE_SIZE = 4096;
 
 /** Length in bytes of a bitmap with one bit per page, in whole 64-bit words. */
 export function bitmapBytes(pages: number): number {

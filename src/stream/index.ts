@@ -1,10 +1,13 @@
 export {
   bitmapLength,
   Command,
+  DEFAULT_PAGE_SIZE,
+  IGNORE_SHARED,
   isPageSize,
   MAPPED_RAM,
   MAPPED_RAM_ALIGNMENT,
   MAPPED_RAM_HEADER_LENGTH,
+  MAX_PAGE_SIZE,
   MIN_PAGE_SIZE,
   STREAM_MAGIC,
 } from './constants.ts';
@@ -14,6 +17,15 @@ export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 export { PageWords, wordsLength } from './page-words.ts';
+export {
+  NO_OTHERS,
+  type OtherBytes,
+  OtherCollector,
+  type OtherDevice,
+  type OtherPlace,
+  type OtherSection,
+  PlacedBytes,
+} from './other/section.ts';
 export { machineRules } from './machine-type.ts';
 export {
   DEFAULT_MAX_TAIL,

@@ -1,9 +1,11 @@
 import { formatUuid } from '../util/bytes.ts';
 import { MultifdError } from '../util/errors.ts';
 import type { ByteReader } from './byte-reader.ts';
+import type { BlockLimits } from './blocks.ts';
 import { parseCommand } from './commands.ts';
 import { parseConfiguration, type Configuration } from './configuration.ts';
 import {
+  IGNORE_SHARED,
   isPageSize,
   MAPPED_RAM,
   MAX_PAGE_SIZE,
@@ -16,32 +18,34 @@ import {
 } from './constants.ts';
 import type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 import { readName } from './names.ts';
+import type { OtherPlace } from './other/section.ts';
+import { OtherSections, type SectionHeader } from './other/sections.ts';
+import { Postcopy } from './postcopy.ts';
 import { RamSection } from './ram-section.ts';
 import { TailScanner } from './device-state/tail-scanner.ts';
 
 export interface ParseOptions {
-  /** Bytes per page; default 4096, or with mapped-ram what the file says. */
+  /** Bytes per page; default what the stream tells. */
   pageSize?: number;
   /** The most bytes all blocks together may have; default 1 TiB. */
   maxBytes?: number;
   /** The most blocks; default 4096. */
   maxBlocks?: number;
-  /** The most bytes that may follow the RAM; default 64 MiB. */
+  /** The most bytes of sections that are not "ram", wherever they are; default 64 MiB. */
   maxTail?: number;
   /** 16 bytes; a CONFIGURATION that has another uuid is refused. One that has none is not. */
   uuid?: Uint8Array;
 }
 
-interface RamSummary {
+export interface StreamSummary {
   readonly configuration: Configuration;
   /** Means nothing in a mapped-ram file: nothing is synchronised there. */
   readonly syncMode: SyncMode;
-  /** Position in the stream of the first byte after the RAM. */
+  /** Whether the stream went over to postcopy: it has no description then. */
+  readonly postcopy: boolean;
+  /** Position in the stream of the first byte of what follows the RAM; with postcopy of its end. */
   readonly tailOffset: number;
-}
-
-export interface StreamSummary extends RamSummary {
-  /** Bytes that follow the RAM. */
+  /** Bytes that follow the RAM; with postcopy those of the device sections, which came before. */
   readonly tailLength: number;
 }
 
@@ -57,78 +61,261 @@ export const DEFAULT_MAX_TAIL = 64 * 1024 * 1024;
  * @throws MultifdError ERR_MAGIC, ERR_VERSION, ERR_UUID, ERR_STREAM, ERR_BLOCK, ERR_BLOCK_LENGTH,
  *   ERR_PAGE_OFFSET for what is wrong in the stream; ERR_UNSUPPORTED for what is right but not
  *   handled; ERR_PEER_CLOSED (ERR_IMAGE for a file) if the source ends before the stream is
- *   complete; ERR_OPTION for a page size that is not a power of two from 4 KiB to 512 KiB; and
+ *   complete; ERR_OPTION for a page size that is not a power of two from 1 KiB to 512 KiB; and
  *   what the handler throws.
  */
-export async function parseMainStream(
+export function parseMainStream(
   reader: ByteReader,
   handler: MainStreamHandler,
   options: ParseOptions = {},
 ): Promise<StreamSummary> {
-  const summary = await parseRam(reader, handler, options);
-  const maxTail = options.maxTail ?? DEFAULT_MAX_TAIL;
-  const scanner = new TailScanner();
-  let tailLength = 0;
-  while (!scanner.complete && !(await reader.atEnd())) {
-    const chunk = reader.rest();
-    const taken = scanner.feed(chunk);
-    tailLength += taken;
-    if (tailLength > maxTail) {
-      const allowed = `the ${maxTail} bytes of device state that maxDeviceState allows`;
-      throw reader.error('ERR_STREAM', `more than ${allowed}`);
-    }
-    await handler.tail(chunk.subarray(0, taken));
-  }
-  if (!scanner.complete && !scanner.endsWithMark) throw reader.endedEarly();
-  return { ...summary, tailLength };
+  return new MainStream(reader, handler, options).parse();
 }
 
-/** Parses a main stream up to the footer of the last section "ram", and leaves the reader there. */
-async function parseRam(
-  reader: ByteReader,
-  handler: MainStreamHandler,
-  options: ParseOptions,
-): Promise<RamSummary> {
-  const { pageSize } = options;
-  if (pageSize !== undefined && !isPageSize(pageSize)) {
-    throw new MultifdError(
-      'ERR_OPTION',
-      `pageSize is ${pageSize}; it must be a power of two from ${MIN_PAGE_SIZE} to ` +
-        `${MAX_PAGE_SIZE}`,
-    );
+/**
+ *     QEVM, CONFIGURATION
+ *     COMMAND, and sections beside "ram"
+ *     START of "ram", PART..., END       with sections beside it, and COMMANDs, between
+ *     END of other sections
+ *     device sections, EOF, [VMDESCRIPTION]
+ *
+ * With postcopy the device sections come in a PACKAGED command before the last pages, and behind
+ * the END of "ram" there is EOF alone.
+ */
+class MainStream {
+  readonly #reader: ByteReader;
+  readonly #handler: MainStreamHandler;
+  readonly #options: ParseOptions;
+  readonly #others: OtherSections;
+  readonly #ram: RamSection;
+  readonly #postcopy: Postcopy;
+  readonly #maxTail: number;
+  #configuration: Configuration = { machine: '', capabilities: [] };
+  /** Bytes per page that the stream has told. */
+  #pageSize: number | undefined;
+  #tailLength = 0;
+
+  constructor(reader: ByteReader, handler: MainStreamHandler, options: ParseOptions) {
+    this.#reader = reader;
+    this.#handler = handler;
+    this.#options = options;
+    this.#maxTail = options.maxTail ?? DEFAULT_MAX_TAIL;
+    this.#others = new OtherSections(reader, handler, this.#maxTail);
+    this.#ram = new RamSection(reader, handler, () => this.#limits());
+    this.#postcopy = new Postcopy(reader, handler, this.#ram, this.#maxTail);
   }
-  const configuration = await parseStreamHeader(reader);
-  checkConfiguration(reader, configuration, options.uuid);
-  const mappedRam = configuration.capabilities.includes(MAPPED_RAM);
-  const ram = new RamSection(reader, handler, {
-    pageSize: expectedPageSize(
-      reader,
-      configuration,
-      pageSize ?? (mappedRam ? undefined : MIN_PAGE_SIZE),
-    ),
-    maxBytes: options.maxBytes ?? DEFAULT_MAX_BYTES,
-    maxBlocks: options.maxBlocks ?? DEFAULT_MAX_BLOCKS,
-    mappedRam,
-  });
-  await handler.configuration(configuration);
-  let sectionId: number | undefined;
-  for (;;) {
+
+  async parse(): Promise<StreamSummary> {
+    const { pageSize } = this.#options;
+    if (pageSize !== undefined && !isPageSize(pageSize)) {
+      throw new MultifdError(
+        'ERR_OPTION',
+        `pageSize is ${pageSize}; it must be a power of two from ${MIN_PAGE_SIZE} to ` +
+          `${MAX_PAGE_SIZE}`,
+      );
+    }
+    this.#configuration = await parseStreamHeader(this.#reader);
+    checkConfiguration(this.#reader, this.#configuration, this.#options.uuid);
+    this.#pageSize = expectedPageSize(this.#reader, this.#configuration, pageSize);
+    await this.#handler.configuration(this.#configuration);
+    await this.#toEndOfRam();
+    if (!this.#postcopy.running) await this.#othersBehind();
+    const tailOffset = this.#reader.position;
+    if (this.#postcopy.running) await this.#end();
+    else await this.#tail();
+    return {
+      configuration: this.#configuration,
+      syncMode: this.#ram.syncMode,
+      postcopy: this.#postcopy.running,
+      tailOffset,
+      tailLength: this.#tailLength,
+    };
+  }
+
+  #limits(): BlockLimits {
+    const { maxBytes = DEFAULT_MAX_BYTES, maxBlocks = DEFAULT_MAX_BLOCKS } = this.#options;
+    const { capabilities } = this.#configuration;
+    return {
+      pageSize: this.#pageSize,
+      maxBytes,
+      maxBlocks,
+      mappedRam: capabilities.includes(MAPPED_RAM),
+      ignoreShared: capabilities.includes(IGNORE_SHARED),
+      hostPageSizes: this.#postcopy.hostPageSizes,
+    };
+  }
+
+  /** Up to the footer of the last section "ram". In postcopy a lost source may come back. */
+  async #toEndOfRam(): Promise<void> {
+    for (;;) {
+      try {
+        if (await this.#record()) return;
+      } catch (thrown) {
+        const { reconnect } = this.#handler;
+        const lost = thrown instanceof MultifdError && thrown.code === 'ERR_PEER_CLOSED';
+        if (!lost || !this.#postcopy.running || reconnect === undefined) throw thrown;
+        this.#reader.restart(await reconnect.call(this.#handler, thrown));
+      }
+    }
+  }
+
+  /** Takes the next record. @returns whether it was the END of "ram". */
+  async #record(): Promise<boolean> {
+    const reader = this.#reader;
     await reader.ensure(1);
     const at = reader.position;
     const type = reader.u8();
-    if (type === Section.COMMAND) {
-      await handler.command(await parseCommand(reader));
-      continue;
+    switch (type) {
+      case Section.COMMAND:
+        await this.#command(at);
+        return false;
+      case Section.START:
+      case Section.FULL:
+        await this.#begin(type, at);
+        return false;
+      case Section.PART:
+      case Section.END:
+        return this.#goOn(type, at);
+      case Section.EOF:
+      case Section.VMDESCRIPTION:
+        throw reader.error(
+          'ERR_STREAM',
+          'the stream ends before its RAM does; the source was stopped',
+          at,
+        );
+      default:
+        throw reader.error(
+          'ERR_STREAM',
+          `a section of type 0x${type.toString(16)} is not known`,
+          at,
+        );
     }
-    const kind = ramSectionKind(reader, type, at);
-    sectionId =
-      kind === 'start'
-        ? await parseStartHeader(reader, type, sectionId, at)
-        : await parseSectionId(reader, sectionId, at);
-    await ram.parse(kind);
+  }
+
+  async #command(at: number): Promise<void> {
+    const command = await parseCommand(this.#reader);
+    const before = this.#tailLength;
+    await this.#handler.command(command);
+    this.#tailLength += await this.#postcopy.command(command, at);
+    this.#pageSize ??= this.#postcopy.pageSize;
+    if (this.#tailLength > before) this.#demandKnown('a stream in postcopy');
+  }
+
+  async #begin(type: number, at: number): Promise<void> {
+    const reader = this.#reader;
+    const header = await parseSectionHeader(reader);
+    const { sectionId, idstr } = header;
+    const others = this.#others;
+    if (type !== Section.START || idstr !== RAM_IDSTR || header.instanceId !== 0) {
+      return others.begin(type, header, this.#place(at), at);
+    }
+    if (others.ram !== undefined)
+      throw reader.error('ERR_STREAM', 'the section "ram" is started twice', at);
+    if (header.version !== RAM_VERSION) {
+      throw reader.error(
+        'ERR_VERSION',
+        `the section "ram" has version ${header.version}; only ${RAM_VERSION} is known`,
+        at,
+      );
+    }
+    if (others.isOpen(sectionId))
+      throw reader.error('ERR_STREAM', `"ram" has the number ${sectionId} of another section`, at);
+    others.ram = sectionId;
+    await this.#ram.parse('start', sectionId);
     await parseFooter(reader, sectionId);
-    if (kind === 'end')
-      return { configuration, syncMode: ram.syncMode, tailOffset: reader.position };
+  }
+
+  /** Of a section that is not "ram". */
+  #place(at: number): OtherPlace {
+    if (this.#postcopy.running)
+      throw this.#reader.error(
+        'ERR_UNSUPPORTED',
+        'a section that is not "ram" in postcopy, behind the device sections',
+        at,
+      );
+    return this.#others.ram === undefined ? 'before' : 'between';
+  }
+
+  /** PART and END: be32 section id. @returns whether it was the END of "ram". */
+  async #goOn(type: number, at: number): Promise<boolean> {
+    const reader = this.#reader;
+    await reader.ensure(4);
+    const sectionId = reader.u32();
+    const others = this.#others;
+    if (sectionId !== others.ram) {
+      await others.goOn(type, sectionId, this.#place(at), at);
+      return false;
+    }
+    const kind: RamSectionKind = type === Section.END ? 'end' : 'part';
+    await this.#ram.parse(kind, sectionId);
+    await parseFooter(reader, sectionId);
+    return kind === 'end';
+  }
+
+  /** Sections beside "ram" that end behind it. */
+  async #othersBehind(): Promise<void> {
+    const reader = this.#reader;
+    for (;;) {
+      await reader.ensure(1);
+      const type = reader.peek();
+      const at = reader.position;
+      if (type === Section.START) {
+        reader.u8();
+        await this.#others.begin(type, await parseSectionHeader(reader), 'after', at);
+        continue;
+      }
+      if (type !== Section.PART && type !== Section.END) return;
+      await reader.ensure(5);
+      reader.u8();
+      await this.#others.goOn(type, reader.u32(), 'after', at);
+    }
+  }
+
+  /** Device sections, EOF, VMDESCRIPTION. */
+  async #tail(): Promise<void> {
+    const reader = this.#reader;
+    const scanner = new TailScanner(this.#others.full);
+    while (!scanner.complete && !(await reader.atEnd())) {
+      const chunk = reader.rest();
+      const taken = scanner.feed(chunk);
+      this.#tailLength += taken;
+      if (this.#tailLength + this.#others.taken > this.#maxTail) {
+        const allowed = `the ${this.#maxTail} bytes of device state that maxDeviceState allows`;
+        throw reader.error('ERR_STREAM', `more than ${allowed}`);
+      }
+      await this.#handler.tail(chunk.subarray(0, taken));
+    }
+    if (scanner.contradicted)
+      throw reader.error(
+        'ERR_STREAM',
+        'what was taken for whole sections before the device sections is not what the ' +
+          'description at the end says of them: where they end cannot be told',
+      );
+    if (!scanner.complete && !scanner.endsWithMark) throw reader.endedEarly();
+    if (scanner.description === undefined) this.#demandKnown('this stream');
+  }
+
+  /** Without a description nothing confirms where a section of unknown layout has ended. */
+  #demandKnown(stream: string): void {
+    const { guessed } = this.#others;
+    if (guessed === undefined) return;
+    throw this.#reader.error(
+      'ERR_UNSUPPORTED',
+      `where the section of ${guessed} ends, which comes before the end of "ram", could only be ` +
+        `told from a description of the devices, and ${stream} has none`,
+    );
+  }
+
+  /** EOF, which is all that is left after postcopy. */
+  async #end(): Promise<void> {
+    const reader = this.#reader;
+    await reader.ensure(1);
+    const at = reader.position;
+    const type = reader.u8();
+    if (type !== Section.EOF)
+      throw reader.error('ERR_STREAM', `0x${type.toString(16)} in place of the stream's end`, at);
+    this.#tailLength++;
+    await this.#handler.tail(Uint8Array.of(Section.EOF));
   }
 }
 
@@ -163,14 +350,14 @@ function checkConfiguration(
   uuid: Uint8Array | undefined,
 ): void {
   const { capabilities } = configuration;
-  const other = capabilities.find((name) => name !== MAPPED_RAM);
+  const other = capabilities.find((name) => name !== MAPPED_RAM && name !== IGNORE_SHARED);
   if (other !== undefined) {
     throw reader.error(
       'ERR_UNSUPPORTED',
       `the source uses ${other}, which changes the format; turn it off at the source`,
     );
   }
-  if (capabilities.length > 0 && !reader.seekable) {
+  if (capabilities.includes(MAPPED_RAM) && !reader.seekable) {
     throw reader.error(
       'ERR_UNSUPPORTED',
       'mapped-ram is a form for files, not for connections; turn it off at the source',
@@ -208,79 +395,16 @@ function expectedPageSize(
   return pageSize;
 }
 
-function ramSectionKind(reader: ByteReader, type: number, at: number): RamSectionKind {
-  switch (type) {
-    case Section.START:
-    case Section.FULL: // refused once its name is known, for the message
-      return 'start';
-    case Section.PART:
-      return 'part';
-    case Section.END:
-      return 'end';
-    case Section.EOF:
-    case Section.VMDESCRIPTION:
-      throw reader.error(
-        'ERR_STREAM',
-        'the stream ends before its RAM does; the source was stopped',
-        at,
-      );
-    default:
-      throw reader.error('ERR_STREAM', `a section of type 0x${type.toString(16)} is not known`, at);
-  }
-}
-
 /**
- * START and FULL: be32 section id | u8 length, idstr | be32 instance id | be32 version. Gives the
- * section id of "ram".
+ * Of START and FULL, behind the first byte: be32 section id | u8 length, idstr | be32 instance id |
+ * be32 version.
  */
-async function parseStartHeader(
-  reader: ByteReader,
-  type: number,
-  ramId: number | undefined,
-  at: number,
-): Promise<number> {
+async function parseSectionHeader(reader: ByteReader): Promise<SectionHeader> {
   await reader.ensure(4);
-  const id = reader.u32();
+  const sectionId = reader.u32();
   const idstr = await readName(reader, 'a section');
   await reader.ensure(8);
-  const instance = reader.u32();
-  const version = reader.u32();
-  if (type !== Section.START || idstr !== RAM_IDSTR || instance !== 0) {
-    throw reader.error(
-      'ERR_UNSUPPORTED',
-      `the section "${idstr}" ${instance} comes before the end of "ram"; only "ram" can be read`,
-      at,
-    );
-  }
-  if (ramId !== undefined)
-    throw reader.error('ERR_STREAM', 'the section "ram" is started twice', at);
-  if (version !== RAM_VERSION) {
-    throw reader.error(
-      'ERR_VERSION',
-      `the section "ram" has version ${version}; only ${RAM_VERSION} is known`,
-      at,
-    );
-  }
-  return id;
-}
-
-/** PART and END: be32 section id. */
-async function parseSectionId(
-  reader: ByteReader,
-  ramId: number | undefined,
-  at: number,
-): Promise<number> {
-  await reader.ensure(4);
-  const id = reader.u32();
-  if (ramId === undefined)
-    throw reader.error('ERR_STREAM', `the section ${id} goes on before it was started`, at);
-  if (id !== ramId)
-    throw reader.error(
-      'ERR_UNSUPPORTED',
-      `the section ${id} is not "ram"; nothing else can be read`,
-      at,
-    );
-  return id;
+  return { sectionId, idstr, instanceId: reader.u32(), version: reader.u32() };
 }
 
 async function parseFooter(reader: ByteReader, sectionId: number): Promise<void> {

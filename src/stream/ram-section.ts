@@ -1,15 +1,16 @@
 import { parseBlocks, parseGrownBlocks, type BlockLimits, type RamBlock } from './blocks.ts';
 import type { ByteReader } from './byte-reader.ts';
-import { MIN_PAGE_SIZE, RAM_WORD_ALIGNMENT, RamFlag } from './constants.ts';
+import { isPageSize, RAM_WORD_ALIGNMENT, RamFlag } from './constants.ts';
 import type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 import { readName } from './names.ts';
+import { pageSizeAhead } from './page-size.ts';
 
 const TWO_TO_32 = 0x1_0000_0000;
 /** High halves from here on make a word that a JavaScript number cannot hold exactly. */
 const HIGH_LIMIT = 0x20_0000;
 
 /**
- * One word of the content: `flags` in the low 12 bits, `value` the rest, an offset or a length in
+ * One word of the content: `flags` in the low 10 bits, `value` the rest, an offset or a length in
  * bytes.
  */
 interface Word {
@@ -26,22 +27,30 @@ interface Word {
 export class RamSection {
   readonly #reader: ByteReader;
   readonly #handler: MainStreamHandler;
-  readonly #limits: BlockLimits;
+  readonly #limits: () => BlockLimits;
   readonly #indexes = new Map<string, number>();
   #blocks: readonly RamBlock[] | undefined;
-  #pageSize: number;
+  #pageSize: number | undefined;
   #page: Uint8Array | undefined;
+  #sectionId = 0;
   /** The block that CONTINUE means. */
   #current: number | undefined;
   #syncMode: SyncMode = 'per-section';
   /** Blocks have grown, and the flush that lets the channels know has not come yet. */
   #unflushed = false;
+  /** Postcopy: from here on there are pages, and no flushes, up to the end of "ram". */
+  postcopy = false;
 
-  constructor(reader: ByteReader, handler: MainStreamHandler, limits: BlockLimits) {
+  /** @param limits asked for at each block list: what came before it counts. */
+  constructor(reader: ByteReader, handler: MainStreamHandler, limits: () => BlockLimits) {
     this.#reader = reader;
     this.#handler = handler;
     this.#limits = limits;
-    this.#pageSize = limits.pageSize ?? MIN_PAGE_SIZE;
+  }
+
+  /** The block list; undefined before it has come. */
+  get blocks(): readonly RamBlock[] | undefined {
+    return this.#blocks;
   }
 
   /** Certain once the START section has been read. */
@@ -59,8 +68,9 @@ export class RamSection {
    *     MULTIFD_FLUSH
    *     EOS
    */
-  async parse(kind: RamSectionKind): Promise<void> {
+  async parse(kind: RamSectionKind, sectionId: number): Promise<void> {
     const reader = this.#reader;
+    this.#sectionId = sectionId;
     const word: Word = { flags: 0, value: 0, at: 0 };
     for (;;) {
       const buffered = reader.ensure(8);
@@ -91,7 +101,7 @@ export class RamSection {
             throw reader.error('ERR_STREAM', 'a MULTIFD_FLUSH before the block list', word.at);
           if (kind === 'start') this.#syncMode = 'per-round';
           this.#unflushed = false;
-          await this.#handler.flush();
+          if (!this.postcopy) await this.#handler.flush();
           break;
         case RamFlag.EOS:
           this.#refuseValue(word);
@@ -121,11 +131,21 @@ export class RamSection {
   }
 
   async #memSize(word: Word): Promise<void> {
-    const blocks = await parseBlocks(this.#reader, word.value, this.#limits);
+    const limits = this.#limits();
+    this.#pageSize = limits.pageSize;
+    const blocks = await parseBlocks(this.#reader, word.value, limits);
     blocks.forEach(({ id }, index) => this.#indexes.set(id, index));
-    this.#pageSize = blocks[0]?.mapped?.pageSize ?? this.#pageSize;
+    this.#pageSize ??= blocks.find(({ mapped }) => mapped !== undefined)?.mapped?.pageSize;
     this.#blocks = blocks;
-    await this.#handler.blocks(blocks);
+    await this.#handler.blocks(blocks, this.#pageSize);
+  }
+
+  /** The index of the block of that name. @throws MultifdError ERR_BLOCK if there is none. */
+  indexOf(id: string, at: number): number {
+    const index = this.#indexes.get(id);
+    if (index === undefined)
+      throw this.#reader.error('ERR_BLOCK', `the block ${id} is not known`, at);
+    return index;
   }
 
   /**
@@ -142,7 +162,8 @@ export class RamSection {
         word.at,
       );
     }
-    const blocks = await parseGrownBlocks(this.#reader, word.value, this.#limits, before);
+    const limits = { ...this.#limits(), pageSize: this.#pageSize };
+    const blocks = await parseGrownBlocks(this.#reader, word.value, limits, before);
     await this.#handler.resize(blocks);
     this.#blocks = blocks;
     this.#unflushed = true;
@@ -176,18 +197,34 @@ export class RamSection {
   async #normalPage(word: Word): Promise<void> {
     this.#refuseIn(word, 'a page');
     await this.#selectBlock(word);
+    this.#pageSize ??= await this.#settlePageSize(word);
     const block = this.#checkPage(word);
     this.#page ??= new Uint8Array(this.#pageSize);
     await this.#reader.copyInto(this.#page);
     await this.#handler.page(block, word.value, this.#page);
   }
 
+  /**
+   * Nothing in the stream before has told how long a page is.
+   * @throws MultifdError ERR_STREAM if what follows the page tells it neither.
+   */
+  async #settlePageSize(word: Word): Promise<number> {
+    const known = await this.#handler.pageSize?.();
+    if (known !== undefined) return known;
+    const names = [...this.#indexes.keys()];
+    const found = await pageSizeAhead(this.#reader, word.value, names, this.#sectionId);
+    if (isPageSize(found)) return found;
+    throw this.#reader.error(
+      'ERR_STREAM',
+      'how long the pages are cannot be told from the stream: give the page size',
+      word.at,
+    );
+  }
+
   async #selectBlock(word: Word): Promise<void> {
     if ((word.flags & RamFlag.CONTINUE) !== 0) return;
     const id = await readName(this.#reader, 'a RAM block', 'ERR_BLOCK');
-    this.#current = this.#indexes.get(id);
-    if (this.#current === undefined)
-      throw this.#reader.error('ERR_BLOCK', `the block ${id} is not known`, word.at);
+    this.#current = this.indexOf(id, word.at);
   }
 
   /** The index of the block the word means, once its offset is known to lie inside. */
@@ -196,11 +233,16 @@ export class RamSection {
     if (this.#current === undefined || block === undefined) {
       throw this.#reader.error('ERR_STREAM', 'a CONTINUE flag before any block was named', word.at);
     }
-    if (word.value % this.#pageSize !== 0 || word.value + this.#pageSize > block.usedLength) {
+    const pageSize = this.#pageSize ?? RAM_WORD_ALIGNMENT;
+    if (word.value % pageSize !== 0 || word.value + pageSize > block.usedLength) {
+      const other =
+        word.value % pageSize !== 0
+          ? '; or its pages are smaller: give their size as page size'
+          : '';
       throw this.#reader.error(
         'ERR_PAGE_OFFSET',
-        `a page at ${word.value} of the block ${block.id} is not on a ${this.#pageSize}-byte ` +
-          `boundary within its ${block.usedLength} bytes`,
+        `a page at ${word.value} of the block ${block.id} is not on a ${pageSize}-byte ` +
+          `boundary within its ${block.usedLength} bytes${other}`,
         word.at,
       );
     }
@@ -209,7 +251,7 @@ export class RamSection {
 
   /** In a mapped-ram file pages are where the block list says, and nothing is synchronised. */
   #refuseIn(word: Word, what: string): void {
-    if (this.#limits.mappedRam)
+    if (this.#limits().mappedRam)
       throw this.#reader.error('ERR_STREAM', `${what} in the stream of a mapped-ram file`, word.at);
   }
 

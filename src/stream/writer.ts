@@ -51,7 +51,7 @@ export function ping(value: number): Uint8Array {
  * The START header of "ram" and its MEM_SIZE word; {@link blockEntry} for each block comes next.
  *
  * @param pageSize bytes.
- * @throws MultifdError ERR_OPTION for a page size that is not a power of two from 4 KiB to 512
+ * @throws MultifdError ERR_OPTION for a page size that is not a power of two from 1 KiB to 512
  *   KiB; ERR_BLOCK for two blocks of one id; ERR_BLOCK_LENGTH for a used length that is not a
  *   multiple of the page size, or a last block of length 0: the list ends where the lengths add up,
  *   so that no reader would see it.
@@ -86,7 +86,7 @@ function memSize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
   if (!isPageSize(pageSize))
     throw new MultifdError(
       'ERR_OPTION',
-      `a page size of ${pageSize} bytes; it must be a power of two from 4096 to 524288`,
+      `a page size of ${pageSize} bytes; it must be a power of two from 1024 to 524288`,
     );
   const ids = new Set<string>();
   let total = 0;
@@ -116,8 +116,9 @@ function memSize(blocks: readonly RamBlock[], pageSize: number): Uint8Array {
  * @throws MultifdError ERR_OPTION for an id that is empty, longer than 255 bytes, or has a
  *   control character.
  */
-export function blockEntry({ id, usedLength, mapped }: RamBlock): Uint8Array {
+export function blockEntry({ id, usedLength, address, mapped }: RamBlock): Uint8Array {
   const writer = new ByteWriter().name(id).u64(usedLength);
+  if (address !== undefined) writer.u64(address);
   if (mapped !== undefined) {
     writer
       .u32(MAPPED_RAM_VERSION)

@@ -70,6 +70,8 @@ export function recorder(): {
     handler: {
       configuration: (configuration) => later('configuration', configuration),
       command: ({ command, data }) => later('command', command, [...data]),
+      other: ({ place, kind, idstr }, chunk) =>
+        void events.push(['other', place, kind, idstr, [...chunk]]),
       blocks: (blocks) => later('blocks', blocks),
       resize: (blocks) => later('resize', blocks),
       zeroPage: (block, offset) => void events.push(['zero', block, offset]),

@@ -1,7 +1,7 @@
 import type { RecordingReport } from '../../recording/index.ts';
 import { formatBytes, formatDuration, printable, formatTable } from './format.ts';
 import { factLines } from './lines.ts';
-import { sectionTable } from './report.ts';
+import { otherTable, sectionTable } from './report.ts';
 
 const SYNC_MODES = { 'per-round': 'per round', 'per-section': 'per section' } as const;
 
@@ -43,6 +43,7 @@ export function recordingText(path: string, recording: RecordingReport): string 
     channelTable(recording),
     '',
     blockTable(recording),
+    ...(recording.others.length === 0 ? [] : ['', otherTable(recording)]),
     '',
     sectionTable(recording),
   ].join('\n');

@@ -73,7 +73,9 @@ export function imageText(path: string, image: ImageReport): string {
         : `${onDisk} bytes (${formatBytes(onDisk)})`,
     ],
   ];
-  return [...factLines(facts), '', blockTable(image), '', sectionTable(image)].join('\n');
+  const others = image.others.length === 0 ? [] : ['', otherTable(image)];
+  const devices = ['', sectionTable(image)];
+  return [...factLines(facts), '', blockTable(image), ...others, ...devices].join('\n');
 }
 
 function blockTable({ blocks, totals }: ImageReport): string {
@@ -82,7 +84,7 @@ function blockTable({ blocks, totals }: ImageReport): string {
     block.length,
     block['used-length'],
     block.pages,
-    block.normal,
+    block.ignored ? 'not in the file' : block.normal,
     block.duplicate,
   ]);
   const total = [
@@ -97,6 +99,18 @@ function blockTable({ blocks, totals }: ImageReport): string {
     ['block', 'bytes', 'used length', 'pages', 'present', 'zero'],
     [...rows, total],
   );
+}
+
+/** Devices of an image or a recording with sections that go along with the RAM. */
+export function otherTable({ others }: Pick<ImageReport, 'others'>): string {
+  const rows = others.map(({ idstr, 'instance-id': instance, version, sections, bytes }) => [
+    printable(idstr),
+    instance,
+    version,
+    sections,
+    bytes,
+  ]);
+  return formatTable(['beside the RAM', 'instance', 'version', 'sections', 'bytes'], rows);
 }
 
 /** The device sections of an image or a recording. */

@@ -14,6 +14,7 @@ import type { ImageSource } from '../access/open.ts';
 import {
   describeDevices,
   type DeviceReport,
+  type OtherDevice,
   selectDevices,
   type TailSection,
 } from '../../stream/index.ts';
@@ -38,6 +39,8 @@ interface NamedBlock {
   'bitmap-offset': number;
   /** Page p is at `pages-offset + p * page-size`. */
   'pages-offset': number;
+  /** Left out by x-ignore-shared: the file has nothing of it, and its pages count as neither. */
+  ignored: boolean;
 }
 
 const OLD_TOTALS = {
@@ -75,6 +78,19 @@ export type SectionReport = WithOldNames<
   typeof OLD_SECTION
 >;
 
+/** A device with sections that are not "ram" and came before the device sections, in a report. */
+export interface OtherReport {
+  /** The device, as QEMU's savevm calls it: `spapr/htab`, `dirty-bitmap`. */
+  idstr: string;
+  'instance-id': number;
+  /** Of its layout. */
+  version: number;
+  /** How many: START, PART, END, or one that is FULL. */
+  sections: number;
+  /** Of all of them, with headers and footers. */
+  bytes: number;
+}
+
 const OLD_SECTION = { 'instance-id': 'instanceId' } as const;
 
 /** @inline */
@@ -95,6 +111,8 @@ interface NamedImage {
   blocks: BlockReport[];
   /** The device sections; null if they cannot be told apart. */
   sections: SectionReport[] | null;
+  /** Devices with sections that go along with the RAM, or come before it. */
+  others: OtherReport[];
   /** Everything after the RAM: device sections with their headers, EOF, VMDESCRIPTION. */
   'tail-bytes': number;
   totals: WithOldNames<Totals, typeof OLD_TOTALS>;
@@ -156,6 +174,7 @@ async function report(image: ImageReader): Promise<ImageReport> {
     'size-on-disk': sizeOnDisk,
     blocks,
     sections: reportSections(image.sections),
+    others: reportOthers(image.otherDevices),
     'tail-bytes': image.tail.length,
     totals: withOldNames(totals, OLD_TOTALS),
   };
@@ -172,6 +191,17 @@ export function reportSections(
   return each ?? null;
 }
 
+/** Devices with sections beside "ram", as reports have them. */
+export function reportOthers(devices: readonly OtherDevice[]): OtherReport[] {
+  return devices.map(({ idstr, instanceId, version, sections, bytes }) => ({
+    idstr,
+    'instance-id': instanceId,
+    version,
+    sections,
+    bytes,
+  }));
+}
+
 async function reportBlock(image: ImageReader, block: ImageBlock): Promise<BlockReport> {
   const pages = block.usedLength / image.pageSize;
   const normal = countBits(await image.readBitmap(block));
@@ -181,10 +211,11 @@ async function reportBlock(image: ImageReader, block: ImageBlock): Promise<Block
     length: block.trueLength,
     pages,
     normal,
-    duplicate: pages - normal,
+    duplicate: block.ignored ? 0 : pages - normal,
     'normal-bytes': normal * image.pageSize,
     'bitmap-offset': block.bitmapOffset,
     'pages-offset': block.pagesOffset,
+    ignored: block.ignored,
   };
   return withOldNames(named, OLD_BLOCK);
 }
@@ -225,5 +256,5 @@ export function inspectDevices(
 
 /** The devices of an open image; undefined if the sections cannot be told apart. */
 export async function devicesOf(image: ImageReader): Promise<DeviceReport[] | undefined> {
-  return describeDevices(await image.readTail());
+  return describeDevices(await image.readDevices());
 }

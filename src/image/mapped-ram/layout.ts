@@ -10,6 +10,7 @@ import { givenOptions, type OptionNames } from '../../util/options.ts';
 import {
   bitmapLength,
   blockEntry,
+  IGNORE_SHARED,
   isPageSize,
   MAPPED_RAM,
   MAPPED_RAM_ALIGNMENT,
@@ -27,11 +28,18 @@ export interface ImageShape {
   /** The capability mapped-ram is added if it is missing. */
   readonly configuration: Configuration;
   /** Used lengths in bytes, multiples of the page size. */
-  readonly blocks: ReadonlyArray<{ readonly id: string; readonly usedLength: number }>;
-  /** Bytes per page; a power of two from 4 KiB to 512 KiB. */
+  readonly blocks: ReadonlyArray<{
+    readonly id: string;
+    readonly usedLength: number;
+    /** Where the guest has it, in bytes: for a configuration with x-ignore-shared. */
+    readonly address?: number;
+  }>;
+  /** Bytes per page; a power of two from 1 KiB to 512 KiB. */
   readonly pageSize: number;
   /** Where the stream starts in the file, in bytes; default 0. */
   readonly offset?: number;
+  /** Sections that come before "ram", verbatim; default none. */
+  readonly before?: Uint8Array;
 }
 
 const SHAPE_NAMES = {
@@ -39,6 +47,7 @@ const SHAPE_NAMES = {
   blocks: true,
   pageSize: true,
   offset: true,
+  before: true,
 } as const satisfies OptionNames<ImageShape>;
 
 /** A block's places in the file, absolute, in bytes. */
@@ -63,6 +72,11 @@ export interface ImagePlan {
   readonly blocks: readonly PlannedBlock[];
   /** Everything in the file but bitmaps, pages, and what follows the RAM. */
   readonly pieces: ReadonlyArray<{ readonly position: number; readonly bytes: Uint8Array }>;
+  /**
+   * Where sections go that come beside "ram" before its END; what comes from here on in `pieces`
+   * goes behind them, and so does the tail.
+   */
+  readonly betweenOffset: number;
   /** Where device sections and EOF go. */
   readonly tailOffset: number;
 }
@@ -70,10 +84,11 @@ export interface ImagePlan {
 /**
  * Places everything in a mapped-ram file, as QEMU does:
  *
- *     offset        QEVM, CONFIGURATION, START header of "ram", MEM_SIZE
- *                   per block: entry | bitmap | gap to the next 1 MiB boundary of the file | pages
- *                   EOS, footer, END header, EOS, footer
- *     tailOffset    device sections, EOF, VMDESCRIPTION
+ *     offset         QEVM, CONFIGURATION, [sections before "ram"], START header of "ram", MEM_SIZE
+ *                    per block: entry | bitmap | gap to the next 1 MiB boundary of the file | pages
+ *                    EOS, footer
+ *     betweenOffset  [sections beside "ram"], END header, EOS, footer
+ *     tailOffset     device sections, EOF, VMDESCRIPTION
  *
  * @throws MultifdError ERR_OPTION, ERR_BLOCK or ERR_BLOCK_LENGTH for a shape that the format
  *   cannot carry.
@@ -91,8 +106,9 @@ export function planImage(shape: ImageShape): ImagePlan {
   );
 }
 
-function plan({ configuration, blocks, pageSize, offset = 0 }: ImageShape): ImagePlan {
-  if (!isPageSize(pageSize)) refuse('page size', pageSize, 'a power of two from 4096 to 524288');
+function plan(shape: ImageShape): ImagePlan {
+  const { configuration, blocks, pageSize, offset = 0, before = new Uint8Array(0) } = shape;
+  if (!isPageSize(pageSize)) refuse('page size', pageSize, 'a power of two from 1024 to 524288');
   const { machine, capabilities } = givenObject(
     'configuration',
     configuration,
@@ -115,19 +131,23 @@ function plan({ configuration, blocks, pageSize, offset = 0 }: ImageShape): Imag
     position += bytes.length;
   };
   put(streamHeader(withCapability(configuration, MAPPED_RAM)));
+  if (before.length > 0) put(before);
   put(ramStart(blocks, pageSize));
-  for (const { id, usedLength } of blocks) {
-    const entryLength = blockEntry({ id, usedLength }).length + MAPPED_RAM_HEADER_LENGTH;
+  const ignoreShared = capabilities.includes(IGNORE_SHARED);
+  for (const { id, usedLength, address = 0 } of blocks) {
+    const entry = { id, usedLength, ...(ignoreShared && { address }) };
+    const entryLength = blockEntry(entry).length + MAPPED_RAM_HEADER_LENGTH;
     const bitmapOffset = position + entryLength;
     const bitmapBytes = bitmapLength(usedLength, pageSize);
     const pagesOffset =
       Math.ceil((bitmapOffset + bitmapBytes) / MAPPED_RAM_ALIGNMENT) * MAPPED_RAM_ALIGNMENT;
-    put(blockEntry({ id, usedLength, mapped: { pageSize, bitmapOffset, pagesOffset } }));
+    put(blockEntry({ ...entry, mapped: { pageSize, bitmapOffset, pagesOffset } }));
     planned.push({ id, usedLength, bitmapOffset, bitmapLength: bitmapBytes, pagesOffset });
     position = pagesOffset + usedLength;
   }
   put(ramSectionEnd());
+  const betweenOffset = position;
   put(ramEnd());
   put(ramSectionEnd());
-  return { pageSize, blocks: planned, pieces, tailOffset: position };
+  return { pageSize, blocks: planned, pieces, betweenOffset, tailOffset: position };
 }

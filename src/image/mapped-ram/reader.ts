@@ -3,12 +3,14 @@ import { MultifdError } from '../../util/errors.ts';
 import { GrowingBytes } from '../../util/bytes.ts';
 import {
   bitmapLength,
-  MIN_PAGE_SIZE,
+  DEFAULT_PAGE_SIZE,
+  type OtherBytes,
+  OtherCollector,
+  type OtherDevice,
   parseMainStream,
   readTail,
   type Configuration,
   type MainStreamHandler,
-  type MappedRegion,
   type RamBlock,
   type TailSection,
 } from '../../stream/index.ts';
@@ -26,6 +28,7 @@ interface ImageContent {
   readonly tail: { readonly offset: number; readonly length: number };
   readonly sections: readonly TailSection[] | undefined;
   readonly tailBytes: Uint8Array;
+  readonly others: OtherCollector;
 }
 
 /** Opens a mapped-ram image. Throws what openImage throws. */
@@ -39,6 +42,7 @@ class MappedRamReader implements ImageReader {
   readonly blocks: readonly ImageBlock[];
   readonly tail: { readonly offset: number; readonly length: number };
   readonly sections: readonly TailSection[] | undefined;
+  readonly #others: OtherCollector;
   readonly #access: RandomAccess;
   readonly #tailBytes: Uint8Array;
 
@@ -50,6 +54,11 @@ class MappedRamReader implements ImageReader {
     this.tail = content.tail;
     this.sections = content.sections;
     this.#tailBytes = content.tailBytes;
+    this.#others = content.others;
+  }
+
+  get others(): OtherBytes {
+    return this.#others;
   }
 
   get name(): string {
@@ -64,13 +73,18 @@ class MappedRamReader implements ImageReader {
     return { fileSize: this.#access.size, sizeOnDisk: (await this.#access.sizeOnDisk?.()) ?? null };
   }
 
+  get otherDevices(): readonly OtherDevice[] {
+    return this.#others.devices;
+  }
+
   readBitmap(block: ImageBlock): Promise<Uint8Array> {
     return answering(() => this.#readBitmap(block));
   }
 
   async #readBitmap(block: ImageBlock): Promise<Uint8Array> {
-    const { id, usedLength, bitmapOffset } = givenBlock(block);
+    const { id, usedLength, bitmapOffset, ignored } = givenBlock(block);
     const bitmap = new Uint8Array(bitmapLength(usedLength, this.pageSize));
+    if (ignored) return bitmap;
     await readFully(this.#access, bitmap, bitmapOffset);
     if (hasBitsPast(bitmap, usedLength / this.pageSize)) {
       throw new MultifdError(
@@ -98,6 +112,10 @@ class MappedRamReader implements ImageReader {
     return this.#tailBytes;
   }
 
+  async readDevices(): Promise<Uint8Array> {
+    return this.#others.describedWith(this.#tailBytes);
+  }
+
   async verify(): Promise<void> {
     await verifyAccess(this.#access);
   }
@@ -122,16 +140,15 @@ function givenBlock(block: ImageBlock): ImageBlock {
 async function parseImage(head: Head, maxTail: number | undefined): Promise<ImageContent> {
   const blocks: Array<Omit<ImageBlock, 'trueLength'>> = [];
   const tailBytes = new GrowingBytes();
-  let pageSize = MIN_PAGE_SIZE;
+  const others = new OtherCollector();
+  let pageSize: number | undefined;
   const handler: MainStreamHandler = {
     configuration: ignore,
     blocks(list) {
-      for (const block of list) {
-        const { pageSize: size, ...places } = regionOf(block);
-        pageSize = size;
-        blocks.push({ id: block.id, usedLength: block.usedLength, ...places });
-      }
+      for (const block of list) blocks.push(placesOf(block));
+      pageSize = list.find(({ mapped }) => mapped !== undefined)?.mapped?.pageSize;
     },
+    other: (section, chunk) => others.take(section, chunk),
     tail(chunk) {
       tailBytes.append(chunk);
     },
@@ -145,15 +162,16 @@ async function parseImage(head: Head, maxTail: number | undefined): Promise<Imag
   };
   const limits = maxTail === undefined ? {} : { maxTail };
   const summary = await parseMainStream(head.reader(), handler, limits);
-  const tail = readTail(tailBytes.bytes);
+  const tail = readTail(others.describedWith(tailBytes.bytes));
+  const size = pageSize ?? DEFAULT_PAGE_SIZE;
   const lengths = trueLengths(
     tail.records(),
     blocks.map((block) => block.usedLength),
-    pageSize,
+    size,
   );
   return {
     configuration: summary.configuration,
-    pageSize,
+    pageSize: size,
     blocks: blocks.map((block, index) => ({
       ...block,
       trueLength: lengths[index] ?? block.usedLength,
@@ -161,13 +179,19 @@ async function parseImage(head: Head, maxTail: number | undefined): Promise<Imag
     tail: { offset: summary.tailOffset, length: summary.tailLength },
     sections: tail.sections,
     tailBytes: tailBytes.bytes,
+    others,
   };
 }
 
-function regionOf({ id, mapped }: RamBlock): MappedRegion {
-  if (mapped === undefined)
-    throw new MultifdError('ERR_INTERNAL', `the block ${id} was read without its places`);
-  return mapped;
+function placesOf({ id, usedLength, address, mapped }: RamBlock): Omit<ImageBlock, 'trueLength'> {
+  return {
+    id,
+    usedLength,
+    ...(address !== undefined && { address }),
+    ignored: mapped === undefined,
+    bitmapOffset: mapped?.bitmapOffset ?? 0,
+    pagesOffset: mapped?.pagesOffset ?? 0,
+  };
 }
 
 function ignore(): void {}

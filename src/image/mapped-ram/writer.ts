@@ -23,8 +23,8 @@ const COPY_LENGTH = 1024 * 1024;
 /**
  * Writes a mapped-ram image that is complete or absent. The calls come in this order:
  *
- *     create, begin, [pages by any thread at pagesOffset + offset in fd], writeBitmaps,
- *     appendTail one or more times, commit
+ *     create, begin, [pages by any thread at pagesOffset + offset in fd], [putBetween],
+ *     writeBitmaps, appendTail one or more times, commit
  *
  * with {@link discard} at any point instead. Pages that are not written stay holes. `fd` may be
  * written to from several threads at once, with positioned writes, until `commit` or `discard` is
@@ -36,6 +36,8 @@ export class ImageWriter {
   #plan: ImagePlan | undefined;
   #bitmapsWritten = false;
   #tailLength = 0;
+  /** Bytes of sections beside "ram", by which all behind them is farther back than planned. */
+  #between = 0;
 
   private constructor(output: FileOutput, offset: number) {
     this.#output = output;
@@ -63,14 +65,16 @@ export class ImageWriter {
   /**
    * Plans the file and writes everything around bitmaps and pages.
    *
+   * @param before sections that come before "ram".
    * @throws MultifdError what planImage throws; ERR_IO.
    */
   async begin(
     configuration: Configuration,
     blocks: ImageShape['blocks'],
     pageSize: number,
+    before: Uint8Array = new Uint8Array(0),
   ): Promise<ImagePlan> {
-    const plan = planImage({ configuration, blocks, pageSize, offset: this.#offset });
+    const plan = planImage({ configuration, blocks, pageSize, offset: this.#offset, before });
     this.#plan = plan;
     for (const { position, bytes } of plan.pieces)
       await writeFully(this.#output.handle, bytes, position);
@@ -99,18 +103,31 @@ export class ImageWriter {
   }
 
   /**
+   * Puts sections beside "ram" between its START and its END; once, before the tail. Throws
+   * MultifdError ERR_IO.
+   */
+  async putBetween(sections: Uint8Array): Promise<void> {
+    const { betweenOffset, pieces } = this.#planned();
+    this.#between = sections.length;
+    await writeFully(this.#output.handle, sections, betweenOffset);
+    for (const { position, bytes } of pieces)
+      if (position >= betweenOffset)
+        await writeFully(this.#output.handle, bytes, position + sections.length);
+  }
+
+  /**
    * Writes the next bytes of what follows the RAM: device sections, EOF, VMDESCRIPTION. Throws
    * MultifdError ERR_IO.
    */
   async appendTail(chunk: Uint8Array): Promise<void> {
-    await writeFully(this.#output.handle, chunk, this.#planned().tailOffset + this.#tailLength);
+    await writeFully(this.#output.handle, chunk, this.#tailOffset + this.#tailLength);
     this.#tailLength += chunk.length;
   }
 
   /** What was appended so far. Throws MultifdError ERR_IO. */
   async readTail(): Promise<Uint8Array> {
     const tail = new Uint8Array(this.#tailLength);
-    await readFully(this.#output.handle, tail, this.#planned().tailOffset);
+    await readFully(this.#output.handle, tail, this.#tailOffset);
     return tail;
   }
 
@@ -118,7 +135,7 @@ export class ImageWriter {
   async replaceTail(pieces: readonly Uint8Array[]): Promise<void> {
     this.#tailLength = 0;
     for (const piece of pieces) await this.appendTail(piece);
-    const end = this.#planned().tailOffset + this.#tailLength;
+    const end = this.#tailOffset + this.#tailLength;
     await io('set the length of the image', this.#output.handle.truncate(end));
   }
 
@@ -142,6 +159,10 @@ export class ImageWriter {
   /** Removes what was written. Never throws. */
   async discard(): Promise<void> {
     await this.#output.discard();
+  }
+
+  get #tailOffset(): number {
+    return this.#planned().tailOffset + this.#between;
   }
 
   #planned(): ImagePlan {

@@ -1,7 +1,7 @@
 import { DESCRIPTORS_CROSS_THREADS } from '#files';
 import { MultifdError } from '../../util/errors.ts';
 import { type ImagePlan, ImageWriter, type Stamp, type ImageUpdate } from '../index.ts';
-import type { Configuration } from '../../stream/index.ts';
+import { type Configuration, DEFAULT_PAGE_SIZE, PlacedBytes } from '../../stream/index.ts';
 import { withDeviceState } from '../../blocks/device-records.ts';
 import { cannotGrow } from './store-sink.ts';
 import type { IncomingSink } from '../../blocks/targets.ts';
@@ -11,7 +11,6 @@ export interface ImageSinkOptions {
   path: string;
   /** Replace a file that is there. */
   force: boolean;
-  pageSize: number;
   /** Where the stream starts in the file (0). */
   offset?: number;
 }
@@ -27,15 +26,13 @@ export interface ImageSink extends IncomingSink {
  * disk.
  * @throws MultifdError ERR_EXISTS, ERR_IO.
  */
-export async function imageSink({
-  path,
-  force,
-  pageSize,
-  offset = 0,
-}: ImageSinkOptions): Promise<ImageSink> {
+export async function imageSink({ path, force, offset = 0 }: ImageSinkOptions): Promise<ImageSink> {
   const writer = await ImageWriter.create(path, { force, offset });
   let configuration: Configuration | undefined;
+  const others = new PlacedBytes();
   let plan: ImagePlan | undefined;
+  let size = DEFAULT_PAGE_SIZE;
+  let hasTail = false;
   let stamp: Stamp | undefined;
   return {
     reachable: DESCRIPTORS_CROSS_THREADS,
@@ -46,20 +43,27 @@ export async function imageSink({
     configuration(announced) {
       configuration = announced;
     },
-    async blocks(blocks) {
+    other: (place, chunk) => others.append(place, chunk),
+    async blocks(blocks, pageSize) {
       if (configuration === undefined)
         throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
-      plan = await writer.begin(configuration, blocks, pageSize);
+      size = pageSize;
+      plan = await writer.begin(configuration, blocks, pageSize, others.before);
       return plan.blocks.map(({ pagesOffset }) => ({ fd: writer.fd, position: pagesOffset }));
     },
     resize: cannotGrow,
     // It may be long, so it is kept where it is going.
-    tail: (chunk) => writer.appendTail(chunk),
+    async tail(chunk) {
+      if (!hasTail && others.between.length > 0) await writer.putBetween(others.between);
+      if (!hasTail && others.after.length > 0) await writer.appendTail(others.after);
+      hasTail = true;
+      await writer.appendTail(chunk);
+    },
     async commit({ deviceState, bitmaps }) {
       await writer.writeBitmaps(bitmaps);
       if (deviceState.length > 0) {
         const tail = await writer.readTail();
-        await writer.replaceTail(withDeviceState(tail, deviceState, pageSize));
+        await writer.replaceTail(withDeviceState(tail, deviceState, size));
       }
       stamp = await writer.commit();
     },
@@ -80,6 +84,9 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
     },
     // The image has been found to begin with the one that it was opened for.
     configuration() {},
+    other() {
+      throw new MultifdError('ERR_INTERNAL', 'an update of an image with a section beside "ram"');
+    },
     blocks(blocks) {
       const same =
         blocks.length === planned.length &&

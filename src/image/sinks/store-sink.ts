@@ -3,7 +3,7 @@ import { afterwards } from '../../util/callbacks.ts';
 import { givenArray } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { type ImagePlan, planImage } from '../mapped-ram/layout.ts';
-import type { Configuration } from '../../stream/index.ts';
+import { type Configuration, DEFAULT_PAGE_SIZE, PlacedBytes } from '../../stream/index.ts';
 import type { PageSink } from '../../blocks/page-targets.ts';
 import { withDeviceState } from '../../blocks/device-records.ts';
 import { givenTarget, type IncomingBlock, type IncomingSink } from '../../blocks/targets.ts';
@@ -30,8 +30,10 @@ export interface ImageStore {
 }
 
 /** A sink that gives a store its image. */
-export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
+export function storeSink(store: ImageStore): IncomingSink {
   const tail = new GrowingBytes();
+  const others = new PlacedBytes();
+  let size = DEFAULT_PAGE_SIZE;
   let configuration: Configuration | undefined;
   return {
     reachable: false,
@@ -39,12 +41,15 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
     configuration(announced) {
       configuration = announced;
     },
-    async blocks(blocks) {
+    other: (place, chunk) => others.append(place, chunk),
+    async blocks(blocks, pageSize) {
       if (configuration === undefined)
         throw new MultifdError('ERR_INTERNAL', 'the blocks came before the configuration');
+      size = pageSize;
+      const { before } = others;
       const sinks = givenArray(
         "what the image store's begin() gave",
-        await store.begin(planImage({ configuration, blocks, pageSize })),
+        await store.begin(planImage({ configuration, blocks, pageSize, before })),
         'an array of { write, zero }',
       );
       if (sinks.length === blocks.length)
@@ -59,7 +64,12 @@ export function storeSink(store: ImageStore, pageSize: number): IncomingSink {
       tail.append(chunk);
     },
     async commit({ deviceState }) {
-      const [whole, ...more] = withDeviceState(tail.bytes, deviceState, pageSize);
+      const rest = withDeviceState(tail.bytes, deviceState, size);
+      // The END of "ram" has its place already: sections beside it come behind that, which is the
+      // same to who loads them.
+      const { between, after } = others;
+      const beside = [between, after].filter(({ length }) => length > 0);
+      const [whole, ...more] = [...beside, ...rest];
       await store.commit(more.length === 0 ? whole! : concat([whole!, ...more]));
     },
     // What it is discarded for is the error that counts.

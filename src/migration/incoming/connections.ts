@@ -35,15 +35,6 @@ export const FIRST_SYNC = {
   event: 'the first sync on the main channel, when a source has connected all it has',
 };
 /**
- * The same where pages come on the main channel: with multifd none do. So it is only for
- * connections that are here to be seen.
- */
-export const FIRST_PAGE = {
-  milliseconds: 300,
-  event: 'the first RAM page on the main channel, where pages come when multifd is off',
-};
-
-/**
  * So long after one of its connections was dropped, in milliseconds, a source has given up and
  * closed the others: a second source, whose channels would otherwise pass for those of the first
  * one.
@@ -136,14 +127,25 @@ export class Connections {
     return this.#set.rival;
   }
 
-  /**
-   * The source has connected all its channels: those that are missing come soon or never.
-   * @param pages whether it has sent pages on the main channel, which it does without channels
-   *   only.
-   */
-  expectSoon(pages: boolean): void {
-    const { milliseconds, event } = pages ? FIRST_PAGE : FIRST_SYNC;
+  /** The source has connected all its channels: those that are missing come soon or never. */
+  expectSoon(): void {
+    const { milliseconds, event } = FIRST_SYNC;
     this.#set.expect(milliseconds, event);
+  }
+
+  /** Resolves with the first multifd channel that comes. */
+  get firstChannel(): Promise<void> {
+    return this.#set.firstChannel;
+  }
+
+  /** The source has multifd off: no channel comes. */
+  withoutChannels(): void {
+    this.#set.withoutChannels();
+  }
+
+  /** @param none asked when the time is over and no channel is here: whether none has to come. */
+  onNone(none: () => boolean): void {
+    this.#set.none = none;
   }
 
   /** The first sync is over: all connections of the source have come, or do so very soon. */
@@ -201,11 +203,16 @@ class ConnectionSet {
   openUntil = Number.POSITIVE_INFINITY;
   /** See {@link Connections.rival}. */
   rival: number | undefined;
+  /** See {@link Connections.onNone}. */
+  none: () => boolean = () => false;
   readonly #options: ConnectionsOptions;
   readonly #checkInitial: InitialChecker;
   readonly #how: Pick<IncomingEndpointOptions, 'dials' | 'onRejected'>;
   readonly #found: (IdentifiedConnection | undefined)[];
   readonly #connections = new Set<Connection>();
+  /** Resolves with the first channel. */
+  readonly firstChannel: Promise<void>;
+  #resolveFirst!: () => void;
   #hasMain = false;
   #begun = false;
   #settled = false;
@@ -238,6 +245,9 @@ class ConnectionSet {
     this.failure = new Promise((resolve) => {
       this.#resolveFailure = resolve;
     });
+    this.firstChannel = new Promise((resolve) => {
+      this.#resolveFirst = resolve;
+    });
     // Each wait on them gets the error; there need not be one yet.
     this.main.catch(() => {});
     this.channels.catch(() => {});
@@ -261,6 +271,12 @@ class ConnectionSet {
     }
   }
 
+  withoutChannels(): void {
+    this.#found.length = 0;
+    this.#resolveChannels([]);
+    if (this.#complete) this.#settle();
+  }
+
   /** A connection was dropped, which only counts where there are just as many as we have made. */
   drop(why: string, error: MultifdError): void {
     if (this.#how.dials === undefined) this.#how.onRejected(why);
@@ -276,10 +292,10 @@ class ConnectionSet {
     if (this.#settled || due >= this.#due) return;
     clearTimeout(this.#timer);
     this.#due = due;
-    this.#timer = setTimeout(
-      () => this.reject(this.#missing(`within ${milliseconds / 1000} s of ${event}`)),
-      milliseconds,
-    );
+    this.#timer = setTimeout(() => {
+      if (this.#hasMain && this.present === 0 && this.none()) return;
+      this.reject(this.#missing(`within ${milliseconds / 1000} s of ${event}`));
+    }, milliseconds);
   }
 
   destroy(): void {
@@ -308,7 +324,12 @@ class ConnectionSet {
         channel: id,
         offset: INITIAL.id,
       });
+    if (id >= this.#found.length)
+      throw new Rival('ERR_CHANNEL_COUNT', 'it came behind pages on the main channel', {
+        channel: id,
+      });
     this.#found[id] = { connection, rest: read.slice(INITIAL_LENGTH) };
+    this.#resolveFirst();
     this.#begin();
     const all = this.#found.filter((identified) => identified !== undefined);
     if (all.length === this.#found.length) this.#resolveChannels(all);

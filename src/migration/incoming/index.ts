@@ -112,7 +112,7 @@ async function listen(
   const dials = connect ? 1 + channels : undefined;
   const who = { token, origins, tls, maxConnections, onRejected, dials, timeout, signal };
   const onFirst = (): void => statistics.start();
-  const sink = await openSink(options, checked.pageSize);
+  const sink = await openSink(options);
   let connections: Connections;
   try {
     connections = await Connections.open(endpoint, who, { channels, uuid, timeout, onFirst });

@@ -101,6 +101,8 @@ export const INCOMING_NAMES = {
 } as const satisfies OptionNames<IncomingOptions>;
 
 export interface CheckedIncoming extends CheckedOptions {
+  /** It is this end that connects. */
+  connects: boolean;
   maxBytes: number;
   deviceStateLimit: number;
   maxDeviceState: number;
@@ -121,6 +123,7 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
   for (const name of ['start', 'onDeviceState'] as const) givenFunction(name, options[name]);
   return {
     ...checkOptions(options),
+    connects: options.connect ?? false,
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
     deviceStateLimit: integer(
       'device state limit',
@@ -134,32 +137,28 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
 }
 
 /** @throws MultifdError ERR_OPTION; ERR_EXISTS and ERR_IO for an image. */
-export async function openSink(
-  {
-    blocks,
-    zeroed = false,
-    image,
-    force = false,
-    onDeviceState = () => {},
-    start,
-  }: IncomingOptions,
-  pageSize: number,
-): Promise<IncomingSink> {
+export async function openSink({
+  blocks,
+  zeroed = false,
+  image,
+  force = false,
+  onDeviceState = () => {},
+  start,
+}: IncomingOptions): Promise<IncomingSink> {
   if ((image === undefined) === (blocks === undefined))
     throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
   if (image === undefined) {
     checkTargets(blocks);
-    return memorySink(blocks, zeroed, pageSize, onDeviceState, start);
+    return memorySink(blocks, zeroed, onDeviceState, start);
   }
-  if (typeof image === 'string')
-    return imageSink({ path: givenPath('image', image), force, pageSize });
+  if (typeof image === 'string') return imageSink({ path: givenPath('image', image), force });
   givenMethods(
     'image',
     image,
     ['begin', 'commit', 'discard'],
     'a path, as a string, or { begin, commit, discard }',
   );
-  return (await import('../../image/sinks/store-sink.ts')).storeSink(image, pageSize);
+  return (await import('../../image/sinks/store-sink.ts')).storeSink(image);
 }
 
 /**

@@ -125,7 +125,11 @@ export class ReceivePipeline {
     checked: CheckedIncoming,
     threads: () => WorkerModule | PrestartedWorkers,
   ): Promise<ReceivePipeline> {
-    const descriptors = targetSpecs(await sink.blocks(blocks), blocks, sink.zeroed);
+    const descriptors = targetSpecs(
+      await sink.blocks(blocks, checked.pageSize),
+      blocks,
+      sink.zeroed,
+    );
     const inline = checked.inline || !descriptors.every(isShareable);
     const cores = {
       module: await coreFor(checked.modules, inline),

@@ -3,10 +3,15 @@ import { trace } from '../../util/trace.ts';
 import {
   ByteReader,
   Command,
+  DEFAULT_PAGE_SIZE,
   type MainStreamHandler,
+  MIN_PAGE_SIZE,
   parseMainStream,
   type RamBlock,
+  type RamSectionKind,
   returnMessage,
+  type StreamCommand,
+  type SyncMode,
 } from '../../stream/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import { sleep, turn } from '../../util/timing.ts';
@@ -18,7 +23,9 @@ import { Counter } from '../../blocks/batcher.ts';
 import { Watchdog } from '../watchdog.ts';
 import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import { type Connections, GIVE_UP_MS } from './connections.ts';
+import { MissingPages } from './missing-pages.ts';
 import { countNumbered, lacksPackets } from './packet-numbers.ts';
+import { channelPageSize } from './page-size.ts';
 import { ReceivePipeline } from './pipeline.ts';
 import type { CheckedIncoming } from './options.ts';
 
@@ -30,6 +37,11 @@ const ALIVE_MS = 1_000;
  * sends nothing else until it has a page with content.
  */
 const MAX_AHEAD = 1 << 16;
+/**
+ * So long after its block list a source's first channel may be on its way, in milliseconds: it has
+ * connected before that.
+ */
+const FIRST_CHANNEL_MS = 300;
 
 /**
  * The incoming end over connections. The main channel is parsed in order; at each sync it waits for
@@ -52,6 +64,15 @@ export class IncomingSession {
   #hasLaunched = false;
   /** What the main channel has said since its block list, while there were no channels. */
   readonly #ahead: ('sync' | { block: number; offset: number })[] = [];
+  #blocks: readonly RamBlock[] = [];
+  /** Bytes per page, as the source has told it or the caller has. */
+  #told: number | undefined;
+  /** The source has multifd off. */
+  #channelless = false;
+  /** Postcopy: the pages that come yet, once the source has named them. */
+  #missing: MissingPages | undefined;
+  /** Postcopy: the device sections are here; from here on only this end has all that changes. */
+  #running = false;
   #hasReturnPath = false;
   #connection: Connection | undefined;
   #input: ConnectionInput | undefined;
@@ -73,6 +94,11 @@ export class IncomingSession {
       this.#reject = reject;
     });
     this.#failed.catch(() => {}); // each wait on it gets the error
+    // A source with multifd has connected its channels before it names its blocks.
+    connections.onNone(() => {
+      if (this.#blocks.length > 0) this.#withoutChannels(this.#zeroPageSize());
+      return this.#channelless;
+    });
   }
 
   /**
@@ -267,7 +293,7 @@ export class IncomingSession {
 
   async #parse({ connection, rest }: IdentifiedConnection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    const { pageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
+    const { givenPageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
     const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
       this.#statistics.mainBytes += bytes;
     });
@@ -285,7 +311,13 @@ export class IncomingSession {
       ),
     );
     const hasUuid = uuid.some((byte) => byte !== 0);
-    const options = { pageSize, maxBytes, maxTail, ...(hasUuid && { uuid }) };
+    const pageSize = givenPageSize;
+    const options = {
+      maxBytes,
+      maxTail,
+      ...(pageSize !== undefined && { pageSize }),
+      ...(hasUuid && { uuid }),
+    };
     await parseMainStream(new ByteReader(input), this.#handler(), options);
   }
 
@@ -295,25 +327,21 @@ export class IncomingSession {
         trace('target', () => `configuration: machine ${configuration.machine}`);
         return this.#sink.configuration(configuration);
       },
-      command: ({ command, data }) => {
-        if (command === Command.OPEN_RETURN_PATH) {
-          this.#hasReturnPath = true;
-          // What comes is taken as it comes: there is nothing here that a source would have to wait
-          // for.
-          if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
-        }
-        if (command === Command.PING)
-          this.#say({
-            type: 'pong',
-            value: new DataView(data.buffer, data.byteOffset).getUint32(0),
-          });
-      },
-      blocks: async (blocks) => {
+      command: (command) => this.#command(command),
+      other: ({ place }, chunk) => this.#sink.other(place, chunk),
+      blocks: async (blocks, pageSize) => {
         trace('target', () => `start: ${blocks.length} blocks`);
+        this.#blocks = blocks;
+        this.#told = pageSize;
         this.#launched = this.#launch(blocks);
         this.#launched.catch((thrown: unknown) => this.#fail(MultifdError.from(thrown)));
         // What comes next may tell why channels are missing.
         if (this.#allChannels) await this.#launched;
+      },
+      pageSize: async () => {
+        if (this.#connections.present === 0 && !this.#hasLaunched) return undefined;
+        await this.#launched;
+        return this.#statistics.pageSize;
       },
       resize: async (blocks) => {
         trace('target', 'resize');
@@ -324,58 +352,146 @@ export class IncomingSession {
       },
       zeroPage: (block, offset) => {
         this.#statistics.mainDuplicate++;
-        if (this.#hasLaunched) return this.#pipeline!.zeroPage(block, offset);
+        if (this.#hasLaunched) return this.#zeroPage(block, offset);
         if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push({ block, offset });
-        return this.#launched!.then(() => this.#pipeline!.zeroPage(block, offset));
+        return this.#afterLaunch(() => this.#zeroPage(block, offset));
       },
       page: (block, offset, bytes) => {
         this.#statistics.mainNormal++;
-        if (this.#hasLaunched) return this.#pipeline!.page(block, offset, bytes);
-        if (this.#connections.present === 0) this.#connections.expectSoon(true);
-        return this.#launched!.then(() => this.#pipeline!.page(block, offset, bytes));
+        if (this.#hasLaunched) return this.#page(block, offset, bytes);
+        // With multifd none comes here: the source has it off.
+        if (this.#connections.present === 0) this.#withoutChannels(bytes.length);
+        return this.#launched!.then(() => this.#page(block, offset, bytes));
       },
       flush: async () => {
-        if (!this.#allChannels) this.#connections.expectSoon(false);
+        if (!this.#allChannels) this.#connections.expectSoon();
         await this.#launched;
         await this.#sync();
       },
-      endOfSection: async (_, syncMode) => {
-        if (syncMode === 'per-round') return;
-        if (!this.#hasLaunched && !this.#ahead.includes('sync')) {
-          // A source without multifd ends its section like this as well: its first page shows the
-          // difference.
-          if (!this.#allChannels) this.#connections.expectSoon(false);
-          return void this.#ahead.push('sync');
-        }
-        await this.#launched;
-        await this.#sync();
+      endOfSection: (kind, syncMode) => this.#endOfSection(kind, syncMode),
+      discard: async (block, offset, length) => {
+        await this.#afterLaunch(() => {});
+        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
+        this.#missing.add(block, offset, length);
+      },
+      packaged: async (pings) => {
+        await this.#afterLaunch(() => {});
+        trace('target', () => `postcopy: ${this.#missing?.count ?? 0} pages are missing`);
+        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
+        this.#running = true;
+        // From the last of these on the source does not go back.
+        for (const value of pings) this.#say({ type: 'pong', value });
       },
       tail: async (chunk) => {
-        await this.#launched;
+        await this.#afterLaunch(() => {});
         await this.#sink.tail(chunk);
       },
     };
+  }
+
+  #command({ command, data }: StreamCommand): void {
+    if (command === Command.OPEN_RETURN_PATH) {
+      this.#hasReturnPath = true;
+      // What comes is taken as it comes: there is nothing here that a source would have to wait
+      // for.
+      if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+    }
+    if (command === Command.PING)
+      this.#say({
+        type: 'pong',
+        value: new DataView(data.buffer, data.byteOffset).getUint32(0),
+      });
+  }
+
+  async #endOfSection(kind: RamSectionKind, syncMode: SyncMode): Promise<void> {
+    if (kind === 'end' && this.#running) return this.#missing!.demandNone();
+    if (kind === 'end') await this.#afterLaunch(() => {});
+    // In postcopy all pages come on this channel, and the others rest.
+    if (syncMode === 'per-round' || this.#running || this.#channelless) return;
+    const { present } = this.#connections;
+    if (!this.#hasLaunched && (present === 0 || !this.#ahead.includes('sync'))) {
+      // A source without multifd ends its sections like this as well.
+      if (present > 0 && !this.#allChannels) this.#connections.expectSoon();
+      if (this.#ahead.length < MAX_AHEAD) return void this.#ahead.push('sync');
+      return this.#afterLaunch(() => (this.#channelless ? undefined : this.#sync()));
+    }
+    await this.#launched;
+    await this.#sync();
   }
 
   get #allChannels(): boolean {
     return this.#connections.present === this.#checked.channels;
   }
 
+  /** A page that came on the main channel. */
+  #page(block: number, offset: number, bytes: Uint8Array): void | Promise<void> {
+    if (this.#running) this.#missing!.take(block, offset);
+    return this.#pipeline!.page(block, offset, bytes);
+  }
+
+  #zeroPage(block: number, offset: number): void | Promise<void> {
+    const { pageSize } = this.#statistics;
+    if (offset % pageSize !== 0)
+      throw new MultifdError(
+        'ERR_PAGE_OFFSET',
+        `a zero page at ${offset} of the block ${this.#blocks[block]!.id} is not on a ` +
+          `${pageSize}-byte boundary; or its pages are smaller: give their size as page size`,
+        { channel: 'main' },
+      );
+    if (this.#running) this.#missing!.take(block, offset);
+    return this.#pipeline!.zeroPage(block, offset);
+  }
+
+  /**
+   * Once the channels are at work; without any where none has come: a source with multifd has
+   * connected its channels before it names its blocks, so that they are here very soon after that.
+   */
+  async #afterLaunch(work: () => void | Promise<void>): Promise<void> {
+    if (!this.#hasLaunched && this.#connections.present === 0) {
+      await this.#unlessFailed(
+        Promise.race([this.#connections.firstChannel, sleep(FIRST_CHANNEL_MS)]),
+      );
+      if (this.#connections.present === 0) this.#withoutChannels(this.#zeroPageSize());
+    }
+    await this.#launched;
+    await work();
+  }
+
+  /** The source has multifd off: all pages come on the main channel. */
+  #withoutChannels(pageSize: number): void {
+    if (this.#channelless || this.#checked.connects) return;
+    trace('target', 'multifd is off at the source: pages come on the main channel');
+    this.#channelless = true;
+    this.#told ??= pageSize;
+    this.#connections.withoutChannels();
+  }
+
+  /** By zero pages alone: the first round has all of them, so that most are neighbours. */
+  #zeroPageSize(): number {
+    let size = DEFAULT_PAGE_SIZE;
+    for (const said of this.#ahead) if (said !== 'sync') while (said.offset % size !== 0) size /= 2;
+    return Math.max(size, MIN_PAGE_SIZE);
+  }
+
   /** Starts the channels once they are there, and does what the main channel has said meanwhile. */
   async #launch(blocks: readonly RamBlock[]): Promise<void> {
     const connections = await this.#connections.channels;
+    const [first] = connections;
+    this.#told ??= this.#checked.givenPageSize;
+    if (first !== undefined) this.#told ??= await this.#unlessFailed(channelPageSize(first, 0));
+    this.#statistics.pageSize = this.#told ?? this.#checked.pageSize;
     const pipeline = await this.#unlessFailed(
       ReceivePipeline.create(
         blocks,
         this.#sink,
         connections,
-        this.#checked,
+        { ...this.#checked, pageSize: this.#statistics.pageSize },
         () => this.#threads ?? this.#checked.worker('receive'),
       ),
     );
     if (this.#error !== undefined) throw this.#error;
     this.#pipeline = pipeline;
-    this.#statistics.blocks = [...blocks];
+    this.#statistics.blocks = blocks.map(({ id, usedLength }) => ({ id, usedLength }));
     this.#statistics.channels = pipeline.receivers.group.arena.channels.map(
       ({ counters }) => counters,
     );
@@ -384,8 +500,8 @@ export class IncomingSession {
     this.#statistics.setUp();
     trace('target', 'the channels are at work');
     for (const said of this.#ahead) {
-      if (said === 'sync') await this.#sync();
-      else await pipeline.zeroPage(said.block, said.offset);
+      if (said !== 'sync') await this.#zeroPage(said.block, said.offset);
+      else if (!this.#channelless) await this.#sync();
     }
     this.#ahead.length = 0;
     this.#hasLaunched = true;

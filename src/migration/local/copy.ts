@@ -38,8 +38,14 @@ export async function copyToSink(
     if (sink.reachable && !checked.inline && !plan.lowPriority && !aside)
       threads = new PrestartedWorkers(checked.worker('copy'), checked.channels, 'multifd channel');
     await sink.configuration(content.configuration);
-    const blocks = content.blocks.map(({ id, usedLength }) => ({ id, usedLength }));
-    const targets = targetSpecs(await sink.blocks(blocks), blocks, sink.zeroed);
+    const { before, between, after } = content.others;
+    sink.other('before', before);
+    const blocks = content.blocks.map(({ id, usedLength, address }) => ({
+      id,
+      usedLength,
+      ...(address !== undefined && { address }),
+    }));
+    const targets = targetSpecs(await sink.blocks(blocks, checked.pageSize), blocks, sink.zeroed);
     // Files are read into memory by the runtime's own threads, where it has some, before any of
     // ours would be there.
     const inline =
@@ -73,6 +79,8 @@ export async function copyToSink(
           ? [pipeline.bitmap(index, bitmapLength(usedLength, checked.pageSize), of)]
           : [],
       );
+    sink.other('between', between);
+    sink.other('after', after);
     await sink.tail(content.tail);
     if (checked.signal.aborted) throw cancelledBy(checked.signal);
     await sink.commit({ deviceState, bitmaps: bitmaps('bitmaps'), changed: bitmaps('changes') });
@@ -152,11 +160,10 @@ export async function loadImage(
   statistics: StatisticsCollector,
 ): Promise<void> {
   const { createWorker } = options;
-  const { channels, timeout, pageSize, signal, onProgress, inline, modules } = checked;
+  const { channels, timeout, givenPageSize, signal, onProgress, inline, modules } = checked;
   const outgoing = checkOutgoing({
     channels,
     timeout,
-    pageSize,
     signal,
     onProgress,
     inline,
@@ -164,7 +171,8 @@ export async function loadImage(
     ...(createWorker && { createWorker }),
   });
   const { maxDeviceState } = checked;
-  const content = await imageContent(path, { offset, maxDeviceState }, pageSize);
+  const content = await imageContent(path, { offset, maxDeviceState }, givenPageSize);
+  statistics.pageSize = content.pageSize;
   try {
     if (content.blocks.reduce((sum, { usedLength }) => sum + usedLength, 0) > checked.maxBytes) {
       throw new MultifdError(
@@ -174,8 +182,8 @@ export async function loadImage(
     }
     await copyToSink(
       content,
-      await openSink(options, checked.pageSize),
-      outgoing,
+      await openSink(options),
+      { ...outgoing, pageSize: content.pageSize },
       statistics,
       singlePass([]),
     );

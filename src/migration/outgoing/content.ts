@@ -1,7 +1,13 @@
 import { givenArray, givenObject, givenText, integer } from '../../util/checks.ts';
 import { MultifdError } from '../../util/errors.ts';
 import { blockLengthFor, fileLengthRecord } from '../../image/mapped-ram/records.ts';
-import { buildTail, type Configuration } from '../../stream/index.ts';
+import {
+  buildTail,
+  type Configuration,
+  DEFAULT_PAGE_SIZE,
+  NO_OTHERS,
+  type OtherBytes,
+} from '../../stream/index.ts';
 import { layOutShared, type SharedAreas } from '../../blocks/areas.ts';
 import { type OpenBlock, openBlock } from '../../blocks/sources.ts';
 import type { OutgoingOptions } from './options.ts';
@@ -10,6 +16,10 @@ import type { OutgoingOptions } from './options.ts';
 export interface ContentBlock extends OpenBlock {
   /** Whole pages, in bytes. */
   readonly usedLength: number;
+  /** Where the guest has it, in bytes; only of an image made with x-ignore-shared. */
+  readonly address?: number;
+  /** Its content is not sent: x-ignore-shared has left it out of the image. */
+  readonly ignored?: boolean;
 }
 
 /** All that an outgoing migration carries, opened. */
@@ -17,6 +27,10 @@ export interface OutgoingContent {
   /** As a socket stream has it: without mapped-ram. */
   configuration: Configuration;
   blocks: readonly ContentBlock[];
+  /** Bytes. */
+  pageSize: number;
+  /** Sections that are not "ram" and come before the device sections. */
+  others: OtherBytes;
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
@@ -31,11 +45,11 @@ export interface OutgoingContent {
 /** @throws MultifdError ERR_OPTION, ERR_IO, ERR_IMAGE. */
 export async function openContent(
   options: OutgoingOptions,
-  pageSize: number,
+  pageSize: number | undefined,
 ): Promise<OutgoingContent> {
   if ((options.image === undefined) === (options.blocks === undefined))
     throw new MultifdError('ERR_OPTION', 'give either blocks or an image');
-  if (options.image === undefined) return blocksContent(options, pageSize);
+  if (options.image === undefined) return blocksContent(options, pageSize ?? DEFAULT_PAGE_SIZE);
   integer('image offset', options.imageOffset ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const { image, imageOffset = 0, imageToken: token, maxDeviceState, timeout, signal } = options;
   // Loaded only where there is an image.
@@ -80,7 +94,8 @@ async function blocksContent(
     for (const block of blocks) await block.verify?.();
   };
   const tail = buildTail(records, pageSize);
-  return { configuration: { machine, capabilities: [] }, blocks, tail, verify, close };
+  const configuration = { machine, capabilities: [] };
+  return { configuration, blocks, pageSize, others: NO_OTHERS, tail, verify, close };
 }
 
 /**

@@ -32,8 +32,8 @@ export async function openDestination(
       async carry(content, statistics, plan) {
         const { copyToSink } = await import('../local/copy.ts');
         const { path, offset } = endpoint;
-        const { force, pageSize } = checked;
-        const sink = await imageSink({ path, offset, force, pageSize });
+        const { force } = checked;
+        const sink = await imageSink({ path, offset, force });
         await copyToSink(content, sink, checked, statistics, plan);
       },
       close() {},

@@ -11,11 +11,11 @@ import type { ContentBlock, OutgoingContent } from './content.ts';
 export async function imageContent(
   source: ImageSource,
   options: ImageOptions,
-  pageSize: number,
+  pageSize: number | undefined,
 ): Promise<OutgoingContent> {
   const image = await openImage(source, options);
   try {
-    if (image.pageSize !== pageSize)
+    if (pageSize !== undefined && image.pageSize !== pageSize)
       throw new MultifdError(
         'ERR_OPTION',
         `${image.name} has pages of ${image.pageSize} bytes, and the page size is ${pageSize}: ` +
@@ -24,11 +24,14 @@ export async function imageContent(
     const blocks: ContentBlock[] = [];
     for (const block of image.blocks) {
       const opened = imageBlock(image, block, await image.readBitmap(block));
-      blocks.push({ ...opened, usedLength: block.usedLength });
+      const { usedLength, address, ignored } = block;
+      blocks.push({ ...opened, usedLength, ignored, ...(address !== undefined && { address }) });
     }
     return {
       configuration: withoutCapability(image.configuration, MAPPED_RAM),
       blocks,
+      pageSize: image.pageSize,
+      others: image.others,
       tail: await image.readTail(),
       verify: () => image.verify(),
       close: () => image.close(),

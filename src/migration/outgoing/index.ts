@@ -45,7 +45,9 @@ async function sendChecked(
   const statistics = new StatisticsCollector(checked.pageSize);
   const plan = singlePass(options.deviceState ?? []);
   try {
-    const content = await openContent(options, checked.pageSize);
+    const content = await openContent(options, checked.givenPageSize);
+    // An image says it, if the caller does not.
+    checked.pageSize = statistics.pageSize = content.pageSize;
     try {
       await destination.carry(content, statistics, plan);
     } finally {

@@ -123,6 +123,7 @@ export interface RoundOptions {
  */
 export async function sendAllPages(options: RoundOptions): Promise<boolean> {
   for (const [index, block] of options.blocks.entries()) {
+    if (block.ignored) continue;
     const staged = options.zeroPage !== undefined || block.descriptor.kind === 'staged';
     if (!(await (staged ? stagePages : namePages)(index, block, options))) return false;
   }

@@ -177,12 +177,16 @@ export class OutgoingSession {
     await engine.group.race(this.#connected);
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
-    await this.#main.put(ramStart(blocks, this.#checked.pageSize), ...blocks.map(blockEntry));
+    const { before, between } = this.#content.others;
+    if (before.length > 0) await this.#main.put(before);
+    const entries = blocks.map(blockEntry);
+    await this.#main.put(ramStart(blocks, this.#checked.pageSize), ...entries);
     // The target starts its channels with the block list, and stops them at the first flush.
     // Before, it reads none of them: a connection that buffers nothing could take no SYNC.
     await this.#main.flush();
     await this.#sync();
     await this.#endSection();
+    if (between.length > 0) await this.#main.put(between);
   }
 
   #do(step: Step): Promise<void> {
@@ -246,7 +250,8 @@ export class OutgoingSession {
     await this.#sync();
     // Before the target gets what lets it say that it has everything.
     await this.#content.verify?.();
-    await this.#main.put(ramSectionEnd(), this.#content.tail);
+    const { others, tail } = this.#content;
+    await this.#main.put(ramSectionEnd(), others.after, tail);
     // From the last byte on the target may have everything, whatever becomes of its word.
     if (this.#returnPath !== undefined) this.#statistics.confirmed = false;
     await this.#main.end();

@@ -6,7 +6,7 @@ import {
   MAX_DEVICE_LENGTH,
   parseDevice,
 } from '../description.ts';
-import { Mismatch, beginsWithSection } from './tail-walk.ts';
+import { beginsWithSection, isSection, type Json, Mismatch } from './tail-walk.ts';
 
 const OPENING_BRACE = 0x7b;
 const SPACE = 0x20;
@@ -25,8 +25,8 @@ interface Candidate {
   readonly length: number;
   taken: number;
   readonly scan: DescriptionScan;
-  /** The text of the first device. */
-  readonly first: GrowingBytes;
+  /** The texts of the first devices, as many as are looked at. */
+  readonly devices: GrowingBytes[];
 }
 
 /** Where a tail has the description of its device sections. Bytes. */
@@ -44,8 +44,9 @@ export interface VmDescription {
  *     00 | 06 | be32 length | length bytes of JSON, an object with an array "devices"
  *
  * The first device must be the one that the tail begins with, so that device state which contains
- * another stream's end is not taken for this one's. A tail whose first byte is 00 has no device
- * sections and ends there.
+ * another stream's end is not taken for this one's. FULL sections that came before the end of "ram"
+ * are described first, and have to be what is described to the last byte. A tail whose first byte
+ * is 00 has no device sections and ends there.
  *
  * JSON text has no control character but tab, line feed and carriage return. So another record's 00
  * ends a text that is being read, each byte belongs to the text of at most one candidate, and the
@@ -53,6 +54,9 @@ export interface VmDescription {
  * kept.
  */
 export class TailScanner {
+  /** Whole FULL sections, which the description describes before those of the tail. */
+  readonly #early: readonly Uint8Array[];
+  readonly #anywhere: boolean;
   #length = 0;
   /** The tail's first bytes. */
   readonly #head = new GrowingBytes();
@@ -60,7 +64,25 @@ export class TailScanner {
   readonly #before = new Uint8Array(START_LENGTH).fill(0xff);
   #candidate: Candidate | undefined;
   #complete = false;
+  #contradicted = false;
   #description: VmDescription | undefined;
+
+  /**
+   * @param early FULL sections that came before the end of "ram", each with header and footer.
+   * @param anywhere the tail begins somewhere in the bytes: any description is its end.
+   */
+  constructor(early: readonly Uint8Array[] = [], anywhere = false) {
+    this.#early = early;
+    this.#anywhere = anywhere;
+  }
+
+  /**
+   * The tail's description has been seen, and the FULL sections that came before the end of "ram"
+   * are not what it says.
+   */
+  get contradicted(): boolean {
+    return this.#contradicted;
+  }
 
   /** The tail's end has been seen. */
   get complete(): boolean {
@@ -83,7 +105,8 @@ export class TailScanner {
   /** Takes the next bytes of the tail; gives how many of them belong to it. */
   feed(chunk: Uint8Array): number {
     if (this.#complete || chunk.length === 0) return 0;
-    if (this.#length === 0 && chunk[0] === Section.EOF) return this.#finish(1);
+    const isFirst = this.#length === 0 && !this.#anywhere;
+    if (isFirst && chunk[0] === Section.EOF) return this.#finish(1);
     this.#keepHead(chunk);
     let at = 0;
     while (at < chunk.length) {
@@ -125,7 +148,7 @@ export class TailScanner {
     const scan = new DescriptionScan();
     scan.take(OPENING_BRACE);
     const offset = this.#length + at;
-    this.#candidate = { offset, length, taken: 1, scan, first: new GrowingBytes() };
+    this.#candidate = { offset, length, taken: 1, scan, devices: [] };
     return true;
   }
 
@@ -133,7 +156,7 @@ export class TailScanner {
   #collect(chunk: Uint8Array, from: number, candidate: Candidate): number {
     const { scan, length } = candidate;
     const end = Math.min(chunk.length, from + length - candidate.taken);
-    let first = from;
+    let begun = from;
     for (let at = from; at < end; at++) {
       const byte = chunk[at]!;
       if (byte === OPENING_BRACE && this.#startsText(chunk, at)) return at + 1;
@@ -145,35 +168,50 @@ export class TailScanner {
         return at + 1;
       }
       if (scan.inDevice === inDevice) continue;
-      if (!inDevice) first = at;
-      else if (scan.devices === 1) candidate.first.append(chunk.subarray(first, at + 1));
+      if (!inDevice) begun = at;
+      else this.#keep(candidate, scan.devices - 1, chunk.subarray(begun, at + 1));
     }
-    if (scan.inDevice && scan.devices === 0) candidate.first.append(chunk.subarray(first, end));
+    if (scan.inDevice) this.#keep(candidate, scan.devices, chunk.subarray(begun, end));
     candidate.taken += end - from;
-    if (candidate.first.length > MAX_DEVICE_LENGTH) this.#candidate = undefined;
+    const most = MAX_DEVICE_LENGTH;
+    if (candidate.devices.some((text) => text.length > most)) this.#candidate = undefined;
     else if (candidate.taken === length) this.#judge(candidate);
     return end;
   }
 
-  #judge({ offset, length, scan, first }: Candidate): void {
-    this.#candidate = undefined;
-    if (!scan.complete || !this.#fits(first.bytes)) return;
-    this.#description = { offset, length };
-    this.#complete = true;
+  /** Keeps a device's text, or a part of it, if the device is one that is looked at. */
+  #keep({ devices }: Candidate, index: number, text: Uint8Array): void {
+    if (index > this.#early.length) return;
+    devices[index] ??= new GrowingBytes();
+    devices[index].append(text);
   }
 
-  #fits(device: Uint8Array): boolean {
-    try {
-      return beginsWithSection(this.#head.bytes, parseDevice(device));
-    } catch (error) {
-      if (error instanceof Mismatch) return false;
-      throw error;
-    }
+  #judge({ offset, length, scan, devices }: Candidate): void {
+    this.#candidate = undefined;
+    const early = this.#early.length;
+    const begins = (device: Json): boolean =>
+      this.#anywhere || beginsWithSection(this.#head.bytes, device);
+    if (!scan.complete || !fits(devices[early], begins)) return;
+    this.#contradicted = this.#early.some(
+      (section, index) => !fits(devices[index], (device) => isSection(section, device)),
+    );
+    this.#description = { offset, length };
+    this.#complete = true;
   }
 
   #finish(taken: number): number {
     this.#length += taken;
     this.#complete = true;
     return taken;
+  }
+}
+
+function fits(text: GrowingBytes | undefined, test: (device: Json) => boolean): boolean {
+  if (text === undefined) return false;
+  try {
+    return test(parseDevice(text.bytes));
+  } catch (error) {
+    if (error instanceof Mismatch) return false;
+    throw error;
   }
 }

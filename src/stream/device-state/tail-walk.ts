@@ -64,6 +64,18 @@ export function beginsWithSection(head: Uint8Array, device: Json): boolean {
   }
 }
 
+/** Whether `bytes` are the section that `device` describes, no more and no less. */
+export function isSection(bytes: Uint8Array, device: Json): boolean {
+  try {
+    const cursor = new Cursor(bytes);
+    section(cursor, device);
+    return cursor.atEnd;
+  } catch (error) {
+    if (error instanceof Mismatch) return false;
+    throw error;
+  }
+}
+
 /**
  * Follows the content of a section, struct or subsection by its description: its fields in order,
  * each of `size` bytes, or `array_len` times that; then its subsections:
