@@ -4,35 +4,54 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** The peers that `.ci/run` unpacks side by side, newest first. */
+export const QEMU_VERSIONS = ['11.1', '10.0', '7.2'] as const;
+export type QemuVersion = (typeof QEMU_VERSIONS)[number];
+
+/** Those of QEMU's architectures that are unpacked. */
+export type Architecture =
+  | 'x86_64'
+  | 'aarch64'
+  | 'arm'
+  | 'riscv64'
+  | 'ppc64'
+  | 's390x'
+  | 'alpha'
+  | 'sparc64';
+
+/** Where they are: each in a folder of its own, such as `qemu-7.2`. */
+const ROOT = process.env['MULTIFD_QEMU_ROOT'] ?? '/opt';
+
+/** The program of a version; without one, that of the path. */
+function program(version: QemuVersion | undefined, architecture: Architecture): string {
+  const name = `qemu-system-${architecture}`;
+  return version === undefined ? name : join(ROOT, `qemu-${version}`, 'bin', name);
+}
+
+/** What programs say of themselves, by their paths: undefined if they do not run. */
+const releases = new Map<string, string | undefined>();
+
 /**
- * The peers: QEMU of bookworm-backports, as installed, and that of bookworm itself, unpacked beside
- * it by `.ci/run`.
+ * The exact release of a peer as it says it itself, such as `11.1.3`; undefined if it is not there.
  */
-export type QemuVersion = '10.0' | '7.2';
-
-/** Where bookworm's QEMU has been unpacked. */
-const OLD = process.env['MULTIFD_QEMU_7_2'] ?? '/opt/qemu-7.2';
-
-const BINARIES: Record<
-  QemuVersion,
-  { command: string; args: readonly string[]; env: NodeJS.ProcessEnv }
-> = {
-  '10.0': { command: 'qemu-system-x86_64', args: [], env: {} },
-  '7.2': {
-    command: `${OLD}/usr/bin/qemu-system-x86_64`,
-    args: ['-L', `${OLD}/usr/share/qemu`, '-L', `${OLD}/usr/share/seabios`],
-    env: { QEMU_MODULE_DIR: `${OLD}/usr/lib/x86_64-linux-gnu/qemu` },
-  },
-};
+export function qemuRelease(
+  version?: QemuVersion,
+  architecture: Architecture = 'x86_64',
+): string | undefined {
+  const path = program(version, architecture);
+  if (!releases.has(path)) {
+    const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
+    releases.set(path, /version (\S+)/.exec(stdout ?? '')?.[1]);
+  }
+  return releases.get(path);
+}
 
 /**
  * Whether tests against a real QEMU can run, for `describe.skipIf(!qemuAvailable())`. In CI it is
  * always true: there a missing QEMU has to fail, not to skip.
  */
-export function qemuAvailable(version: QemuVersion = '10.0'): boolean {
-  return (
-    process.env['CI'] === 'true' || spawnSync(BINARIES[version].command, ['--version']).status === 0
-  );
+export function qemuAvailable(version?: QemuVersion, architecture?: Architecture): boolean {
+  return process.env['CI'] === 'true' || qemuRelease(version, architecture) !== undefined;
 }
 
 export interface QemuOptions {
@@ -42,8 +61,10 @@ export interface QemuOptions {
   memory?: number;
   /** Further arguments. */
   args?: readonly string[];
-  /** Default 10.0. */
+  /** Default: the QEMU of the path. */
   version?: QemuVersion;
+  /** Default x86_64. */
+  architecture?: Architecture;
   /** Let the guest run from the start (false). */
   running?: boolean;
   /** Give it a serial port, whose output {@link Qemu.beats} counts (false). */
@@ -101,16 +122,15 @@ export class Qemu {
     machine = 'pc',
     memory = 64,
     args = [],
-    version = '10.0',
+    version,
+    architecture = 'x86_64',
     running = false,
     serial = false,
   }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const qmp = await firstConnection(join(folder, 'qmp'));
     const console = serial ? await firstConnection(join(folder, 'serial')) : undefined;
-    const binary = BINARIES[version];
     const all = [
-      ...binary.args,
       '-accel',
       'tcg',
       '-machine',
@@ -126,9 +146,8 @@ export class Qemu {
     if (!running) all.push('-S');
     if (console !== undefined)
       all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
-    const child = spawn(binary.command, [...all, ...args], {
+    const child = spawn(program(version, architecture), [...all, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ...binary.env },
     });
     const qemu = new Qemu(child, folder);
     const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { extractBlock, receive, send } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { Running } from '../../support/command.ts';
-import { qemuAvailable } from '../../support/qemu.ts';
+import { QEMU_VERSIONS, qemuAvailable } from '../../support/qemu.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { listeningUri } from '../../support/listening-uri.ts';
 import { testFolder } from './support.ts';
@@ -15,7 +15,7 @@ import { entry } from './table.ts';
 const UUID = '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69';
 const OTHER = '0b1e5c0a-1c2d-4e3f-8a9b-0c1d2e3f4a5b';
 
-describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
+describe.for(QEMU_VERSIONS)('QEMU %s', (version) => {
   const usual: MachineOptions = { version };
 
   describe.skipIf(!qemuAvailable(version))('live guest', () => {
@@ -254,7 +254,7 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
           });
           await source.qemu.command('migrate', { uri: again.uri });
           await again.completed;
-          source.expectWhole();
+          await source.expectWhole();
         },
       );
     });
@@ -342,7 +342,7 @@ describe.for(['10.0', '7.2'] as const)('QEMU %s', (version) => {
   });
 });
 
-describe.for(['10.0', '7.2'] as const)('files of QEMU %s', (version) => {
+describe.for(QEMU_VERSIONS)('files of QEMU %s', (version) => {
   test.skipIf(!qemuAvailable(version)).for([
     { name: 'stopped', live: false, offset: 0 },
     { name: 'live', live: true, offset: 0 },

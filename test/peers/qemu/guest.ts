@@ -1,7 +1,7 @@
 /**
  * The guest of the live tests: a program without an operating system, in one boot sector. Each CPU
- * increments a byte of its own in every page from {@link GUEST_START} to {@link GUEST_END}, pass
- * after pass: byte 0 of a page is CPU 0's, byte 1 is CPU 1's. CPU 0 writes `A` to the serial port
+ * increments a byte of its own in every page from {@link GUEST_START} to an end, pass after pass:
+ * byte 0 of a page is CPU 0's, byte 1 is CPU 1's. CPU 0 writes `A` to the serial port
  * when it begins, and `B` after each pass.
  *
  * So at any moment, along the pages, a CPU's bytes are `n + 1` up to some page and `n` from there
@@ -11,7 +11,6 @@
 export const PAGE = 4096;
 /** Below 1 MiB are the firmware's and the video memory's addresses. */
 export const GUEST_START = 1 << 20;
-export const GUEST_END = 100 << 20;
 
 const SECTOR = 512;
 /** Where a PC's firmware loads a boot sector. */
@@ -19,8 +18,8 @@ const LOADED_AT = 0x7c00;
 /** Where other CPUs begin: a page below 1 MiB, as the message that starts them names it. */
 const SECOND_START = 0x8000;
 
-/** A boot sector, to be given to QEMU as a raw disk. */
-export function bootSector(): Buffer {
+/** A boot sector, to be given to QEMU as a raw disk, of a guest whose pages end at `end`. */
+export function bootSector(end: number): Buffer {
   const code = new Assembler();
   // 16 bits. Each CPU comes through here, the others from the copy at SECOND_START: so all
   // addresses are absolute.
@@ -54,7 +53,7 @@ export function bootSector(): Buffer {
   code.label('pages');
   code.put(0xfe, 0x04, 0x1f); //                      inc byte [edi + ebx]
   code.put(0x81, 0xc7).u32(PAGE); //                  edi += PAGE
-  code.put(0x81, 0xff).u32(GUEST_END); //             cmp edi, GUEST_END
+  code.put(0x81, 0xff).u32(end); //                   cmp edi, end
   code.put(0x72).relative8('pages'); //               jb pages
   code.put(0x85, 0xdb, 0x75).relative8('passes');
   code.put(0xb0, 0x42, 0xee); //                      'B'
@@ -68,14 +67,14 @@ export function bootSector(): Buffer {
 }
 
 /**
- * Why `memory` is not what a guest with `cpus` CPUs could have had at one moment; undefined if it
- * is.
+ * Why `memory`, up to the end of the guest's pages, is not what a guest with `cpus` CPUs could have
+ * had at one moment; undefined if it is.
  */
 export function brokenInvariant(memory: Uint8Array, cpus = 1): string | undefined {
   for (let cpu = 0; cpu < cpus; cpu++) {
     const first = memory[GUEST_START + cpu]!;
     let current = first;
-    for (let page = GUEST_START; page < GUEST_END; page += PAGE) {
+    for (let page = GUEST_START; page < memory.length; page += PAGE) {
       const value = memory[page + cpu]!;
       if (value === current) continue;
       if (current !== first || value !== ((first + 255) & 255))

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   ftruncateSync,
@@ -9,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { bootSector, brokenInvariant, GUEST_END } from './guest.ts';
+import { bootSector, brokenInvariant, GUEST_START } from './guest.ts';
 import { Qemu, type QemuVersion } from '../../support/qemu.ts';
 import { Impossible } from './table.ts';
 
@@ -19,26 +20,43 @@ export interface MachineOptions {
   version: QemuVersion;
   /** Machine type; default pc. */
   machine?: string;
-  /** MiB; default 128. */
+  /** MiB; default 32. */
   memory?: number;
+  /** MiB of RAM up to which the guest is at work; default 24. */
+  reach?: number;
   cpus?: number;
   args?: readonly string[];
   /** Byte offsets of RAM, above the guest's pages, that hold {@link MARK} when it starts. */
   marks?: readonly number[];
+  /** Its RAM is no file: with GiB of it, a twentieth of the time. */
+  anonymous?: boolean;
 }
 
 const MARK = Buffer.from('what was here before the migration');
 
+/** Where a PC with more RAM than that has the rest of it: at 4 GiB. */
+const BELOW_4_GIB = 3 * 2 ** 30;
+const physical = (offset: number): number => offset + (offset < BELOW_4_GIB ? 0 : 2 ** 30);
+
 /** A VM that runs the guest, and whose RAM is a file beside. It ends with the test. */
 export class Machine {
   readonly qemu: Qemu;
+  /** The file that is its RAM, or will be what {@link expectWhole} asks for of it. */
   readonly ram: string;
   readonly #cpus: number;
+  readonly #end: number;
+  readonly #anonymous: boolean;
 
-  private constructor(qemu: Qemu, ram: string, cpus: number) {
+  private constructor(
+    qemu: Qemu,
+    ram: string,
+    { cpus, end, anonymous }: { cpus: number; end: number; anonymous: boolean },
+  ) {
     this.qemu = qemu;
     this.ram = ram;
     this.#cpus = cpus;
+    this.#end = end;
+    this.#anonymous = anonymous;
   }
 
   /** One whose guest is at work. */
@@ -69,33 +87,38 @@ export class Machine {
     options: MachineOptions & { args: readonly string[] },
     running: boolean,
   ): Promise<Machine> {
-    const { version, machine = 'pc', memory = 128, cpus = 1, marks = [], args } = options;
+    const { version, machine = 'pc', memory = 32, cpus = 1, marks = [], args } = options;
+    const { anonymous = false } = options;
+    const end = (options.reach ?? 24) * MIB;
     const ram = join(folder, `${name}.ram`);
     const disk = join(folder, `${name}.disk`);
-    writeFileSync(disk, bootSector());
+    writeFileSync(disk, bootSector(end));
     truncateSync(disk, MIB); // q35's firmware does not boot from a disk of one sector
-    const fd = openSync(ram, 'w');
-    ftruncateSync(fd, memory * MIB);
-    for (const mark of marks) writeSync(fd, MARK, 0, MARK.length, mark);
-    closeSync(fd);
+    const backend = `id=ram,size=${memory}M`;
+    const backing: string[] = [];
+    if (anonymous) {
+      const mark = join(folder, `${name}.mark`);
+      writeFileSync(mark, MARK);
+      backing.push('-object', `memory-backend-ram,${backend}`);
+      for (const at of marks)
+        backing.push('-device', `loader,file=${mark},force-raw=on,addr=${physical(at)}`);
+    } else {
+      const fd = openSync(ram, 'w');
+      ftruncateSync(fd, memory * MIB);
+      for (const at of marks) writeSync(fd, MARK, 0, MARK.length, at);
+      closeSync(fd);
+      backing.push('-object', `memory-backend-file,${backend},share=on,mem-path=${ram}`);
+    }
     const qemu = await Qemu.start({
       version,
       machine: `${machine},memory-backend=ram`,
       memory,
       running,
       serial: true,
-      args: [
-        '-object',
-        `memory-backend-file,id=ram,size=${memory}M,share=on,mem-path=${ram}`,
-        '-drive',
-        `if=ide,format=raw,file=${disk}`,
-        '-smp',
-        `${cpus}`,
-        ...args,
-      ],
+      args: [...backing, '-drive', `if=ide,format=raw,file=${disk}`, '-smp', `${cpus}`, ...args],
     });
     onTestFinished(() => qemu.stop());
-    return new Machine(qemu, ram, cpus);
+    return new Machine(qemu, ram, { cpus, end, anonymous });
   }
 
   /**
@@ -118,26 +141,40 @@ export class Machine {
   async expectAlive(marks: readonly number[] = []): Promise<void> {
     await this.qemu.beats(3);
     await this.qemu.command('stop');
-    this.expectWhole(marks);
+    await this.expectWhole(marks);
     await this.qemu.command('cont');
     await this.qemu.beats(1);
   }
 
   /** The memory of a guest that is stopped. */
-  expectWhole(marks: readonly number[] = []): void {
-    const fd = openSync(this.ram, 'r');
-    try {
-      const memory = new Uint8Array(GUEST_END);
-      readSync(fd, memory, 0, memory.length, 0);
-      expect(brokenInvariant(memory, this.#cpus)).toBe(undefined);
-      for (const at of marks) {
-        const found = Buffer.alloc(MARK.length);
-        readSync(fd, found, 0, found.length, at);
-        expect(found.equals(MARK)).toBe(true);
-      }
-    } finally {
-      closeSync(fd);
+  async expectWhole(marks: readonly number[] = []): Promise<void> {
+    expect(brokenInvariant(await this.#read(0, this.#end), this.#cpus)).toBe(undefined);
+    for (const at of marks) expect(await this.#read(at, MARK.length)).toEqual(MARK);
+  }
+
+  /**
+   * What the file `content` holds is the RAM of this guest that is stopped; of one without a file,
+   * it is so up to the end of the guest's pages, and the marks are there.
+   */
+  async expectSame(content: string, marks: readonly number[]): Promise<void> {
+    if (!this.#anonymous) {
+      execFileSync('cmp', [content, this.ram]);
+      return;
     }
+    // Below are the firmware's and the video memory's addresses.
+    const parts = [[GUEST_START, this.#end - GUEST_START], ...marks.map((at) => [at, MARK.length])];
+    for (const [at, length] of parts as Array<[number, number]>)
+      expect((await this.#read(at, length)).equals(readPart(content, at, length))).toBe(true);
+  }
+
+  async #read(at: number, length: number): Promise<Buffer> {
+    if (this.#anonymous)
+      await this.qemu.command('pmemsave', {
+        val: physical(at),
+        size: length,
+        filename: this.ram,
+      });
+    return readPart(this.ram, this.#anonymous ? 0 : at, length);
   }
 
   /**
@@ -150,5 +187,16 @@ export class Machine {
       'downtime-limit': 60_000,
       'max-bandwidth': 1e12,
     });
+  }
+}
+
+function readPart(path: string, at: number, length: number): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const part = Buffer.alloc(length);
+    readSync(fd, part, 0, length, at);
+    return part;
+  } finally {
+    closeSync(fd);
   }
 }

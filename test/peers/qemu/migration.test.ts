@@ -20,7 +20,7 @@ import { Qemu, qemuAvailable } from '../../support/qemu.ts';
  */
 
 const MIB = 2 ** 20;
-const MEMORY = 32;
+const MEMORY = 16;
 
 interface Row {
   machine: string;
@@ -91,7 +91,10 @@ const rows: Row[] = [
   },
 ];
 
-describe.skipIf(!qemuAvailable())('a real QEMU', () => {
+const VERSIONS = ['11.1', '10.0'] as const;
+const available = VERSIONS.every((version) => qemuAvailable(version));
+
+describe.skipIf(!available).for(VERSIONS)('QEMU %s', (version) => {
   let folder: string;
   const running: Qemu[] = [];
 
@@ -106,6 +109,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   async function start(row: Row, ram: string, ...args: string[]): Promise<Qemu> {
     const backend = `memory-backend-file,id=ram,size=${MEMORY}M,share=on,mem-path=${ram}`;
     const qemu = await Qemu.start({
+      version,
       machine: `${row.machine},memory-backend=ram`,
       memory: MEMORY,
       args: ['-object', backend, ...args],
@@ -153,7 +157,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
       expect(readFileSync(join(folder, 'extracted')).equals(content)).toBe(true);
       const report = await inspectImage(image);
       expect(report.machine).toMatch(
-        row.machine === 'pc-i440fx-7.2' ? /^pc-i440fx-7\.2$/ : /^pc-(i440fx|q35)-10\.0$/,
+        row.machine === 'pc-i440fx-7.2' ? /^pc-i440fx-7\.2$/ : /^pc-(i440fx|q35)-1[01]\.\d$/,
       );
       expect(report.sections?.map(({ idstr }) => idstr)).toContain('timer');
 

@@ -75,7 +75,10 @@ const rows: Row[] = [
   },
 ];
 
-describe.skipIf(!qemuAvailable())('a real QEMU', () => {
+const VERSIONS = ['11.1', '10.0'] as const;
+const available = VERSIONS.every((version) => qemuAvailable(version));
+
+describe.skipIf(!available).for(VERSIONS)('QEMU %s', (version) => {
   let folder: string;
   const running: Qemu[] = [];
 
@@ -95,6 +98,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   ): Promise<Qemu> {
     const backend = `memory-backend-file,id=ram,size=2M,share=on,mem-path=${join(folder, ram)}`;
     const qemu = await Qemu.start({
+      version,
       machine: `${machine},memory-backend=ram`,
       memory: 2,
       args: ['-object', backend, '-bios', join(folder, 'firmware'), ...args],
@@ -187,6 +191,7 @@ describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   ])('the recording $name of the fixtures runs on in this QEMU', async ({ name, compression }) => {
     // The guest's memory has QEMU's own name here: no memory-backend-file.
     const target = await Qemu.start({
+      version,
       machine: 'pc-i440fx-7.2',
       memory: 2,
       args: ['-bios', join(folder, 'firmware'), '-incoming', 'defer'],

@@ -6,7 +6,10 @@ export interface Row {
   name: string;
   how: string;
   machine: string;
+  /** MiB. */
   memory: number;
+  /** MiB up to which the guest is at work. */
+  reach: number;
   cpus: number;
   channels: number;
   compression: Compression;
@@ -22,13 +25,21 @@ export interface Row {
   /** The pass at which the migration may come to its end. */
   pass: number;
   marks: readonly number[];
-  versions: readonly QemuVersion[];
+  anonymous: boolean;
+}
+
+/** A row that is captured from one version, and loaded by and replayed to another. */
+export interface Across {
+  row: Row;
+  from: QemuVersion;
+  to: QemuVersion;
 }
 
 const USUAL: Omit<Row, 'name'> = {
   how: '',
   machine: 'pc',
-  memory: 128,
+  memory: 32,
+  reach: 24,
   cpus: 1,
   channels: 2,
   compression: 'none',
@@ -41,7 +52,7 @@ const USUAL: Omit<Row, 'name'> = {
   args: [],
   pass: 3,
   marks: [],
-  versions: ['10.0', '7.2'],
+  anonymous: false,
 };
 
 const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
@@ -49,7 +60,7 @@ const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...
 const GIB = 2 ** 30;
 
 export const ROWS: readonly Row[] = [
-  row('plain, URI', { how: '`migrate` with `uri`' }),
+  row('plain, URI', { how: '`migrate` with `uri`; 100 MiB at work', memory: 128, reach: 100 }),
   row('plain, channel list', {
     how: '`migrate` with `channels`, `migrate-incoming` likewise',
     channelList: true,
@@ -77,6 +88,11 @@ export const ROWS: readonly Row[] = [
   }),
   row('no return path', { returnPath: false }),
   row('switchover-ack', { capabilities: ['switchover-ack'] }),
+  row('switchover-ack, old machine type', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    capabilities: ['switchover-ack'],
+  }),
   row('max-bandwidth', {
     how: 'QEMU held to 256 MiB/s to pass 2; this project to the same',
     parameters: { 'max-bandwidth': 256 * 2 ** 20 },
@@ -86,7 +102,23 @@ export const ROWS: readonly Row[] = [
   row('5 GiB of RAM', {
     how: 'with content above 4 GiB',
     memory: 5 * 1024,
+    anonymous: true,
     marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
     pass: 2,
   }),
 ];
+
+/** With a machine type that both know. */
+export const ACROSS: readonly Across[] = (
+  [
+    ['7.2', '10.0', 'pc-i440fx-7.2'],
+    ['7.2', '11.1', 'pc-i440fx-7.2'],
+    ['10.0', '11.1', 'pc-i440fx-10.0'],
+    ['11.1', '10.0', 'pc-i440fx-10.0'],
+    ['11.1', '7.2', 'pc-i440fx-7.2'],
+  ] as const
+).map(([from, to, machine]) => ({
+  row: row(`from ${from} to ${to}`, { how: `machine type ${machine}`, machine }),
+  from,
+  to,
+}));

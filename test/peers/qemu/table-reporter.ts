@@ -1,5 +1,6 @@
 import type { Reporter, TestCase } from 'vitest/node';
 import { type DocumentPart, keepPart } from '../../support/document-part.ts';
+import { QEMU_VERSIONS } from '../../support/qemu.ts';
 import type { Cell, Direction } from './table.ts';
 
 const TABLE: DocumentPart = {
@@ -13,7 +14,7 @@ const TABLE: DocumentPart = {
 const FILES = ['peers/qemu/rows.test.ts', 'peers/qemu/endings.test.ts', 'peers/tls/qemu.test.ts'];
 
 const COLUMNS = (['capture', 'replay'] as const).flatMap((direction) =>
-  (['10.0', '7.2'] as const).map((version) => ({ direction, version })),
+  QEMU_VERSIONS.map((version) => ({ direction, version })),
 );
 
 /**
@@ -48,8 +49,8 @@ function makeTable(cells: readonly Cell[]): string {
     return `| ${[row, found.find(({ how }) => how !== '')?.how ?? '', ...entries].join(' | ')} |`;
   });
   const head = [
-    '| row | how | captured from 10.0 | from 7.2 | replayed to 10.0 | to 7.2 |',
-    '| --- | --- | --- | --- | --- | --- |',
+    `| row | how | captured from ${QEMU_VERSIONS.join(' | from ')} | replayed to ${QEMU_VERSIONS.join(' | to ')} |`,
+    `|${' --- |'.repeat(2 + COLUMNS.length)}`,
   ];
   return [...head, ...lines, '', ...notes.map((text, index) => `${index + 1}. ${text}`), ''].join(
     '\n',
@@ -66,7 +67,7 @@ function show(
   if (found.length === 0) return '—';
   if (found.some(({ outcome }) => outcome === 'failed')) return '**fails**';
   const impossible = found.find(({ outcome }) => outcome === 'impossible');
-  return impossible === undefined
-    ? 'passes'
-    : `not in ${version} (${note(`QEMU ${version}: “${impossible.why}”`)})`;
+  if (impossible === undefined) return `passes, ${found[0]!.releases.join(' → ')}`;
+  const release = impossible.releases[0]!;
+  return `not in ${release} (${note(`QEMU ${release}: “${impossible.why}”`)})`;
 }

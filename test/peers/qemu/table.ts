@@ -1,5 +1,5 @@
 import type { TestContext } from 'vitest';
-import type { QemuVersion } from '../../support/qemu.ts';
+import { type Architecture, qemuRelease, type QemuVersion } from '../../support/qemu.ts';
 
 /** One entry of the table in docs/qemu.md: what a test found of one row, one way, with one QEMU. */
 export interface Cell {
@@ -8,6 +8,8 @@ export interface Cell {
   how: string;
   direction: Direction;
   version: QemuVersion;
+  /** What the QEMU of this version says it is, and the one that loaded what was captured. */
+  releases: string[];
   /** `impossible`: QEMU itself refused what the row needs. */
   outcome: 'passed' | 'failed' | 'impossible';
   /** QEMU's own words. */
@@ -26,17 +28,27 @@ declare module 'vitest' {
 /** What the row needs is not in this QEMU. */
 export class Impossible extends Error {}
 
+export type Entry = Omit<Cell, 'outcome' | 'why' | 'releases'> & {
+  /** The QEMU that loads what was captured, if that is another one. */
+  loader?: QemuVersion;
+  /** Default x86_64. */
+  architecture?: Architecture;
+};
+
 /**
- * Runs `work` as the entry `cell` of the table. Passes on what it gives, and what it throws but for
+ * Runs `work` as an entry of the table. Passes on what it gives, and what it throws but for
  * {@link Impossible}.
  */
 export async function entry<T>(
   context: TestContext,
-  cell: Omit<Cell, 'outcome' | 'why'>,
+  { loader, architecture, ...cell }: Entry,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const cells = (context.task.meta.cells ??= []);
-  const done: Cell = { ...cell, outcome: 'failed' };
+  const releases = [...new Set([cell.version, loader ?? cell.version])].map(
+    (version) => qemuRelease(version, architecture) ?? version,
+  );
+  const done: Cell = { ...cell, releases, outcome: 'failed' };
   cells.push(done);
   try {
     const result = await work();
