@@ -2,12 +2,15 @@ import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/inde
 import { MultifdError } from '../../util/errors.ts';
 import type { StatisticsCollector } from '../statistics.ts';
 import type { CheckedOutgoing } from './options.ts';
+import type { PostcopyStage } from './postcopy.ts';
 import type { ReturnPath } from './return-path.ts';
 
 interface Circumstances {
   checked: CheckedOutgoing;
   returnPath: ReturnPath | undefined;
   statistics: StatisticsCollector;
+  /** Undefined: postcopy was not asked for. */
+  stage: PostcopyStage | undefined;
 }
 
 /**
@@ -15,7 +18,7 @@ interface Circumstances {
  */
 export function explained(
   error: MultifdError,
-  { checked, returnPath, statistics }: Circumstances,
+  { checked, returnPath, statistics, stage }: Circumstances,
 ): MultifdError {
   const { code, channel, offset } = error;
   const withHint = (hint: string): MultifdError =>
@@ -28,6 +31,8 @@ export function explained(
     return withHint(
       'everything had been sent, so that the target may have it, and run it, all the same',
     );
+  const hint = stage && postcopyHint(error, stage, checked.resume);
+  if (hint !== undefined) return withHint(hint);
   const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
   // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
   // that come after.
@@ -48,4 +53,26 @@ export function explained(
         'same: set the same number at both ends',
     );
   return error;
+}
+
+/** What the stage of a postcopy says about an error. */
+function postcopyHint(
+  { code }: MultifdError,
+  stage: PostcopyStage,
+  resume: boolean,
+): string | undefined {
+  const isGone = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT' || code === 'ERR_REMOTE';
+  if (stage === 'running')
+    return (
+      'the VM is paused at the target, with the memory that has come: give it a new address ' +
+      '(QEMU: migrate_recover tcp:HOST:PORT), and go on with `multifd send IMAGE URI --resume`'
+    );
+  if (!isGone) return undefined;
+  if (stage === 'switching')
+    return 'it was loading the devices, and has not said that it runs: its own output says why';
+  if (stage === 'advised') return undefined;
+  return resume
+    ? 'is it in postcopy-paused, and was it given this address (QEMU: migrate_recover)?'
+    : 'is postcopy on there, and can it have userfaultfd? (QEMU: migrate_set_capability ' +
+        'postcopy-ram on; its own output says what it lacks)';
 }

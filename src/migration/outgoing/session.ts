@@ -24,6 +24,7 @@ import type { CheckedOutgoing } from './options.ts';
 import { explained } from './explain.ts';
 import { launchSending } from './launch.ts';
 import type { SendPipeline } from './pipeline.ts';
+import { Postcopy } from './postcopy.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
 import type { RoundPlan, Step, StepOf } from './rounds.ts';
 
@@ -59,6 +60,7 @@ export class OutgoingSession {
   #connection!: Connection;
   #main!: MainChannel;
   #returnPath: ReturnPath | undefined;
+  #postcopy: Postcopy | undefined;
   #pipeline!: SendPipeline;
   /** Resolves when the connection of each channel stands. */
   #connected!: Promise<void>;
@@ -95,6 +97,7 @@ export class OutgoingSession {
       await this.#migrate();
     } finally {
       this.#connection?.destroy();
+      this.#postcopy?.close();
       await this.#threads?.close();
     }
   }
@@ -114,7 +117,14 @@ export class OutgoingSession {
     this.#main = new MainChannel(this.#connection, (bytes) => {
       this.#statistics.mainBytes += bytes;
     });
-    if (returnPath) this.#returnPath = new ReturnPath(this.#connection);
+    if (this.#checked.postcopy)
+      this.#postcopy = new Postcopy({
+        endpoint: this.#endpoint,
+        content: this.#content,
+        checked: this.#checked,
+        statistics: this.#statistics,
+      });
+    if (returnPath) this.#returnPath = new ReturnPath(this.#connection, this.#postcopy);
     // what the target says is not asked for, but must not fill up
     else this.#connection.drain();
   }
@@ -169,9 +179,15 @@ export class OutgoingSession {
 
   async #start(): Promise<void> {
     const { engine } = this.#pipeline;
+    // The target is in the middle of its stream.
+    if (this.#checked.resume) {
+      await engine.start();
+      return this.#statistics.setUp();
+    }
     const { configuration, blocks } = this.#content;
     await this.#main.put(streamHeader(configuration));
     if (this.#returnPath !== undefined) await this.#main.put(openReturnPath());
+    if (this.#postcopy !== undefined) await this.#main.put(...this.#postcopy.advice);
     await this.#main.flush();
     await engine.start({ lowPriority: this.#plan.lowPriority });
     await engine.group.race(this.#connected);
@@ -199,6 +215,10 @@ export class OutgoingSession {
         return this.#ready();
       case 'last':
         return this.#switchOver(step);
+      case 'postcopy':
+        return this.#postcopy!.switchOver(this.#main, this.#pipeline, step.precopied);
+      case 'resume':
+        return this.#postcopy!.resume(this.#main, this.#pipeline);
     }
   }
 
@@ -296,7 +316,12 @@ export class OutgoingSession {
     this.#connection.destroy();
     await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
     if (reason === undefined) return;
-    throw explained(reason, { checked: this.#checked, returnPath, statistics: this.#statistics });
+    throw explained(reason, {
+      checked: this.#checked,
+      returnPath,
+      statistics: this.#statistics,
+      stage: this.#postcopy?.stage,
+    });
   }
 
   /** Once in each section. */
