@@ -34,13 +34,12 @@ export function postcopyAdvise(hostPage: number, pageSize: number): Uint8Array {
 /**
  * Says that what a target has of a block's pages, up to `bytes`, does not count.
  *
- * At least one has to come before the switch, if only with `bytes` of 0: a QEMU (7.2 to 11.1) that
- * has had none when it is to listen makes up for it, forgets over that that it listens, and stands
- * still at the first page.
+ * At least one has to come before the switch: a QEMU (7.2 to 11.1) that has had none when it is to
+ * listen makes up for it, forgets over that that it listens, and stands still at the first page.
  */
 export function postcopyDiscard(blockId: string, bytes: number): Uint8Array {
-  const data = new ByteWriter().u8(DISCARD_VERSION).name(blockId).u8(0);
-  return command(Command.POSTCOPY_RAM_DISCARD, bytes > 0 ? data.u64(0).u64(bytes) : data);
+  const data = new ByteWriter().u8(DISCARD_VERSION).name(blockId).u8(0).u64(0).u64(bytes);
+  return command(Command.POSTCOPY_RAM_DISCARD, data);
 }
 
 /**

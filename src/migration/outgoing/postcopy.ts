@@ -62,18 +62,12 @@ export class Postcopy implements PostcopyListener {
   #preempt: Connection | undefined;
   /** Bitmaps of a resume, by block. */
   readonly #bitmaps: Uint8Array[] = [];
-  /** Resolves when the target has taken ADVISE. */
-  readonly #advised: Promise<void>;
-  #haveAdvised = (): void => {};
   #haveBitmaps = (): void => {};
   #haveResumed = (): void => {};
 
   constructor(options: PostcopyOptions) {
     this.#options = options;
     this.#lengths = options.content.blocks.map(({ usedLength }) => usedLength);
-    this.#advised = new Promise((resolve) => {
-      this.#haveAdvised = resolve;
-    });
   }
 
   /** What follows the opening of the return path. */
@@ -93,10 +87,7 @@ export class Postcopy implements PostcopyListener {
   }
 
   answered(value: number): void {
-    if (value === ADVISED_PING && this.stage === 'precopy') {
-      this.stage = 'advised';
-      this.#haveAdvised();
-    }
+    if (value === ADVISED_PING && this.stage === 'precopy') this.stage = 'advised';
     if (value === LOADED_PING) this.stage = 'running';
     this.#pages?.answered(value);
   }
@@ -119,26 +110,19 @@ export class Postcopy implements PostcopyListener {
     const { content } = this.#options;
     const { others, tail } = content;
     trace('source', 'postcopy: switch');
-    if (this.#options.checked.postcopyPreempt) {
-      // The target tells this connection by having the main one already.
-      await pipeline.engine.group.race(this.#advised);
-      await this.#openPreempt();
-    }
-    const left = new PagesLeft(precopied ? this.#lengths.map(() => 0) : this.#pageCounts());
-    this.#prepare(main, pipeline, left);
+    const counts = precopied ? this.#onePage() : this.#pageCounts();
+    this.#prepare(main, pipeline, new PagesLeft(counts));
     this.stage = 'switching';
-    await main.put(
-      ...content.blocks.map(({ id, usedLength }) =>
-        postcopyDiscard(id, precopied ? 0 : usedLength),
-      ),
-    );
+    const { pageSize } = this.#options.checked;
+    for (const [block, { id }] of content.blocks.entries())
+      if (counts[block]! > 0) await main.put(postcopyDiscard(id, counts[block]! * pageSize));
     await main.put(postcopyPackage([others.after, deviceSections(tail)]), ping(LISTENING_PING));
     await this.#sendPages(main);
   }
 
   /** Goes on at a target that is paused, with what it does not have. */
   async resume(main: MainChannel, pipeline: SendPipeline): Promise<void> {
-    const { content, checked } = this.#options;
+    const { content } = this.#options;
     const { group } = pipeline.engine;
     trace('source', 'postcopy: resume');
     const bitmaps = new Promise<void>((resolve) => {
@@ -151,7 +135,7 @@ export class Postcopy implements PostcopyListener {
     await main.flush();
     await group.race(bitmaps);
     this.stage = 'running';
-    if (checked.postcopyPreempt) await this.#openPreempt();
+    await this.openPreempt();
     const left = new PagesLeft(this.#pageCounts(), this.#bitmaps);
     trace('source', () => `postcopy: ${left.count} pages are left`);
     this.#prepare(main, pipeline, left);
@@ -165,11 +149,25 @@ export class Postcopy implements PostcopyListener {
     this.#preempt?.destroy();
   }
 
-  async #openPreempt(): Promise<void> {
+  /**
+   * The connection for what is asked for, where it was agreed on. The target knows it by having all
+   * others; a QEMU of 7.2 does not begin without it.
+   */
+  async openPreempt(): Promise<void> {
+    if (!this.#options.checked.postcopyPreempt) return;
     const { endpoint, checked } = this.#options;
     const number = checked.multifd ? checked.channels : 0;
     this.#preempt = await endpoint.open(number, checked.signal);
     this.#preempt.drain();
+  }
+
+  /** Of all pages that have been sent, one to be sent again: a discard has to come. */
+  #onePage(): number[] {
+    const { pageSize } = this.#options.checked;
+    const block = this.#pageCounts().findIndex((pages) => pages > 0);
+    return this.#lengths.map((_, index) =>
+      index === block ? Math.max(1, HOST_PAGE / pageSize) : 0,
+    );
   }
 
   #pageCounts(): number[] {

@@ -191,6 +191,7 @@ export class OutgoingSession {
     await this.#main.flush();
     await engine.start({ lowPriority: this.#plan.lowPriority });
     await engine.group.race(this.#connected);
+    await this.#postcopy?.openPreempt();
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
     const { before, between } = this.#content.others;

@@ -1,10 +1,11 @@
 import type { Compression, ZeroPageDetection } from 'multifd';
-import type { QemuVersion } from '../../support/qemu.ts';
+import type { Architecture, QemuVersion } from '../../support/qemu.ts';
 
 /** What one row of docs/qemu.md does both ways; what it leaves out is as {@link USUAL} says. */
 export interface Row {
   name: string;
   how: string;
+  architecture: Architecture;
   machine: string;
   /** MiB. */
   memory: number;
@@ -37,6 +38,7 @@ export interface Across {
 
 const USUAL: Omit<Row, 'name'> = {
   how: '',
+  architecture: 'x86_64',
   machine: 'pc',
   memory: 32,
   reach: 24,
@@ -106,6 +108,8 @@ export const ROWS: readonly Row[] = [
     marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
     pass: 2,
   }),
+  row('aarch64', { how: 'machine type virt', architecture: 'aarch64', machine: 'virt' }),
+  row('riscv64', { how: 'machine type virt', architecture: 'riscv64', machine: 'virt' }),
 ];
 
 /** With a machine type that both know. */
