@@ -27,12 +27,12 @@ export function explained(
       // What it was cancelled with stays at hand.
       { cause: code === 'ERR_CANCELLED' ? error.cause : error },
     );
+  const hint = stage && postcopyHint(error, stage, { checked, statistics });
+  if (hint !== undefined) return withHint(hint);
   if (statistics.confirmed === false)
     return withHint(
       'everything had been sent, so that the target may have it, and run it, all the same',
     );
-  const hint = stage && postcopyHint(error, stage, checked.resume);
-  if (hint !== undefined) return withHint(hint);
   const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
   // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
   // that come after.
@@ -59,19 +59,25 @@ export function explained(
 function postcopyHint(
   { code }: MultifdError,
   stage: PostcopyStage,
-  resume: boolean,
+  { checked, statistics }: Pick<Circumstances, 'checked' | 'statistics'>,
 ): string | undefined {
   const isGone = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT' || code === 'ERR_REMOTE';
-  if (stage === 'running')
+  if (stage === 'running') {
+    const state =
+      statistics.confirmed === false
+        ? 'everything had been sent, so that the VM may run at the target with all of it; if not, ' +
+          'it is paused there'
+        : 'the VM is paused at the target, with the memory that has come';
     return (
-      'the VM is paused at the target, with the memory that has come: give it a new address ' +
-      '(QEMU: migrate_recover tcp:HOST:PORT), and go on with `multifd send IMAGE URI --resume`'
+      `${state}: give it a new address (QEMU: migrate_recover tcp:HOST:PORT), and go on with ` +
+      '`multifd send IMAGE URI --resume`'
     );
-  if (!isGone) return undefined;
+  }
+  if (!isGone || statistics.confirmed === false) return undefined;
   if (stage === 'switching')
     return 'it was loading the devices, and has not said that it runs: its own output says why';
   if (stage === 'advised') return undefined;
-  return resume
+  return checked.resume
     ? 'is it in postcopy-paused, and was it given this address (QEMU: migrate_recover)?'
     : 'is postcopy on there, and can it have userfaultfd? (QEMU: migrate_set_capability ' +
         'postcopy-ram on; its own output says what it lacks)';
