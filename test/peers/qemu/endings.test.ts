@@ -65,13 +65,6 @@ describe.for(QEMU_VERSIONS)('QEMU %s', (version) => {
 
     test.each([
       {
-        what: 'multifd off',
-        capabilities: [],
-        channels: 2,
-        code: 'ERR_CHANNEL_COUNT',
-        why: /first RAM page on the main channel.*multifd is off at the source/,
-      },
-      {
         what: 'fewer channels',
         capabilities: ['multifd'],
         channels: 1,

@@ -173,6 +173,12 @@ export class Machine {
     return readPart(this.ram, this.#anonymous ? 0 : at, length);
   }
 
+  /** Lets a migration go over to postcopy, once it has begun its pass `pass`. */
+  async postcopyAt(pass: number): Promise<void> {
+    await this.qemu.pass(pass);
+    await this.qemu.command('migrate-start-postcopy');
+  }
+
   /**
    * Lets a migration come to its end, once it has begun its pass `pass`, or has come to its end
    * before that.

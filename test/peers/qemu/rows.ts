@@ -1,5 +1,5 @@
 import type { Compression, ZeroPageDetection } from 'multifd';
-import type { Architecture, QemuVersion } from '../../support/qemu.ts';
+import { type Architecture, QEMU_VERSIONS, type QemuVersion } from '../../support/qemu.ts';
 
 /** What one row of docs/qemu.md does both ways; what it leaves out is as {@link USUAL} says. */
 export interface Row {
@@ -17,6 +17,10 @@ export interface Row {
   detection: ZeroPageDetection | 'as it is';
   returnPath: boolean;
   address: 'tcp:127.0.0.1:0' | 'tcp:[::1]:0' | 'unix';
+  /** One connection without it. */
+  multifd: boolean;
+  /** The source may switch to it, or does at its pass `pass`. */
+  postcopy: 'off' | 'allowed' | 'used';
   /** Give QEMU the address in QMP's form of a channel list. */
   channelList: boolean;
   capabilities: readonly string[];
@@ -27,6 +31,7 @@ export interface Row {
   pass: number;
   marks: readonly number[];
   anonymous: boolean;
+  versions: readonly QemuVersion[];
 }
 
 /** A row that is captured from one version, and loaded by and replayed to another. */
@@ -48,6 +53,8 @@ const USUAL: Omit<Row, 'name'> = {
   detection: 'as it is',
   returnPath: true,
   address: 'tcp:127.0.0.1:0',
+  multifd: true,
+  postcopy: 'off',
   channelList: false,
   capabilities: [],
   parameters: {},
@@ -55,6 +62,7 @@ const USUAL: Omit<Row, 'name'> = {
   pass: 3,
   marks: [],
   anonymous: false,
+  versions: QEMU_VERSIONS,
 };
 
 const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
@@ -107,6 +115,34 @@ export const ROWS: readonly Row[] = [
     anonymous: true,
     marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
     pass: 2,
+  }),
+  row('without multifd', { multifd: false }),
+  row('without multifd, sync per section', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    multifd: false,
+  }),
+  ...[true, false].flatMap((multifd) => {
+    const without = multifd ? '' : ', without multifd';
+    // 7.2 takes the two capabilities together, but does not load what it is sent then.
+    const versions: readonly QemuVersion[] = multifd ? ['11.1', '10.0'] : QEMU_VERSIONS;
+    const how = 'switched to in pass 2; the guest runs at the target from the start';
+    return [
+      row(`postcopy allowed${without}`, {
+        how: '`postcopy-ram` on at QEMU, and never switched to',
+        postcopy: 'allowed',
+        multifd,
+      }),
+      row(`postcopy${without}`, { how, postcopy: 'used', multifd, pass: 2, versions }),
+      row(`postcopy-preempt${without}`, {
+        how,
+        postcopy: 'used',
+        capabilities: ['postcopy-preempt'],
+        multifd,
+        pass: 2,
+        versions,
+      }),
+    ];
   }),
   row('aarch64', { how: 'machine type virt', architecture: 'aarch64', machine: 'virt' }),
   row('riscv64', { how: 'machine type virt', architecture: 'riscv64', machine: 'virt' }),
