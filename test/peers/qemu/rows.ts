@@ -1,5 +1,11 @@
 import type { Compression, ZeroPageDetection } from 'multifd';
-import { type Architecture, QEMU_VERSIONS, type QemuVersion } from '../../support/qemu.ts';
+import { expect } from 'vitest';
+import {
+  type Architecture,
+  type Qemu,
+  QEMU_VERSIONS,
+  type QemuVersion,
+} from '../../support/qemu.ts';
 
 /** What one row of docs/qemu.md does both ways; what it leaves out is as {@link USUAL} says. */
 export interface Row {
@@ -27,6 +33,10 @@ export interface Row {
   /** Further parameters of the migration at QEMU. */
   parameters: object;
   args: readonly string[];
+  /** QMP commands to the source, before it migrates. */
+  commands: ReadonlyArray<readonly [string, object]>;
+  /** Besides the RAM, a VM that has come has this. */
+  expectArrived: (qemu: Qemu) => Promise<void>;
   /** The pass at which the migration may come to its end. */
   pass: number;
   marks: readonly number[];
@@ -59,6 +69,8 @@ const USUAL: Omit<Row, 'name'> = {
   capabilities: [],
   parameters: {},
   args: [],
+  commands: [],
+  expectArrived: () => Promise.resolve(),
   pass: 3,
   marks: [],
   anonymous: false,
@@ -143,6 +155,32 @@ export const ROWS: readonly Row[] = [
         versions,
       }),
     ];
+  }),
+  ...[true, false].map((early) =>
+    row(`virtio-mem, ${early ? 'a section before the RAM' : 'sections behind the RAM'}`, {
+      how: `\`virtio-mem-pci\`${early ? '' : ' with `x-early-migration=off`'}`,
+      machine: 'q35',
+      args: [
+        ...['-m', '32,slots=1,maxmem=1G', '-object', 'memory-backend-ram,id=more,size=128M'],
+        ...['-device', `virtio-mem-pci,memdev=more${early ? '' : ',x-early-migration=off'}`],
+      ],
+      versions: ['11.1', '10.0'],
+    }),
+  ),
+  row('dirty bitmaps', {
+    how: '`dirty-bitmaps` on, with a bitmap',
+    capabilities: ['dirty-bitmaps'],
+    args: ['-blockdev', 'null-co,node-name=disk,size=16777216'],
+    commands: [['block-dirty-bitmap-add', { node: 'disk', name: 'changed' }]],
+    expectArrived: async (qemu) => {
+      const nodes = (await qemu.command('query-named-block-nodes')) as object[];
+      expect(nodes).toContainEqual(
+        expect.objectContaining({
+          'node-name': 'disk',
+          'dirty-bitmaps': [expect.objectContaining({ name: 'changed', recording: true })],
+        }),
+      );
+    },
   }),
   row('aarch64', { how: 'machine type virt', architecture: 'aarch64', machine: 'virt' }),
   row('riscv64', { how: 'machine type virt', architecture: 'riscv64', machine: 'virt' }),
