@@ -358,7 +358,7 @@ export class IncomingSession {
         if (this.#allChannels) await this.#launched;
       },
       pageSize: async () => {
-        if (this.#connections.present === 0 && !this.#hasLaunched) return undefined;
+        if (!(await this.#hasChannels())) return undefined;
         await this.#launched;
         return this.#statistics.pageSize;
       },
@@ -378,9 +378,8 @@ export class IncomingSession {
       page: (block, offset, bytes) => {
         this.#statistics.mainNormal++;
         if (this.#hasLaunched) return this.#page(block, offset, bytes);
-        // With multifd none comes here: the source has it off.
-        if (this.#connections.present === 0) this.#withoutChannels(bytes.length);
-        return this.#launched!.then(() => this.#page(block, offset, bytes));
+        // With multifd hardly one comes here: most likely the source has it off.
+        return this.#afterLaunch(() => this.#page(block, offset, bytes), bytes.length);
       },
       flush: async () => {
         if (!this.#allChannels) this.#connections.expectSoon();
@@ -532,16 +531,23 @@ export class IncomingSession {
   }
 
   /**
-   * Once the channels are at work; without any where none has come: a source with multifd has
-   * connected its channels before it names its blocks, so that they are here very soon after that.
+   * Whether there are channels, or will be: a source with multifd has connected them before it
+   * names its blocks, so that the first is here very soon after that.
    */
-  async #afterLaunch(work: () => void | Promise<void>): Promise<void> {
-    if (!this.#hasLaunched && this.#connections.present === 0) {
-      await this.#unlessFailed(
-        Promise.race([this.#connections.firstChannel, sleep(FIRST_CHANNEL_MS)]),
-      );
-      if (this.#connections.present === 0) this.#withoutChannels(this.#zeroPageSize());
-    }
+  async #hasChannels(): Promise<boolean> {
+    const { firstChannel } = this.#connections;
+    if (!this.#hasLaunched && !this.#channelless && this.#connections.present === 0)
+      await this.#unlessFailed(Promise.race([firstChannel, sleep(FIRST_CHANNEL_MS)]));
+    return this.#connections.present > 0;
+  }
+
+  /**
+   * Does it once the channels are at work; without any where none has come.
+   * @param pageSize bytes, if a page on this channel has told.
+   */
+  async #afterLaunch(work: () => void | Promise<void>, pageSize?: number): Promise<void> {
+    if (!this.#hasLaunched && !(await this.#hasChannels()))
+      this.#withoutChannels(pageSize ?? this.#zeroPageSize());
     await this.#launched;
     await work();
   }
