@@ -227,6 +227,11 @@ export class Qemu {
     );
   }
 
+  /** Sends to the guest's serial port. */
+  type(text: string): void {
+    this.#serial?.write(text);
+  }
+
   async stop(): Promise<void> {
     this.#process.kill('SIGKILL');
     await this.#exited;
