@@ -200,6 +200,16 @@ export class Qemu {
     return data['status'] as MigrationEnd;
   }
 
+  /** Waits until the migration has got, or had, a status since it was begun. */
+  async migrationStatus(status: string): Promise<void> {
+    await this.#event(({ event, data }) => event === 'MIGRATION' && data['status'] === status);
+  }
+
+  /** What it was before does not count any more. */
+  forgetEvents(): void {
+    this.#events = [];
+  }
+
   /** Waits until the migration has begun its pass `number` over the memory; the first is 1. */
   async pass(number: number): Promise<void> {
     await this.#event(
@@ -215,6 +225,11 @@ export class Qemu {
     await new Promise<unknown>((resolve, reject) =>
       this.#beatWaiters.push({ count: until, resolve, reject }),
     );
+  }
+
+  /** Sends to the guest's serial port. */
+  type(text: string): void {
+    this.#serial?.write(text);
   }
 
   async stop(): Promise<void> {

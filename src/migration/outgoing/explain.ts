@@ -65,8 +65,8 @@ function postcopyHint(
   if (stage === 'running') {
     const state =
       statistics.confirmed === false
-        ? 'everything had been sent, so that the VM may run at the target with all of it; if not, ' +
-          'it is paused there'
+        ? 'everything had been sent, so that the VM may run at the target with all of it, or is ' +
+          'paused there'
         : 'the VM is paused at the target, with the memory that has come';
     return (
       `${state}: give it a new address (QEMU: migrate_recover tcp:HOST:PORT), and go on with ` +
@@ -75,7 +75,10 @@ function postcopyHint(
   }
   if (!isGone || statistics.confirmed === false) return undefined;
   if (stage === 'switching')
-    return 'it was loading the devices, and has not said that it runs: its own output says why';
+    return (
+      'it was loading the devices, and has not said that it runs: its own output says why; or it ' +
+      'is in postcopy-paused, and `multifd send IMAGE URI --resume` goes on'
+    );
   if (stage === 'advised') return undefined;
   return checked.resume
     ? 'is it in postcopy-paused, and was it given this address (QEMU: migrate_recover)?'

@@ -137,7 +137,6 @@ export class Postcopy implements PostcopyListener {
     await main.flush();
     await group.race(bitmaps);
     this.stage = 'running';
-    await this.openPreempt();
     const left = new PagesLeft(this.#pageCounts(), this.#bitmaps);
     trace('source', () => `postcopy: ${left.count} pages are left`);
     this.#prepare(main, pipeline, left);
@@ -153,7 +152,7 @@ export class Postcopy implements PostcopyListener {
 
   /**
    * The connection for what is asked for, where it was agreed on. The target knows it by having all
-   * others; a QEMU of 7.2 does not begin without it.
+   * others; a QEMU of 7.2 does not begin, or go on, without it.
    */
   async openPreempt(): Promise<void> {
     if (!this.#options.checked.postcopyPreempt) return;

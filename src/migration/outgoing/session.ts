@@ -182,6 +182,7 @@ export class OutgoingSession {
     // The target is in the middle of its stream.
     if (this.#checked.resume) {
       await engine.start();
+      await this.#postcopy?.openPreempt();
       return this.#statistics.setUp();
     }
     const { configuration, blocks } = this.#content;
