@@ -18,8 +18,16 @@ import { keep } from './lib/keep.ts';
 import { runPart } from './lib/run-part.ts';
 import { ROOT, Tools } from './lib/tools.ts';
 import { migrationPart } from './migration/part.ts';
+import { postcopyPart } from './postcopy/part.ts';
 
-const PARTS: readonly Part[] = [migrationPart, filesPart, corePart, enginePart, growthPart];
+const PARTS: readonly Part[] = [
+  migrationPart,
+  filesPart,
+  corePart,
+  enginePart,
+  growthPart,
+  postcopyPart,
+];
 const NAMES = PARTS.map(({ name }) => name);
 /** Where memory is a file. */
 const SHARED_MEMORY = '/dev/shm';

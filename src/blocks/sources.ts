@@ -40,6 +40,13 @@ export interface OpenBlock {
   readonly descriptor: BlockSourceSpec;
   /** Which pages there are, one bit each; without it, all. */
   readonly bitmap?: Uint8Array;
+  /** Which pages there are, one bit each, as far as the source tells; without it, all may be. */
+  readonly present?: Uint8Array;
+  /**
+   * As `read`, of pages that are present, and several at a time; without it, reads follow each
+   * other.
+   */
+  readAnywhere?(offset: number, into: Uint8Array): Promise<void>;
   /** Fills `into` with what is at byte `offset`, zeros behind the end. */
   read(offset: number, into: Uint8Array): void | Promise<void>;
   /** Of a file: throws MultifdError ERR_IO if it has changed since it was opened. */

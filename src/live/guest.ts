@@ -16,6 +16,7 @@ import {
   checkLive,
   LIVE_NAMES,
   type LiveMigrationOptions,
+  refusePostcopy,
   SNAPSHOT_NAMES,
   type SnapshotOptions,
 } from './options.ts';
@@ -78,7 +79,10 @@ export class Guest {
    */
   migrate(options: LiveMigrationOptions): PromiseWithProgress<LiveStatistics> {
     return withProgress((progress) =>
-      answering(() => this.#migrate(givenOptions('migrate', options, LIVE_NAMES), progress)),
+      answering(() => {
+        refusePostcopy(options);
+        return this.#migrate(givenOptions('migrate', options, LIVE_NAMES), progress);
+      }),
     );
   }
 

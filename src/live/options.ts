@@ -25,6 +25,10 @@ export interface LiveMigrationOptions
     | 'returnPath'
     | 'pageSize'
     | 'onProgress'
+    | 'postcopy'
+    | 'postcopyAfter'
+    | 'postcopyPreempt'
+    | 'resume'
   > {
   /**
    * Milliseconds: the program is stopped when the rest is expected to take no longer than this
@@ -52,6 +56,8 @@ export interface LiveMigrationOptions
   onProgress?: (statistics: LiveStatistics) => void;
 }
 
+const POSTCOPY = ['postcopy', 'postcopyAfter', 'postcopyPreempt', 'resume'] as const;
+
 /** The names of {@link LiveMigrationOptions}. */
 export const LIVE_NAMES = {
   ...namesBut(
@@ -63,6 +69,7 @@ export const LIVE_NAMES = {
     'zeroPageDetection',
     'returnPath',
     'pageSize',
+    ...POSTCOPY,
   ),
   downtimeLimit: true,
   maxRounds: true,
@@ -118,6 +125,21 @@ export interface CheckedLive extends CheckedOutgoing {
   onMaxRounds: 'fail' | 'stop';
   autoConverge: boolean;
   onRound: (round: Round) => void;
+}
+
+/**
+ * A program of the caller's reads its memory as it is, and can't be held back at a page.
+ * @throws MultifdError ERR_UNSUPPORTED.
+ */
+export function refusePostcopy(options: object | undefined): void {
+  const given: Partial<OutgoingOptions> = options ?? {};
+  const asked = POSTCOPY.find((name) => given[name]);
+  if (asked === undefined) return;
+  throw new MultifdError(
+    'ERR_UNSUPPORTED',
+    `${asked}: a guest of this kind can't run before its memory has come, since nothing holds it ` +
+      'back at a page that is missing; a QEMU can: send() its image',
+  );
 }
 
 /** @throws MultifdError ERR_OPTION. */

@@ -17,6 +17,18 @@ export type { StreamCommand } from './commands.ts';
 export { withCapability, withoutCapability, type Configuration } from './configuration.ts';
 export type { MainStreamHandler, RamSectionKind, SyncMode } from './handler.ts';
 export {
+  deviceSections,
+  LOADED_PING,
+  postcopyAdvise,
+  postcopyDiscard,
+  postcopyPackage,
+  postcopyResume,
+  preemptEnd,
+  receivedBitmapWanted,
+  streamEof,
+} from './postcopy-writer.ts';
+export { PageWords, wordsLength } from './page-words.ts';
+export {
   NO_OTHERS,
   type OtherBytes,
   OtherCollector,

@@ -182,10 +182,10 @@ async function readWholeName(reader: ByteReader, rest: number, at: number): Prom
 async function readBitmap(
   reader: ByteReader,
   block: string,
-  { pagesOf }: PostcopyOffer,
+  offered: PostcopyOffer,
 ): Promise<Uint8Array> {
   const at = reader.position;
-  const pages = pagesOf(block);
+  const pages = offered.pagesOf(block);
   if (pages === undefined)
     throw reader.error('ERR_BLOCK', `the target has a bitmap of ${block}, which is no block`, at);
   const bytes = bitmapBytes(pages);

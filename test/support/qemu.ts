@@ -67,6 +67,8 @@ export interface QemuOptions {
   architecture?: Architecture;
   /** Let the guest run from the start (false). */
   running?: boolean;
+  /** Open files, which become its sets of file descriptors: the first is `/dev/fdset/0`. */
+  files?: readonly number[];
   /** Give it a serial port, whose output {@link Qemu.beats} counts (false). */
   serial?: boolean;
 }
@@ -126,6 +128,7 @@ export class Qemu {
     architecture = 'x86_64',
     running = false,
     serial = false,
+    files = [],
   }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const qmp = await firstConnection(join(folder, 'qmp'));
@@ -146,8 +149,10 @@ export class Qemu {
     if (!running) all.push('-S');
     if (console !== undefined)
       all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
+    const first = 3; // behind the standard ones
+    files.forEach((_, set) => all.push('-add-fd', `fd=${first + set},set=${set}`));
     const child = spawn(program(version, architecture), [...all, ...args], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', ...files],
     });
     const qemu = new Qemu(child, folder);
     const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);
@@ -195,6 +200,16 @@ export class Qemu {
     return data['status'] as MigrationEnd;
   }
 
+  /** Waits until the migration has got, or had, a status since it was begun. */
+  async migrationStatus(status: string): Promise<void> {
+    await this.#event(({ event, data }) => event === 'MIGRATION' && data['status'] === status);
+  }
+
+  /** What it was before does not count any more. */
+  forgetEvents(): void {
+    this.#events = [];
+  }
+
   /** Waits until the migration has begun its pass `number` over the memory; the first is 1. */
   async pass(number: number): Promise<void> {
     await this.#event(
@@ -210,6 +225,11 @@ export class Qemu {
     await new Promise<unknown>((resolve, reject) =>
       this.#beatWaiters.push({ count: until, resolve, reject }),
     );
+  }
+
+  /** Sends to the guest's serial port. */
+  type(text: string): void {
+    this.#serial?.write(text);
   }
 
   async stop(): Promise<void> {

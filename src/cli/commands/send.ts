@@ -21,6 +21,11 @@ import {
 } from '../options.ts';
 
 interface SendOptions extends EndOptions, TlsOptions {
+  multifd?: boolean;
+  postcopy?: true;
+  postcopyAfter?: number;
+  postcopyPreempt?: true;
+  resume?: true;
   listen?: true;
   tokenFile?: string;
   /** With the token for the server of the source's URL. */
@@ -77,6 +82,15 @@ export function addSend(program: Command): void {
         'file:PATH[,offset=N] to write an image',
     )
     .option('--image-token-file <file>', "with the token for the server of the source's URL")
+    .option('--no-multifd', 'one connection, on which pages go too: the target has multifd off')
+    .option('--postcopy', 'the target runs before its memory has come, and asks for what it needs')
+    .addOption(
+      new Option('--postcopy-after <rounds>', 'rounds over the memory before that').argParser(
+        wholeNumber,
+      ),
+    )
+    .option('--postcopy-preempt', 'what it asks for has a connection of its own')
+    .option('--resume', 'go on with a postcopy that was cut off: the target says what it lacks')
     .option('--listen', 'listen at the URI, over ws: and http: with a token: the target connects');
   addTokenOption(addCommitTimeoutOption(addEndOptions(command)))
     .addOption(new Option('--zlib-level <n>', '0 to 9').argParser(wholeNumber).default(1))
@@ -105,7 +119,7 @@ export function addSend(program: Command): void {
   addForceOption(command, 'the file of a file: URI');
   addVerboseOption(addOutputOptions(command))
     .addHelpText('after', EXAMPLES)
-    .action(async (source: string, uri: string, options: SendOptions) => {
+    .action(async (source: string, uri: string, options: SendOptions, self: Command) => {
       const {
         json,
         quiet,
@@ -119,6 +133,8 @@ export function addSend(program: Command): void {
         tlsPskUsername,
         tokenFile,
         imageTokenFile,
+        channels,
+        multifd,
         ...migration
       } = options;
       process.exitCode = await runMigration(options, 'sending', async (surroundings, view) => {
@@ -140,6 +156,9 @@ export function addSend(program: Command): void {
             shown: !json && !quiet,
           })),
           ...migration,
+          // Whether there are any is up to other options, unless it was said how many.
+          ...(self.getOptionValueSource('channels') === 'cli' && { channels }),
+          ...(multifd === false && { multifd }),
           ...surroundings,
           ...tlsOf(options, { hostname: tlsHostname, pskUsername: tlsPskUsername }),
           ...endpoint,

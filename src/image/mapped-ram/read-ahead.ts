@@ -132,6 +132,8 @@ export function imageBlock(image: ImageReader, block: ImageBlock, bitmap: Uint8A
     descriptor,
     // Pages that are read here come with zeros for what is not present.
     ...(descriptor.kind === 'file' && { bitmap }),
+    present: bitmap,
+    readAnywhere: (offset, into) => image.readPages(block, offset, into),
     read: (offset, into) => content.read(offset, into),
     close() {},
   };

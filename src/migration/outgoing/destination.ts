@@ -23,7 +23,8 @@ export interface Destination {
  */
 export async function openDestination(
   endpoint: Endpoint,
-  options: EndpointChoice & Pick<OutgoingOptions, 'compression'>,
+  options: EndpointChoice &
+    Pick<OutgoingOptions, 'compression' | 'multifd' | 'postcopy' | 'resume'>,
   checked: CheckedOutgoing,
 ): Promise<Destination> {
   if (endpoint.kind === 'file') {
@@ -45,7 +46,7 @@ export async function openDestination(
     token,
     tls,
     listen,
-    channels,
+    channels: (checked.multifd ? channels : 0) + (checked.postcopyPreempt ? 1 : 0),
     timeout,
     maxConnections,
     onRejected: observer('onRejected', options.onRejected),
@@ -61,9 +62,19 @@ export async function openDestination(
 /** @throws MultifdError ERR_OPTION. */
 function demandPlainFile({
   compression = 'none',
+  multifd = true,
   tls,
   listen,
-}: Pick<OutgoingOptions, 'compression' | 'tls' | 'listen'>): void {
+  postcopy,
+  resume,
+}: Parameters<typeof openDestination>[1]): void {
+  if (postcopy || resume)
+    throw new MultifdError('ERR_OPTION', 'nobody runs in a file: leave postcopy out for file:');
+  if (!multifd)
+    throw new MultifdError(
+      'ERR_OPTION',
+      'an image is written by channels: leave multifd on for file:',
+    );
   if (compression !== 'none')
     throw new MultifdError(
       'ERR_OPTION',

@@ -6,7 +6,7 @@ import { type MigrationStatistics, StatisticsCollector } from '../statistics.ts'
 import { openContent } from './content.ts';
 import { openDestination } from './destination.ts';
 import { checkOutgoing, OUTGOING_NAMES, type OutgoingOptions } from './options.ts';
-import { singlePass } from './rounds.ts';
+import { postcopyPlan, singlePass } from './rounds.ts';
 
 export type { OutgoingOptions, ZeroPageDetection } from './options.ts';
 
@@ -43,7 +43,9 @@ async function sendChecked(
   const checked = { ...given, onProgress: progress.beside(given.onProgress) };
   const destination = await openDestination(endpoint, options, checked);
   const statistics = new StatisticsCollector(checked.pageSize);
-  const plan = singlePass(options.deviceState ?? []);
+  const plan = checked.postcopy
+    ? postcopyPlan({ rounds: checked.postcopyAfter, resume: checked.resume })
+    : singlePass(options.deviceState ?? []);
   try {
     const content = await openContent(options, checked.givenPageSize);
     // An image says it, if the caller does not.

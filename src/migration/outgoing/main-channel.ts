@@ -25,10 +25,19 @@ export class MainChannel {
   }
 
   async flush(): Promise<void> {
+    await this.#output.write([this.#take()]);
+  }
+
+  /** What was put, and `bytes` behind it. Resolves once their memory may be used again. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#output.write(this.#bytes > 0 ? [this.#take(), bytes] : [bytes]);
+  }
+
+  #take(): Uint8Array {
     const pieces = concat(this.#pieces);
     this.#pieces = [];
     this.#bytes = 0;
-    await this.#output.write([pieces]);
+    return pieces;
   }
 
   /** Flushes, and says that nothing more comes. */

@@ -1,4 +1,5 @@
 import { MultifdError } from '../../util/errors.ts';
+import { NO_DEVICE_STATE } from '../../channel/main-words.ts';
 import type { ImageSource } from '../../image/access/open.ts';
 import type { OutgoingTls } from '../../transport/sockets/tls-credentials.ts';
 import type { DeviceState } from '../../blocks/payloads.ts';
@@ -66,7 +67,31 @@ export interface OutgoingOptions extends MigrationOptions {
   zlibLevel?: number;
   /** How hard zstd tries, 1 to 20 (1). */
   zstdLevel?: number;
-  /** Bytes per second (0: no limit). */
+  /**
+   * Send pages on multifd channels (true). Without, there is one connection, and the target has to
+   * have it off as well; no compression, and no `deviceState`, then.
+   */
+  multifd?: boolean;
+  /**
+   * The target runs before its memory has come: it gets the devices' state first, then the pages
+   * that it asks for, and all others meanwhile (false). A QEMU has to have postcopy-ram on. Without
+   * multifd, unless `channels` is given, since QEMU has both at once from 10.1 on only.
+   */
+  postcopy?: boolean;
+  /** With `postcopy`: rounds over the memory before that (0). */
+  postcopyAfter?: number;
+  /**
+   * With `postcopy`: what is asked for goes on a connection of its own, as QEMU's postcopy-preempt
+   * has it (false); the same at both ends. `connect` is asked for it with the number behind those
+   * of the channels.
+   */
+  postcopyPreempt?: boolean;
+  /**
+   * Go on with a postcopy that was cut off: what is sent is what the target says it lacks (false).
+   * Everything else has to be as it was.
+   */
+  resume?: boolean;
+  /** Bytes per second (0: no limit). What a target asks for in postcopy is sent at once. */
   maxBandwidth?: number;
   /**
    * Ask the target to say when it has everything (true). Without it, success means that all was
@@ -104,6 +129,11 @@ export const OUTGOING_NAMES = {
   zeroPageDetection: true,
   zlibLevel: true,
   zstdLevel: true,
+  multifd: true,
+  postcopy: true,
+  postcopyAfter: true,
+  postcopyPreempt: true,
+  resume: true,
   maxBandwidth: true,
   returnPath: true,
   commitTimeout: true,
@@ -121,6 +151,14 @@ export interface CheckedOutgoing extends CheckedOptions {
   zeroPageDetection: ZeroPageDetection;
   zlibLevel: number;
   zstdLevel: number;
+  /** False: pages go on the main channel, by one channel inside this thread. */
+  multifd: boolean;
+  /** The target may run before its memory has come. */
+  postcopy: boolean;
+  postcopyAfter: number;
+  postcopyPreempt: boolean;
+  /** Goes on after a break. */
+  resume: boolean;
   maxBandwidth: number;
   returnPath: boolean;
   commitTimeout: number;
@@ -156,9 +194,17 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
       'ERR_OPTION',
       'switchoverAck comes on the return path: leave returnPath on',
     );
+  const postcopy = checkPostcopy(options, returnPath);
+  const multifd =
+    options.multifd ?? (!postcopy.postcopy || (options.channels !== undefined && !postcopy.resume));
+  if (!multifd) demandPlain(options);
   return {
     ...common,
-    zeroPageDetection,
+    ...(!multifd && { channels: 1, inline: true }),
+    // Without multifd there is one place where zero pages are looked for, if anywhere.
+    zeroPageDetection: !multifd && zeroPageDetection === 'legacy' ? 'multifd' : zeroPageDetection,
+    multifd,
+    ...postcopy,
     zlibLevel: integer('zlib level', options.zlibLevel ?? 1, 0, 9),
     zstdLevel: integer('zstd level', options.zstdLevel ?? 1, 1, 20),
     maxBandwidth: integer('max bandwidth', options.maxBandwidth ?? 0, 0, Number.MAX_SAFE_INTEGER),
@@ -166,4 +212,45 @@ export function checkOutgoing(options: OutgoingOptions): CheckedOutgoing {
     commitTimeout: checkCommitTimeout(options.commitTimeout),
     force: options.force ?? false,
   };
+}
+
+/** What multifd alone can do. @throws MultifdError ERR_OPTION. */
+function demandPlain({ channels, compression = 'none', deviceState }: OutgoingOptions): void {
+  if (channels !== undefined)
+    throw new MultifdError('ERR_OPTION', 'without multifd there are no channels: leave them out');
+  if (compression !== 'none')
+    throw new MultifdError(
+      'ERR_OPTION',
+      'without multifd nothing is compressed: leave compression at none',
+    );
+  if (deviceState !== undefined) throw new MultifdError('ERR_OPTION', NO_DEVICE_STATE);
+}
+
+type CheckedPostcopy = Pick<
+  CheckedOutgoing,
+  'postcopy' | 'postcopyAfter' | 'postcopyPreempt' | 'resume'
+>;
+
+/** @throws MultifdError ERR_OPTION. */
+function checkPostcopy(options: OutgoingOptions, returnPath: boolean): CheckedPostcopy {
+  const { resume = false, postcopyPreempt = false, deviceState } = options;
+  const postcopyAfter = integer('rounds before postcopy', options.postcopyAfter ?? 0, 0, 1000);
+  const postcopy = options.postcopy ?? resume;
+  const refuse = (why: string): never => {
+    throw new MultifdError('ERR_OPTION', why);
+  };
+  if (!postcopy) {
+    if (resume) refuse('it is postcopy that is resumed: leave postcopy out, or on');
+    if (postcopyAfter > 0 || postcopyPreempt)
+      refuse('postcopyAfter and postcopyPreempt are for postcopy: turn it on');
+    return { postcopy, postcopyAfter, postcopyPreempt, resume };
+  }
+  if (!returnPath) refuse('in postcopy the target asks for pages: leave returnPath on');
+  if (deviceState !== undefined)
+    refuse('device state on channels comes after the pages: leave it out with postcopy');
+  if (resume && postcopyAfter > 0) refuse('a postcopy that is resumed has had its rounds');
+  if (resume && options.multifd) refuse('a postcopy is resumed on one connection: without multifd');
+  if (resume && options.channels !== undefined)
+    refuse('a postcopy is resumed on one connection: leave channels out');
+  return { postcopy, postcopyAfter, postcopyPreempt, resume };
 }

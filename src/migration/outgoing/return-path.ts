@@ -1,11 +1,31 @@
 import { inTime, LATE } from '../../util/deadline.ts';
 import { MultifdError } from '../../util/errors.ts';
-import { ByteReader, readReturnMessage } from '../../stream/index.ts';
+import {
+  ByteReader,
+  type PostcopyOffer,
+  readReturnMessage,
+  type ReturnMessage,
+} from '../../stream/index.ts';
 import { ConnectionInput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
 
 /** How long a target that has broken off a channel may take to say why. */
 const VERDICT_MS = 1_000;
+
+/** Who hears what a target says in postcopy. */
+export interface PostcopyListener extends PostcopyOffer {
+  /**
+   * The target's program waits for pages. The next message is read once it resolves; what it throws
+   * is the verdict.
+   */
+  requested(request: Extract<ReturnMessage, { type: 'request-pages' }>): Promise<void>;
+  /** Any PING was answered. */
+  answered(value: number): void;
+  /** Which pages of a block the target has. */
+  received(id: string, bitmap: Uint8Array): void;
+  /** The target goes on. */
+  resumed(): void;
+}
 
 /** What the target says, read all through the migration. */
 export class ReturnPath {
@@ -22,12 +42,15 @@ export class ReturnPath {
   messages = 0;
   readonly #connection: Connection;
   readonly #input: ConnectionInput;
+  readonly #postcopy: PostcopyListener | undefined;
   #acknowledge!: () => void;
   /** PONGs that are waited for, by value. */
   readonly #pongs = new Map<number, () => void>();
 
-  constructor(connection: Connection) {
+  /** @param postcopy undefined: it is not offered. */
+  constructor(connection: Connection, postcopy?: PostcopyListener) {
     this.#connection = connection;
+    this.#postcopy = postcopy;
     let refuse!: (error: MultifdError) => void;
     this.acknowledged = new Promise((resolve, reject) => {
       this.#acknowledge = resolve;
@@ -76,14 +99,15 @@ export class ReturnPath {
   async #read(): Promise<MultifdError | undefined> {
     const reader = new ByteReader(this.#input);
     for (;;) {
-      const message = await readReturnMessage(reader);
+      const message = await readReturnMessage(reader, this.#postcopy);
       if (message === undefined) {
         return this.#closed(reader.position);
       }
       this.messages++;
-      if (message.type === 'switchover-ack') this.#acknowledge();
-      if (message.type === 'pong') this.#pongs.get(message.value)?.();
-      if (message.type !== 'shut') continue;
+      if (message.type !== 'shut') {
+        await this.#hear(message);
+        continue;
+      }
       if (message.status === 0) return undefined;
       return new MultifdError(
         'ERR_REMOTE',
@@ -91,6 +115,23 @@ export class ReturnPath {
           '`completed`, says why',
         { channel: 'main', offset: reader.position },
       );
+    }
+  }
+
+  /** Resolves, or returns, when the next message may be read. */
+  #hear(message: ReturnMessage): void | Promise<void> {
+    switch (message.type) {
+      case 'switchover-ack':
+        return this.#acknowledge();
+      case 'pong':
+        this.#pongs.get(message.value)?.();
+        return this.#postcopy?.answered(message.value);
+      case 'request-pages':
+        return this.#postcopy?.requested(message);
+      case 'received-bitmap':
+        return this.#postcopy?.received(message.block, message.bitmap);
+      case 'resume-ack':
+        return this.#postcopy?.resumed();
     }
   }
 

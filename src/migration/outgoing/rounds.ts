@@ -23,6 +23,14 @@ export type Step =
   /** Waits until the target has followed all growth, and allows the switch-over if it is asked. */
   | { readonly kind: 'ready' }
   | {
+      /** The target runs from here on, and gets the rest meanwhile. No step comes after it. */
+      readonly kind: 'postcopy';
+      /** Every page has been sent. */
+      readonly precopied: boolean;
+    }
+  /** The same, at a target that was in it and has been cut off. */
+  | { readonly kind: 'resume' }
+  | {
       /** The last round, of memory that no longer changes. No step comes after it. */
       readonly kind: 'last';
       work(): Promise<void>;
@@ -62,6 +70,30 @@ export function singlePass(
       yield { kind: 'round', work: (zeroPage) => pipeline.sendPages(zeroPage) };
       yield { kind: 'ready' };
       yield { kind: 'last', work: async () => {}, deviceState: () => deviceState };
+    },
+  };
+}
+
+/**
+ * Of memory that does not change, to a target that runs before it has come.
+ * @param rounds before that: one has every page, and all after it have nothing left to send.
+ */
+export function postcopyPlan({ rounds, resume }: { rounds: number; resume: boolean }): RoundPlan {
+  return {
+    clients: 1,
+    extraBytes: 0,
+    lowPriority: false,
+    async *steps(pipeline) {
+      if (resume) return yield { kind: 'resume' };
+      for (let round = 0; round < rounds; round++)
+        yield {
+          kind: 'round',
+          work: async (zeroPage) => {
+            if (round === 0) await pipeline.sendPages(zeroPage);
+          },
+        };
+      yield { kind: 'ready' };
+      yield { kind: 'postcopy', precopied: rounds > 0 };
     },
   };
 }

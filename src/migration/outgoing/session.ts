@@ -1,6 +1,3 @@
-import type { SendChannelData } from '../../channel/send.ts';
-import { sendChannels } from '../../channel/send-launcher.ts';
-import { INITIAL_LENGTH, pagesPerPacket, ramHeaderLength } from '../../core/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
 import {
   blockEntry,
@@ -24,7 +21,10 @@ import type { StatisticsCollector } from '../statistics.ts';
 import type { OutgoingContent } from './content.ts';
 import { MainChannel } from './main-channel.ts';
 import type { CheckedOutgoing } from './options.ts';
-import { SendPipeline } from './pipeline.ts';
+import { explained } from './explain.ts';
+import { launchSending } from './launch.ts';
+import type { SendPipeline } from './pipeline.ts';
+import { Postcopy } from './postcopy.ts';
 import { notInTime, ReturnPath } from './return-path.ts';
 import type { RoundPlan, Step, StepOf } from './rounds.ts';
 
@@ -60,6 +60,7 @@ export class OutgoingSession {
   #connection!: Connection;
   #main!: MainChannel;
   #returnPath: ReturnPath | undefined;
+  #postcopy: Postcopy | undefined;
   #pipeline!: SendPipeline;
   /** Resolves when the connection of each channel stands. */
   #connected!: Promise<void>;
@@ -96,6 +97,7 @@ export class OutgoingSession {
       await this.#migrate();
     } finally {
       this.#connection?.destroy();
+      this.#postcopy?.close();
       await this.#threads?.close();
     }
   }
@@ -115,35 +117,28 @@ export class OutgoingSession {
     this.#main = new MainChannel(this.#connection, (bytes) => {
       this.#statistics.mainBytes += bytes;
     });
-    if (returnPath) this.#returnPath = new ReturnPath(this.#connection);
+    if (this.#checked.postcopy)
+      this.#postcopy = new Postcopy({
+        endpoint: this.#endpoint,
+        content: this.#content,
+        checked: this.#checked,
+        statistics: this.#statistics,
+      });
+    if (returnPath) this.#returnPath = new ReturnPath(this.#connection, this.#postcopy);
     // what the target says is not asked for, but must not fill up
     else this.#connection.drain();
   }
 
-  /** The channels, which connect once the engine has started, and what hands them their work. */
   async #launch(): Promise<void> {
-    const { inline, channels, worker, uuid, compression, zlibLevel, zstdLevel } = this.#checked;
-    const { route } = this.#endpoint;
-    const module = inline ? undefined : (this.#threads ?? worker('send'));
-    const { launcher, connected } = sendChannels(this.#endpoint, channels, module);
-    this.#connected = connected;
-    this.#pipeline = await SendPipeline.create({
+    ({ pipeline: this.#pipeline, connected: this.#connected } = await launchSending({
+      endpoint: this.#endpoint,
       content: this.#content,
       checked: this.#checked,
       statistics: this.#statistics,
       plan: this.#plan,
-      launcher,
-      writesBitmaps: false,
-      channelData: (basics): SendChannelData & { route: OutgoingEndpoint['route'] } => ({
-        ...basics,
-        route,
-        uuid,
-        compression,
-        zlibLevel,
-        zstdLevel,
-        sources: this.#content.blocks.map(({ descriptor }) => descriptor),
-      }),
-    });
+      main: this.#main,
+      threads: this.#threads,
+    }));
   }
 
   async #migrate(): Promise<void> {
@@ -184,12 +179,20 @@ export class OutgoingSession {
 
   async #start(): Promise<void> {
     const { engine } = this.#pipeline;
+    // The target is in the middle of its stream.
+    if (this.#checked.resume) {
+      await engine.start();
+      await this.#postcopy?.openPreempt();
+      return this.#statistics.setUp();
+    }
     const { configuration, blocks } = this.#content;
     await this.#main.put(streamHeader(configuration));
     if (this.#returnPath !== undefined) await this.#main.put(openReturnPath());
+    if (this.#postcopy !== undefined) await this.#main.put(...this.#postcopy.advice);
     await this.#main.flush();
     await engine.start({ lowPriority: this.#plan.lowPriority });
     await engine.group.race(this.#connected);
+    await this.#postcopy?.openPreempt();
     this.#statistics.setUp();
     trace('source', () => `start: ${blocks.length} blocks`);
     const { before, between } = this.#content.others;
@@ -214,6 +217,10 @@ export class OutgoingSession {
         return this.#ready();
       case 'last':
         return this.#switchOver(step);
+      case 'postcopy':
+        return this.#postcopy!.switchOver(this.#main, this.#pipeline, step.precopied);
+      case 'resume':
+        return this.#postcopy!.resume(this.#main, this.#pipeline);
     }
   }
 
@@ -313,13 +320,18 @@ export class OutgoingSession {
     this.#connection.destroy();
     await streaming.catch(() => {}); // it may not touch the blocks any more once they are closed
     if (reason === undefined) return;
-    throw explained(reason, { checked: this.#checked, returnPath, statistics: this.#statistics });
+    throw explained(reason, {
+      checked: this.#checked,
+      returnPath,
+      statistics: this.#statistics,
+      stage: this.#postcopy?.stage,
+    });
   }
 
   /** Once in each section. */
   async #sync(): Promise<void> {
     await this.#pipeline.engine.sync();
-    if (!this.#perSection) await this.#main.put(flushWord());
+    if (this.#checked.multifd && !this.#perSection) await this.#main.put(flushWord());
     this.#statistics.syncs++;
   }
 
@@ -327,50 +339,4 @@ export class OutgoingSession {
     await this.#main.put(ramSectionEnd());
     await this.#main.flush();
   }
-}
-
-interface Circumstances {
-  checked: CheckedOutgoing;
-  returnPath: ReturnPath | undefined;
-  statistics: StatisticsCollector;
-}
-
-/**
- * An error with what it may be due to, or what it leaves open, that can't be seen where it happens.
- */
-function explained(
-  error: MultifdError,
-  { checked, returnPath, statistics }: Circumstances,
-): MultifdError {
-  const { code, channel, offset } = error;
-  const withHint = (hint: string): MultifdError =>
-    Object.assign(
-      MultifdError.fromRecord({ ...error.toRecord(), message: `${error.message}; ${hint}` }),
-      // What it was cancelled with stays at hand.
-      { cause: code === 'ERR_CANCELLED' ? error.cause : error },
-    );
-  if (statistics.confirmed === false)
-    return withHint(
-      'everything had been sent, so that the target may have it, and run it, all the same',
-    );
-  const isClosed = code === 'ERR_PEER_CLOSED' || code === 'ERR_CONNECT';
-  // A QEMU takes as many connections as it needs, with multifd off the main one, and drops those
-  // that come after.
-  if (
-    isClosed &&
-    typeof channel === 'number' &&
-    (offset ?? 0) <= INITIAL_LENGTH + ramHeaderLength(pagesPerPacket(checked.pageSize))
-  ) {
-    return withHint(
-      'a target drops what it has no use for: is multifd on there, and has it the ' +
-        `${checked.channels} channels of here? (QEMU: migrate_set_capability multifd on, ` +
-        `migrate_set_parameter multifd-channels ${checked.channels})`,
-    );
-  }
-  if (code === 'ERR_TIMEOUT' && returnPath?.messages === 0)
-    return withHint(
-      `a target that waits for more channels than the ${checked.channels} here looks the ` +
-        'same: set the same number at both ends',
-    );
-  return error;
 }

@@ -11,7 +11,13 @@ const TABLE: DocumentPart = {
 };
 
 /** Where rows come from, in the table's order. */
-const FILES = ['peers/qemu/rows.test.ts', 'peers/qemu/endings.test.ts', 'peers/tls/qemu.test.ts'];
+const FILES = [
+  'peers/qemu/rows.test.ts',
+  'peers/qemu/stopped.test.ts',
+  'peers/qemu/endings.test.ts',
+  'peers/qemu/files.test.ts',
+  'peers/tls/qemu.test.ts',
+];
 
 const COLUMNS = (['capture', 'replay'] as const).flatMap((direction) =>
   QEMU_VERSIONS.map((version) => ({ direction, version })),

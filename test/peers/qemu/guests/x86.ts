@@ -1,16 +1,4 @@
-/**
- * The guest of the live tests: a program without an operating system, in one boot sector. Each CPU
- * increments a byte of its own in every page from {@link GUEST_START} to an end, pass after pass:
- * byte 0 of a page is CPU 0's, byte 1 is CPU 1's. CPU 0 writes `A` to the serial port
- * when it begins, and `B` after each pass.
- *
- * So at any moment, along the pages, a CPU's bytes are `n + 1` up to some page and `n` from there
- * on. A page that was lost, or is older or newer than the moment of the switch, breaks that.
- */
-
-export const PAGE = 4096;
-/** Below 1 MiB are the firmware's and the video memory's addresses. */
-export const GUEST_START = 1 << 20;
+import { GUEST_START, PAGE } from './memory.ts';
 
 const SECTOR = 512;
 /** Where a PC's firmware loads a boot sector. */
@@ -18,7 +6,10 @@ const LOADED_AT = 0x7c00;
 /** Where other CPUs begin: a page below 1 MiB, as the message that starts them names it. */
 const SECOND_START = 0x8000;
 
-/** A boot sector, to be given to QEMU as a raw disk, of a guest whose pages end at `end`. */
+/**
+ * The guest of a PC: a boot sector, to be given to QEMU as a raw disk. Its other CPUs are woken by
+ * the first.
+ */
 export function bootSector(end: number): Buffer {
   const code = new Assembler();
   // 16 bits. Each CPU comes through here, the others from the copy at SECOND_START: so all
@@ -66,27 +57,8 @@ export function bootSector(end: number): Buffer {
   return code.sector();
 }
 
-/**
- * Why `memory`, up to the end of the guest's pages, is not what a guest with `cpus` CPUs could have
- * had at one moment; undefined if it is.
- */
-export function brokenInvariant(memory: Uint8Array, cpus = 1): string | undefined {
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const first = memory[GUEST_START + cpu]!;
-    let current = first;
-    for (let page = GUEST_START; page < memory.length; page += PAGE) {
-      const value = memory[page + cpu]!;
-      if (value === current) continue;
-      if (current !== first || value !== ((first + 255) & 255))
-        return `CPU ${cpu}'s byte at ${page} is ${value} after ${current}; it was ${first} at first`;
-      current = value;
-    }
-  }
-  return undefined;
-}
-
 /** Bytes with labels; little-endian. */
-class Assembler {
+export class Assembler {
   readonly #bytes: number[] = [];
   readonly #labels = new Map<string, number>();
   readonly #fixes: Array<() => void> = [];
@@ -118,6 +90,15 @@ class Assembler {
       this.#bytes[at] = (this.#labels.get(label)! - (at + 1)) & 255;
     });
     return this.put(0);
+  }
+
+  relative32(label: string): this {
+    const at = this.#bytes.length;
+    this.#fixes.push(() => {
+      const distance = this.#labels.get(label)! - (at + 4);
+      for (let i = 0; i < 4; i++) this.#bytes[at + i] = (distance >> (8 * i)) & 255;
+    });
+    return this.put(0, 0, 0, 0);
   }
 
   /** The 512 bytes that a firmware takes for a boot sector. */
