@@ -98,6 +98,18 @@ export function addCommitTimeoutOption(command: Command): Command {
   );
 }
 
+/** For a target, of a source in postcopy. */
+export function addRecoveryTimeoutOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--recovery-timeout <seconds>',
+      'for a source that is lost in the middle of postcopy to come back',
+    )
+      .argParser(seconds)
+      .default(600_000, '600'),
+  );
+}
+
 function timeoutOption(what = 'for connecting, the handshake, and no progress at all'): Option {
   return new Option('--timeout <seconds>', what).argParser(seconds).default(30_000, '30');
 }

@@ -34,7 +34,8 @@ export interface MigrationOptions {
   uuid?: ArrayBufferView | string;
   /**
    * The source goes into its last pass only when the target has said that it may (false). Needs a
-   * return path. The same at both ends.
+   * return path. The same at both ends. With QEMU's machine types from 11.1 on only devices that
+   * ask for it are waited for, which none does here.
    */
   switchoverAck?: boolean;
   /**

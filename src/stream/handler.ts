@@ -1,7 +1,7 @@
 import type { RamBlock } from './blocks.ts';
 import type { StreamCommand } from './commands.ts';
 import type { Configuration } from './configuration.ts';
-import type { ByteSource } from './byte-reader.ts';
+import type { ByteReader, ByteSource } from './byte-reader.ts';
 import type { OtherSection } from './other/section.ts';
 
 /**
@@ -64,8 +64,13 @@ export interface MainStreamHandler {
    * Postcopy: the device sections have come ({@link tail} has had them), and the guest would run
    * from here on. Pages that are missing come until the end of "ram".
    * @param pings values of PING that the source wants answered, in order.
+   * @param urgent reads the channel for urgent pages, if there is one, to its end; what comes there
+   *   is told as well. It has words without sections.
    */
-  packaged?(pings: readonly number[]): void | Promise<void>;
+  packaged?(
+    pings: readonly number[],
+    urgent: (reader: ByteReader) => Promise<void>,
+  ): void | Promise<void>;
   /**
    * Postcopy: the source has gone in the middle of it. Resolves with what it goes on with when it
    * has come back, at a record's beginning; rejects to give up.

@@ -124,7 +124,7 @@ export class Postcopy {
     await this.#handler.tail(sections);
     this.running = true;
     this.#ram.postcopy = true;
-    await this.#handler.packaged!(pings);
+    await this.#handler.packaged!(pings, (urgent) => this.#ram.beside(urgent).parse('part', 0));
     return sections.length;
   }
 

@@ -40,6 +40,7 @@ export class RamSection {
   #unflushed = false;
   /** Postcopy: from here on there are pages, and no flushes, up to the end of "ram". */
   postcopy = false;
+  #isUrgent = false;
 
   /** @param limits asked for at each block list: what came before it counts. */
   constructor(reader: ByteReader, handler: MainStreamHandler, limits: () => BlockLimits) {
@@ -107,7 +108,7 @@ export class RamSection {
           this.#refuseValue(word);
           if (this.#blocks === undefined)
             throw reader.error('ERR_STREAM', 'the START section has no MEM_SIZE', word.at);
-          await this.#handler.endOfSection(kind, this.#syncMode);
+          if (!this.#isUrgent) await this.#handler.endOfSection(kind, this.#syncMode);
           return;
         case RamFlag.MEM_SIZE:
           await (this.#blocks === undefined
@@ -128,6 +129,20 @@ export class RamSection {
     if (high >= HIGH_LIMIT) throw reader.error('ERR_STREAM', 'a RAM word is beyond 2^53', word.at);
     word.flags = low % RAM_WORD_ALIGNMENT;
     word.value = high * TWO_TO_32 + (low - word.flags);
+  }
+
+  /**
+   * Words of another connection, about the same blocks: postcopy's channel for urgent pages, which
+   * has no sections, and ends with an EOS.
+   */
+  beside(reader: ByteReader): RamSection {
+    const section = new RamSection(reader, this.#handler, this.#limits);
+    section.#blocks = this.#blocks;
+    section.#pageSize = this.#pageSize;
+    section.postcopy = true;
+    section.#isUrgent = true;
+    for (const [id, index] of this.#indexes) section.#indexes.set(id, index);
+    return section;
   }
 
   async #memSize(word: Word): Promise<void> {

@@ -7,7 +7,8 @@ import type { Connection } from './connection.ts';
  * included.
  */
 export type ClassifiedConnection = {
-  kind: 'main' | 'multifd';
+  /** `other`: it begins like none, and one that does is expected. */
+  kind: 'main' | 'multifd' | 'other';
   connection: Connection;
   read: Uint8Array;
 };
@@ -42,7 +43,9 @@ const TLS_RECORD = 0x1603;
  */
 export class ConnectionClassifier {
   readonly #options: ClassifierOptions;
-  readonly #unknown = new Set<Connection>();
+  /** Each with the timer that drops it. */
+  readonly #unknown = new Map<Connection, ReturnType<typeof setTimeout> | undefined>();
+  #others = false;
 
   constructor(options: ClassifierOptions) {
     this.#options = options;
@@ -59,17 +62,28 @@ export class ConnectionClassifier {
         'ERR_CONNECT',
       );
     }
-    this.#unknown.add(connection);
     const late = `it did not say what it is within ${timeout / 1000} s`;
-    const timer = Number.isFinite(timeout)
-      ? setTimeout(() => this.#drop(connection, late, 'ERR_TIMEOUT'), timeout)
-      : undefined;
-    void this.#identify(connection).finally(() => clearTimeout(timer));
+    const waits = Number.isFinite(timeout) && !this.#others;
+    const drop = (): void => this.#drop(connection, late, 'ERR_TIMEOUT');
+    this.#unknown.set(connection, waits ? setTimeout(drop, timeout) : undefined);
+    void this.#identify(connection);
+  }
+
+  /**
+   * From now on a connection may say nothing for any time, and begin with anything: postcopy's
+   * channel for urgent pages, and the main channel of a source that has come back, have no magic.
+   */
+  expectOthers(): void {
+    this.#others = true;
+    for (const timer of this.#unknown.values()) clearTimeout(timer);
   }
 
   /** Drops what has not said yet what it is; connections that arrived stay. */
   close(): void {
-    for (const connection of this.#unknown) connection.destroy();
+    for (const [connection, timer] of this.#unknown) {
+      clearTimeout(timer);
+      connection.destroy();
+    }
     this.#unknown.clear();
   }
 
@@ -91,7 +105,7 @@ export class ConnectionClassifier {
       const found = this.#look(read);
       if (found === undefined) continue;
       if (typeof found === 'object') return this.#drop(connection, found.wrong, found.code);
-      this.#unknown.delete(connection);
+      this.#forget(connection);
       return this.#options.onClassified({ kind: found, connection, read });
     }
   }
@@ -111,13 +125,20 @@ export class ConnectionClassifier {
           'at none',
         code: 'ERR_TLS',
       };
+    if (magic !== magics.multifd && this.#others) return 'other';
     if (magic !== magics.multifd)
       return { wrong: 'its first bytes are not those of a migration', code: 'ERR_MAGIC' };
     return read.length >= initialBytes ? 'multifd' : undefined;
   }
 
+  /** @returns whether it was unknown. */
+  #forget(connection: Connection): boolean {
+    clearTimeout(this.#unknown.get(connection));
+    return this.#unknown.delete(connection);
+  }
+
   #drop(connection: Connection, why: string, code: ErrorCode): void {
-    if (!this.#unknown.delete(connection)) return;
+    if (!this.#forget(connection)) return;
     connection.destroy();
     this.#options.onRejected?.(`dropped a connection from ${connection.peer}: ${why}`, code);
   }

@@ -67,8 +67,6 @@ export interface QemuOptions {
   architecture?: Architecture;
   /** Let the guest run from the start (false). */
   running?: boolean;
-  /** Open files, which become its sets of file descriptors: the first is `/dev/fdset/0`. */
-  files?: readonly number[];
   /** Give it a serial port, whose output {@link Qemu.beats} counts (false). */
   serial?: boolean;
 }
@@ -128,7 +126,6 @@ export class Qemu {
     architecture = 'x86_64',
     running = false,
     serial = false,
-    files = [],
   }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const qmp = await firstConnection(join(folder, 'qmp'));
@@ -149,10 +146,8 @@ export class Qemu {
     if (!running) all.push('-S');
     if (console !== undefined)
       all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
-    const first = 3; // behind the standard ones
-    files.forEach((_, set) => all.push('-add-fd', `fd=${first + set},set=${set}`));
     const child = spawn(program(version, architecture), [...all, ...args], {
-      stdio: ['ignore', 'ignore', 'pipe', ...files],
+      stdio: ['ignore', 'ignore', 'pipe'],
     });
     const qemu = new Qemu(child, folder);
     const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);

@@ -17,6 +17,7 @@ import {
   addOriginOption,
   addTokenOption,
   tokenIn,
+  addRecoveryTimeoutOption,
   addTlsOptions,
   type TlsOptions,
   tlsOf,
@@ -29,6 +30,8 @@ interface ReceiveOptions extends EndOptions, TlsOptions {
   tlsAuthz?: string[];
   /** Bytes. */
   maxSize: number;
+  /** Milliseconds. */
+  recoveryTimeout: number;
   /** Which block goes to standard output. */
   block?: string;
 }
@@ -72,6 +75,7 @@ export function addReceive(program: Command): void {
       .default(1024 ** 4, '1T'),
   );
   addDeviceStateOption(command);
+  addRecoveryTimeoutOption(command);
   addTlsOptions(command, "the source's certificate").addOption(
     new Option(
       '--tls-authz <dn>',
@@ -98,7 +102,8 @@ export function addReceive(program: Command): void {
           throw new MultifdError('ERR_OPTION', '--block is for -: an image has all blocks');
         const output = streamed ? new BlockOutput(block, surroundings.signal) : image;
         const onRejected = reportRejected(options);
-        const to = { uri, image: output, maxBytes: maxSize, onRejected };
+        const told = { onRejected, onPaused: onRejected };
+        const to = { uri, image: output, maxBytes: maxSize, ...told };
         const incoming = await receive({ ...migration, ...surroundings, ...who, ...to });
         if (!incoming.uri.startsWith('file:') && !options.connect) view.listening(incoming.uri);
         return incoming.completed;

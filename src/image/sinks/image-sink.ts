@@ -84,7 +84,8 @@ export function imageUpdateSink(update: ImageUpdate): ImageSink {
     },
     // The image has been found to begin with the one that it was opened for.
     configuration() {},
-    other() {
+    other(_, { length }) {
+      if (length === 0) return;
       throw new MultifdError('ERR_INTERNAL', 'an update of an image with a section beside "ram"');
     },
     blocks(blocks) {

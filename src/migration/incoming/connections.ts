@@ -143,6 +143,21 @@ export class Connections {
     this.#set.withoutChannels();
   }
 
+  /**
+   * The source may go over to postcopy: from now on it may have a channel for urgent pages, which
+   * begins with no magic, and come back after it has lost its connections.
+   * @param onUrgent told of what may be that channel, with its first bytes.
+   */
+  expectPostcopy(onUrgent: (urgent: IdentifiedConnection) => void): void {
+    this.#set.onUrgent = onUrgent;
+    this.#classifier.expectOthers();
+  }
+
+  /** The main channel of a source that has come back, once it has. */
+  comeBack(): Promise<IdentifiedConnection> {
+    return this.#set.comeBack();
+  }
+
   /** @param none asked when the time is over and no channel is here: whether none has to come. */
   onNone(none: () => boolean): void {
     this.#set.none = none;
@@ -203,6 +218,9 @@ class ConnectionSet {
   openUntil = Number.POSITIVE_INFINITY;
   /** See {@link Connections.rival}. */
   rival: number | undefined;
+  /** See {@link Connections.expectPostcopy}. */
+  onUrgent: ((urgent: IdentifiedConnection) => void) | undefined;
+  #resolveBack: ((back: IdentifiedConnection) => void) | undefined;
   /** See {@link Connections.onNone}. */
   none: () => boolean = () => false;
   readonly #options: ConnectionsOptions;
@@ -265,7 +283,8 @@ class ConnectionSet {
     this.#connections.add(arrival.connection);
     try {
       if (arrival.kind === 'main') this.#takeMain(arrival);
-      else this.#takeChannel(arrival);
+      else if (arrival.kind === 'multifd') this.#takeChannel(arrival);
+      else this.#takeOther(arrival);
     } catch (thrown) {
       this.#refuse(arrival, MultifdError.from(thrown));
     }
@@ -334,6 +353,27 @@ class ConnectionSet {
     const all = this.#found.filter((identified) => identified !== undefined);
     if (all.length === this.#found.length) this.#resolveChannels(all);
     if (this.#complete) this.#settle();
+  }
+
+  /** What begins with a COMMAND is a source that comes back; RAM words begin with 00. */
+  #takeOther({ connection, read }: ClassifiedConnection): void {
+    const identified = { connection, rest: read };
+    if (read[0] === 0) {
+      const take = this.onUrgent;
+      this.onUrgent = undefined;
+      if (take === undefined) throw new Rival('ERR_MAGIC', 'a second channel for urgent pages');
+      return take(identified);
+    }
+    const back = this.#resolveBack;
+    this.#resolveBack = undefined;
+    if (back === undefined) throw new Rival('ERR_MAGIC', 'its source has not been missed');
+    back(identified);
+  }
+
+  comeBack(): Promise<IdentifiedConnection> {
+    return new Promise((resolve) => {
+      this.#resolveBack = resolve;
+    });
   }
 
   #refuse({ connection }: ClassifiedConnection, error: MultifdError): void {

@@ -72,6 +72,13 @@ export interface IncomingOptions extends MigrationOptions {
    * the program goes on at the source. Not with `image`.
    */
   start?: () => void | Promise<void>;
+  /**
+   * Postcopy: told when the source has been lost while it alone had pages that are missing here.
+   * It is waited for. An error of it is a warning.
+   */
+  onPaused?: (why: string) => void;
+  /** Postcopy: milliseconds that a lost source has to come back (600000). */
+  recoveryTimeout?: number;
   /** TLS on every connection (none). The source has to use it too. */
   tls?: IncomingTls;
   /**
@@ -96,6 +103,8 @@ export const INCOMING_NAMES = {
   maxDeviceState: true,
   onDeviceState: true,
   start: true,
+  onPaused: true,
+  recoveryTimeout: true,
   tls: true,
   onRejected: true,
 } as const satisfies OptionNames<IncomingOptions>;
@@ -103,12 +112,16 @@ export const INCOMING_NAMES = {
 export interface CheckedIncoming extends CheckedOptions {
   /** It is this end that connects. */
   connects: boolean;
+  onPaused: (why: string) => void;
+  recoveryTimeout: number;
   maxBytes: number;
   deviceStateLimit: number;
   maxDeviceState: number;
   onRejected: (why: string) => void;
 }
 
+/** As long as somebody may take to see that a source has paused, and to let it come back. */
+const RECOVERY_MS = 600_000;
 const TIB = 2 ** 40;
 const MIB = 2 ** 20;
 
@@ -124,6 +137,13 @@ export function checkIncoming(options: IncomingOptions): CheckedIncoming {
   return {
     ...checkOptions(options),
     connects: options.connect ?? false,
+    onPaused: observer('onPaused', options.onPaused),
+    recoveryTimeout: integer(
+      'recovery timeout',
+      options.recoveryTimeout ?? RECOVERY_MS,
+      1,
+      2 ** 31 - 1,
+    ),
     maxBytes: integer('max bytes', options.maxBytes ?? TIB, 0, Number.MAX_SAFE_INTEGER),
     deviceStateLimit: integer(
       'device state limit',

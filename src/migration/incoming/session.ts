@@ -4,6 +4,7 @@ import {
   ByteReader,
   Command,
   DEFAULT_PAGE_SIZE,
+  machineRules,
   type MainStreamHandler,
   MIN_PAGE_SIZE,
   parseMainStream,
@@ -14,6 +15,7 @@ import {
   type SyncMode,
 } from '../../stream/index.ts';
 import { PrestartedWorkers } from '../../engine/threads/prestarted.ts';
+import { inTime, LATE } from '../../util/deadline.ts';
 import { sleep, turn } from '../../util/timing.ts';
 import { ConnectionInput } from '../../transport/connection-io.ts';
 import type { Connection } from '../../transport/connection.ts';
@@ -23,7 +25,7 @@ import { Counter } from '../../blocks/batcher.ts';
 import { Watchdog } from '../watchdog.ts';
 import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 import { type Connections, GIVE_UP_MS } from './connections.ts';
-import { MissingPages } from './missing-pages.ts';
+import { IncomingPostcopy, neverBack } from './postcopy.ts';
 import { countNumbered, lacksPackets } from './packet-numbers.ts';
 import { channelPageSize } from './page-size.ts';
 import { ReceivePipeline } from './pipeline.ts';
@@ -69,15 +71,21 @@ export class IncomingSession {
   #told: number | undefined;
   /** The source has multifd off. */
   #channelless = false;
-  /** Postcopy: the pages that come yet, once the source has named them. */
-  #missing: MissingPages | undefined;
-  /** Postcopy: the device sections are here; from here on only this end has all that changes. */
-  #running = false;
+  #postcopy: IncomingPostcopy | undefined;
+  /** The source is waited for, which has gone in the middle of postcopy. */
+  #paused = false;
+  /** Postcopy's channel for urgent pages, and how it is read, once there are both. */
+  #urgent: IdentifiedConnection | undefined;
+  #readUrgent: ((reader: ByteReader) => Promise<void>) | undefined;
+  #urgentEnd: Promise<void> | undefined;
+  #last: Promise<void> = Promise.resolve();
   #hasReturnPath = false;
   #connection: Connection | undefined;
   #input: ConnectionInput | undefined;
   #unwatch = (): void => {};
   #threads: PrestartedWorkers | undefined;
+  /** The source waits for SWITCHOVER_ACK. */
+  #acknowledges = false;
   #error: MultifdError | undefined;
 
   constructor(
@@ -157,7 +165,8 @@ export class IncomingSession {
     const watch = new Watchdog({
       signal,
       timeout,
-      progress: () => (this.#statistics.started ? this.#statistics.transferred : undefined),
+      progress: () =>
+        this.#statistics.started && !this.#paused ? this.#statistics.transferred : undefined,
       fail: (error) => this.#fail(error),
       onLook: () => {
         if (this.#statistics.started) onProgress(this.#statistics.snapshot());
@@ -172,8 +181,7 @@ export class IncomingSession {
       await turn();
       await turn();
       await this.#demandOneSource();
-      await this.#pipeline!.receivers.finish();
-      this.#demandAllPackets();
+      if (this.#postcopy?.running !== true) await this.#finishChannels();
       this.#connections.close();
     } finally {
       watch.stop();
@@ -294,22 +302,7 @@ export class IncomingSession {
   async #parse({ connection, rest }: IdentifiedConnection): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     const { givenPageSize, maxBytes, maxDeviceState: maxTail, uuid } = this.#checked;
-    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
-      this.#statistics.mainBytes += bytes;
-    });
-    this.#connection = connection;
-    this.#input = input;
-    // While the channels are waited for nothing reads here, so a break would not be noticed. (An
-    // end is no break: the source may have sent all it has to send.)
-    this.#unwatch = connection.onBroken((cause) =>
-      this.#fail(
-        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
-          channel: 'main',
-          offset: input.offset,
-          cause,
-        }),
-      ),
-    );
+    const input = this.#attach({ connection, rest });
     const hasUuid = uuid.some((byte) => byte !== 0);
     const pageSize = givenPageSize;
     const options = {
@@ -321,10 +314,36 @@ export class IncomingSession {
     await parseMainStream(new ByteReader(input), this.#handler(), options);
   }
 
+  /** Reads the main channel from this connection. */
+  #attach({ connection, rest }: IdentifiedConnection): ConnectionInput {
+    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
+      this.#statistics.mainBytes += bytes;
+    });
+    this.#connection = connection;
+    this.#input = input;
+    // While the channels are waited for nothing reads here, so a break would not be noticed. (An
+    // end is no break: the source may have sent all it has to send.) In postcopy the reader sees
+    // it, and waits for the source.
+    this.#unwatch = connection.onBroken((cause) => {
+      if (this.#postcopy?.running) return;
+      this.#fail(
+        new MultifdError('ERR_PEER_CLOSED', `the connection broke: ${cause.message}`, {
+          channel: 'main',
+          offset: input.offset,
+          cause,
+        }),
+      );
+    });
+    return input;
+  }
+
   #handler(): MainStreamHandler {
     return {
       configuration: (configuration) => {
         trace('target', () => `configuration: machine ${configuration.machine}`);
+        this.#acknowledges =
+          this.#checked.switchoverAck &&
+          machineRules(configuration.machine).switchoverAck === 'return path';
         return this.#sink.configuration(configuration);
       },
       command: (command) => this.#command(command),
@@ -339,7 +358,7 @@ export class IncomingSession {
         if (this.#allChannels) await this.#launched;
       },
       pageSize: async () => {
-        if (this.#connections.present === 0 && !this.#hasLaunched) return undefined;
+        if (!(await this.#hasChannels())) return undefined;
         await this.#launched;
         return this.#statistics.pageSize;
       },
@@ -359,9 +378,8 @@ export class IncomingSession {
       page: (block, offset, bytes) => {
         this.#statistics.mainNormal++;
         if (this.#hasLaunched) return this.#page(block, offset, bytes);
-        // With multifd none comes here: the source has it off.
-        if (this.#connections.present === 0) this.#withoutChannels(bytes.length);
-        return this.#launched!.then(() => this.#page(block, offset, bytes));
+        // With multifd hardly one comes here: most likely the source has it off.
+        return this.#afterLaunch(() => this.#page(block, offset, bytes), bytes.length);
       },
       flush: async () => {
         if (!this.#allChannels) this.#connections.expectSoon();
@@ -371,17 +389,16 @@ export class IncomingSession {
       endOfSection: (kind, syncMode) => this.#endOfSection(kind, syncMode),
       discard: async (block, offset, length) => {
         await this.#afterLaunch(() => {});
-        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
-        this.#missing.add(block, offset, length);
+        this.#inPostcopy.discard(block, offset, length);
       },
-      packaged: async (pings) => {
+      packaged: async (pings, urgent) => {
         await this.#afterLaunch(() => {});
-        trace('target', () => `postcopy: ${this.#missing?.count ?? 0} pages are missing`);
-        this.#missing ??= new MissingPages(this.#blocks, this.#statistics.pageSize);
-        this.#running = true;
-        // From the last of these on the source does not go back.
-        for (const value of pings) this.#say({ type: 'pong', value });
+        await this.#finishChannels();
+        this.#readUrgent = urgent;
+        this.#startUrgent();
+        this.#inPostcopy.start(pings);
       },
+      reconnect: (lost) => this.#awaitReturn(lost),
       tail: async (chunk) => {
         await this.#afterLaunch(() => {});
         await this.#sink.tail(chunk);
@@ -394,20 +411,81 @@ export class IncomingSession {
       this.#hasReturnPath = true;
       // What comes is taken as it comes: there is nothing here that a source would have to wait
       // for.
-      if (this.#checked.switchoverAck) this.#say({ type: 'switchover-ack' });
+      if (this.#acknowledges) this.#say({ type: 'switchover-ack' });
     }
     if (command === Command.PING)
       this.#say({
         type: 'pong',
         value: new DataView(data.buffer, data.byteOffset).getUint32(0),
       });
+    if (command === Command.POSTCOPY_ADVISE) this.#expectUrgent();
+    if (command === Command.RECV_BITMAP) this.#postcopy?.tellReceived(data);
+    if (command === Command.POSTCOPY_RESUME && this.#postcopy?.running)
+      this.#say({ type: 'resume-ack' });
+  }
+
+  get #inPostcopy(): IncomingPostcopy {
+    this.#postcopy ??= new IncomingPostcopy({
+      blocks: this.#blocks,
+      pageSize: this.#statistics.pageSize,
+      say: (message) => this.#say(message),
+    });
+    return this.#postcopy;
+  }
+
+  #expectUrgent(): void {
+    this.#connections.expectPostcopy((urgent) => {
+      this.#urgent = urgent;
+      this.#startUrgent();
+    });
+  }
+
+  /** No more packets come: what the channels have brought is all of it. */
+  async #finishChannels(): Promise<void> {
+    await this.#pipeline!.receivers.finish();
+    this.#demandAllPackets();
+  }
+
+  /** Reads the channel for urgent pages, once it is here and the device sections are. */
+  #startUrgent(): void {
+    if (this.#urgent === undefined || this.#readUrgent === undefined) return;
+    trace('target', 'a channel for urgent pages');
+    const { connection, rest } = this.#urgent;
+    const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
+      this.#statistics.mainBytes += bytes;
+    });
+    this.#urgentEnd = this.#readUrgent(new ByteReader(input)).catch((thrown: unknown) => {
+      const error = MultifdError.from(thrown);
+      // A source that is lost sends again what was on its way.
+      if (error.code !== 'ERR_PEER_CLOSED') this.#fail(error);
+    });
+  }
+
+  /** Postcopy: the source has gone, and pauses; only it has the pages that are missing. */
+  async #awaitReturn(lost: Error): Promise<ConnectionInput> {
+    const { recoveryTimeout, onPaused } = this.#checked;
+    const { missing } = this.#inPostcopy;
+    trace('target', () => `postcopy: the source is gone, with ${missing} pages missing`);
+    this.#unwatch();
+    this.#connection!.destroy();
+    this.#paused = true;
+    onPaused(`${lost.message}; ${missing} pages are missing: waiting for it to come back`);
+    const back = await this.#unlessFailed(inTime(this.#connections.comeBack(), recoveryTimeout));
+    if (back === LATE) throw neverBack(lost, missing, recoveryTimeout);
+    trace('target', 'postcopy: the source is back');
+    this.#paused = false;
+    this.#expectUrgent();
+    return this.#attach(back);
   }
 
   async #endOfSection(kind: RamSectionKind, syncMode: SyncMode): Promise<void> {
-    if (kind === 'end' && this.#running) return this.#missing!.demandNone();
+    if (kind === 'end' && this.#postcopy?.running) {
+      if (this.#urgentEnd !== undefined) await this.#unlessFailed(this.#urgentEnd);
+      return this.#postcopy.demandAll();
+    }
     if (kind === 'end') await this.#afterLaunch(() => {});
     // In postcopy all pages come on this channel, and the others rest.
-    if (syncMode === 'per-round' || this.#running || this.#channelless) return;
+    if (syncMode === 'per-round' || this.#postcopy?.running || this.#channelless) return;
     const { present } = this.#connections;
     if (!this.#hasLaunched && (present === 0 || !this.#ahead.includes('sync'))) {
       // A source without multifd ends its sections like this as well.
@@ -425,8 +503,8 @@ export class IncomingSession {
 
   /** A page that came on the main channel. */
   #page(block: number, offset: number, bytes: Uint8Array): void | Promise<void> {
-    if (this.#running) this.#missing!.take(block, offset);
-    return this.#pipeline!.page(block, offset, bytes);
+    this.#postcopy?.take(block, offset);
+    return this.#inTurn(() => this.#pipeline!.page(block, offset, bytes));
   }
 
   #zeroPage(block: number, offset: number): void | Promise<void> {
@@ -438,21 +516,36 @@ export class IncomingSession {
           `${pageSize}-byte boundary; or its pages are smaller: give their size as page size`,
         { channel: 'main' },
       );
-    if (this.#running) this.#missing!.take(block, offset);
-    return this.#pipeline!.zeroPage(block, offset);
+    this.#postcopy?.take(block, offset);
+    return this.#inTurn(() => this.#pipeline!.zeroPage(block, offset));
+  }
+
+  /** Pages of two connections, one after the other. */
+  #inTurn(work: () => void | Promise<void>): void | Promise<void> {
+    if (this.#urgentEnd === undefined) return work();
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
   }
 
   /**
-   * Once the channels are at work; without any where none has come: a source with multifd has
-   * connected its channels before it names its blocks, so that they are here very soon after that.
+   * Whether there are channels, or will be: a source with multifd has connected them before it
+   * names its blocks, so that the first is here very soon after that.
    */
-  async #afterLaunch(work: () => void | Promise<void>): Promise<void> {
-    if (!this.#hasLaunched && this.#connections.present === 0) {
-      await this.#unlessFailed(
-        Promise.race([this.#connections.firstChannel, sleep(FIRST_CHANNEL_MS)]),
-      );
-      if (this.#connections.present === 0) this.#withoutChannels(this.#zeroPageSize());
-    }
+  async #hasChannels(): Promise<boolean> {
+    const { firstChannel } = this.#connections;
+    if (!this.#hasLaunched && !this.#channelless && this.#connections.present === 0)
+      await this.#unlessFailed(Promise.race([firstChannel, sleep(FIRST_CHANNEL_MS)]));
+    return this.#connections.present > 0;
+  }
+
+  /**
+   * Does it once the channels are at work; without any where none has come.
+   * @param pageSize bytes, if a page on this channel has told.
+   */
+  async #afterLaunch(work: () => void | Promise<void>, pageSize?: number): Promise<void> {
+    if (!this.#hasLaunched && !(await this.#hasChannels()))
+      this.#withoutChannels(pageSize ?? this.#zeroPageSize());
     await this.#launched;
     await work();
   }

@@ -260,7 +260,9 @@ export class OutgoingSession {
 
   async #ready(): Promise<void> {
     await this.#main.flush();
-    if (this.#checked.switchoverAck) await this.#returnPath?.acknowledged;
+    const { switchoverAck } = machineRules(this.#content.configuration.machine);
+    if (this.#checked.switchoverAck && switchoverAck === 'return path')
+      await this.#returnPath?.acknowledged;
     if (this.#followed !== undefined) await this.#pipeline.engine.group.race(this.#followed);
   }
 

@@ -22,7 +22,7 @@ test('what a file begins with says whether it is an image', async () => {
   expect(Object.keys(FORMATS)).toEqual(['mapped-ram', 'stream']);
   const image = at(concat(header('none', capabilities('mapped-ram')), NOISE));
   expect(await isImage(image)).toBe(true);
-  for (const other of [header(), header('none', capabilities('x-ignore-shared')), NOISE]) {
+  for (const other of [header(), header('none', capabilities('x-another')), NOISE]) {
     expect(await isImage(at(concat(other, NOISE)))).toBe(false);
   }
   for (const short of ['', 'QEV']) expect(await isImage(at(text(short)))).toBe(false);
@@ -33,9 +33,9 @@ test.each([
   ['a plain stream', concat(header(), NOISE), 'ERR_IMAGE', 'stream without mapped-ram; make it'],
   [
     'one of another form',
-    concat(header('none', capabilities('x-ignore-shared')), NOISE),
+    concat(header('none', capabilities('x-another')), NOISE),
     'ERR_UNSUPPORTED',
-    'uses x-ignore-shared',
+    'uses x-another',
   ],
   ['anything else', NOISE, 'ERR_MAGIC', 'it begins with 62 65 68 69, not with QEVM'],
   ['less than a magic', text('QEV'), 'ERR_IMAGE', 'too short'],

@@ -87,13 +87,15 @@ async function connected(uri: string, channels: number): Promise<Source & Reache
 async function inSync(uri: string, asked: Promise<void>): Promise<Source & Reached> {
   const source = await connected(uri, 2);
   source.main.put(start(BLOCKS), flush(), endOfSection());
+  // One channel's packet tells how long a page is.
+  source.channels[0]!.put(syncPacket());
   await asked;
   return source;
 }
 
 async function inRound(uri: string, asked: Promise<void>): Promise<Source & Reached> {
   const source = await inSync(uri, asked);
-  source.toAll(syncPacket());
+  source.channels[1]!.put(syncPacket());
   await pinged(source);
   return source;
 }

@@ -71,15 +71,16 @@ const CASES: Case[] = [
     offset: H.length + mappedRam.length,
   },
   {
-    what: 'x-ignore-shared',
+    what: 'a capability that is not known',
     main: concat(
-      header('none', subsection('configuration/capabilities', be32(1), name('x-ignore-shared'))),
+      header('none', subsection('configuration/capabilities', be32(1), name('x-another'))),
       S,
     ),
     code: 'ERR_UNSUPPORTED',
-    offset: H.length + mappedRam.length + 5,
+    offset: H.length + mappedRam.length - 1,
   },
-  { what: 'postcopy', main: concat(H, command(3)), code: 'ERR_UNSUPPORTED', offset: H.length + 1 },
+  { what: 'COLO', main: concat(H, command(8)), code: 'ERR_UNSUPPORTED', offset: H.length + 1 },
+  { what: 'LISTEN', main: concat(H, command(4)), code: 'ERR_STREAM', offset: H.length },
   {
     what: 'XBZRLE',
     main: concat(H, S, word(0, Word.XBZRLE), name('ram')),
@@ -105,10 +106,10 @@ const CASES: Case[] = [
     offset: MEM_SIZE,
   },
   {
-    what: 'a section that is not "ram"',
-    main: concat(H, Uint8Array.of(4), be32(2), name('timer'), be32(0), be32(2)),
-    code: 'ERR_UNSUPPORTED',
-    offset: H.length,
+    what: 'a section that was not started',
+    main: concat(H, S, flush(), endOfSection(), Uint8Array.of(2), be32(2)),
+    code: 'ERR_STREAM',
+    offset: CONTENT + 8 + 13,
   },
   {
     what: "an end before the RAM's",
@@ -236,6 +237,7 @@ const CASES: Case[] = [
     main: concat(header('none', subsection('configuration/target-page-bits', be32(14))), S),
     code: 'ERR_UNSUPPORTED',
     offset: H.length + 40,
+    options: { pageSize: PAGE },
   },
 ];
 
@@ -272,7 +274,10 @@ describe('a main channel is refused that has', () => {
         [{ ram: new Uint8Array(16 * PAGE - 1) }, 'ERR_BLOCK_LENGTH'],
         [{ ram: new WebAssembly.Memory({ initial: 0, maximum: 0 }) }, 'ERR_BLOCK_LENGTH'],
       ] as const) {
-        const error = await refusal({ blocks }, (source) => source.main.put(H, S));
+        const error = await refusal({ blocks }, (source) => {
+          source.toAll(syncPacket());
+          source.main.put(H, S);
+        });
         expect(error.code).toBe(code);
         expect(error.message).toContain('"ram"');
       }
@@ -326,9 +331,10 @@ describe('names of blocks', () => {
   it.each(['__proto__', 'constructor', 'toString'])(
     '%s is no target that was given',
     async (id) => {
-      const error = await refusal({ blocks: {} }, (source) =>
-        source.main.put(H, start([{ id, length: PAGE }])),
-      );
+      const error = await refusal({ blocks: {} }, (source) => {
+        source.toAll(syncPacket());
+        source.main.put(H, start([{ id, length: PAGE }]));
+      });
       expect(error.code).toBe('ERR_BLOCK');
     },
   );

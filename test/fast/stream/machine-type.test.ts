@@ -26,7 +26,18 @@ const SYNC_MODES = [
 ] as const;
 
 test.each(SYNC_MODES)('a target of machine type %s is synced %s', (machine, syncMode) => {
-  expect(machineRules(machine)).toEqual({ syncMode });
+  expect(machineRules(machine)).toMatchObject({ syncMode });
+});
+
+test.each([
+  ['pc-i440fx-7.2', 'return path'],
+  ['pc-q35-11.0', 'return path'],
+  ['pc-i440fx-11.1', 'device'],
+  ['virt-11.2', 'device'],
+  ['none', 'return path'],
+  ['microvm', 'return path'],
+] as const)('with machine type %s, SWITCHOVER_ACK answers the %s', (machine, switchoverAck) => {
+  expect(machineRules(machine)).toMatchObject({ switchoverAck });
 });
 
 /** What send() says on the main channel to a target of this machine type. */
