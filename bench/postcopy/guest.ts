@@ -6,7 +6,7 @@
  *     w   goes through its working set for ever, and writes `B` after each MiB of it
  *     r   touches pages here and there, notes how long each took, and waits again
  */
-import { Assembler } from '../../test/peers/qemu/guest.ts';
+import { Assembler } from '../../test/peers/qemu/guests/x86.ts';
 
 export const MEMORY_MIB = 2048;
 const PAGE = 4096;

@@ -37,8 +37,13 @@ export interface RamStatistics {
   mbps: number;
   /** Bytes of the multifd channels. */
   'multifd-bytes': number;
-  /** Bytes of the main channel. */
+  /** Bytes of the main channel; with postcopy, until the switch to it. */
   'precopy-bytes': number;
+  /**
+   * Bytes from there on, with the device sections, of the main channel and the one for urgent
+   * pages.
+   */
+  'postcopy-bytes': number;
   /** How often all channels were synced for a new round. */
   'dirty-sync-count': number;
 }
@@ -83,6 +88,8 @@ export class StatisticsCollector {
   /** Pages that came or went on the main channel. */
   mainNormal = 0;
   mainDuplicate = 0;
+  /** Bytes of the main channel when postcopy began. */
+  #beforePostcopy: number | undefined;
   syncs = 0;
   confirmed: boolean | null = null;
   #started: number | undefined;
@@ -103,6 +110,11 @@ export class StatisticsCollector {
 
   setUp(): void {
     this.#setUp ??= performance.now();
+  }
+
+  /** It switches to postcopy, now or before. */
+  postcopy(): void {
+    this.#beforePostcopy ??= this.mainBytes;
   }
 
   end(): void {
@@ -140,6 +152,7 @@ export class StatisticsCollector {
     const duplicate = sum('duplicate') + this.mainDuplicate;
     const { transferred } = this;
     const busy = now - setUp;
+    const precopy = this.#beforePostcopy ?? this.mainBytes;
     return {
       'total-time': Math.round(now - started),
       'setup-time': Math.round(setUp - started),
@@ -153,7 +166,8 @@ export class StatisticsCollector {
         'page-size': this.pageSize,
         mbps: busy > 0 ? Math.round((transferred * 8) / busy) / 1000 : 0,
         'multifd-bytes': sum('bytes'),
-        'precopy-bytes': this.mainBytes,
+        'precopy-bytes': precopy,
+        'postcopy-bytes': this.mainBytes - precopy,
         'dirty-sync-count': this.syncs,
       },
       channels,

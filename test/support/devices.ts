@@ -22,7 +22,8 @@ export function leaves(
       for (const [name, leaf] of leaves(field.struct, `${path}.`)) found.set(name, leaf);
     else if (field.kind === 'array')
       field.elements.forEach((element, index) => visit(element, `${path}[${index}]`));
-    else found.set(path, field);
+    else if (field.kind !== 'pointer') found.set(path, field);
+    else if (field.target !== undefined) visit(field.target, path);
   };
   for (const field of content.fields) visit(field, prefix + field.name);
   for (const subsection of content.subsections)
@@ -48,6 +49,8 @@ function fieldEnd(field: DeviceField, start: number): number {
   if (field.kind === 'struct') end = contentEnd(field.struct, start);
   else if (field.kind === 'array')
     end = field.elements.reduce((at, element) => fieldEnd(element, at), start);
+  else if (field.kind === 'pointer')
+    end = field.target === undefined ? start + 1 : fieldEnd(field.target, start + 1);
   else if (field.kind === 'bytes' && field.bytes.length !== field.size)
     throw new Error(`field ${field.name} has ${field.bytes.length} bytes`);
   if (end !== start + field.size)

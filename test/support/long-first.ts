@@ -8,6 +8,8 @@ const LONGEST = [
   'peers/bench/bench',
   'peers/qemu/endings',
   'peers/image/qemu-devices',
+  'peers/qemu/stopped',
+  'peers/qemu/files',
   'system/cli/round-trip',
   'peers/examples/worker',
   'system/transport/failures',

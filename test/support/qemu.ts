@@ -146,8 +146,10 @@ export class Qemu {
     if (!running) all.push('-S');
     if (console !== undefined)
       all.push('-chardev', `socket,id=serial,path=${console.path}`, '-serial', 'chardev:serial');
+    const first = 3; // behind the standard ones
+    files.forEach((_, set) => all.push('-add-fd', `fd=${first + set},set=${set}`));
     const child = spawn(program(version, architecture), [...all, ...args], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', ...files],
     });
     const qemu = new Qemu(child, folder);
     const sockets = await Promise.race([Promise.all([qmp.socket, console?.socket]), qemu.#exited]);

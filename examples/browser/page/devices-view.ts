@@ -84,6 +84,10 @@ function fieldNode(field: DeviceField): Node {
       return branch(name, `${count(field.elements.length)} of ${field.type}`, () =>
         elementNodes(field.elements, 0),
       );
+    case 'pointer':
+      return field.target === undefined
+        ? leaf(name, field.type, 'nothing')
+        : branch(name, `${field.type}, ${bytes(field.size)}`, () => [fieldNode(field.target!)]);
     case 'bool':
       return leaf(name, field.type, String(field.value));
     case 'integer':

@@ -76,6 +76,7 @@ function fieldLines(field: DeviceField, prefix: string): Line[] {
 function valueLines(field: DeviceField, name: string): Line[] {
   if (field.kind === 'struct') return contentLines(field.struct, `${name}.`);
   if (field.kind === 'array') return elementLines(field.elements, name);
+  if (field.kind === 'pointer' && field.target !== undefined) return valueLines(field.target, name);
   const { offset, size } = field;
   return [{ offset, size, type: printable(field.type), name, value: valueText(field) }];
 }
@@ -85,13 +86,16 @@ function valueLines(field: DeviceField, name: string): Line[] {
  * `name[3-7]`.
  */
 function elementLines(elements: readonly DeviceField[], name: string): Line[] {
+  if (elements.length === 0) return [];
   const lines: Line[] = [];
+  const base = elements[0]!.index ?? 0;
   let first = 0;
   let own = unnamed(elements[0]);
   for (let next = 1; next <= elements.length; next++) {
     const following = unnamed(elements[next]);
     if (sameText(own, following)) continue;
-    const range = next - 1 === first ? `${first}` : `${first}-${next - 1}`;
+    const [from, to] = [base + first, base + next - 1];
+    const range = from === to ? `${from}` : `${from}-${to}`;
     for (const line of own ?? []) lines.push({ ...line, name: `${name}[${range}]${line.name}` });
     first = next;
     own = following;
@@ -111,8 +115,10 @@ function sameText(one: Line[] | undefined, other: Line[] | undefined): boolean {
 }
 
 function valueText(field: Exclude<DeviceField, { kind: 'struct' | 'array' }>): string {
+  if (field.kind === 'pointer') return 'nothing';
   if (field.kind === 'bool') return String(field.value);
   if (field.kind === 'integer') return integerText(field.value, field.size);
+  if (field.type === 'qtailq' && field.size === 1) return 'no elements';
   const note = field.note === undefined ? '' : ` (${field.note})`;
   return bytesText(field.bytes) + note;
 }

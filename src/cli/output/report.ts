@@ -44,7 +44,7 @@ export function migrationTable(
   const main = [
     'main',
     '',
-    formatBytes(ram['precopy-bytes']),
+    formatBytes(ram['precopy-bytes'] + ram['postcopy-bytes']),
     ram.normal - multifd.normal,
     ram.duplicate - multifd.duplicate,
   ];

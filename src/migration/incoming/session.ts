@@ -389,6 +389,7 @@ export class IncomingSession {
       endOfSection: (kind, syncMode) => this.#endOfSection(kind, syncMode),
       discard: async (block, offset, length) => {
         await this.#afterLaunch(() => {});
+        this.#statistics.postcopy();
         this.#inPostcopy.discard(block, offset, length);
       },
       packaged: async (pings, urgent) => {
@@ -396,6 +397,7 @@ export class IncomingSession {
         await this.#finishChannels();
         this.#readUrgent = urgent;
         this.#startUrgent();
+        this.#statistics.postcopy();
         this.#inPostcopy.start(pings);
       },
       reconnect: (lost) => this.#awaitReturn(lost),

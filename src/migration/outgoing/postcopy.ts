@@ -107,9 +107,10 @@ export class Postcopy implements PostcopyListener {
    * @param precopied every page has been sent before.
    */
   async switchOver(main: MainChannel, pipeline: SendPipeline, precopied: boolean): Promise<void> {
-    const { content } = this.#options;
+    const { content, statistics } = this.#options;
     const { others, tail } = content;
     trace('source', 'postcopy: switch');
+    statistics.postcopy();
     const counts = precopied ? this.#onePage() : this.#pageCounts();
     this.#prepare(main, pipeline, new PagesLeft(counts));
     this.stage = 'switching';
@@ -122,9 +123,10 @@ export class Postcopy implements PostcopyListener {
 
   /** Goes on at a target that is paused, with what it does not have. */
   async resume(main: MainChannel, pipeline: SendPipeline): Promise<void> {
-    const { content } = this.#options;
+    const { content, statistics } = this.#options;
     const { group } = pipeline.engine;
     trace('source', 'postcopy: resume');
+    statistics.postcopy();
     const bitmaps = new Promise<void>((resolve) => {
       this.#haveBitmaps = resolve;
     });

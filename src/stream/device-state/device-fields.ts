@@ -1,5 +1,6 @@
 import { givenBytes, guarding } from '../../util/checks.ts';
 import { devicesIn } from '../description.ts';
+import { withElements } from './array-elements.ts';
 import { readTail, type DeviceTail } from './device-sections.ts';
 import {
   asObject,
@@ -36,6 +37,8 @@ export type DeviceField = FieldPlace &
     | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly note?: string }
     | { readonly kind: 'struct'; readonly struct: DeviceContent }
     | { readonly kind: 'array'; readonly elements: readonly DeviceField[] }
+    /** A byte, and behind it what it points to; without `target` it points to nothing. */
+    | { readonly kind: 'pointer'; readonly target?: DeviceField }
   );
 
 /** Fields and subsections in the order of their bytes. */
@@ -75,6 +78,9 @@ export interface DeviceReport extends DeviceContent {
  * some ten thousand; what a file can claim is without bound.
  */
 const MAX_FIELDS = 0x80000;
+/** A byte 1 before each element, and a byte 0 at its end. */
+const LIST = 'qtailq';
+const NO_ELEMENTS = 'the elements of a list are not described';
 const TOO_MANY = 'there are too many fields to list them all';
 
 /**
@@ -136,6 +142,12 @@ function describe(
   return { idstr, instanceId, sectionId, size, ...decoder.content(device, 0, size, 0), version };
 }
 
+/** With arrays made out, in subsections too: the visitor of those has gone by then. */
+function arranged<T extends DeviceContent>(content: T): T {
+  const subsections = content.subsections.map(arranged);
+  return { ...content, fields: withElements(content.fields), subsections };
+}
+
 /** Shared by all sections of a tail: how many more fields may be told apart. */
 interface Budget {
   left: number;
@@ -162,7 +174,7 @@ class Decoder {
     const { content, visitor } = this.#collector(description, depth);
     walkContent(cursor, description, depth, visitor);
     if (!cursor.atEnd) throw new Mismatch();
-    return content;
+    return arranged(content);
   }
 
   #collector(
@@ -257,7 +269,8 @@ class Decoder {
       return { ...place, kind: 'bool', value: this.#bytes[offset] === 1 };
     // A timer is its time in nanoseconds, -1 if it is not running.
     const [, unsigned, bits] = INTEGER.exec(type === 'timer' ? 'int64' : type) ?? [];
-    if (bits === undefined) return this.#asBytes(place);
+    if (bits === undefined)
+      return this.#asBytes(place, type === LIST && size > 1 ? NO_ELEMENTS : undefined);
     if (Number(bits) !== size * 8) return this.#asBytes(place, `${size} bytes are no ${type}`);
     return { ...place, kind: 'integer', value: this.#integer(offset, size, unsigned === 'u') };
   }

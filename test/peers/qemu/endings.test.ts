@@ -1,7 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { extractBlock, receive, send } from 'multifd';
+import { receive, send } from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { Running } from '../../support/command.ts';
 import { QEMU_VERSIONS, qemuAvailable } from '../../support/qemu.ts';
@@ -10,7 +9,7 @@ import { listeningUri } from '../../support/listening-uri.ts';
 import { testFolder } from './support.ts';
 import { entry } from './table.ts';
 
-/** Files of QEMU's own, uuids, and migrations that come to no good end. */
+/** Uuids, and migrations that come to no good end. */
 
 const UUID = '6d7f2a3e-5a59-4d0c-8a0e-1f2d3c4b5a69';
 const OTHER = '0b1e5c0a-1c2d-4e3f-8a9b-0c1d2e3f4a5b';
@@ -65,13 +64,6 @@ describe.for(QEMU_VERSIONS)('QEMU %s', (version) => {
     }
 
     test.each([
-      {
-        what: 'multifd off',
-        capabilities: [],
-        channels: 2,
-        code: 'ERR_CHANNEL_COUNT',
-        why: /first RAM page on the main channel.*multifd is off at the source/,
-      },
       {
         what: 'fewer channels',
         capabilities: ['multifd'],
@@ -338,59 +330,6 @@ describe.for(QEMU_VERSIONS)('QEMU %s', (version) => {
           await killed;
         },
       );
-    });
-  });
-});
-
-describe.for(QEMU_VERSIONS)('files of QEMU %s', (version) => {
-  test.skipIf(!qemuAvailable(version)).for([
-    { name: 'stopped', live: false, offset: 0 },
-    { name: 'live', live: true, offset: 0 },
-    { name: 'with a file offset, stopped', live: false, offset: 0x1000 },
-    { name: 'with a file offset, live', live: true, offset: 0x1000 },
-  ])('saved $name', async ({ name, live, offset }, context) => {
-    const folder = await testFolder();
-    const row = `mapped-ram file, ${name}`;
-    const how = 'saved by QEMU, replayed from here; captured here, loaded by QEMU';
-    const uri = `file:${join(folder, 'own.img')}${offset === 0 ? '' : `,offset=${offset}`}`;
-    await entry(context, { row, how, direction: 'replay', version }, async () => {
-      const source = await Machine.running(folder, 'source', { version });
-      if (!live) await source.qemu.command('stop');
-      await source.set(['multifd', 'mapped-ram'], {
-        'multifd-channels': 2,
-        'max-bandwidth': 1e12,
-        'downtime-limit': 60_000,
-      });
-      await source.qemu.command('migrate', { uri });
-      expect(await source.qemu.migrationEnd()).toBe('completed');
-      const extracted = join(folder, 'extracted');
-      await extractBlock(join(folder, 'own.img'), 'ram', extracted, { offset });
-      execFileSync('cmp', [extracted, source.ram]);
-      await source.qemu.stop();
-
-      const target = await Machine.incoming(folder, 'target', { version });
-      await target.set(['multifd', 'return-path'], { 'multifd-channels': 2 });
-      await target.qemu.command('migrate-incoming', { uri: 'tcp:127.0.0.1:0' });
-      await send({
-        uri: listeningUri(await target.qemu.command('query-migrate')),
-        image: join(folder, 'own.img'),
-        imageOffset: offset,
-      });
-      expect(await target.qemu.migrationEnd()).toBe('completed');
-      if (!live) await target.qemu.command('cont');
-      await target.expectAlive();
-      await target.qemu.stop();
-    });
-    await entry(context, { row, how, direction: 'capture', version }, async () => {
-      // From QEMU's file, through this project, into another file at the same offset.
-      const copy = `file:${join(folder, 'copy.img')}${offset === 0 ? '' : `,offset=${offset}`}`;
-      const loader = await Machine.incoming(folder, 'loaded', { version });
-      await loader.set(['multifd', 'mapped-ram'], {});
-      await send({ uri: copy, image: join(folder, 'own.img'), imageOffset: offset });
-      await loader.qemu.command('migrate-incoming', { uri: copy });
-      expect(await loader.qemu.migrationEnd()).toBe('completed');
-      if (!live) await loader.qemu.command('cont');
-      await loader.expectAlive();
     });
   });
 });

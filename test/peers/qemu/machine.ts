@@ -1,23 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { bootSector, brokenInvariant, GUEST_START } from './guest.ts';
-import { Qemu, type QemuVersion } from '../../support/qemu.ts';
+import { brokenInvariant, GUEST_START, guestArguments } from './guests/index.ts';
+import { type Architecture, Qemu, type QemuVersion } from '../../support/qemu.ts';
 import { Impossible } from './table.ts';
 
 const MIB = 2 ** 20;
 
 export interface MachineOptions {
   version: QemuVersion;
+  /** One with a guest: x86_64 (default), aarch64, riscv64. */
+  architecture?: Architecture;
   /** Machine type; default pc. */
   machine?: string;
   /** MiB; default 32. */
@@ -26,6 +20,8 @@ export interface MachineOptions {
   reach?: number;
   cpus?: number;
   args?: readonly string[];
+  /** Open files, as `Qemu.start` takes them. */
+  files?: readonly number[];
   /** Byte offsets of RAM, above the guest's pages, that hold {@link MARK} when it starts. */
   marks?: readonly number[];
   /** Its RAM is no file: with GiB of it, a twentieth of the time. */
@@ -88,12 +84,9 @@ export class Machine {
     running: boolean,
   ): Promise<Machine> {
     const { version, machine = 'pc', memory = 32, cpus = 1, marks = [], args } = options;
-    const { anonymous = false } = options;
+    const { architecture = 'x86_64', anonymous = false, files = [] } = options;
     const end = (options.reach ?? 24) * MIB;
     const ram = join(folder, `${name}.ram`);
-    const disk = join(folder, `${name}.disk`);
-    writeFileSync(disk, bootSector(end));
-    truncateSync(disk, MIB); // q35's firmware does not boot from a disk of one sector
     const backend = `id=ram,size=${memory}M`;
     const backing: string[] = [];
     if (anonymous) {
@@ -109,13 +102,16 @@ export class Machine {
       closeSync(fd);
       backing.push('-object', `memory-backend-file,${backend},share=on,mem-path=${ram}`);
     }
+    const guest = guestArguments(architecture, join(folder, `${name}.guest`), end);
     const qemu = await Qemu.start({
       version,
+      architecture,
       machine: `${machine},memory-backend=ram`,
       memory,
       running,
       serial: true,
-      args: [...backing, '-drive', `if=ide,format=raw,file=${disk}`, '-smp', `${cpus}`, ...args],
+      files,
+      args: [...backing, ...guest, '-smp', `${cpus}`, ...args],
     });
     onTestFinished(() => qemu.stop());
     return new Machine(qemu, ram, { cpus, end, anonymous });
@@ -175,6 +171,12 @@ export class Machine {
         filename: this.ram,
       });
     return readPart(this.ram, this.#anonymous ? 0 : at, length);
+  }
+
+  /** Lets a migration go over to postcopy, once it has begun its pass `pass`. */
+  async postcopyAt(pass: number): Promise<void> {
+    await this.qemu.pass(pass);
+    await this.qemu.command('migrate-start-postcopy');
   }
 
   /**

@@ -1,10 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { extractBlock, inspectImage, receive, send } from 'multifd';
+import { receive, send } from 'multifd';
 import { describe, expect, test, type TestContext } from 'vitest';
-import { QEMU_VERSIONS, qemuAvailable, type QemuVersion } from '../../support/qemu.ts';
+import {
+  type Architecture,
+  QEMU_VERSIONS,
+  qemuAvailable,
+  type QemuVersion,
+} from '../../support/qemu.ts';
 import { Machine, type MachineOptions } from './machine.ts';
 import { ACROSS, ROWS, type Row } from './rows.ts';
+import { expectSame } from './same.ts';
 import { listeningUri } from '../../support/listening-uri.ts';
 import { address, testFolder } from './support.ts';
 import { entry, Impossible } from './table.ts';
@@ -17,8 +22,10 @@ import { entry, Impossible } from './table.ts';
 
 describe.for(QEMU_VERSIONS)('QEMU %s', (version) => {
   describe.skipIf(!QEMU_VERSIONS.every((each) => qemuAvailable(each)))('live guest', () => {
-    test.for(ROWS)('$name', { timeout: 120_000 }, (row, context) =>
-      both(context, row, version, version),
+    test.for(ROWS.filter(({ versions }) => versions.includes(version)))(
+      '$name',
+      { timeout: 120_000 },
+      (row, context) => both(context, row, version, version),
     );
     test.for(ACROSS.filter(({ from }) => from === version))('$row.name', ({ row, to }, context) =>
       both(context, row, version, to),
@@ -34,48 +41,76 @@ async function both(
   to: QemuVersion,
 ): Promise<void> {
   const folder = await testFolder();
-  const { name, how } = row;
-  const loader = to === '7.2' ? '10.0' : to; // 7.2 has no such files
+  const { name, how, architecture } = row;
+  const loader = loaderOf(row, from, to);
   const image = await entry(
     context,
-    { row: name, how, direction: 'capture', version: from, loader },
+    {
+      row: name,
+      how,
+      architecture,
+      direction: 'capture',
+      version: from,
+      ...(loader !== undefined && { loader }),
+    },
     () => capture(row, from, loader, folder),
   );
-  await entry(context, { row: name, how, direction: 'replay', version: to }, async () => {
-    if (image === undefined) throw new Impossible(context.task.meta.cells![0]!.why!);
-    await replay(row, to, image, folder);
-  });
+  // Without a version a machine type is taken for one of 8.1 or newer, in how it is synced.
+  if (to === '7.2' && !machineOf(row, to).includes('-')) return;
+  await entry(
+    context,
+    { row: name, how, architecture, direction: 'replay', version: to },
+    async () => {
+      if (image === undefined) throw new Impossible(context.task.meta.cells![0]!.why!);
+      await replay(row, to, image, folder);
+    },
+  );
 }
 
 const options = (
-  { machine, memory, reach, cpus, args, marks, anonymous }: Row,
+  { architecture, machine, memory, reach, cpus, args, marks, anonymous }: Row,
   version: QemuVersion,
-): MachineOptions => ({ version, machine, memory, reach, cpus, args, marks, anonymous });
+): MachineOptions => ({
+  version,
+  architecture,
+  machine,
+  memory,
+  reach,
+  cpus,
+  args,
+  marks,
+  anonymous,
+});
 
 /** What both ends have to agree on. */
-async function agree(
-  machine: Machine,
-  { channels, compression, detection, returnPath, capabilities }: Row,
-  parameters: object,
-): Promise<void> {
-  await machine.set(['multifd', ...(returnPath ? ['return-path'] : []), ...capabilities], {
-    'multifd-channels': channels,
-    'multifd-compression': compression,
-    ...(detection !== 'as it is' && { 'zero-page-detection': detection }),
-    ...parameters,
-  });
+async function agree(machine: Machine, row: Row, parameters: object): Promise<void> {
+  const { multifd, channels, compression, detection, returnPath, postcopy, capabilities } = row;
+  await machine.set(
+    [
+      ...(multifd ? ['multifd'] : []),
+      ...(returnPath ? ['return-path'] : []),
+      ...(postcopy === 'off' ? [] : ['postcopy-ram']),
+      ...capabilities,
+    ],
+    {
+      ...(multifd && { 'multifd-channels': channels, 'multifd-compression': compression }),
+      ...(detection !== 'as it is' && { 'zero-page-detection': detection }),
+      ...parameters,
+    },
+  );
 }
 
 /** @returns the image. */
 async function capture(
   row: Row,
   version: QemuVersion,
-  loadedBy: QemuVersion,
+  loadedBy: QemuVersion | undefined,
   folder: string,
 ): Promise<string> {
   const image = join(folder, 'vm.img');
   const source = await Machine.running(folder, 'source', options(row, version));
   await agree(source, row, { 'downtime-limit': 1, 'max-bandwidth': 100e6, ...row.parameters });
+  for (const [execute, args] of row.commands) await source.qemu.command(execute, args);
   const incoming = await receive({
     uri: row.address === 'unix' ? `unix:${join(folder, 'incoming')}` : row.address,
     image,
@@ -84,28 +119,27 @@ async function capture(
     switchoverAck: row.capabilities.includes('switchover-ack'),
   });
   await migrate(source, address(incoming.uri, row.channelList));
-  await source.convergeAt(row.pass);
+  if (row.postcopy === 'used') await source.postcopyAt(row.pass);
+  else await source.convergeAt(row.pass);
   const captured = await incoming.completed;
   expect(await source.qemu.migrationEnd()).toBe('completed');
-  expect(captured.ram['dirty-sync-count']).toBeGreaterThanOrEqual(2);
+  if (row.multifd) expect(captured.ram['dirty-sync-count']).toBeGreaterThanOrEqual(2);
   await source.expectWhole(row.marks);
   await expectSame(source, row, version, image, folder);
   await source.qemu.stop();
 
-  // QEMU loads what this project wrote; newer ones have 7.2's machine types.
-  const type =
-    version === '7.2' && row.machine === 'pc'
-      ? 'pc-i440fx-7.2'
-      : version === '7.2' && row.machine === 'q35'
-        ? 'pc-q35-7.2'
-        : row.machine;
+  if (loadedBy === undefined) return image;
+
+  // QEMU loads what this project wrote; newer ones have the machine types of older ones.
   const loader = await Machine.incoming(folder, 'loaded', {
     ...options(row, loadedBy),
-    machine: type,
+    machine: machineOf(row, version),
   });
-  await loader.set(['multifd', 'mapped-ram'], {});
+  const capabilities = row.capabilities.filter((capability) => capability === 'dirty-bitmaps');
+  await loader.set(['multifd', 'mapped-ram', ...capabilities], {});
   await loader.qemu.command('migrate-incoming', { uri: `file:${image}` });
   expect(await loader.qemu.migrationEnd()).toBe('completed');
+  await row.expectArrived(loader.qemu);
   await loader.expectAlive(row.marks);
   await loader.qemu.stop();
   return image;
@@ -124,9 +158,14 @@ async function replay(
   const sent = await send({
     uri: listeningUri(await target.qemu.command('query-migrate')),
     image,
-    channels: row.channels,
+    ...(row.multifd && { channels: row.channels }),
     compression: row.compression,
     returnPath: row.returnPath,
+    multifd: row.multifd,
+    ...(row.postcopy === 'used' && {
+      postcopy: true,
+      postcopyPreempt: row.capabilities.includes('postcopy-preempt'),
+    }),
     switchoverAck: row.capabilities.includes('switchover-ack'),
     ...(row.detection !== 'as it is' && { zeroPageDetection: row.detection }),
     ...('max-bandwidth' in row.parameters && {
@@ -135,7 +174,30 @@ async function replay(
   });
   expect(sent.ram.remaining).toBe(0);
   expect(await target.qemu.migrationEnd()).toBe('completed');
+  await row.expectArrived(target.qemu);
   await target.expectAlive(row.marks);
+}
+
+/** What machine types without a version stand for. */
+const VERSIONED: Partial<Record<Architecture, Record<string, string>>> = {
+  x86_64: { pc: 'pc-i440fx', q35: 'pc-q35' },
+  aarch64: { virt: 'virt' },
+};
+
+/**
+ * The QEMU that loads an image: 7.2 has no such files, and another one's devices are the same only
+ * with a machine type that has a version, of a PC (QEMU 10.0 itself does not take the CPU of
+ * `virt-7.2` from 7.2).
+ */
+function loaderOf(row: Row, from: QemuVersion, to: QemuVersion): QemuVersion | undefined {
+  const loader = to === '7.2' ? '10.0' : to;
+  return loader === from || row.architecture === 'x86_64' ? loader : undefined;
+}
+
+/** What the machine type of a row is at a version: all newer ones have it too. */
+function machineOf({ architecture, machine }: Row, version: QemuVersion): string {
+  const name = VERSIONED[architecture]?.[machine];
+  return name === undefined ? machine : `${name}-${version}`;
 }
 
 async function migrate(source: Machine, where: object): Promise<void> {
@@ -143,54 +205,5 @@ async function migrate(source: Machine, where: object): Promise<void> {
     await source.qemu.command('migrate', where);
   } catch (error) {
     throw new Impossible((error as Error).message);
-  }
-}
-
-/**
- * Every block of the image is what the stopped source has: its RAM, and for the rest what the
- * source itself saves.
- */
-async function expectSame(
-  source: Machine,
-  { anonymous, marks, reach }: Row,
-  version: QemuVersion,
-  image: string,
-  folder: string,
-): Promise<void> {
-  const extracted = join(folder, 'extracted');
-  await extractBlock(image, 'ram', extracted);
-  await source.expectSame(extracted, marks);
-  if (version === '7.2') {
-    const bios = join(folder, 'bios');
-    await source.qemu.command('pmemsave', {
-      val: 2 ** 32 - 256 * 1024,
-      size: 256 * 1024,
-      filename: bios,
-    });
-    await extractBlock(image, 'pc.bios', extracted, { force: true });
-    execFileSync('cmp', [extracted, bios]);
-    return;
-  }
-  // It does not migrate twice from where it is; what is no RAM does not change when it goes on.
-  const own = join(folder, 'own.img');
-  await source.qemu.command('cont');
-  await source.qemu.command('stop');
-  await source.qemu.command('migrate-set-parameters', { 'multifd-compression': 'none' });
-  const off = ['return-path', 'switchover-ack'].map((capability) => ({ capability, state: false }));
-  await source.qemu.command('migrate-set-capabilities', {
-    capabilities: [...off, { capability: 'mapped-ram', state: true }],
-  });
-  await source.qemu.command('migrate', { uri: `file:${own}` });
-  expect(await source.qemu.migrationEnd()).toBe('completed');
-  const { blocks, machine, sections } = await inspectImage(image);
-  const saved = await inspectImage(own);
-  expect({ machine, sections }).toEqual({ machine: saved.machine, sections: saved.sections });
-  expect(blocks.map(({ id }) => id)).toEqual(saved.blocks.map(({ id }) => id));
-  const truth = join(folder, 'truth');
-  for (const { id } of blocks.filter(({ id }) => anonymous || id !== 'ram')) {
-    await extractBlock(image, id, extracted, { force: true });
-    await extractBlock(own, id, truth, { force: true });
-    const from = id === 'ram' ? reach * 2 ** 20 : 0;
-    execFileSync('cmp', [`--ignore-initial=${from}`, extracted, truth]);
   }
 }

@@ -1,5 +1,11 @@
 import type { Compression, ZeroPageDetection } from 'multifd';
-import type { Architecture, QemuVersion } from '../../support/qemu.ts';
+import { expect } from 'vitest';
+import {
+  type Architecture,
+  type Qemu,
+  QEMU_VERSIONS,
+  type QemuVersion,
+} from '../../support/qemu.ts';
 
 /** What one row of docs/qemu.md does both ways; what it leaves out is as {@link USUAL} says. */
 export interface Row {
@@ -17,16 +23,25 @@ export interface Row {
   detection: ZeroPageDetection | 'as it is';
   returnPath: boolean;
   address: 'tcp:127.0.0.1:0' | 'tcp:[::1]:0' | 'unix';
+  /** One connection without it. */
+  multifd: boolean;
+  /** The source may switch to it, or does at its pass `pass`. */
+  postcopy: 'off' | 'allowed' | 'used';
   /** Give QEMU the address in QMP's form of a channel list. */
   channelList: boolean;
   capabilities: readonly string[];
   /** Further parameters of the migration at QEMU. */
   parameters: object;
   args: readonly string[];
+  /** QMP commands to the source, before it migrates. */
+  commands: ReadonlyArray<readonly [string, object]>;
+  /** Besides the RAM, a VM that has come has this. */
+  expectArrived: (qemu: Qemu) => Promise<void>;
   /** The pass at which the migration may come to its end. */
   pass: number;
   marks: readonly number[];
   anonymous: boolean;
+  versions: readonly QemuVersion[];
 }
 
 /** A row that is captured from one version, and loaded by and replayed to another. */
@@ -48,13 +63,18 @@ const USUAL: Omit<Row, 'name'> = {
   detection: 'as it is',
   returnPath: true,
   address: 'tcp:127.0.0.1:0',
+  multifd: true,
+  postcopy: 'off',
   channelList: false,
   capabilities: [],
   parameters: {},
   args: [],
+  commands: [],
+  expectArrived: () => Promise.resolve(),
   pass: 3,
   marks: [],
   anonymous: false,
+  versions: QEMU_VERSIONS,
 };
 
 const row = (name: string, special: Partial<Row>): Row => ({ ...USUAL, name, ...special });
@@ -107,6 +127,60 @@ export const ROWS: readonly Row[] = [
     anonymous: true,
     marks: [3 * GIB + 12_288, 4 * GIB, 5 * GIB - 4096],
     pass: 2,
+  }),
+  row('without multifd', { multifd: false }),
+  row('without multifd, sync per section', {
+    how: 'machine type pc-i440fx-7.2',
+    machine: 'pc-i440fx-7.2',
+    multifd: false,
+  }),
+  ...[true, false].flatMap((multifd) => {
+    const without = multifd ? '' : ', without multifd';
+    // 7.2 takes the two capabilities together, but does not load what it is sent then.
+    const versions: readonly QemuVersion[] = multifd ? ['11.1', '10.0'] : QEMU_VERSIONS;
+    const how = 'switched to in pass 2; the guest runs at the target from the start';
+    return [
+      row(`postcopy allowed${without}`, {
+        how: '`postcopy-ram` on at QEMU, and never switched to',
+        postcopy: 'allowed',
+        multifd,
+      }),
+      row(`postcopy${without}`, { how, postcopy: 'used', multifd, pass: 2, versions }),
+      row(`postcopy-preempt${without}`, {
+        how,
+        postcopy: 'used',
+        capabilities: ['postcopy-preempt'],
+        multifd,
+        pass: 2,
+        versions,
+      }),
+    ];
+  }),
+  ...[true, false].map((early) =>
+    row(`virtio-mem, ${early ? 'a section before the RAM' : 'sections behind the RAM'}`, {
+      how: `\`virtio-mem-pci\`${early ? '' : ' with `x-early-migration=off`'}`,
+      machine: 'q35',
+      args: [
+        ...['-m', '32,slots=1,maxmem=1G', '-object', 'memory-backend-ram,id=more,size=128M'],
+        ...['-device', `virtio-mem-pci,memdev=more${early ? '' : ',x-early-migration=off'}`],
+      ],
+      versions: ['11.1', '10.0'],
+    }),
+  ),
+  row('dirty bitmaps', {
+    how: '`dirty-bitmaps` on, with a bitmap',
+    capabilities: ['dirty-bitmaps'],
+    args: ['-blockdev', 'null-co,node-name=disk,size=16777216'],
+    commands: [['block-dirty-bitmap-add', { node: 'disk', name: 'changed' }]],
+    expectArrived: async (qemu) => {
+      const nodes = (await qemu.command('query-named-block-nodes')) as object[];
+      expect(nodes).toContainEqual(
+        expect.objectContaining({
+          'node-name': 'disk',
+          'dirty-bitmaps': [expect.objectContaining({ name: 'changed', recording: true })],
+        }),
+      );
+    },
   }),
   row('aarch64', { how: 'machine type virt', architecture: 'aarch64', machine: 'virt' }),
   row('riscv64', { how: 'machine type virt', architecture: 'riscv64', machine: 'virt' }),

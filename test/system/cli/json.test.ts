@@ -37,6 +37,7 @@ const RAM = [
   'mbps',
   'multifd-bytes',
   'precopy-bytes',
+  'postcopy-bytes',
   'dirty-sync-count',
 ];
 const CHANNEL = ['id', 'packets', 'bytes', 'normal', 'duplicate'];

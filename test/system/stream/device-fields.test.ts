@@ -71,7 +71,6 @@ describe('a field of type', () => {
     'unused_buffer',
     'bitmap',
     'str',
-    'qtailq',
     'nullptr',
     'CPU_Double_U',
     'pci config',
@@ -82,6 +81,14 @@ describe('a field of type', () => {
     expect(decode(bytes('010203'), { name: 'x', type, size: 3 })).toEqual([
       { name: 'x', type, offset: 0, size: 3, kind: 'bytes', bytes: bytes('010203') },
     ]);
+  });
+
+  test('qtailq is bytes, and says that its elements are not told', () => {
+    const list = (size: number): object => ({ name: 'x', type: 'qtailq', size });
+    expect(decode(bytes('010500'), list(3))).toMatchObject([
+      { kind: 'bytes', bytes: bytes('010500'), note: expect.stringContaining('not described') },
+    ]);
+    expect(decode(bytes('00'), list(1))[0]).not.toHaveProperty('note');
   });
 
   test.each([
@@ -161,6 +168,106 @@ describe('arrays', () => {
     });
     expect(none).toMatchObject({ offset: 10, size: 0, kind: 'bytes' });
     expect(empty).toMatchObject({ offset: 10, size: 0, kind: 'bytes' });
+  });
+
+  test('whose structs are described one by one are told by their order, with an index or without', () => {
+    const struct = { fields: [{ name: 'v', type: 'uint8', size: 1 }] };
+    const element = (more: object = {}): object => ({
+      name: 'x',
+      type: 'struct',
+      size: 1,
+      struct,
+      ...more,
+    });
+    const other = { name: 'y', type: 'struct', size: 1, struct };
+    const indices = (...fields: object[]): unknown[] =>
+      decode(bytes('0506070809').subarray(0, fields.length), ...fields).map(({ index }) => index);
+    expect(indices(element(), element(), element(), other)).toEqual([0, 1, 2, undefined]);
+    // QEMU 10.0 leaves the last one's away.
+    expect(indices(element({ index: 0 }), element({ index: 1 }), element())).toEqual([0, 1, 2]);
+    expect(indices(element(), other, element())).toEqual([undefined, undefined, undefined]);
+    const [array, last] = decode(bytes('050607'), element({ array_len: 2 }), element());
+    expect(array).toMatchObject({ kind: 'array', elements: [{ index: 0 }, { index: 1 }] });
+    expect(last).toMatchObject({ index: 2 });
+  });
+
+  test('of pointers have an element for each marker, with what is behind it', () => {
+    const marker = { name: 'p', type: 'ptr-marker', size: 1 };
+    const struct = { fields: [{ name: 'v', type: 'uint16', size: 2 }] };
+    const target = { name: 'p', type: 'struct', size: 2, struct };
+    const [pointers, ...others] = decode(
+      bytes('31 0005 30 31 0006 30 30 09'),
+      ...[marker, target, marker, marker, target, { ...marker, array_len: 2 }],
+      { name: 'q', type: 'uint8', size: 1 },
+    );
+    expect(others).toMatchObject([{ name: 'q', value: 9, offset: 9 }]);
+    const pointer = (index: number, offset: number, value?: number): object => ({
+      name: 'p',
+      type: 'ptr-marker',
+      index,
+      offset,
+      size: value === undefined ? 1 : 3,
+      kind: 'pointer',
+      ...(value !== undefined && {
+        target: expect.objectContaining({
+          kind: 'struct',
+          offset: offset + 1,
+          struct: expect.objectContaining({ fields: [expect.objectContaining({ value })] }),
+        }),
+      }),
+    });
+    expect(pointers).toEqual({
+      name: 'p',
+      type: 'ptr-marker',
+      offset: 0,
+      size: 9,
+      kind: 'array',
+      elements: [pointer(0, 0, 5), pointer(1, 3), pointer(2, 4, 6), pointer(3, 7), pointer(4, 8)],
+    });
+  });
+
+  test('of pointers that have a marker for nothing alone (s390_css)', () => {
+    const nothing = { name: 'css', type: 'nullptr', size: 1 };
+    const struct = { fields: [{ name: 'v', type: 'uint8', size: 1 }] };
+    expect(
+      decode(
+        bytes('3030 07 30'),
+        { ...nothing, array_len: 2 },
+        { name: 'css', type: 'struct', size: 1, struct },
+        nothing,
+      ),
+    ).toMatchObject([
+      {
+        kind: 'array',
+        size: 4,
+        elements: [
+          { kind: 'pointer', index: 0 },
+          { kind: 'pointer', index: 1 },
+          { kind: 'struct', index: 2, offset: 2 },
+          { kind: 'pointer', index: 3 },
+        ],
+      },
+    ]);
+  });
+
+  test.each([
+    ['neither 0 nor 1', '32', { kind: 'bytes' }],
+    ['1 with nothing behind it', '31', { kind: 'bytes' }],
+    ['0', '30', { kind: 'pointer', size: 1 }],
+  ])('a single pointer whose marker is %s', (_what, content, found) => {
+    const [pointer] = decode(bytes(content), { name: 'p', type: 'ptr-marker', size: 1 });
+    expect(pointer).toMatchObject(found);
+    expect(pointer).not.toHaveProperty('target');
+  });
+
+  test('in subsections too', () => {
+    const fields = [0, 1].map(() => ({ name: 'p', type: 'ptr-marker', size: 1 }));
+    const tail = tailOf(bytes('05 03', "'sub", '00000001 3030'), {
+      fields: [],
+      subsections: [{ vmsd_name: 'sub', version: 1, fields }],
+    });
+    const [device] = describeDevices(tail)!;
+    expect(device!.subsections[0]!.fields).toMatchObject([{ kind: 'array', size: 2 }]);
   });
 
   test('whose elements are described one by one keep their index', () => {

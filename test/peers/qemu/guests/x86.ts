@@ -58,7 +58,7 @@ export function bootSector(end: number): Buffer {
 }
 
 /** Bytes with labels; little-endian. */
-class Assembler {
+export class Assembler {
   readonly #bytes: number[] = [];
   readonly #labels = new Map<string, number>();
   readonly #fixes: Array<() => void> = [];
@@ -90,6 +90,15 @@ class Assembler {
       this.#bytes[at] = (this.#labels.get(label)! - (at + 1)) & 255;
     });
     return this.put(0);
+  }
+
+  relative32(label: string): this {
+    const at = this.#bytes.length;
+    this.#fixes.push(() => {
+      const distance = this.#labels.get(label)! - (at + 4);
+      for (let i = 0; i < 4; i++) this.#bytes[at + i] = (distance >> (8 * i)) & 255;
+    });
+    return this.put(0, 0, 0, 0);
   }
 
   /** The 512 bytes that a firmware takes for a boot sector. */
