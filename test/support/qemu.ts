@@ -67,6 +67,8 @@ export interface QemuOptions {
   architecture?: Architecture;
   /** Let the guest run from the start (false). */
   running?: boolean;
+  /** Open files, which become its sets of file descriptors: the first is `/dev/fdset/0`. */
+  files?: readonly number[];
   /** Give it a serial port, whose output {@link Qemu.beats} counts (false). */
   serial?: boolean;
 }
@@ -126,6 +128,7 @@ export class Qemu {
     architecture = 'x86_64',
     running = false,
     serial = false,
+    files = [],
   }: QemuOptions = {}): Promise<Qemu> {
     const folder = await mkdtemp(join(tmpdir(), 'multifd-qemu-'));
     const qmp = await firstConnection(join(folder, 'qmp'));
