@@ -45,6 +45,8 @@ const MAX_AHEAD = 1 << 16;
  * connected before that.
  */
 const FIRST_CHANNEL_MS = 300;
+/** The same of postcopy's channel for urgent pages, once all others have come. */
+const URGENT_MS = 1_000;
 
 /**
  * The incoming end over connections. The main channel is parsed in order; at each sync it waits for
@@ -78,6 +80,10 @@ export class IncomingSession {
   /** Postcopy's channel for urgent pages, and how it is read, once there are both. */
   #urgent: IdentifiedConnection | undefined;
   #readUrgent: ((reader: ByteReader) => Promise<void>) | undefined;
+  #beginUrgent = (): void => {};
+  readonly #urgentBegun = new Promise<void>((resolve) => {
+    this.#beginUrgent = resolve;
+  });
   #urgentEnd: Promise<void> | undefined;
   #last: Promise<void> = Promise.resolve();
   #hasReturnPath = false;
@@ -457,6 +463,7 @@ export class IncomingSession {
     const input = new ConnectionInput(connection, 'main', rest, 0, (bytes) => {
       this.#statistics.mainBytes += bytes;
     });
+    this.#beginUrgent();
     this.#urgentEnd = this.#readUrgent(new ByteReader(input)).catch((thrown: unknown) => {
       const error = MultifdError.from(thrown);
       // A source that is lost sends again what was on its way.
@@ -483,6 +490,9 @@ export class IncomingSession {
 
   async #endOfSection(kind: RamSectionKind, syncMode: SyncMode): Promise<void> {
     if (kind === 'end' && this.#postcopy?.running) {
+      // What was sent there first may come after this.
+      if (this.#postcopy.missing > 0)
+        await this.#unlessFailed(inTime(this.#urgentBegun, URGENT_MS));
       if (this.#urgentEnd !== undefined) await this.#unlessFailed(this.#urgentEnd);
       return this.#postcopy.demandAll();
     }
