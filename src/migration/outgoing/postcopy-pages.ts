@@ -8,7 +8,7 @@ import type { PostcopyWindow } from './postcopy-window.ts';
 
 /** Bytes of a piece that nobody has asked for; less while the target asks. */
 const PIECE = 256 * 1024;
-const BUSY_PIECE = 64 * 1024;
+const BUSY_PIECE = 32 * 1024;
 /**
  * Pieces that are being read, or wait to be written: of a file, one while the other is written;
  * over a network each takes a round trip.
