@@ -208,9 +208,13 @@ async function faultsOf(vm: Qemu, folder: string): Promise<Sample> {
 
 /** Has the guest touch its pages, and says what it noted, and when it had ended by our clock. */
 async function touch(vm: Qemu, folder: string): Promise<Touches & { at: number }> {
+  const before = await touchesOf(vm, folder);
   vm.type('r');
-  // Some may have been on their way when it was heard.
-  await vm.beats(10);
-  const at = performance.now();
-  return { ...(await touchesOf(vm, folder)), at };
+  for (;;) {
+    // It writes none while it is at it.
+    await vm.beats(5);
+    const at = performance.now();
+    const touches = await touchesOf(vm, folder);
+    if (touches.end !== before.end) return { ...touches, at };
+  }
 }
