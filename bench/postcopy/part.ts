@@ -1,6 +1,6 @@
 /** Booting by postcopy: how soon a guest is at work, and how soon it gets what it needs. */
 import { existsSync, rmSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Contender, Part, Sample, Setting, Target } from '../lib/part.ts';
@@ -8,7 +8,7 @@ import { endProcess, startProgram } from '../lib/process.ts';
 import { ROOT } from '../lib/tools.ts';
 import type { Qemu } from '../../test/support/qemu.ts';
 import { WORK_MIB } from './guest.ts';
-import { captureGuest, loadGuest, startTarget, startVm, touchesOf } from './vm.ts';
+import { captureGuest, loadGuest, startTarget, startVm, type Touches, touchesOf } from './vm.ts';
 
 const COMMAND = fileURLToPath(new URL('build/multifd.js', ROOT));
 const [START, FAULTS] = [
@@ -185,12 +185,13 @@ function capabilitiesOf(preempt: boolean): string[] {
 
 async function faultsOf(vm: Qemu, folder: string): Promise<Sample> {
   await vm.beats(1);
-  vm.type('r');
-  // Some may have been on their way when it was heard.
-  await vm.beats(10);
-  const { ticks, touches } = await touchesOf(vm, folder);
-  const perMicrosecond = cpus()[0]!.speed;
-  const seconds = ticks / perMicrosecond / 1e6;
+  const first = await touch(vm, folder);
+  // The guest's clock by ours: what lies between two ends.
+  await setTimeout(1000);
+  const second = await touch(vm, folder);
+  const perMicrosecond = (second.end - first.end) / (1000 * (second.at - first.at));
+  const { touches } = first;
+  const seconds = (first.end - first.begin) / perMicrosecond / 1e6;
   const microseconds = touches
     .map((touch) => touch / perMicrosecond)
     .filter((time) => time > FAULT_US)
@@ -203,4 +204,17 @@ async function faultsOf(vm: Qemu, folder: string): Promise<Sample> {
     'median us': at(0.5),
     'p99 us': at(0.99),
   };
+}
+
+/** Has the guest touch its pages, and says what it noted, and when it had ended by our clock. */
+async function touch(vm: Qemu, folder: string): Promise<Touches & { at: number }> {
+  const before = await touchesOf(vm, folder);
+  vm.type('r');
+  for (;;) {
+    // It writes none while it is at it.
+    await vm.beats(5);
+    const at = performance.now();
+    const touches = await touchesOf(vm, folder);
+    if (touches.end !== before.end) return { ...touches, at };
+  }
 }

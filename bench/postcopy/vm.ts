@@ -60,15 +60,19 @@ export async function loadGuest(folder: string, image: string): Promise<Qemu> {
   return vm;
 }
 
-/** What the guest has noted of its touches. */
-export async function touchesOf(
-  vm: Qemu,
-  folder: string,
-): Promise<{ ticks: number; touches: number[] }> {
+/** What the guest has noted, in ticks of its clock. */
+export interface Touches {
+  begin: number;
+  end: number;
+  /** How long each took. */
+  touches: number[];
+}
+
+export async function touchesOf(vm: Qemu, folder: string): Promise<Touches> {
   const file = join(folder, 'touches');
   await vm.command('pmemsave', { val: TABLE, size: 16 + 4 * TOUCHES, filename: file });
   const bytes = readFileSync(file);
-  const ticks = Number(bytes.readBigUInt64LE(8) - bytes.readBigUInt64LE(0));
+  const [begin, end] = [0, 8].map((at) => Number(bytes.readBigUInt64LE(at)));
   const touches = Array.from({ length: TOUCHES }, (_, n) => bytes.readUInt32LE(16 + 4 * n));
-  return { ticks, touches };
+  return { begin: begin!, end: end!, touches };
 }

@@ -1,6 +1,6 @@
 import { MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
-import { type RamBlock, returnMessage } from '../../stream/index.ts';
+import type { RamBlock, returnMessage } from '../../stream/index.ts';
 import { MissingPages } from './missing-pages.ts';
 
 type Message = Parameters<typeof returnMessage>[0];

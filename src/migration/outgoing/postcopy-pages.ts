@@ -8,7 +8,7 @@ import type { PostcopyWindow } from './postcopy-window.ts';
 
 /** Bytes of a piece that nobody has asked for; less while the target asks. */
 const PIECE = 256 * 1024;
-const BUSY_PIECE = 64 * 1024;
+const BUSY_PIECE = 32 * 1024;
 /**
  * Pieces that are being read, or wait to be written: of a file, one while the other is written;
  * over a network each takes a round trip.
@@ -64,6 +64,8 @@ export class PostcopyPages {
   #error: MultifdError | undefined;
   #pings = 0;
   #held = false;
+  /** The target has said something since the main channel was written last. */
+  #heard = false;
   #wake: Array<() => void> = [];
 
   constructor(options: PostcopyPagesOptions) {
@@ -90,6 +92,7 @@ export class PostcopyPages {
       throw refused('ERR_PAGE_OFFSET', `${what}, which has ${lengths[block]} bytes`);
     this.#lastBlock = block;
     this.requests++;
+    this.#heard = true;
     window.asked();
     const [from, to] = [start / pageSize, (start + length) / pageSize];
     for (const piece of this.#pieces)
@@ -107,6 +110,7 @@ export class PostcopyPages {
 
   /** An answer to a PING. */
   answered(value: number): void {
+    this.#heard = true;
     if (this.#options.window.answered(value)) this.#changed();
   }
 
@@ -134,6 +138,10 @@ export class PostcopyPages {
       const piece = next();
       if (piece === undefined) {
         if (this.#options.left.count === 0 && this.#pieces.length === 0) break;
+        if (output === main && this.#heard) {
+          await this.#send(output, output.sections.empty());
+          continue;
+        }
         await this.#change();
         continue;
       }
@@ -154,6 +162,7 @@ export class PostcopyPages {
   }
 
   async #send(output: PageOutput, bytes: Uint8Array): Promise<void> {
+    if (output === this.#options.main) this.#heard = false;
     try {
       await output.write(bytes);
     } catch (thrown) {

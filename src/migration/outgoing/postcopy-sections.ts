@@ -1,4 +1,4 @@
-import { totalLength } from '../../util/bytes.ts';
+import { concat, totalLength } from '../../util/bytes.ts';
 import { PageWords, ping, ramPart, ramSectionEnd, wordsLength } from '../../stream/index.ts';
 import type { StatisticsCollector } from '../statistics.ts';
 import type { LoadedRun } from './postcopy-reader.ts';
@@ -8,6 +8,7 @@ export class PageSections {
   readonly #words: PageWords;
   readonly #pageSize: number;
   readonly #statistics: StatisticsCollector;
+  readonly #empty = concat([ramPart(), ramSectionEnd()]);
   #buffer = new Uint8Array(0);
 
   constructor(ids: readonly string[], pageSize: number, statistics: StatisticsCollector) {
@@ -28,6 +29,14 @@ export class PageSections {
       at += piece.length;
     }
     return into.subarray(0, at);
+  }
+
+  /**
+   * A section of no pages. It acknowledges what the target has said: without, TCP would be late
+   * with that, by 40 ms, and the target's kernel would hold back what it says next until then.
+   */
+  empty(): Uint8Array {
+    return this.#empty;
   }
 
   /** Nothing but the words, for the preempt channel. Valid until the next call. */

@@ -1,5 +1,5 @@
 /** The least that is on its way, in bytes: below, the way there and back would count. */
-const LEAST = 128 * 1024;
+const LEAST = 64 * 1024;
 const MOST = 64 * 1024 * 1024;
 /** How much later than it could an answer may come, in milliseconds. */
 const DELAY_MS = 1;
@@ -13,7 +13,7 @@ const CALM_MS = 100;
  * PING behind each piece.
  */
 export class PostcopyWindow {
-  #bytes = 4 * LEAST;
+  #bytes = 8 * LEAST;
   #onItsWay = 0;
   #shortest = Number.POSITIVE_INFINITY;
   #asked = Number.NEGATIVE_INFINITY;
