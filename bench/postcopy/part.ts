@@ -3,6 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { send } from 'multifd';
 import type { Contender, Part, Sample, Setting, Target } from '../lib/part.ts';
 import { endProcess, startProgram } from '../lib/process.ts';
 import { ROOT } from '../lib/tools.ts';
@@ -91,27 +92,40 @@ const TARGETS: readonly Target[] = [
 ];
 
 function starts(folder: string, image: string): Contender[] {
-  const bySend = (capabilities: readonly string[], args: readonly string[]) => async () => {
-    const { vm, uri } = await startTarget(folder, capabilities);
-    const begun = performance.now();
-    const sender = startProgram(process.execPath, [
-      COMMAND,
-      'send',
-      image,
-      uri,
-      '--quiet',
-      ...args,
-    ]);
-    try {
-      return await startOf(vm, begun);
-    } finally {
-      await endProcess(sender);
-      await vm.stop();
-    }
-  };
+  /** By send(), as a program does that is there already. */
+  const bySend =
+    (capabilities: readonly string[], options: { postcopy?: boolean }) =>
+    async (): Promise<Sample> => {
+      const { vm, uri } = await startTarget(folder, capabilities);
+      const ended = new AbortController();
+      const begun = performance.now();
+      const sending = send({ uri, image, ...options, signal: ended.signal }).catch(() => {});
+      try {
+        return await startOf(vm, begun);
+      } finally {
+        ended.abort();
+        await sending;
+        await vm.stop();
+      }
+    };
   return [
-    { name: POSTCOPY!, measure: bySend(['postcopy-ram'], ['--postcopy']) },
-    { name: PRECOPY!, measure: bySend(['multifd'], []) },
+    { name: POSTCOPY!, measure: bySend(['postcopy-ram'], { postcopy: true }) },
+    {
+      name: 'multifd, postcopy, by the command',
+      async measure() {
+        const { vm, uri } = await startTarget(folder, ['postcopy-ram']);
+        const begun = performance.now();
+        const args = ['send', image, uri, '--quiet', '--postcopy'];
+        const sender = startProgram(process.execPath, [COMMAND, ...args]);
+        try {
+          return await startOf(vm, begun);
+        } finally {
+          await endProcess(sender);
+          await vm.stop();
+        }
+      },
+    },
+    { name: PRECOPY!, measure: bySend(['multifd'], {}) },
     {
       name: LOADED!,
       async measure() {

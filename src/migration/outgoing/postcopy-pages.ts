@@ -16,6 +16,9 @@ const BUSY_PIECE = 32 * 1024;
 const LANES = { file: 2, other: 6 } as const;
 /** Reads of what was asked for that are under way at a time; the target is read on after them. */
 const MOST_URGENT = 64;
+/** Pages that come along with one that was asked for, and how far from the last one that was. */
+const MOST_AHEAD = 16;
+const NEAR = 256;
 /** Values of the PINGs behind pieces, so that they are none of others. */
 const FIRST_PING = 0x1000_0000;
 
@@ -61,6 +64,9 @@ export class PostcopyPages {
   /** What has been taken and not been written yet, in the order in which it was. */
   #pieces: Piece[] = [];
   #lastBlock: number | undefined;
+  /** Where one would go on who goes from page to page. */
+  #following: { block: number | undefined; page: number } = { block: undefined, page: 0 };
+  #ahead = 0;
   #error: MultifdError | undefined;
   #pings = 0;
   #held = false;
@@ -98,14 +104,27 @@ export class PostcopyPages {
     for (const piece of this.#pieces)
       if (piece.run.block === block && piece.run.first < to && from < endOf(piece.run))
         piece.urgent = true;
+    const end = to + this.#pagesAhead(block, from);
     for (;;) {
-      const run = left.takeIn(block, from, to, BUSY_PIECE / pageSize);
+      const run = left.takeIn(block, from, end, Math.max(1, BUSY_PIECE / pageSize));
       if (run === undefined) break;
       left.seek(block, endOf(run));
       this.#read(run, true);
     }
+    this.#following = { block, page: end };
     this.#changed();
     while (this.#pieces.length > MOST_URGENT && this.#error === undefined) await this.#change();
+  }
+
+  /**
+   * Who goes from page to page gets some of those that come next along, more each time; who doesn't,
+   * none.
+   */
+  #pagesAhead(block: number, from: number): number {
+    const { block: before, page } = this.#following;
+    const follows = block === before && from >= page && from <= page + NEAR;
+    this.#ahead = follows ? Math.min(MOST_AHEAD, Math.max(1, 2 * this.#ahead)) : 0;
+    return this.#ahead;
   }
 
   /** An answer to a PING. */
