@@ -48,10 +48,13 @@ export class CuttingRelay {
       if (RUNNING.some((message) => data.includes(message))) this.#counts = true;
     });
     near.on('data', (data: Buffer) => {
-      far.write(this.#counts ? data.subarray(0, Math.max(0, this.#left)) : data);
+      if (this.#left <= 0) return;
+      // A source that is ahead of its target would have sent everything before it is counted.
+      if (!far.write(this.#counts ? data.subarray(0, this.#left) : data)) near.pause();
       if (this.#counts) this.#left -= data.length;
       if (this.#left <= 0) for (const socket of this.#sockets) socket.destroySoon();
     });
+    far.on('drain', () => near.resume());
     near.on('end', () => far.end());
   }
 }
