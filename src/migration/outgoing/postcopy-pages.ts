@@ -117,8 +117,8 @@ export class PostcopyPages {
   }
 
   /**
-   * Who goes from page to page gets some of those that come next along, more each time; who doesn't,
-   * none.
+   * Who goes from page to page gets some of those that come next along, more each time; who does
+   * not, none.
    */
   #pagesAhead(block: number, from: number): number {
     const { block: before, page } = this.#following;

@@ -54,12 +54,14 @@ export interface PostcopyOptions {
 
 /** The source's half of postcopy: the switch, the pages after it, and going on after a break. */
 export class Postcopy implements PostcopyListener {
-  stage: PostcopyStage = 'precopy';
   readonly #options: PostcopyOptions;
   readonly #lengths: readonly number[];
   readonly #window = new PostcopyWindow();
   #pages: PostcopyPages | undefined;
   #preempt: Connection | undefined;
+  #advised = false;
+  #switching = false;
+  #running = false;
   /** Bitmaps of a resume, by block. */
   readonly #bitmaps: Uint8Array[] = [];
   #haveBitmaps = (): void => {};
@@ -68,6 +70,12 @@ export class Postcopy implements PostcopyListener {
   constructor(options: PostcopyOptions) {
     this.#options = options;
     this.#lengths = options.content.blocks.map(({ usedLength }) => usedLength);
+  }
+
+  get stage(): PostcopyStage {
+    if (this.#running) return 'running';
+    if (!this.#advised) return 'precopy';
+    return this.#switching ? 'switching' : 'advised';
   }
 
   /** What follows the opening of the return path. */
@@ -87,8 +95,8 @@ export class Postcopy implements PostcopyListener {
   }
 
   answered(value: number): void {
-    if (value === ADVISED_PING && this.stage === 'precopy') this.stage = 'advised';
-    if (value === LOADED_PING) this.stage = 'running';
+    if (value === ADVISED_PING) this.#advised = true;
+    if (value === LOADED_PING) this.#running = true;
     this.#pages?.answered(value);
   }
 
@@ -113,7 +121,7 @@ export class Postcopy implements PostcopyListener {
     statistics.postcopy();
     const counts = precopied ? this.#onePage() : this.#pageCounts();
     this.#prepare(main, pipeline, new PagesLeft(counts));
-    this.stage = 'switching';
+    this.#switching = true;
     const { pageSize } = this.#options.checked;
     for (const [block, { id }] of content.blocks.entries())
       if (counts[block]! > 0) await main.put(postcopyDiscard(id, counts[block]! * pageSize));
@@ -136,7 +144,7 @@ export class Postcopy implements PostcopyListener {
     await main.put(...content.blocks.map(({ id }) => receivedBitmapWanted(id)));
     await main.flush();
     await group.race(bitmaps);
-    this.stage = 'running';
+    this.#running = true;
     const left = new PagesLeft(this.#pageCounts(), this.#bitmaps);
     trace('source', () => `postcopy: ${left.count} pages are left`);
     this.#prepare(main, pipeline, left);
