@@ -72,6 +72,11 @@ export class Postcopy implements PostcopyListener {
     this.#lengths = options.content.blocks.map(({ usedLength }) => usedLength);
   }
 
+  /** Bytes of the pages that the target's memory is made of. */
+  get #unit(): number {
+    return Math.max(HOST_PAGE, this.#options.checked.pageSize);
+  }
+
   get stage(): PostcopyStage {
     if (this.#running) return 'running';
     if (!this.#advised) return 'precopy';
@@ -81,7 +86,7 @@ export class Postcopy implements PostcopyListener {
   /** What follows the opening of the return path. */
   get advice(): Uint8Array[] {
     const { pageSize } = this.#options.checked;
-    return [postcopyAdvise(Math.max(HOST_PAGE, pageSize), pageSize), ping(ADVISED_PING)];
+    return [postcopyAdvise(this.#unit, pageSize), ping(ADVISED_PING)];
   }
 
   pagesOf(id: string): number | undefined {
@@ -174,9 +179,7 @@ export class Postcopy implements PostcopyListener {
   #onePage(): number[] {
     const { pageSize } = this.#options.checked;
     const block = this.#pageCounts().findIndex((pages) => pages > 0);
-    return this.#lengths.map((_, index) =>
-      index === block ? Math.max(1, HOST_PAGE / pageSize) : 0,
-    );
+    return this.#lengths.map((_, index) => (index === block ? this.#unit / pageSize : 0));
   }
 
   #pageCounts(): number[] {
@@ -202,6 +205,7 @@ export class Postcopy implements PostcopyListener {
       ids,
       lengths: this.#lengths,
       pageSize,
+      unit: this.#unit,
       left,
       reader: new PostcopyReader(content.blocks, pageSize),
       bandwidth: pipeline.bandwidth,
