@@ -29,6 +29,7 @@ export {
   type BlockReport,
   type ImageReport,
   type InspectDevicesOptions,
+  type OtherReport,
   type SectionReport,
 } from './mapped-ram/inspect.ts';
 export {
@@ -47,6 +48,8 @@ export {
   type DeviceSubsection,
   type DeviceTail,
   type FieldPlace,
+  type OtherBytes,
+  type OtherDevice,
   type TailSection,
   type VmDescription,
   type Configuration,

@@ -113,6 +113,8 @@ export class RecordSession {
   #late: NodeJS.Timeout | undefined;
   /** When it is too late for channels that are missing, by `performance.now()`. */
   #due = Number.POSITIVE_INFINITY;
+  /** The main stream has begun as one does. */
+  #begun = false;
   /** Bytes per page, once the stream or a packet has told it, or the caller has. */
   #told: number | undefined;
   /** Resolves when nothing more is expected; asked for when the main stream is complete. */
@@ -392,7 +394,7 @@ export class RecordSession {
       await parseMainStream(new ByteReader({ read: source }), this.#answering(connection), options);
     } catch (thrown) {
       const error = MultifdError.from(thrown);
-      if (!NOT_UNDERSTOOD.has(error.code)) throw error;
+      if (!this.#begun || !NOT_UNDERSTOOD.has(error.code)) throw error;
       await this.#followBlindly(last, read, error);
     }
     if (this.#first.error !== undefined) return;
@@ -441,7 +443,9 @@ export class RecordSession {
     };
     let postcopy = false;
     return {
-      configuration() {},
+      configuration: () => {
+        this.#begun = true;
+      },
       command: async ({ command, data }) => {
         if (command === Command.OPEN_RETURN_PATH)
           this.#answers ??= await this.#folder.file(RETURN_PATH);

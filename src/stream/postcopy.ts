@@ -158,7 +158,8 @@ export class Postcopy {
     const { length } = sections;
     const whole =
       sections[0] === Section.FULL && length >= 5 && sections[length - 5] === Section.FOOTER;
-    if (!whole)
+    // Memory that is no VM's may have none.
+    if (length > 0 && !whole)
       throw this.#reader.error('ERR_STREAM', 'a package without whole device sections', at);
     return { sections, pings };
   }

@@ -177,6 +177,7 @@ export class RamSection {
         word.at,
       );
     }
+    this.#pageSize ??= await this.#handler.pageSize?.();
     const limits = { ...this.#limits(), pageSize: this.#pageSize };
     const blocks = await parseGrownBlocks(this.#reader, word.value, limits, before);
     await this.#handler.resize(blocks);

@@ -21,6 +21,11 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** Whether all are 0. @param bytes as many as a multiple of 4, from a multiple of 4 on. */
+export function isZero({ buffer, byteOffset, length }: Uint8Array): boolean {
+  return new Uint32Array(buffer, byteOffset, length / 4).every((word) => word === 0);
+}
+
 export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

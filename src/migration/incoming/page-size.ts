@@ -1,6 +1,7 @@
 import { concat } from '../../util/bytes.ts';
 import { MultifdError } from '../../util/errors.ts';
 import {
+  FLAG_DEVICE_STATE,
   INITIAL_LENGTH,
   MAGIC,
   PACKET_PAGES_BYTES,
@@ -14,25 +15,39 @@ import type { IdentifiedConnection } from '../../channel/receive-launcher.ts';
 const HEAD = ramHeaderLength(0);
 
 /**
- * The bytes per page of a source, by a channel's first packet, which has room for 512 KiB of pages:
- * it says for how many. In a SYNC packet, which is the first, QEMU 10 and newer don't; its length
- * is the same, though, and shows where the next one begins.
+ * The bytes per page of a source, by the first packet of any channel, which has room for 512 KiB of
+ * pages: it says for how many. In a SYNC packet, which is the first, QEMU 10 and newer don't; its
+ * length is the same, though, and shows where the next one begins.
  *
- * What has been read for it stays in the connection's `rest`.
- * @returns undefined if the connection ends before it is told.
- * @throws MultifdError ERR_MAGIC for what is no packet; ERR_STREAM for packets of another length.
+ * What has been read for it stays in the connections' `rest`.
+ * @returns undefined if all connections end before it is told.
+ * @throws MultifdError ERR_STREAM for packets of a length that no page size gives.
  */
-export async function channelPageSize(
-  identified: IdentifiedConnection,
-  channel: number,
+export async function channelsPageSize(
+  channels: readonly IdentifiedConnection[],
 ): Promise<number | undefined> {
-  for (;;) {
-    const found = pageSizeIn(identified.rest, channel);
+  const open = new Map(channels.entries());
+  const arrivals = new Map<number, Promise<number>>();
+  const arrival = (id: number, { connection }: IdentifiedConnection): Promise<number> => {
+    const known = arrivals.get(id) ?? connection.arrives().then(() => id);
+    arrivals.set(id, known);
+    return known;
+  };
+  for (const [id, { rest }] of open) {
+    const found = pageSizeIn(rest, id);
     if (found !== undefined) return found;
-    const chunk = await identified.connection.read();
-    if (chunk === undefined) return undefined;
-    identified.rest = concat([identified.rest, chunk]);
   }
+  while (open.size > 0) {
+    const id = await Promise.race([...open].map(([id, channel]) => arrival(id, channel)));
+    const channel = open.get(id)!;
+    arrivals.delete(id);
+    const chunk = await channel.connection.read();
+    if (chunk === undefined) open.delete(id);
+    else channel.rest = concat([channel.rest, chunk]);
+    const found = pageSizeIn(channel.rest, id);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** How many bytes behind a channel's initial packet are enough for {@link pageSizeIn}. */
@@ -46,8 +61,9 @@ export function pageSizeIn(bytes: Uint8Array, channel: number): number | undefin
   if (bytes.length < HEAD) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const place = { channel, packet: 0, offset: INITIAL_LENGTH };
-  // What is wrong with the packet is for the channel to say.
-  if (view.getUint32(RAM.magic) !== MAGIC) return DEFAULT_PAGE_SIZE;
+  // What is wrong with the packet is for the channel to say. A source begins with a RAM packet.
+  const isDeviceState = (view.getUint32(RAM.flags) & FLAG_DEVICE_STATE) !== 0;
+  if (view.getUint32(RAM.magic) !== MAGIC || isDeviceState) return DEFAULT_PAGE_SIZE;
   const room = view.getUint32(RAM.pagesAlloc);
   const told = PACKET_PAGES_BYTES / room;
   if (isPageSize(told)) return told;

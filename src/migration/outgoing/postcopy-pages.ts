@@ -120,7 +120,7 @@ export class PostcopyPages {
 
   /**
    * Who goes from page to page gets some of those that come next along, more each time; who does
-   * not, none.
+   * not gets none.
    */
   #pagesAhead(block: number, from: number): number {
     const { block: before, page } = this.#following;

@@ -86,7 +86,11 @@ describe('a main stream that goes over to postcopy', () => {
     ['LISTEN without a package', { beforeEnd: LISTEN }, 'ERR_STREAM'],
     ['a package without RUN', { beforeEnd: packaged(concat(LISTEN, SECTIONS)) }, 'ERR_UNSUPPORTED'],
     ['a package without LISTEN', { beforeEnd: packaged(concat(SECTIONS, RUN)) }, 'ERR_UNSUPPORTED'],
-    ['a package of nothing', { beforeEnd: packaged(concat(LISTEN, RUN)) }, 'ERR_STREAM'],
+    [
+      'a package of no sections',
+      { beforeEnd: packaged(concat(LISTEN, bytes('04'), RUN)) },
+      'ERR_STREAM',
+    ],
     ['an empty package', { beforeEnd: packaged(bytes()) }, 'ERR_UNSUPPORTED'],
     ['two packages', { beforeEnd: concat(packaged(PACKAGE), packaged(PACKAGE)) }, 'ERR_STREAM'],
     [

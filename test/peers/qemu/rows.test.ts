@@ -55,14 +55,14 @@ async function both(
     },
     () => capture(row, from, loader, folder),
   );
-  // Without a version a machine type is taken for one of 8.1 or newer, in how it is synced.
-  if (to === '7.2' && !machineOf(row, to).includes('-')) return;
+  // Without a version a machine type is taken for one of 8.1 or newer, in how channels are synced.
+  const multifd = row.multifd && (to !== '7.2' || machineOf(row, to).includes('-'));
   await entry(
     context,
     { row: name, how, architecture, direction: 'replay', version: to },
     async () => {
       if (image === undefined) throw new Impossible(context.task.meta.cells![0]!.why!);
-      await replay(row, to, image, folder);
+      await replay({ ...row, multifd }, to, image, folder);
     },
   );
 }

@@ -145,13 +145,21 @@ export const ROWS: readonly Row[] = [
         postcopy: 'allowed',
         multifd,
       }),
-      row(`postcopy${without}`, { how, postcopy: 'used', multifd, pass: 2, versions }),
+      row(`postcopy${without}`, {
+        how,
+        postcopy: 'used',
+        multifd,
+        pass: 2,
+        anonymous: true, // userfaultfd has no files of a disk
+        versions,
+      }),
       row(`postcopy-preempt${without}`, {
         how,
         postcopy: 'used',
         capabilities: ['postcopy-preempt'],
         multifd,
         pass: 2,
+        anonymous: true,
         versions,
       }),
     ];

@@ -78,7 +78,7 @@ const ROWS: readonly Row[] = [
     pageSize: 1024,
     versions: QEMU_VERSIONS,
   },
-  // QEMU 7.2 divides by zero when it is to migrate one of these.
+  // QEMU 7.2 can not migrate these.
   {
     row: 'alpha, pages of 8 KiB',
     architecture: 'alpha',
@@ -207,15 +207,17 @@ async function replay(
 ): Promise<void> {
   const ram = join(folder, 'target.ram');
   const target = await start(row, { version, ram }, '-incoming', 'defer');
-  await target.capabilities('multifd', 'return-path');
+  // Without a version a machine type is taken for one of 8.1 or newer, in how channels are synced.
+  const multifd = row.versioned === true || version !== '7.2';
+  await target.capabilities('return-path', ...(multifd ? ['multifd'] : []));
   await target.command('migrate-incoming', { uri: 'tcp:127.0.0.1:0' });
-  await send({ uri: listeningUri(await target.command('query-migrate')), image });
+  await send({ uri: listeningUri(await target.command('query-migrate')), image, multifd });
   expect(await target.migrationEnd()).toBe('completed');
   execFileSync('cmp', [ram, join(folder, 'source.ram')]);
 }
 
 describe.for(ROWS)('$row', (row) => {
-  const { architecture, machine, versioned, carried } = row;
+  const { architecture, machine, carried } = row;
   const how = `machine type ${machine}, stopped`;
   const available = row.versions.every((version) => qemuAvailable(version, architecture));
 
@@ -239,8 +241,6 @@ describe.for(ROWS)('$row', (row) => {
         return image;
       },
     );
-    // Without a version a machine type is taken for one of 8.1 or newer, in how it is synced.
-    if (old && !versioned) return;
     await entry(context, { row: row.row, how, architecture, direction: 'replay', version }, () =>
       replay(row, version, image!, folder),
     );

@@ -12,7 +12,6 @@ import {
   flush,
   header,
   initialPacket,
-  normalPage,
   openReturnPath,
   part,
   patched,
@@ -140,12 +139,6 @@ describe('connections are refused', () => {
       channel: undefined,
     },
     {
-      what: 'all channels',
-      script: saying(concat(MAIN, start([{ id: 'ram', length: PAGE }]))),
-      message: '0 of 2 channels',
-      channel: undefined,
-    },
-    {
       what: 'the main channel',
       script: saying(initialPacket(1), initialPacket(0)),
       message: 'main channel',
@@ -187,38 +180,6 @@ describe('what is wrong with the source is said before the time-out, and what to
   const NO_FLUSH = concat(start([{ id: 'ram', length: 16 * PAGE }]), endOfSection());
   it.each([
     {
-      what: 'multifd is off',
-      channels: 0,
-      said: concat(NO_FLUSH, part(), normalPage(0, pageOf(1), 'ram')),
-      why: /^0 of 2 .* first RAM page on the main channel.*multifd is off at the source/,
-    },
-    {
-      what: 'multifd is off, behind zero pages',
-      channels: 0,
-      said: concat(
-        NO_FLUSH,
-        part(),
-        zeroPage(0, 'ram'),
-        ...Array.from({ length: 14 }, (_, page) => zeroPage((page + 1) * PAGE)),
-        normalPage(15 * PAGE, pageOf(1)),
-      ),
-      why: /multifd is off at the source/,
-    },
-    {
-      what: 'multifd is off, and all of it is zero',
-      channels: 0,
-      said: concat(
-        NO_FLUSH,
-        part(),
-        zeroPage(0, 'ram'),
-        endOfSection(),
-        end(),
-        endOfSection(),
-        endOfFile(),
-      ),
-      why: /multifd is off at the source/,
-    },
-    {
       what: 'it has fewer channels',
       channels: 1,
       said: START,
@@ -248,7 +209,7 @@ describe('what is wrong with the source is said before the time-out, and what to
     { theirs: 1024, header: syncPacket(512) },
   ])('it has pages of $theirs bytes', async ({ theirs, header: bytes }) => {
     await leavingNothing(async () => {
-      const { error } = await receiving({ timeout: 600_000 }, async (uri) => {
+      const { error } = await receiving({ timeout: 600_000, pageSize: PAGE }, async (uri) => {
         const source = await Source.connect(uri, 2);
         source.main.put(MAIN, START);
         source.channels[0]!.put(bytes.subarray(0, 276)); // no more than every header has

@@ -208,7 +208,8 @@ describe('a main channel that breaks off', () => {
       };
       const error = await refusal({ inline, uri: 'tcp:127.0.0.1:0', blocks }, async (source) => {
         source.main.put(UP_TO_SYNC);
-        // By now all of it has been read, and the target waits for the channels to sync.
+        source.channels[0]!.put(syncPacket());
+        // By now all of it has been read, and the target waits for the other channel to sync.
         await isAsked;
         source.main.reset();
       });
