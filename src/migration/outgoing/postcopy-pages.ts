@@ -36,6 +36,8 @@ export interface PostcopyPagesOptions {
   /** Bytes of each block. */
   lengths: readonly number[];
   pageSize: number;
+  /** Bytes that have to come together, one page or several: what the target's memory is made of. */
+  unit: number;
   left: PagesLeft;
   reader: PostcopyReader;
   bandwidth: Bandwidth;
@@ -86,7 +88,7 @@ export class PostcopyPages {
    * @throws MultifdError ERR_BLOCK, ERR_PAGE_OFFSET, ERR_STREAM.
    */
   async take({ block: id, start, length }: PageRequest): Promise<void> {
-    const { ids, lengths, pageSize, left, window } = this.#options;
+    const { ids, lengths, pageSize, unit, left, window } = this.#options;
     const block = id === undefined ? this.#lastBlock : ids.indexOf(id);
     if (block === undefined)
       throw refused('ERR_STREAM', 'pages of the block it asked for before, and there was none');
@@ -106,7 +108,7 @@ export class PostcopyPages {
         piece.urgent = true;
     const end = to + this.#pagesAhead(block, from);
     for (;;) {
-      const run = left.takeIn(block, from, end, Math.max(1, BUSY_PIECE / pageSize));
+      const run = left.takeIn(block, from, end, Math.max(unit, BUSY_PIECE) / pageSize);
       if (run === undefined) break;
       left.seek(block, endOf(run));
       this.#read(run, true);
@@ -124,7 +126,7 @@ export class PostcopyPages {
     const { block: before, page } = this.#following;
     const follows = block === before && from >= page && from <= page + NEAR;
     this.#ahead = follows ? Math.min(MOST_AHEAD, Math.max(1, 2 * this.#ahead)) : 0;
-    return this.#ahead;
+    return this.#ahead * (this.#options.unit / this.#options.pageSize);
   }
 
   /** An answer to a PING. */
@@ -210,10 +212,10 @@ export class PostcopyPages {
 
   /** Keeps as many pieces at hand as there are lanes. */
   #readOn(): void {
-    const { left, reader, window, pageSize, bandwidth } = this.#options;
+    const { left, reader, window, pageSize, unit, bandwidth } = this.#options;
     const lanes = reader.aside ? LANES.other : LANES.file;
     const bytes = Math.min(window.busy ? BUSY_PIECE : PIECE, bandwidth.portion);
-    const pages = Math.max(1, Math.floor(bytes / pageSize));
+    const pages = Math.max(1, Math.floor(bytes / unit)) * (unit / pageSize);
     while (this.#pieces.filter(({ urgent }) => !urgent).length < lanes) {
       const run = left.next(pages);
       if (run === undefined) return;

@@ -54,12 +54,14 @@ export interface PostcopyOptions {
 
 /** The source's half of postcopy: the switch, the pages after it, and going on after a break. */
 export class Postcopy implements PostcopyListener {
-  stage: PostcopyStage = 'precopy';
   readonly #options: PostcopyOptions;
   readonly #lengths: readonly number[];
   readonly #window = new PostcopyWindow();
   #pages: PostcopyPages | undefined;
   #preempt: Connection | undefined;
+  #advised = false;
+  #switching = false;
+  #running = false;
   /** Bitmaps of a resume, by block. */
   readonly #bitmaps: Uint8Array[] = [];
   #haveBitmaps = (): void => {};
@@ -70,10 +72,21 @@ export class Postcopy implements PostcopyListener {
     this.#lengths = options.content.blocks.map(({ usedLength }) => usedLength);
   }
 
+  /** Bytes of the pages that the target's memory is made of. */
+  get #unit(): number {
+    return Math.max(HOST_PAGE, this.#options.checked.pageSize);
+  }
+
+  get stage(): PostcopyStage {
+    if (this.#running) return 'running';
+    if (!this.#advised) return 'precopy';
+    return this.#switching ? 'switching' : 'advised';
+  }
+
   /** What follows the opening of the return path. */
   get advice(): Uint8Array[] {
     const { pageSize } = this.#options.checked;
-    return [postcopyAdvise(Math.max(HOST_PAGE, pageSize), pageSize), ping(ADVISED_PING)];
+    return [postcopyAdvise(this.#unit, pageSize), ping(ADVISED_PING)];
   }
 
   pagesOf(id: string): number | undefined {
@@ -87,8 +100,8 @@ export class Postcopy implements PostcopyListener {
   }
 
   answered(value: number): void {
-    if (value === ADVISED_PING && this.stage === 'precopy') this.stage = 'advised';
-    if (value === LOADED_PING) this.stage = 'running';
+    if (value === ADVISED_PING) this.#advised = true;
+    if (value === LOADED_PING) this.#running = true;
     this.#pages?.answered(value);
   }
 
@@ -113,7 +126,7 @@ export class Postcopy implements PostcopyListener {
     statistics.postcopy();
     const counts = precopied ? this.#onePage() : this.#pageCounts();
     this.#prepare(main, pipeline, new PagesLeft(counts));
-    this.stage = 'switching';
+    this.#switching = true;
     const { pageSize } = this.#options.checked;
     for (const [block, { id }] of content.blocks.entries())
       if (counts[block]! > 0) await main.put(postcopyDiscard(id, counts[block]! * pageSize));
@@ -136,7 +149,7 @@ export class Postcopy implements PostcopyListener {
     await main.put(...content.blocks.map(({ id }) => receivedBitmapWanted(id)));
     await main.flush();
     await group.race(bitmaps);
-    this.stage = 'running';
+    this.#running = true;
     const left = new PagesLeft(this.#pageCounts(), this.#bitmaps);
     trace('source', () => `postcopy: ${left.count} pages are left`);
     this.#prepare(main, pipeline, left);
@@ -166,9 +179,7 @@ export class Postcopy implements PostcopyListener {
   #onePage(): number[] {
     const { pageSize } = this.#options.checked;
     const block = this.#pageCounts().findIndex((pages) => pages > 0);
-    return this.#lengths.map((_, index) =>
-      index === block ? Math.max(1, HOST_PAGE / pageSize) : 0,
-    );
+    return this.#lengths.map((_, index) => (index === block ? this.#unit / pageSize : 0));
   }
 
   #pageCounts(): number[] {
@@ -194,6 +205,7 @@ export class Postcopy implements PostcopyListener {
       ids,
       lengths: this.#lengths,
       pageSize,
+      unit: this.#unit,
       left,
       reader: new PostcopyReader(content.blocks, pageSize),
       bandwidth: pipeline.bandwidth,
