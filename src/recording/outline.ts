@@ -6,6 +6,8 @@ import type { RecordedFile } from './recording.ts';
 export interface Outline {
   /** The source asked for answers, and waits for the one that says all is well. */
   readonly returnPath: boolean;
+  /** It may go over to postcopy: its target may ask for pages. */
+  readonly postcopy: boolean;
   /** The stream has its end. */
   readonly complete: boolean;
 }
@@ -21,12 +23,14 @@ class Enough extends Error {}
  */
 export async function readOutline(main: RecordedFile, whole: boolean): Promise<Outline> {
   let returnPath = false;
+  let postcopy = false;
   let begun = false;
   const handler: MainStreamHandler = {
     configuration() {},
     other() {},
     command({ command }) {
       if (command === Command.OPEN_RETURN_PATH) returnPath = true;
+      if (command === Command.POSTCOPY_ADVISE) postcopy = true;
     },
     blocks() {
       begun = true;
@@ -37,17 +41,19 @@ export async function readOutline(main: RecordedFile, whole: boolean): Promise<O
     page() {},
     flush() {},
     endOfSection() {},
+    discard() {},
+    packaged() {},
     tail() {},
   };
   try {
     const limits = { maxBytes: Number.MAX_SAFE_INTEGER, maxTail: Number.MAX_SAFE_INTEGER };
     await parseMainStream(new ByteReader(main.source()), handler, limits);
   } catch (thrown) {
-    if (thrown instanceof Enough) return { returnPath, complete: true };
+    if (thrown instanceof Enough) return { returnPath, postcopy, complete: true };
     const error = MultifdError.from(thrown);
     // One that was broken off can be replayed as well.
     if (!begun || error.code === 'ERR_IO' || error.code === 'ERR_RECORDING') throw error;
-    return { returnPath, complete: false };
+    return { returnPath, postcopy, complete: false };
   }
-  return { returnPath, complete: true };
+  return { returnPath, postcopy, complete: true };
 }

@@ -3,7 +3,7 @@ import { givenOptions, type OptionNames } from '../util/options.ts';
 import { type Progress, type PromiseWithProgress, withProgress } from '../util/progress.ts';
 import { MultifdError } from '../util/errors.ts';
 import { checkCommitTimeout } from '../migration/outgoing/options.ts';
-import { notInTime, ReturnPath } from '../migration/outgoing/return-path.ts';
+import { notInTime, type PostcopyListener, ReturnPath } from '../migration/outgoing/return-path.ts';
 import { Watchdog } from '../migration/watchdog.ts';
 import { dial } from '../transport/listener.ts';
 import { ConnectionOutput } from '../transport/connection-io.ts';
@@ -87,6 +87,15 @@ async function play(
     await recording.close();
   }
 }
+
+/** What a target asks for in postcopy comes all the same, when it is its turn. */
+const IN_ITS_OWN_ORDER: PostcopyListener = {
+  pagesOf: () => undefined,
+  async requested() {},
+  answered() {},
+  received() {},
+  resumed() {},
+};
 
 type CheckedReplay = ReturnType<typeof checkRun> &
   Outline & { timing: boolean; commitTimeout: number };
@@ -196,7 +205,9 @@ class ReplaySession {
       throw this.#first.error;
     }
     this.#traffic.open(channel);
-    if (channel === 'main' && this.#checked.returnPath) this.#listen(new ReturnPath(connection));
+    const { returnPath, postcopy } = this.#checked;
+    if (channel === 'main' && returnPath)
+      this.#listen(new ReturnPath(connection, postcopy ? IN_ITS_OWN_ORDER : undefined));
     else connection.drain(); // what the target says is not asked for, but must not fill up
     return new ConnectionOutput(connection, channel, (bytes) => this.#traffic.add(channel, bytes));
   }

@@ -1,5 +1,13 @@
 import { join } from 'node:path';
-import { inspectImage, type OutgoingBlock, receive, send } from 'multifd';
+import {
+  inspectImage,
+  inspectRecording,
+  type OutgoingBlock,
+  receive,
+  record,
+  replay,
+  send,
+} from 'multifd';
 import { describe, expect, test } from 'vitest';
 import { CuttingRelay } from '../../support/cutting-relay.ts';
 import { Source, Wire } from '../../support/peer.ts';
@@ -55,6 +63,29 @@ describe(`a source that goes over to postcopy, seed ${SEED}`, () => {
       await incoming.completed;
       expect(Buffer.compare(target, CONTENT)).toBe(0);
     });
+  });
+
+  test.each([
+    ['without multifd', {}],
+    ['with multifd', { channels: 2 }],
+  ])('is recorded, told of by inspect, and replayed: %s', async (_, options) => {
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const path = join(folder, 'recording');
+        const recorder = await record({ uri: 'tcp:127.0.0.1:0', path });
+        await send({ uri: recorder.uri, blocks, postcopy: true, ...options });
+        await recorder.completed;
+        const report = await inspectRecording(path);
+        expect(report).toMatchObject({ postcopy: true, answered: 0, problem: null });
+        expect(report.blocks[0]).toMatchObject({ 'main-normal': 16, 'main-duplicate': 8 });
+
+        const target = new Uint8Array(CONTENT.length).fill(0xee);
+        const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks: { ram: target } });
+        await replay({ uri: incoming.uri, path });
+        await incoming.completed;
+        expect(Buffer.compare(target, CONTENT)).toBe(0);
+      }),
+    );
   });
 
   /** Slow enough for the cut to come in time: it counts from the target's answer on. */
