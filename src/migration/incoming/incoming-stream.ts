@@ -15,6 +15,7 @@ import {
   MIN_PAGE_SIZE,
   type RamBlock,
   type RamSectionKind,
+  type ReturnMessage,
   type StreamCommand,
   type SyncMode,
 } from '../../stream/index.ts';
@@ -186,7 +187,7 @@ export class IncomingStream {
         await this.finishChannels();
         this.#urgent.start(urgent);
         this.#statistics.postcopy();
-        this.#inPostcopy.start(pings);
+        await this.#inPostcopy.start(pings);
       },
       reconnect: (lost) => this.#awaitReturn(lost),
       tail: async (chunk) => {
@@ -196,29 +197,43 @@ export class IncomingStream {
     };
   }
 
-  #command({ command, data }: StreamCommand): void {
-    if (command === Command.OPEN_RETURN_PATH) {
-      this.#link.hasReturnPath = true;
-      // What comes is taken as it comes: there is nothing here that a source would have to wait
-      // for.
-      if (this.#acknowledges) this.#link.say({ type: 'switchover-ack' });
+  /** A source's questions are answered before more of what it says is read. */
+  async #command({ command, data }: StreamCommand): Promise<void> {
+    switch (command) {
+      case Command.OPEN_RETURN_PATH:
+        this.#link.hasReturnPath = true;
+        // What comes is taken as it comes: there is nothing here that a source would have to wait
+        // for.
+        if (this.#acknowledges) await this.#say({ type: 'switchover-ack' });
+        break;
+      case Command.PING:
+        await this.#say({
+          type: 'pong',
+          value: new DataView(data.buffer, data.byteOffset).getUint32(0),
+        });
+        break;
+      case Command.POSTCOPY_ADVISE:
+        this.#expectUrgent();
+        break;
+      case Command.RECV_BITMAP:
+        await this.#postcopy?.tellReceived(data);
+        break;
+      case Command.POSTCOPY_RESUME:
+        if (this.runsHere) await this.#say({ type: 'resume-ack' });
+        break;
     }
-    if (command === Command.PING)
-      this.#link.say({
-        type: 'pong',
-        value: new DataView(data.buffer, data.byteOffset).getUint32(0),
-      });
-    if (command === Command.POSTCOPY_ADVISE) this.#expectUrgent();
-    if (command === Command.RECV_BITMAP) this.#postcopy?.tellReceived(data);
-    if (command === Command.POSTCOPY_RESUME && this.#postcopy?.running)
-      this.#link.say({ type: 'resume-ack' });
+  }
+
+  /** A source that reads none of it is no reason to wait once the migration has failed. */
+  #say(message: ReturnMessage): Promise<void> {
+    return this.#context.unlessFailed(this.#link.say(message));
   }
 
   get #inPostcopy(): IncomingPostcopy {
     this.#postcopy ??= new IncomingPostcopy({
       blocks: this.#blocks,
       pageSize: this.#statistics.pageSize,
-      say: (message) => this.#link.say(message),
+      say: (message) => this.#say(message),
     });
     return this.#postcopy;
   }

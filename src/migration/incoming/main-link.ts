@@ -67,11 +67,13 @@ export class MainLink {
     this.#input?.stop();
   }
 
-  /** Says it, if the source has asked to be told. */
-  say(message: ReturnMessage): void {
-    if (this.hasReturnPath && this.#connection?.writable)
-      // the next read fails
-      void this.#connection.write([returnMessage(message)], () => {}).catch(() => {});
+  /**
+   * Says it, if the source has asked to be told. Resolves once it is on its way, or can't be: the
+   * next read fails then.
+   */
+  async say(message: ReturnMessage): Promise<void> {
+    if (!this.hasReturnPath || this.#connection?.writable !== true) return;
+    await this.#connection.write([returnMessage(message)], () => {}).catch(() => {});
   }
 
   /**
@@ -104,7 +106,7 @@ export class MainLink {
    */
   async probe(): Promise<void> {
     for (let again = 0; again < 2; again++) {
-      this.say({ type: 'pong', value: 0 });
+      void this.say({ type: 'pong', value: 0 });
       await turn();
       await turn();
     }

@@ -1,16 +1,14 @@
 import { MultifdError } from '../../util/errors.ts';
 import { trace } from '../../util/trace.ts';
-import type { RamBlock, returnMessage } from '../../stream/index.ts';
+import type { RamBlock, ReturnMessage } from '../../stream/index.ts';
 import { MissingPages } from './missing-pages.ts';
-
-type Message = Parameters<typeof returnMessage>[0];
 
 export interface PostcopyOptions {
   blocks: readonly RamBlock[];
   /** Bytes. */
   pageSize: number;
   /** Says it to the source, whatever connection it has now. */
-  say: (message: Message) => void;
+  say: (message: ReturnMessage) => Promise<void>;
 }
 
 /**
@@ -47,10 +45,10 @@ export class IncomingPostcopy {
   }
 
   /** The device sections are here. @param pings that the source wants answered. */
-  start(pings: readonly number[]): void {
+  async start(pings: readonly number[]): Promise<void> {
     trace('target', () => `postcopy: ${this.missing} pages are missing`);
     this.#running = true;
-    for (const value of pings) this.#options.say({ type: 'pong', value });
+    for (const value of pings) await this.#options.say({ type: 'pong', value });
   }
 
   /** A page has come. */
@@ -59,7 +57,7 @@ export class IncomingPostcopy {
   }
 
   /** Says which pages of a block are here, to a source that is back. @param data u8 length, id. */
-  tellReceived(data: Uint8Array): void {
+  async tellReceived(data: Uint8Array): Promise<void> {
     const id = new TextDecoder().decode(data.subarray(1, 1 + data[0]!));
     const index = this.#options.blocks.findIndex((block) => block.id === id);
     if (index < 0)
@@ -70,7 +68,7 @@ export class IncomingPostcopy {
           channel: 'main',
         },
       );
-    this.#options.say({
+    await this.#options.say({
       type: 'received-bitmap',
       block: id,
       bitmap: this.#missing.received(index),

@@ -186,7 +186,7 @@ export class IncomingSession {
    * Makes everything last, and starts what is to run. Until it has, the source is at work still.
    */
   async #commit(): Promise<void> {
-    const alive = setInterval(() => this.#link.say({ type: 'pong', value: 0 }), ALIVE_MS);
+    const alive = setInterval(() => void this.#link.say({ type: 'pong', value: 0 }), ALIVE_MS);
     try {
       trace('target', 'commit');
       await this.#commitSink();
