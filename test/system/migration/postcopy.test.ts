@@ -314,22 +314,26 @@ describe('a source by hand that goes over to postcopy', () => {
   });
 
   test('that asks without end, and reads no answer, is given up', async () => {
-    await leavingNothing(async () => {
-      const blocks = { ram: new Uint8Array(16 * PAGE) };
-      const incoming = await receive({ uri: 'tcp:127.0.0.1:0', blocks, timeout: 1_000 });
-      const source = await Source.connect(incoming.uri, 0);
-      const pings = concat(...Array.from({ length: 20_000 }, () => command(2, be32(1))));
-      source.main.put(header(), openReturnPath());
-      source.main.put(start([{ id: 'ram', length: 16 * PAGE }]), endOfSection());
-      let over = false;
-      const error = errorOf(incoming.completed).finally(() => {
-        over = true;
-      });
-      while (!over) await Promise.race([source.main.putAll(pings), error]);
-      expect(await error).toMatchObject({ code: 'ERR_TIMEOUT' });
-      source.main.destroy();
-      await source.main.closed;
-    });
+    await withFolder((folder) =>
+      leavingNothing(async () => {
+        const blocks = { ram: new Uint8Array(16 * PAGE) };
+        // Little is buffered on the way there.
+        const uri = `unix:${join(folder, 'socket')}`;
+        const incoming = await receive({ uri, blocks, timeout: 1_000 });
+        const source = await Source.connect(incoming.uri, 0);
+        const pings = concat(...Array.from({ length: 20_000 }, () => command(2, be32(1))));
+        source.main.put(header(), openReturnPath());
+        source.main.put(start([{ id: 'ram', length: 16 * PAGE }]), endOfSection());
+        let over = false;
+        const error = errorOf(incoming.completed).finally(() => {
+          over = true;
+        });
+        while (!over) await Promise.race([source.main.putAll(pings), error]);
+        expect(await error).toMatchObject({ code: 'ERR_TIMEOUT' });
+        source.main.destroy();
+        await source.main.closed;
+      }),
+    );
   });
 
   test('lost before its guest would run, it has failed', async () => {
