@@ -24,11 +24,21 @@ export class MissingPages {
     return this.#count;
   }
 
-  /** All pages with a byte from `offset` on are missing. */
+  /**
+   * The pages from `offset` on are missing. A source says so once of each, so that what it takes is
+   * bounded by the blocks.
+   * @throws MultifdError ERR_STREAM for what are no whole pages, and for one that is missing already.
+   */
   add(block: number, offset: number, length: number): void {
-    const end = Math.ceil((offset + length) / this.#pageSize);
-    for (let page = Math.floor(offset / this.#pageSize); page < end; page++)
+    const first = offset / this.#pageSize;
+    const end = first + length / this.#pageSize;
+    const bitmap = this.#bitmaps[block]!;
+    if (!Number.isInteger(first) || !Number.isInteger(end)) throw this.#wrong(block, offset);
+    for (let page = first; page < end; page++) {
+      if ((bitmap[page >> 3]! & (1 << (page & 7))) !== 0)
+        throw this.#wrong(block, page * this.#pageSize);
       this.#set(block, page, true);
+    }
   }
 
   /** The page at `offset` has come. */
@@ -54,6 +64,15 @@ export class MissingPages {
       'ERR_STREAM',
       `the stream ended with ${this.#count} pages missing that had changed, some of them of ` +
         `${this.#blocks[block]!.id}`,
+      { channel: 'main' },
+    );
+  }
+
+  #wrong(block: number, offset: number): MultifdError {
+    return new MultifdError(
+      'ERR_STREAM',
+      `the source names pages that have changed at ${offset} of ${this.#blocks[block]!.id} ` +
+        'twice, or parts of pages',
       { channel: 'main' },
     );
   }

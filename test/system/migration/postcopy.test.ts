@@ -166,6 +166,8 @@ const discard = (offset: number, length: number): Uint8Array =>
   command(6, concat(Uint8Array.of(0), name('ram'), Uint8Array.of(0), be64(offset), be64(length)));
 const packaged = concat(command(7, be32(PACKAGE.length)), PACKAGE);
 
+const CHANGED = discard(PAGE, 2 * PAGE);
+
 /** Up to where the guest would run: all of 16 pages have come, of which two have changed. */
 const RUNNING = concat(
   header(),
@@ -177,7 +179,7 @@ const RUNNING = concat(
   normalPage(0, pageOf(1), 'ram'),
   ...Array.from({ length: 15 }, (_, page) => zeroPage((page + 1) * PAGE)),
   endOfSection(),
-  discard(PAGE, 2 * PAGE),
+  CHANGED,
   packaged,
 );
 
@@ -310,6 +312,20 @@ describe('a source by hand that goes over to postcopy', () => {
         expect(error).toBeUndefined();
         expect((await inspectImage(image)).blocks).toMatchObject([{ normal: 3 }]);
       },
+    );
+  });
+
+  test.each([
+    ['twice', [discard(PAGE, 2 * PAGE), discard(2 * PAGE, PAGE)]],
+    ['in part', [discard(PAGE, 100)]],
+  ])('that names a page as changed %s has failed', async (_, said) => {
+    await capture(
+      async ({ main }) =>
+        main.putAll(
+          RUNNING.subarray(0, RUNNING.length - packaged.length - CHANGED.length),
+          ...said,
+        ),
+      async ({ error }) => expect(error).toMatchObject({ code: 'ERR_STREAM', channel: 'main' }),
     );
   });
 
