@@ -27,7 +27,8 @@ export class MissingPages {
   /**
    * The pages from `offset` on are missing. A source says so once of each, so that what it takes is
    * bounded by the blocks.
-   * @throws MultifdError ERR_STREAM for what are no whole pages, and for one that is missing already.
+   * @throws MultifdError ERR_STREAM for what are no whole pages, and for one that is missing
+   *   already.
    */
   add(block: number, offset: number, length: number): void {
     const first = offset / this.#pageSize;
