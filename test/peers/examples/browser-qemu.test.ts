@@ -39,7 +39,7 @@ describe.skipIf(!chromiumAvailable() || !qemuAvailable())('a QEMU', { timeout: L
       const page = await openPage(url);
       await connect(page, 'receive', into.toUri, 2);
       await source.qemu.command('migrate', { uri: into.uri });
-      expect(await ended(page)).toMatch(/^Received 1\d\d MiB in /);
+      expect(await ended(page)).toMatch(/^Received 3\d\.\d MiB in /);
       expect(await source.qemu.migrationEnd()).toBe('completed');
       await source.qemu.stop();
       expect(await devicesOf(page)).toEqual(
@@ -55,7 +55,7 @@ describe.skipIf(!chromiumAvailable() || !qemuAvailable())('a QEMU', { timeout: L
       const outOf = await proxy({ from: 'ws://127.0.0.1:0/', to, origins });
       onTestFinished(() => outOf.close());
       await connect(page, 'send', outOf.uri, 2);
-      expect(await ended(page)).toMatch(/^1\d\d MiB in .* sent to ws:/);
+      expect(await ended(page)).toMatch(/^3\d\.\d MiB in .* sent to ws:/);
       expect(await target.qemu.migrationEnd()).toBe('completed');
       await target.expectAlive();
     },
