@@ -457,6 +457,7 @@ export class RecordSession {
         this.#told = pageSize ?? this.#told;
         measure(blocks);
       },
+      pageSize: () => this.#told,
       resize: measure,
       zeroPage: () => {
         this.#mainPages++;

@@ -65,6 +65,11 @@ async function canFollow(
     if (footer?.[0] !== Section.FOOTER) return false;
     return new DataView(footer.buffer, footer.byteOffset).getUint32(1) === sectionId;
   }
+  // The end of a round, before that of its section.
+  if (flags === RamFlag.MULTIFD_FLUSH && value === 0) {
+    const next = wordOf(await has(WORD));
+    return next?.flags === RamFlag.EOS && next.value === 0;
+  }
   if ((!isPage && !isZero) || value % at !== 0) return false;
   if ((flags & RamFlag.CONTINUE) !== 0)
     return value !== offset && (isPage || (await has(1))?.[0] === 0);
@@ -75,6 +80,10 @@ async function canFollow(
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+function wordOf(bytes: Uint8Array | undefined): ReturnType<typeof wordAt> | undefined {
+  return bytes === undefined ? undefined : wordAt(bytes, 0);
 }
 
 function wordAt(bytes: Uint8Array, at: number): { flags: number; value: number } {

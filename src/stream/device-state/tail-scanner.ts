@@ -169,9 +169,9 @@ export class TailScanner {
       }
       if (scan.inDevice === inDevice) continue;
       if (!inDevice) begun = at;
-      else this.#keep(candidate, scan.devices - 1, chunk.subarray(begun, at + 1));
+      else this.#keep(candidate, scan.devices - 1, chunk, begun, at + 1);
     }
-    if (scan.inDevice) this.#keep(candidate, scan.devices, chunk.subarray(begun, end));
+    if (scan.inDevice) this.#keep(candidate, scan.devices, chunk, begun, end);
     candidate.taken += end - from;
     const most = MAX_DEVICE_LENGTH;
     if (candidate.devices.some((text) => text.length > most)) this.#candidate = undefined;
@@ -180,10 +180,10 @@ export class TailScanner {
   }
 
   /** Keeps a device's text, or a part of it, if the device is one that is looked at. */
-  #keep({ devices }: Candidate, index: number, text: Uint8Array): void {
+  #keep({ devices }: Candidate, index: number, text: Uint8Array, from: number, to: number): void {
     if (index > this.#early.length) return;
     devices[index] ??= new GrowingBytes();
-    devices[index].append(text);
+    devices[index].append(text.subarray(from, to));
   }
 
   #judge({ offset, length, scan, devices }: Candidate): void {

@@ -8,7 +8,7 @@ import { qemuAvailable } from '../../support/qemu.ts';
 import { startWorker } from './workerd.ts';
 
 const token = 'a.test-token';
-const marks = [110 << 20];
+const marks = [28 << 20];
 
 describe.skipIf(!qemuAvailable())('a real QEMU', () => {
   test('what it saved goes on in another one, loaded from the worker by range requests', async () => {

@@ -38,6 +38,11 @@ describe('help', () => {
         'block',
         'raw',
         'listen',
+        'no-multifd',
+        'postcopy',
+        'postcopy-after',
+        'postcopy-preempt',
+        'resume',
         'zlib-level',
         'zstd-level',
         'zero-page-detection',
@@ -52,7 +57,16 @@ describe('help', () => {
     ],
     [
       'receive',
-      [...BOTH_ENDS, 'block', 'connect', 'max-size', 'max-device-state', 'tls-authz', 'origin'],
+      [
+        ...BOTH_ENDS,
+        'block',
+        'connect',
+        'max-size',
+        'max-device-state',
+        'recovery-timeout',
+        'tls-authz',
+        'origin',
+      ],
     ],
     [
       'extract',
@@ -103,7 +117,6 @@ describe('help', () => {
   test.each([
     ['channels', '2'],
     ['compression', '"none"'],
-    ['page-size', '4096'],
     ['timeout', '30'],
     ['zlib-level', '1'],
     ['zstd-level', '1'],
