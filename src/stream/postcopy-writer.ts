@@ -47,10 +47,10 @@ export function postcopyDiscard(blockId: string, bytes: number): Uint8Array {
  * with any.
  * @param sections device sections.
  */
-export function postcopyPackage(sections: readonly Uint8Array[]): Uint8Array {
+export function postcopyPackage(sections: Uint8Array): Uint8Array {
   const pieces = [
     command(Command.POSTCOPY_LISTEN),
-    ...sections,
+    sections,
     ping(LOADED_PING),
     command(Command.POSTCOPY_RUN),
   ];

@@ -128,9 +128,11 @@ export class Postcopy implements PostcopyListener {
     this.#prepare(main, pipeline, new PagesLeft(counts));
     this.#switching = true;
     const { pageSize } = this.#options.checked;
+    // Where QEMU ends sections that go along with the RAM, too.
+    if (others.after.length > 0) await main.put(others.after);
     for (const [block, { id }] of content.blocks.entries())
       if (counts[block]! > 0) await main.put(postcopyDiscard(id, counts[block]! * pageSize));
-    await main.put(postcopyPackage([others.after, deviceSections(tail)]), ping(LISTENING_PING));
+    await main.put(postcopyPackage(deviceSections(tail)), ping(LISTENING_PING));
     await this.#sendPages(main);
   }
 

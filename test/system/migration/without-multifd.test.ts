@@ -203,6 +203,12 @@ describe('sections beside "ram"', () => {
           expect((await inspectImage(again)).others).toEqual(others);
           expect(Buffer.compare(await readFile(again), await readFile(image))).toBe(0);
         }
+        // By postcopy they end before the device sections, which come before the end of "ram".
+        const later = join(folder, 'later');
+        const incoming = await receive({ uri: 'tcp:127.0.0.1:0', image: later });
+        await send({ uri: incoming.uri, image, postcopy: true });
+        await incoming.completed;
+        expect((await inspectImage(later)).others).toEqual(others);
         const copy = join(folder, 'copy');
         await send({ uri: `file:${copy}`, image });
         expect(Buffer.compare(await readFile(copy), await readFile(image))).toBe(0);
