@@ -80,15 +80,19 @@ export function preemptEnd(): Uint8Array {
 
 /**
  * The device sections of a tail: all before its EOF mark, which the description follows.
+ * @param described the tail, and before it what else its description describes: sections that came
+ *   before the end of "ram".
+ * @param tailLength bytes of the tail in it.
  * @throws MultifdError ERR_IMAGE if it has no end.
  */
-export function deviceSections(tail: Uint8Array): Uint8Array {
-  const { description } = readTail(tail);
+export function deviceSections(described: Uint8Array, tailLength: number): Uint8Array {
+  const { description } = readTail(described);
   // The mark, then the description's own byte and its length come before its text.
-  const end = description === undefined ? tail.length - 1 : description.offset - 6;
-  if (end < 0 || tail[end] !== Section.EOF)
+  const end = description === undefined ? described.length - 1 : description.offset - 6;
+  const begin = described.length - tailLength;
+  if (end < begin || described[end] !== Section.EOF)
     throw new MultifdError('ERR_IMAGE', 'the device sections do not end in an EOF mark');
-  return tail.subarray(0, end);
+  return described.subarray(begin, end);
 }
 
 function command(number: number, data = new ByteWriter()): Uint8Array {

@@ -34,6 +34,11 @@ export interface OutgoingContent {
   /** What follows the RAM on the main channel, verbatim. */
   tail: Uint8Array;
   /**
+   * All that the tail's description describes: sections that come before the end of "ram", then the
+   * tail. Undefined: the tail alone.
+   */
+  described?: Uint8Array;
+  /**
    * Of what is read from files: to be called once every page has been read, before it is reported
    * that all is there.
    * @throws MultifdError ERR_IO if one has changed since it was opened.

@@ -33,6 +33,7 @@ export async function imageContent(
       pageSize: image.pageSize,
       others: image.others,
       tail: await image.readTail(),
+      described: await image.readDevices(),
       verify: () => image.verify(),
       close: () => image.close(),
     };

@@ -121,7 +121,7 @@ export class Postcopy implements PostcopyListener {
    */
   async switchOver(main: MainChannel, pipeline: SendPipeline, precopied: boolean): Promise<void> {
     const { content, statistics } = this.#options;
-    const { others, tail } = content;
+    const { others, tail, described = tail } = content;
     trace('source', 'postcopy: switch');
     statistics.postcopy();
     const counts = precopied ? this.#onePage() : this.#pageCounts();
@@ -132,7 +132,8 @@ export class Postcopy implements PostcopyListener {
     if (others.after.length > 0) await main.put(others.after);
     for (const [block, { id }] of content.blocks.entries())
       if (counts[block]! > 0) await main.put(postcopyDiscard(id, counts[block]! * pageSize));
-    await main.put(postcopyPackage(deviceSections(tail)), ping(LISTENING_PING));
+    const sections = deviceSections(described, tail.length);
+    await main.put(postcopyPackage(sections), ping(LISTENING_PING));
     await this.#sendPages(main);
   }
 

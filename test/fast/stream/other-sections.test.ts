@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { OtherCollector, parseMainStream } from '../../../src/stream/index.ts';
+import { deviceSections, OtherCollector, parseMainStream } from '../../../src/stream/index.ts';
 import { be16, be32, be64, concat, name } from '../../support/wire.ts';
 import { bytes, parse, PIECES, readerOf, recorder, stream } from '../../support/stream.ts';
 
@@ -171,6 +171,22 @@ describe('sections beside "ram"', () => {
     const { others } = await collected(stream({ ...pieces, tail }));
     expect(others[place]).toEqual(full);
     expect(others.describedWith(TAIL)).toEqual(concat(full, TAIL));
+  });
+
+  test('what is before the RAM counts, where the device sections are told from what follows', () => {
+    const idstr = '0000:00:01.0/virtio-mem-device-early';
+    const full = section('full', { idstr, id: 37 }, early);
+    const tail = concat(
+      TAIL,
+      described([
+        { name: idstr, size: early.length },
+        { name: 'cpu', size: 2 },
+      ]),
+    );
+    expect(deviceSections(concat(full, tail), tail.length)).toEqual(TAIL);
+    expect(() => deviceSections(tail, tail.length)).toThrow('EOF mark');
+    const bare = concat(TAIL, bytes('00'));
+    expect(deviceSections(bare, bare.length)).toEqual(TAIL);
   });
 
   test('one of unknown layout ends with the footer that is followed by what may follow', async () => {
