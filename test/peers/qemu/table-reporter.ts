@@ -13,6 +13,7 @@ const TABLE: DocumentPart = {
 /** Where rows come from, in the table's order. */
 const FILES = [
   'peers/qemu/rows.test.ts',
+  'peers/qemu/lost-source.test.ts',
   'peers/qemu/stopped.test.ts',
   'peers/qemu/endings.test.ts',
   'peers/qemu/files.test.ts',
