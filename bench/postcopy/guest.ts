@@ -6,7 +6,7 @@
  *     w   goes through its working set for ever, and writes `B` after each MiB of it
  *     r   touches pages here and there, notes how long each took, and waits again
  */
-import { Assembler } from '../../test/peers/qemu/guests/x86.ts';
+import { Assembler, enterProtectedMode, segments } from '../../test/peers/qemu/guests/x86.ts';
 
 export const MEMORY_MIB = 2048;
 const PAGE = 4096;
@@ -24,14 +24,7 @@ const RANDOM_MASK = 0x3fff_f000;
 /** A boot sector, to be given to QEMU as a raw disk. */
 export function benchSector(): Buffer {
   const code = new Assembler();
-  code.put(0xfa); //                                  cli
-  code.put(0x31, 0xc0, 0x8e, 0xd8); //                xor ax, ax; mov ds, ax
-  code.put(0xe4, 0x92, 0x0c, 0x02, 0xe6, 0x92); //    A20 on, by port 0x92
-  code.put(0x0f, 0x01, 0x16).address16('gdtr'); //    lgdt [gdtr]
-  code.put(0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0); // cr0 |= 1: protected mode
-  code.put(0xea).address16('protected').put(0x08, 0x00); // jmp 8:protected
-  code.label('protected'); // 32 bits from here on
-  code.put(0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // ds = es = ss = 0x10
+  enterProtectedMode(code);
 
   code.put(0xbf).u32(START); //                       edi = START
   code.label('fill');
@@ -90,9 +83,6 @@ export function benchSector(): Buffer {
     .u32(TABLE + 12);
   code.put(0xe9).relative32('wait');
 
-  code.label('gdt'); // none, code and data: flat, 4 GiB each
-  code.u32(0).u32(0).u32(0x0000ffff).u32(0x00cf9a00).u32(0x0000ffff).u32(0x00cf9200);
-  code.label('gdtr');
-  code.put(0x17, 0x00).address32('gdt');
+  segments(code);
   return code.sector();
 }

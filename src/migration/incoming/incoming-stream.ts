@@ -39,6 +39,7 @@ const MAX_AHEAD = 1 << 16;
  * connected before that.
  */
 const FIRST_CHANNEL_MS = 300;
+
 /** What an incoming stream needs of its migration. */
 export interface IncomingContext {
   readonly sink: IncomingSink;

@@ -14,15 +14,7 @@ export function bootSector(end: number): Buffer {
   const code = new Assembler();
   // 16 bits. Each CPU comes through here, the others from the copy at SECOND_START: so all
   // addresses are absolute.
-  code.put(0xfa); //                                  cli
-  code.put(0x31, 0xc0, 0x8e, 0xd8); //                xor ax, ax; mov ds, ax
-  code.put(0xe4, 0x92, 0x0c, 0x02, 0xe6, 0x92); //    A20 on, by port 0x92
-  code.put(0x0f, 0x01, 0x16).address16('gdtr'); //    lgdt [gdtr]
-  code.put(0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0); // cr0 |= 1: protected mode
-  code.put(0xea).address16('protected').put(0x08, 0x00); // jmp 8:protected
-
-  code.label('protected'); // 32 bits from here on
-  code.put(0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // ds = es = ss = 0x10
+  enterProtectedMode(code);
   // ebx = this CPU's APIC id: the byte of a page that is its own
   code.put(0x8b, 0x1d).u32(0xfee00020).put(0xc1, 0xeb, 24);
   code.put(0x66, 0xba, 0xf8, 0x03); //                dx = 0x3f8, the first serial port
@@ -50,11 +42,28 @@ export function bootSector(end: number): Buffer {
   code.put(0xb0, 0x42, 0xee); //                      'B'
   code.put(0xeb).relative8('passes');
 
+  segments(code);
+  return code.sector();
+}
+
+/** From a firmware's 16 bits to 32. The code needs `segments` too, where nothing runs into them. */
+export function enterProtectedMode(code: Assembler): void {
+  code.put(0xfa); //                                  cli
+  code.put(0x31, 0xc0, 0x8e, 0xd8); //                xor ax, ax; mov ds, ax
+  code.put(0xe4, 0x92, 0x0c, 0x02, 0xe6, 0x92); //    A20 on, by port 0x92
+  code.put(0x0f, 0x01, 0x16).address16('gdtr'); //    lgdt [gdtr]
+  code.put(0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0); // cr0 |= 1: protected mode
+  code.put(0xea).address16('protected').put(0x08, 0x00); // jmp 8:protected
+  code.label('protected'); // 32 bits from here on
+  code.put(0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0); // ds = es = ss = 0x10
+}
+
+/** The segments of `enterProtectedMode`. */
+export function segments(code: Assembler): void {
   code.label('gdt'); // none, code and data: flat, 4 GiB each
   code.u32(0).u32(0).u32(0x0000ffff).u32(0x00cf9a00).u32(0x0000ffff).u32(0x00cf9200);
   code.label('gdtr');
   code.put(0x17, 0x00).address32('gdt');
-  return code.sector();
 }
 
 /** Bytes with labels; little-endian. */
