@@ -3,7 +3,7 @@ import { MultifdError } from '../util/errors.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { Command, RamFlag, Section } from './constants.ts';
 import { readTail } from './device-state/device-sections.ts';
-import { ping } from './writer.ts';
+import { command, ping } from './writer.ts';
 
 /**
  * The pieces of a main stream that are postcopy's, in the order a source writes them:
@@ -93,9 +93,4 @@ export function deviceSections(described: Uint8Array, tailLength: number): Uint8
   if (end < begin || described[end] !== Section.EOF)
     throw new MultifdError('ERR_IMAGE', 'the device sections do not end in an EOF mark');
   return described.subarray(begin, end);
-}
-
-function command(number: number, data = new ByteWriter()): Uint8Array {
-  const bytes = data.finish();
-  return new ByteWriter().u8(Section.COMMAND).u16(number).u16(bytes.length).bytes(bytes).finish();
 }

@@ -34,9 +34,15 @@ export function streamHeader(configuration: Configuration): Uint8Array {
     .finish();
 }
 
+/** A command, with the data that it has. */
+export function command(number: number, data = new ByteWriter()): Uint8Array {
+  const bytes = data.finish();
+  return new ByteWriter().u8(Section.COMMAND).u16(number).u16(bytes.length).bytes(bytes).finish();
+}
+
 /** Asks the target to send messages back on the main connection. */
 export function openReturnPath(): Uint8Array {
-  return new ByteWriter().u8(Section.COMMAND).u16(Command.OPEN_RETURN_PATH).u16(0).finish();
+  return command(Command.OPEN_RETURN_PATH);
 }
 
 /**
@@ -44,7 +50,7 @@ export function openReturnPath(): Uint8Array {
  * @param value 32 bits.
  */
 export function ping(value: number): Uint8Array {
-  return new ByteWriter().u8(Section.COMMAND).u16(Command.PING).u16(4).u32(value).finish();
+  return command(Command.PING, new ByteWriter().u32(value));
 }
 
 /**
